@@ -1,0 +1,69 @@
+"""The consistency protocol: a cache in every instance, proven fresh by reads of one version key.
+
+    cache = DistributedCache(EtcdStore(config), CacheOptions(staleness_bound=1.0))
+    cache.start()
+    cache.put("team/app", b'{"limit": 10}')
+    cache.get("team/app")                      # current at some moment of the last second, usually without I/O
+    cache.get("team/app", use_cache=False)     # linearizable, read from etcd
+    cache.close()
+
+A value is served from memory only while a linearizable read, sent at most `staleness_bound` ago, proves that every
+version event before it has been applied here. PROTOCOL.md has the rules and the argument. Nothing in this package
+imports Flask or Prometheus; only `etcd_store` imports etcd3 and grpc, and it is not imported here.
+"""
+
+from consistency.cache import DistributedCache
+from consistency.options import CacheOptions
+from consistency.store import (
+    BadCredentials,
+    Compacted,
+    Denied,
+    NoSpace,
+    OutcomeUnknown,
+    Page,
+    Rejected,
+    Store,
+    StoreError,
+    TooLarge,
+    Unavailable,
+)
+from consistency.terms import (
+    MustBeAbsent,
+    MustBeAt,
+    MustExist,
+    Precondition,
+    PreconditionFailed,
+    Reading,
+    Revision,
+    Source,
+    Status,
+    Written,
+    WrongTimeline,
+)
+
+__all__ = [
+    "BadCredentials",
+    "CacheOptions",
+    "Compacted",
+    "Denied",
+    "DistributedCache",
+    "MustBeAbsent",
+    "MustBeAt",
+    "MustExist",
+    "NoSpace",
+    "OutcomeUnknown",
+    "Page",
+    "Precondition",
+    "PreconditionFailed",
+    "Reading",
+    "Rejected",
+    "Revision",
+    "Source",
+    "Status",
+    "Store",
+    "StoreError",
+    "TooLarge",
+    "Unavailable",
+    "Written",
+    "WrongTimeline",
+]

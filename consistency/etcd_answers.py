@@ -1,0 +1,88 @@
+"""From etcd's answers to the words of the protocol. Pure: messages come in, frozen values go out.
+
+Owns the reading of etcd's messages. They are told by their fields alone, so nothing of gRPC is imported here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from consistency.layout import Layout, decode
+from consistency.store import Found, Header
+from consistency.terms import (
+    NO_VERSION,
+    Document,
+    Member,
+    MemberEvent,
+    Revision,
+    VersionEvent,
+    VersionRecord,
+    VersionState,
+)
+
+_DELETE = 1  # mvccpb.Event.EventType
+
+UNCHANGED = Found(present=True, document=None)
+ABSENT = Found(present=False, document=None)
+
+
+def header(answer: Any) -> Header:
+    """Of any answer."""
+    return Header(answer.header.cluster_id, answer.header.revision)
+
+
+def version_state(ranged: Any) -> VersionState:
+    """Of a range over the version key."""
+    for kv in ranged.kvs:
+        return VersionState(kv.mod_revision, kv.create_revision, kv.version, VersionRecord.decode(kv.value).nonce)
+    return NO_VERSION
+
+
+def found(ranged: Any) -> Found:
+    """Of a range over one document. With `min_mod_revision`: count 1 without a kv is unchanged, count 0 is absent."""
+    for kv in ranged.kvs:
+        return Found(present=True, document=Document(kv.value, kv.mod_revision, kv.create_revision, kv.lease))
+    return UNCHANGED if ranged.count else ABSENT
+
+
+def lease_of(ranged: Any) -> int:
+    """The lease of the one key ranged over, 0 if it is absent."""
+    for kv in ranged.kvs:
+        return int(kv.lease)
+    return 0
+
+
+def mod_revision(ranged: Any) -> Revision:
+    """The mod_revision of the one key ranged over, 0 if it is absent."""
+    for kv in ranged.kvs:
+        return int(kv.mod_revision)
+    return 0
+
+
+def members(layout: Layout, ranged: Any) -> tuple[Member, ...]:
+    """Of a range over `P/members/`, without the acknowledgements, by slot."""
+    slots = ((layout.slot_of(kv.key), kv) for kv in ranged.kvs)
+    return tuple(_member(slot, kv) for slot, kv in slots if slot is not None)
+
+
+def events(layout: Layout, answer: Any) -> Iterator[VersionEvent | MemberEvent]:
+    """Of one answer of a watch, in its order. Keys that concern nobody are passed over."""
+    for event in answer.events:
+        kv, gone = event.kv, event.type == _DELETE
+        if kv.key == layout.version:
+            yield _version_event(kv, gone)
+        elif (slot := layout.slot_of(kv.key)) is not None:
+            yield MemberEvent(kv.mod_revision, slot, None if gone else _member(slot, kv))
+
+
+def _version_event(kv: Any, gone: bool) -> VersionEvent:
+    if gone:
+        return VersionEvent(VersionState(kv.mod_revision, created=0, count=0, nonce=""), names=None)
+    record = VersionRecord.decode(kv.value)
+    state = VersionState(kv.mod_revision, kv.create_revision, kv.version, record.nonce)
+    return VersionEvent(state, record.names, record.ack)
+
+
+def _member(slot: int, kv: Any) -> Member:
+    return Member(slot, kv.lease, kv.create_revision, decode(kv.value))

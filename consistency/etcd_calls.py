@@ -1,0 +1,210 @@
+"""How calls to etcd are made: reads fail over, writes are sent once, a stale token is renewed. Imports no gRPC.
+
+Owns which endpoint is asked, and when each of them last answered. The rules:
+
+  A read asks the endpoint that answered last, then the others, for as long as its time lasts and one seems alive.
+  A write goes to an endpoint that answered within TRUST seconds; without one, something cheap is read first. So a dead
+  etcd makes a write Unavailable (nothing was sent), and OutcomeUnknown is left to the moment in which it dies.
+  A write goes to a second endpoint only if the first certainly did nothing; never after OutcomeUnknown.
+  A token that is refused is renewed once, and the call made once more: etcd refuses before it does anything.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
+
+from tenacity import Retrying, retry_if_exception_type
+
+from consistency.etcd_errors import Failed, Verdict
+from consistency.etcd_token import Tokens
+from consistency.events import Observer, StoreCalled
+from consistency.failover import LEAST, Turns
+from consistency.store import StoreError, Unavailable
+
+TRUST = 1.0
+"""Seconds for which an endpoint that answered is trusted with a write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One RPC: what observers call it, which method, the request, and whether it changes anything."""
+
+    kind: str
+    method: str
+    request: Any = field(repr=False)  # it may hold a password
+    write: bool = False
+
+
+class Node(Protocol):
+    """One endpoint of etcd."""
+
+    @property
+    def name(self) -> str:
+        """Its URL."""
+
+    def rpc(self, call: Call, timeout: float, token: str) -> Any:
+        """Makes the call; the answer. Raises Failed."""
+
+
+N = TypeVar("N", bound=Node)
+
+
+class Calls(Generic[N]):
+    """Safe for concurrent access. `probe` is a cheap linearizable read, `login` asks for a token (None: no user)."""
+
+    def __init__(
+        self,
+        nodes: Sequence[N],
+        probe: Call,
+        login: Call | None,
+        observer: Observer,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._nodes = nodes
+        self._probe = probe
+        self._login = login
+        self._observer = observer
+        self._clock = clock
+        self._tokens = Tokens(clock)
+        self._closing = threading.Event()
+        # Set by any thread without a lock: of several that just answered or failed, any one will do.
+        self._current = 0
+        self._answered = [float("-inf")] * len(nodes)
+
+    def close(self) -> None:
+        """Ends the pauses between the turns of reads under way."""
+        self._closing.set()
+
+    # --- reads
+
+    def ask(self, call: Call, timeout: float) -> Any:
+        """A read: the answer. Raises what the verdict says, Unavailable when no endpoint gave one."""
+        return self.find(call, timeout)[1]
+
+    def probe(self, timeout: float) -> N:
+        """An endpoint that has just answered, with a token that it takes. Raises Unavailable, Denied."""
+        return self.find(self._probe, timeout)[0]
+
+    def find(self, call: Call, timeout: float) -> tuple[N, Any]:
+        """A read: who answered, and what. Raises as `ask` does."""
+        turns = Turns([node.name for node in self._nodes], self._current, timeout, self._clock)
+        try:
+            return self._take_turn(call, turns)  # the usual case does without the machinery below
+        except Failed as failed:
+            if turns.over():
+                raise turns.error() from failed
+        retrying = Retrying(
+            retry=retry_if_exception_type(Failed),
+            stop=lambda _: turns.over() or self._closing.is_set(),
+            wait=lambda _: turns.pause(),
+            sleep=self._pause,
+            retry_error_callback=lambda _: _give_up(turns),
+        )
+        return retrying(self._take_turn, call, turns)
+
+    def _take_turn(self, call: Call, turns: Turns) -> tuple[N, Any]:
+        index, seconds = turns.take()
+        try:
+            return self._nodes[index], self._attempt(call, index, seconds)
+        except Failed as failed:
+            if not failed.verdict.may_be_better_elsewhere:
+                raise self._error(call, index, failed) from failed
+            turns.failed(index, failed.verdict)
+            self._suspect(index)
+            raise
+
+    def _pause(self, seconds: float) -> None:
+        self._closing.wait(seconds)
+
+    # --- writes
+
+    def send(self, call: Call, timeout: float) -> Any:
+        """A write: the answer. Raises what the verdict says; Unavailable when it was certainly not done."""
+        deadline = self._clock() + timeout
+        for others in reversed(range(len(self._nodes) + 1)):
+            index = self._trusted(deadline)
+            left = deadline - self._clock()
+            if left < LEAST:
+                break
+            try:
+                return self._attempt(call, index, left)
+            except Failed as failed:
+                self._suspect(index)
+                if not (failed.verdict.certainly_not_done and others):
+                    raise self._error(call, index, failed) from failed
+        raise Unavailable(f"{call.kind} was not sent: no time left of {timeout:.1f} s")
+
+    def _trusted(self, deadline: float) -> int:
+        """The index of an endpoint fit for a write; half of the time left may go into finding it."""
+        now = self._clock()
+        if self._answered[self._current] + TRUST < now:
+            self.probe((deadline - now) / 2)
+        return self._current
+
+    # --- both
+
+    def token(self, node: N, timeout: float, stale: str | None = None) -> str:
+        """The token to send, another one than `stale`; "" when etcd wants none. Raises Failed."""
+        login = self._login
+        if login is None:
+            return ""
+        try:
+            return self._tokens.other_than(stale, lambda: self._authenticate(login, node, timeout), timeout)
+        except TimeoutError as error:
+            raise Failed(Verdict(Unavailable, f"no token within {timeout:.1f} s")) from error
+
+    def _authenticate(self, login: Call, node: N, timeout: float) -> str:
+        try:
+            return str(self._rpc(login, node, timeout, "").token)
+        except Failed as failed:
+            if "authentication is not enabled" in failed.verdict.finding:
+                return ""
+            raise
+
+    def _attempt(self, call: Call, index: int, timeout: float) -> Any:
+        """The call at one endpoint, with a new token if the old one is refused."""
+        node, deadline = self._nodes[index], self._clock() + timeout
+        token = self.token(node, timeout)
+        try:
+            answer = self._rpc(call, node, timeout, token)
+        except Failed as failed:
+            if self._login is None or not failed.verdict.stale_token:
+                raise
+            left = deadline - self._clock()
+            answer = self._rpc(call, node, left, self.token(node, left, stale=token))
+        self._current, self._answered[index] = index, self._clock()
+        return answer
+
+    def _rpc(self, call: Call, node: N, timeout: float, token: str) -> Any:
+        """One RPC, observed."""
+        started, outcome = self._clock(), "ok"
+        try:
+            return node.rpc(call, timeout, token)
+        except Failed as failed:
+            outcome = snake_case(failed.verdict.meaning(write=call.write))
+            raise
+        finally:
+            self._observer(StoreCalled(call.kind, outcome, self._clock() - started))
+
+    def _suspect(self, index: int) -> None:
+        """Whoever comes next begins with another endpoint, and no write goes to this one unasked."""
+        self._answered[index] = float("-inf")
+        if self._current == index:
+            self._current = (index + 1) % len(self._nodes)
+
+    def _error(self, call: Call, index: int, failed: Failed) -> StoreError:
+        return failed.error(f"{call.kind} at {self._nodes[index].name}", write=call.write)
+
+
+def snake_case(error: type[StoreError]) -> str:
+    """What observers call an error: "outcome_unknown"."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", error.__name__).lower()
+
+
+def _give_up(turns: Turns) -> NoReturn:
+    raise turns.error()

@@ -1,0 +1,449 @@
+"""The store over etcd: the only module that imports etcd3 and grpc.
+
+Owns the connections, which endpoint is asked, and the translation of every foreign error. Refuses to guess: a write is
+sent once, to an endpoint that has just answered, and an answer that doesn't come is OutcomeUnknown. Makes no connection
+and no thread before the first call, so that it can be built before a fork.
+
+Beside it, and pure: `etcd_config` (where etcd is), `etcd_errors` (what a failure means), `failover` (whom to ask next),
+`etcd_token` (one Authenticate for all), `etcd_answers` (reading messages), `layout` (names of keys).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, assert_never
+
+import grpc  # type: ignore[import-untyped]
+from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
+
+from consistency import etcd_answers as answers
+from consistency.etcd_calls import Call, Calls, snake_case
+from consistency.etcd_config import Endpoint, EtcdConfig
+from consistency.etcd_errors import Failed, NoSuchLease, Verdict, judge
+from consistency.events import Observer, StoreCalled, ignore
+from consistency.layout import Layout, encode, range_end
+from consistency.store import (
+    Answer,
+    Change,
+    Commit,
+    Compacted,
+    Lease,
+    Listed,
+    OutcomeUnknown,
+    Page,
+    Put,
+    Rejected,
+    StoreError,
+    Survey,
+    TooLarge,
+    Unavailable,
+    Want,
+)
+from consistency.terms import (
+    MemberEvent,
+    MustBeAbsent,
+    MustBeAt,
+    MustExist,
+    Precondition,
+    Revision,
+    VersionEvent,
+    VersionRecord,
+)
+
+__all__ = ["MAX_CHANGES", "MAX_REQUEST", "MAX_WANTS", "EtcdConfig", "EtcdStore", "EtcdWatch"]
+
+MAX_WANTS = 126
+"""Most wants of one read: etcd's 128 operations, less the version key and the member key."""
+
+MAX_CHANGES = 63
+"""Most changes of one commit: two operations each, and one for the version key."""
+
+MAX_REQUEST = 1_572_000
+"""Most bytes of one write, all included: etcd's 1.5 MiB less what it adds itself."""
+
+MAX_ANSWER = 16 * 1024 * 1024
+"""Most bytes of one answer."""
+
+_OPTIONS = (
+    ("grpc.use_local_subchannel_pool", 1),  # or the two channels of an endpoint would share a connection
+    ("grpc.enable_retries", 0),  # a write must not be sent twice
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.max_receive_message_length", MAX_ANSWER),
+    ("grpc.keepalive_time_ms", 6_000),  # less than 5 s makes etcd hang up: too_many_pings
+    ("grpc.keepalive_timeout_ms", 2_000),
+    ("grpc.http2.ping_timeout_ms", 2_000),  # without it a paused peer is found after 60 s only
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 2_000),  # also the time that one attempt to connect may take
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+)
+
+_WITH_LEADER = ("hasleader", "true")  # a member cut off from the others says so at once, instead of falling silent
+
+
+class EtcdStore:
+    """`consistency.store.Store` over etcd, and `version`. Safe for concurrent access; see the module's opening."""
+
+    def __init__(self, config: EtcdConfig, *, observer: Observer = ignore) -> None:
+        self._observer = observer
+        self._layout = Layout(config.prefix)
+        self._ask_version = _range_op(self._layout.version)
+        self._nodes = tuple(_Node(endpoint, config) for endpoint in config.servers())
+        self._calls = Calls(self._nodes, _probe(self._layout), _login(config), observer)
+
+    # --- reads
+
+    def read(self, wants: Sequence[Want], slot: int | None, *, timeout: float) -> Answer:
+        """See Store.read. Raises ValueError over MAX_WANTS."""
+        if len(wants) > MAX_WANTS:
+            raise ValueError(f"at most {MAX_WANTS} wants in one read, not {len(wants)}")
+        request = pb.TxnRequest(success=(self._ask_version,))
+        add = request.success.add
+        if slot is not None:
+            add().request_range.key = self._layout.member(slot)
+        for want in wants:
+            ask = add().request_range
+            ask.key = self._layout.document(want.key)
+            if want.newer_than:
+                ask.min_mod_revision = want.newer_than + 1
+        answer = self._calls.ask(Call("read", "txn", request), timeout)
+        version, *ranges = [response.response_range for response in answer.responses]
+        member = 0 if slot is None else answers.lease_of(ranges.pop(0))
+        return Answer(answers.header(answer), answers.version_state(version), member, tuple(map(answers.found, ranges)))
+
+    def survey(self, at: Revision | None, *, timeout: float) -> Survey:
+        """See Store.survey. With `at` None or 0 there is no `version_then`."""
+        deadline = time.monotonic() + timeout
+        try:
+            return self._survey(at, timeout)
+        except (Compacted, Rejected):  # of the past, or altogether? Asking without the past will tell
+            if not at:
+                raise
+        return self._survey(None, deadline - time.monotonic())
+
+    def page(self, prefix: str, *, after: str, limit: int, timeout: float) -> Page:
+        """See Store.page. Moves no values."""
+        first, end = self._layout.listing(prefix, after)
+        request = pb.RangeRequest(key=first, range_end=end, limit=limit + 1, keys_only=True)
+        answer = self._calls.ask(Call("page", "range", request), timeout)
+        name = self._layout.key_of
+        listed = tuple(Listed(name(kv.key), kv.mod_revision, kv.create_revision) for kv in answer.kvs[:limit])
+        return Page(answers.header(answer), listed, more=len(answer.kvs) > limit)
+
+    def version(self, timeout: float) -> tuple[str, str]:
+        """The endpoint that answered, and the version of the etcd there. Raises Unavailable."""
+        node, answer = self._calls.find(Call("status", "status", pb.StatusRequest()), timeout)
+        return node.name, answer.version
+
+    # --- writes
+
+    def commit(
+        self, changes: Sequence[Change], version: VersionRecord, *, only_if_new: bool = False, timeout: float
+    ) -> Commit:
+        """See Store.commit. Raises TooLarge over MAX_CHANGES or MAX_REQUEST, before anything is sent."""
+        request = self._transaction(changes, version, only_if_new)
+        if len(changes) > MAX_CHANGES or request.ByteSize() > MAX_REQUEST:
+            raise TooLarge(
+                f"a write of {len(changes)} changes and {request.ByteSize():,} bytes; "
+                f"etcd takes at most {MAX_CHANGES} changes and {MAX_REQUEST:,} bytes"
+            )
+        answer = self._calls.send(Call("commit", "txn", request, write=True), timeout)
+        before = [part.response_range for part in answer.responses if part.HasField("response_range")]
+        return Commit(answers.header(answer), answer.succeeded, tuple(map(answers.mod_revision, before)))
+
+    def claim(self, slot: int, lease: int, description: str, *, timeout: float) -> bool:
+        """See Store.claim."""
+        key = self._layout.member(slot)
+        request = pb.TxnRequest(compare=(_absent(key),), success=(_put_op(key, encode(description), lease),))
+        return bool(self._calls.send(Call("claim", "txn", request, write=True), timeout).succeeded)
+
+    def grant(self, ttl: int, *, timeout: float) -> Lease:
+        """See Store.grant."""
+        answer = self._calls.send(Call("grant", "grant", pb.LeaseGrantRequest(TTL=ttl), write=True), timeout)
+        return Lease(answer.ID, answer.TTL)
+
+    def keep_alive(self, lease: int, *, timeout: float) -> int:
+        """See Store.keep_alive. Renewing twice is renewing, so this is retried as a read is."""
+        answer = self._calls.ask(Call("keep_alive", "keep_alive", pb.LeaseKeepAliveRequest(ID=lease)), timeout)
+        return max(0, int(answer.TTL))
+
+    def revoke(self, lease: int, *, timeout: float) -> None:
+        """See Store.revoke."""
+        with contextlib.suppress(NoSuchLease):
+            self._calls.send(Call("revoke", "revoke", pb.LeaseRevokeRequest(ID=lease), write=True), timeout)
+
+    # --- the watch, and the end
+
+    def watch(self, version_from: Revision, members_from: Revision, *, timeout: float) -> EtcdWatch:
+        """See Store.watch. One that starts before a compaction ends with Compacted when it is iterated.
+
+        A cheap read goes before it: it finds an endpoint that answers, and a watch can't tell a stale token from a
+        missing permission.
+        """
+        deadline = time.monotonic() + timeout
+        node = self._calls.probe(timeout)
+        started, outcome = time.monotonic(), "ok"
+        try:
+            return self._open_watch(node, version_from, members_from, deadline - started)
+        except StoreError as error:
+            outcome = snake_case(type(error))
+            raise
+        finally:
+            self._observer(StoreCalled("watch", outcome, time.monotonic() - started))
+
+    def close(self) -> None:
+        """See Store.close. May be called twice."""
+        self._calls.close()
+        for node in self._nodes:
+            node.close()
+
+    # --- how messages are made
+
+    def _survey(self, at: Revision | None, timeout: float) -> Survey:
+        members = pb.RangeRequest(key=self._layout.members, range_end=range_end(self._layout.members))
+        request = pb.TxnRequest(success=(self._ask_version, pb.RequestOp(request_range=members)))
+        if at:
+            request.success.append(_range_op(self._layout.version, revision=at))
+        answer = self._calls.ask(Call("survey", "txn", request), timeout)
+        version, fleet, *then = [response.response_range for response in answer.responses]
+        return Survey(
+            header=answers.header(answer),
+            version=answers.version_state(version),
+            version_then=answers.version_state(then[0]) if then else None,
+            members=answers.members(self._layout, fleet),
+        )
+
+    def _transaction(self, changes: Sequence[Change], version: VersionRecord, only_if_new: bool) -> Any:
+        request = pb.TxnRequest()
+        for change in changes:
+            key = self._layout.document(change.key)
+            before = _range_op(key, keys_only=True)
+            request.compare.extend(_compares(key, change.precondition))
+            request.success.extend((before, _put_op(key, change.value) if isinstance(change, Put) else _delete_op(key)))
+            request.failure.append(before)
+        if only_if_new:
+            request.compare.append(_absent(self._layout.version))
+        request.success.append(_put_op(self._layout.version, version.encode()))
+        return request
+
+    def _open_watch(self, node: _Node, version_from: Revision, members_from: Revision, timeout: float) -> EtcdWatch:
+        requests = (
+            _watch_request(self._layout.version, b"", version_from),
+            _watch_request(self._layout.members, range_end(self._layout.members), members_from),
+        )
+        # Two requests, then the sending half is closed: etcd keeps the stream open, and gRPC's sending thread ends.
+        try:
+            token = self._calls.token(node, timeout)
+            call = node.call("watch", iter(requests), metadata=_metadata(token))
+        except Failed as failed:
+            raise failed.error(f"watch at {node.name}", write=False) from failed
+        stream = EtcdWatch(call, self._layout, node.name)
+        stream.confirm(len(requests), timeout)
+        return stream
+
+
+class EtcdWatch:
+    """A `WatchStream`: one stream with two watches, told apart by their keys. Iterated by one thread, closed by any.
+
+    Between the two watches etcd promises no order; within each the events come as they happened.
+    """
+
+    def __init__(self, call: Any, layout: Layout, endpoint: str) -> None:
+        self._call = call
+        self._layout = layout
+        self.endpoint = endpoint
+        self._early: deque[VersionEvent | MemberEvent] = deque()  # what came before the last confirmation
+        self._closed = False
+
+    def __iter__(self) -> Iterator[VersionEvent | MemberEvent]:
+        while self._early:
+            yield self._early.popleft()
+        while True:
+            yield from answers.events(self._layout, self._next())
+
+    def confirm(self, watches: int, timeout: float) -> None:
+        """Returns when etcd has confirmed that many watches. Raises as iterating does; then the stream is closed."""
+        timer = threading.Timer(timeout, self._call.cancel)  # gRPC has no deadline for one message of a stream
+        timer.start()
+        try:
+            while watches:
+                answer = self._next()
+                watches -= answer.created
+                self._early.extend(answers.events(self._layout, answer))
+        except StoreError:
+            self.close()
+            raise
+        finally:
+            timer.cancel()
+            timer.join()
+
+    def close(self) -> None:
+        """See WatchStream.close."""
+        self._closed = True
+        self._call.cancel()
+
+    def _next(self) -> Any:
+        try:
+            answer = next(self._call)
+        except StopIteration:
+            raise Unavailable(f"the watch at {self.endpoint} was ended by etcd") from None
+        except grpc.RpcError as error:
+            verdict = _judge(error, 0.0)
+            finding = "closed" if self._closed else verdict.finding
+            raise verdict.meaning(write=False)(f"the watch at {self.endpoint} ended: {finding}") from error
+        if answer.canceled:
+            raise self._canceled(answer)
+        return answer
+
+    def _canceled(self, answer: Any) -> StoreError:
+        """Compacted, or refused (created and canceled at once), or whatever else the reason says."""
+        if answer.compact_revision:
+            return Compacted(
+                f"the watch at {self.endpoint} starts before {answer.compact_revision}, the oldest there is"
+            )
+        verdict = judge("PERMISSION_DENIED" if answer.created else "UNAVAILABLE", answer.cancel_reason, 0.0)
+        return verdict.meaning(write=False)(f"the watch at {self.endpoint} was canceled: {verdict.finding}")
+
+
+class _Node:
+    """One endpoint: its two channels, made at the first call.
+
+    The second channel is for the streams: a watch that shares a connection with heavy reads starves (etcd #15402).
+    """
+
+    def __init__(self, endpoint: Endpoint, config: EtcdConfig) -> None:
+        self.name = endpoint.url
+        self._endpoint = endpoint
+        self._config = config
+        self._lock = threading.Lock()  # protects the three below
+        self._channels: tuple[Any, ...] = ()
+        self._methods: dict[str, Callable[..., Any]] = {}
+        self._closed = False
+
+    def rpc(self, call: Call, timeout: float, token: str) -> Any:
+        """See etcd_calls.Node."""
+        started = time.monotonic()
+        try:
+            return self.call(call.method, call.request, timeout=timeout, metadata=_metadata(token))
+        except grpc.RpcError as error:
+            raise Failed(_judge(error, time.monotonic() - started)) from error
+
+    def call(self, method: str, request: Any, **arguments: Any) -> Any:
+        """Makes an RPC. Raises grpc.RpcError, and Failed once closed."""
+        methods = self._methods or self._connect()
+        try:
+            return methods[method](request, **arguments)
+        except ValueError as error:  # how gRPC says that a channel is closed
+            if self._closed:
+                raise Failed(_CLOSED) from error
+            raise
+
+    def close(self) -> None:
+        """Ends the calls under way; later ones fail."""
+        with self._lock:
+            self._closed, channels = True, self._channels
+        for channel in channels:
+            channel.close()
+
+    def _connect(self) -> dict[str, Callable[..., Any]]:
+        with self._lock:
+            if self._closed:
+                raise Failed(_CLOSED)
+            if not self._methods:
+                data, streams = self._channels = (self._channel(), self._channel())
+                self._methods = _methods(data, streams)
+            return self._methods
+
+    def _channel(self) -> Any:
+        if not self._endpoint.tls:
+            return grpc.insecure_channel(self._endpoint.target, _OPTIONS)
+        credentials = grpc.ssl_channel_credentials(self._config.ca_cert, self._config.key, self._config.cert)
+        return grpc.secure_channel(self._endpoint.target, credentials, _OPTIONS)
+
+
+_CLOSED = Verdict(Unavailable, "the store is closed", connected=False)
+
+
+def _methods(data: Any, streams: Any) -> dict[str, Callable[..., Any]]:
+    kv, lease = pb.KVStub(data), pb.LeaseStub(data)
+    return {
+        "range": kv.Range,
+        "txn": kv.Txn,
+        "grant": lease.LeaseGrant,
+        "revoke": lease.LeaseRevoke,
+        "status": pb.MaintenanceStub(data).Status,
+        "authenticate": pb.AuthStub(data).Authenticate,
+        "keep_alive": _first_answer(pb.LeaseStub(streams).LeaseKeepAlive),
+        "watch": pb.WatchStub(streams).Watch,
+    }
+
+
+def _first_answer(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A streaming RPC as a plain one: one request, one answer, one deadline."""
+
+    def call(request: Any, *, timeout: float, metadata: Any) -> Any:
+        stream = method(iter((request,)), timeout=timeout, metadata=metadata)
+        try:
+            return next(stream)
+        except StopIteration:
+            raise Failed(Verdict(OutcomeUnknown, "the stream ended without an answer")) from None
+        finally:
+            stream.cancel()
+
+    return call
+
+
+def _metadata(token: str) -> tuple[tuple[str, str], ...]:
+    return (_WITH_LEADER, ("token", token)) if token else (_WITH_LEADER,)
+
+
+def _judge(error: Any, seconds: float) -> Verdict:
+    return judge(error.code().name, error.details() or "", seconds)
+
+
+def _probe(layout: Layout) -> Call:
+    return Call("probe", "range", pb.RangeRequest(key=layout.version, count_only=True))
+
+
+def _login(config: EtcdConfig) -> Call | None:
+    if config.user is None:
+        return None
+    return Call("authenticate", "authenticate", pb.AuthenticateRequest(name=config.user, password=config.password))
+
+
+def _range_op(key: bytes, **options: Any) -> Any:
+    return pb.RequestOp(request_range=pb.RangeRequest(key=key, **options))
+
+
+def _put_op(key: bytes, value: bytes, lease: int = 0) -> Any:
+    return pb.RequestOp(request_put=pb.PutRequest(key=key, value=value, lease=lease))
+
+
+def _delete_op(key: bytes) -> Any:
+    return pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=key))
+
+
+def _watch_request(key: bytes, end: bytes, start: Revision) -> Any:
+    return pb.WatchRequest(create_request=pb.WatchCreateRequest(key=key, range_end=end, start_revision=start))
+
+
+def _absent(key: bytes) -> Any:
+    return pb.Compare(key=key, target=pb.Compare.CREATE, result=pb.Compare.EQUAL, create_revision=0)
+
+
+def _compares(key: bytes, precondition: Precondition | None) -> Iterator[Any]:
+    match precondition:
+        case None:
+            return
+        case MustBeAbsent():
+            yield _absent(key)
+        case MustExist():
+            yield pb.Compare(key=key, target=pb.Compare.CREATE, result=pb.Compare.GREATER, create_revision=0)
+        case MustBeAt(mod_revision=wanted):
+            yield pb.Compare(key=key, target=pb.Compare.MOD, result=pb.Compare.EQUAL, mod_revision=wanted)
+        case _:
+            assert_never(precondition)

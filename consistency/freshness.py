@@ -1,0 +1,305 @@
+"""Rules 2 to 8 and 10 as decisions over values: may this entry be served, is this answer a proof, is this history ours?
+
+Pure: no I/O, no clock, no lock; the time is an argument. Not safe for concurrent access: `LocalState` adds the lock.
+A method named as a question (`decide`, `judge`) changes nothing; the others say what they change.
+
+The one idea: all content under `P/config/` is a function of the version key's state, since every write puts it in the
+same transaction. So an instance that has applied the version state which a linearizable read shows has applied
+everything that was committed before that read was sent, and all its entries that no event named are current.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from consistency.history import History, Standing
+from consistency.near_cache import Entry
+from consistency.store import Answer, Header, Survey
+from consistency.terms import NO_VERSION, Revision, VersionEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What was known when a read was sent. An answer is judged against it, never against what was learned since.
+
+    sent_at: local seconds before the send (rule 4's t0).
+    epoch: the stretch of certainty it belongs to; answers of an earlier one prove and fill nothing (rules 6, 7).
+    horizon, seen: revisions applied and seen in headers by then (rules 14 and 8).
+    slot, lease: our membership by then; slot None and lease 0 without one.
+    """
+
+    sent_at: float
+    epoch: int
+    horizon: Revision
+    seen: Revision
+    slot: int | None
+    lease: int
+
+
+# What to do for a read: see Freshness.decide.
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """From memory, now (rule 3). `revision`: the answer holds as of it. `age`: seconds since the proof was sent."""
+
+    entry: Entry
+    revision: Revision
+    age: float
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """The entry is good but the clock's proof has run out: a batch without a range will do (rule 4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitHorizon:
+    """The session has seen more than this instance has applied: wait briefly for the watch, then confirm (rule 10)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Validate:
+    """Ask etcd for the value only if it is newer than this entry's (rule 4)."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Ask etcd for the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bypass:
+    """This instance holds no slot and must not cache (rule 9)."""
+
+
+Decision = Serve | Confirm | AwaitHorizon | Validate | Load | Bypass
+
+
+# What an answer is worth: see Freshness.judge.
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Everything committed before the read was sent has been applied here: hits are allowed until `fresh_until`."""
+
+    fresh_until: float
+    horizon: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """The store is ahead of the watch: judge again when more has been applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unproven:
+    """A true answer to its readers, but it proves and fills nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotMember:
+    """The slot we held when asking is not ours. `holder` is the lease that has it, 0 if it is free."""
+
+    holder: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backwards:
+    """The answer belongs to another history than ours (rule 8)."""
+
+    detail: str
+
+
+Verdict = Proof | Ahead | Unproven | NotMember | Backwards
+
+
+# Where a survey's history stands to ours: see Freshness.compare.
+
+
+@dataclass(frozen=True, slots=True)
+class SameHistory:
+    """At our horizon it shows our version state, nonce included: everything applied here happened there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unprovable:
+    """Our horizon is compacted away, or there is none yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """It is another history: the cluster was restored from a backup, or is another cluster."""
+
+    detail: str
+
+
+Lineage = SameHistory | Unprovable | Elsewhere
+
+
+class Freshness:
+    """What this instance knows to be current.
+
+    horizon: every version event up to this revision is applied.
+    floor: nothing validated before it is trusted without asking.
+    fresh_until: local seconds until which hits are allowed; 0.0 when they are not.
+    proved_at: local seconds at which the last proof was sent; None before the first.
+    seen: the highest header revision seen.
+    slot, lease: our membership; None and 0 without one.
+    """
+
+    def __init__(self, bound: float, max_age: float) -> None:
+        self._bound = bound
+        self._max_age = max_age
+        self.epoch = 0
+        self.slot: int | None = None
+        self.lease = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        self.history = History(NO_VERSION)
+        self.cluster = 0
+        self.seen: Revision = 0
+        self.horizon: Revision = 0
+        self.floor: Revision = 0
+        self.fresh_until = 0.0
+        self.proved_at: float | None = None
+
+    # Reading (rules 3, 10, 13)
+
+    def decide(self, entry: Entry | None, now: float, min_revision: Revision = 0) -> Decision:
+        """What a default read of a key with this entry needs."""
+        if not self.lease:
+            return Bypass()
+        if entry is None or now - entry.loaded_at > self._max_age:
+            return Load()
+        if entry.stale or entry.validated_at < self.floor:
+            return Validate(entry)
+        if self.horizon < min_revision:
+            return AwaitHorizon()
+        if now >= self.fresh_until:
+            return Confirm()
+        return Serve(entry, self.horizon, age=now - (self.fresh_until - self._bound))
+
+    def overtaken(self, key: str, ticket: Ticket) -> bool:
+        """Whether a load sent with this ticket may miss something applied since (rules 5 and 14)."""
+        return (
+            ticket.epoch != self.epoch or ticket.horizon < self.floor or self.history.named_after(key, ticket.horizon)
+        )
+
+    # Asking (rules 4, 5, 8)
+
+    def ticket(self, now: float) -> Ticket:
+        """To be drawn before a read is sent, never after."""
+        return Ticket(now, self.epoch, self.horizon, self.seen, self.slot, self.lease)
+
+    def judge(self, ticket: Ticket, answer: Answer) -> Verdict:
+        """What an answer to a read sent with this ticket is worth, as of what has been applied now."""
+        if ticket.epoch != self.epoch:
+            return Unproven()
+        header = answer.header
+        if detail := self._contradiction(ticket, header):
+            return Backwards(detail)
+        if not self.history.applied.count:
+            return Unproven()  # no watch has been up yet
+        standing = self.history.standing(answer.version, header.revision)
+        match standing:
+            case Standing.FOREIGN:
+                return Backwards(f"revision {header.revision} shows the version of revision {answer.version.revision}")
+            case Standing.FORGOTTEN:
+                return Unproven()
+            case Standing.AHEAD | Standing.OURS:
+                if not ticket.lease or ticket.lease != self.lease:
+                    return Unproven()
+                if answer.member != ticket.lease:
+                    return NotMember(answer.member)
+                if standing is Standing.AHEAD:
+                    return Ahead()
+                # If the version is the last one applied, nothing lies between it and the header: the horizon rises.
+                # If it is an older one of ours, the header is below the horizon.
+                return Proof(ticket.sent_at + self._bound, max(self.horizon, header.revision))
+            case _:
+                assert_never(standing)
+
+    def _contradiction(self, ticket: Ticket, header: Header) -> str:
+        if self.cluster and header.cluster != self.cluster:
+            return f"cluster {header.cluster:x} answered, not {self.cluster:x}"
+        if header.revision < ticket.seen:
+            return f"revision {header.revision} answered, {ticket.seen} had been seen before asking"
+        return ""
+
+    def fills(self, key: str, ticket: Ticket, answer: Answer) -> bool:
+        """Whether what a proven answer says of the key is still current (rule 5)."""
+        at = answer.header.revision
+        return ticket.epoch == self.epoch and at >= self.floor and not self.history.named_after(key, at)
+
+    def accept(self, ticket: Ticket, proof: Proof) -> None:
+        """Takes over what a proof allows."""
+        self.fresh_until = max(self.fresh_until, proof.fresh_until)
+        self.proved_at = max(self.proved_at or ticket.sent_at, ticket.sent_at)
+        self.horizon = proof.horizon
+
+    def note(self, ticket: Ticket, header: Header) -> None:
+        """Remembers the header of an answer, unless it may belong to another history than this epoch's."""
+        if ticket.epoch == self.epoch:
+            self.cluster = self.cluster or header.cluster
+            self.seen = max(self.seen, header.revision)
+
+    # Watching (rules 2, 6, 7, 8)
+
+    def apply(self, event: VersionEvent) -> bool:
+        """Applies an event, or returns False and changes nothing when one is missing before it (then: `rebase`)."""
+        if not self.history.follows(event) or event.state.revision <= self.horizon:
+            return False
+        self.history.append(event)
+        self.horizon = event.state.revision
+        self.seen = max(self.seen, self.horizon)
+        if event.names is None:
+            self.floor = self.horizon
+        return True
+
+    def compare(self, ticket: Ticket, survey: Survey) -> Lineage:
+        """Whether the history that a survey at our horizon shows goes on from ours (rules 6, 7, 8)."""
+        if detail := self._contradiction(ticket, survey.header):
+            return Elsewhere(detail)
+        if not self.history.applied.count or survey.version_then is None:
+            return Unprovable()
+        if survey.version_then != self.history.applied:
+            return Elsewhere(f"revision {ticket.horizon} bears another version than the one applied here")
+        return SameHistory()
+
+    def resume(self) -> None:
+        """A new stream goes on after the horizon: what was under way over old connections proves nothing (rule 7)."""
+        self.epoch += 1
+
+    def rebase(self, survey: Survey) -> None:
+        """Starts anew from a survey: everything older has to be validated before it is served (rule 6)."""
+        self.epoch += 1
+        self.history = History(survey.version)
+        self.horizon = self.floor = survey.header.revision
+        self.fresh_until = 0.0
+        self.cluster = survey.header.cluster
+        self.seen = max(self.seen, survey.header.revision)
+
+    def turn_back(self) -> None:
+        """Forgets everything but the membership's name: the store is on another history (rule 8)."""
+        self.epoch += 1
+        self._forget()
+
+    # Belonging (rule 9)
+
+    def join(self, slot: int, lease: int) -> None:
+        """Holds a slot from now on. No window is open without one, so the first hit needs a proof that shows it."""
+        self.slot, self.lease = slot, lease
+
+    def leave(self) -> None:
+        """Holds no slot any more: no hits."""
+        self.slot, self.lease = None, 0
+        self.fresh_until = 0.0
+
+    def doubt(self) -> None:
+        """No hits until the next proof."""
+        self.fresh_until = 0.0

@@ -1,0 +1,101 @@
+"""Where things lie in etcd: the names of keys beneath the prefix P, and back.
+
+Owns the table below and nothing else. Pure: no I/O, and no opinion on which keys a caller may use.
+
+    P/config/<key>       the document
+    P/version            what the last write changed; its mod_revision is the logical clock
+    P/members/00 … 63    one instance of the fleet, attached to its lease
+    P/members/00/ack     the revision up to which that instance has applied versions
+
+Names are UTF-8. Bytes that are not (another tool may have put them) survive the way there and back unchanged, as
+the lone surrogates of PEP 383.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from consistency.terms import SLOTS
+
+_SLOT = re.compile(rb"[0-9]{2}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The keys of one service. `Layout("team")` and `Layout("team/")` are the same one.
+
+    Raises ValueError when the prefix holds a control character.
+    """
+
+    prefix: str
+    version: bytes = field(init=False)
+    documents: bytes = field(init=False)
+    members: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        if _CONTROL.search(self.prefix):
+            raise ValueError(f"prefix {self.prefix!r} holds a control character; expected a name such as 'team/shop'")
+        prefix = self.prefix.rstrip("/")
+        for name, value in (
+            ("prefix", prefix),
+            ("version", encode(f"{prefix}/version")),
+            ("documents", encode(f"{prefix}/config/")),
+            ("members", encode(f"{prefix}/members/")),
+        ):
+            object.__setattr__(self, name, value)
+
+    def document(self, key: str) -> bytes:
+        """The etcd key of a document."""
+        return self.documents + encode(key)
+
+    def key_of(self, raw: bytes) -> str:
+        """The caller's name of a document. Raises ValueError when `raw` is not the key of one."""
+        if not raw.startswith(self.documents):
+            raise ValueError(f"{raw!r} is not beneath {self.documents!r}")
+        return decode(raw[len(self.documents) :])
+
+    def member(self, slot: int) -> bytes:
+        """The etcd key of a slot. Raises ValueError outside of 0 to 63."""
+        if not 0 <= slot < SLOTS:
+            raise ValueError(f"slot must be between 0 and {SLOTS - 1}, not {slot}")
+        return b"%b%02d" % (self.members, slot)
+
+    def ack(self, slot: int) -> bytes:
+        """The etcd key of a slot's acknowledgement."""
+        return self.member(slot) + b"/ack"
+
+    def slot_of(self, raw: bytes) -> int | None:
+        """The slot whose member key this is; None for an acknowledgement, or for what is no key of ours."""
+        name = raw[len(self.members) :]
+        ours = raw.startswith(self.members) and _SLOT.fullmatch(name) and int(name) < SLOTS
+        return int(name) if ours else None
+
+    def listing(self, prefix: str, after: str) -> tuple[bytes, bytes]:
+        """The range of documents whose key starts with `prefix` and comes after `after` ("" = from the first)."""
+        first, end = self.document(prefix), range_end(self.document(prefix))
+        if after:
+            first = min(max(first, successor(self.document(after))), end)
+        return first, end
+
+
+def encode(name: str) -> bytes:
+    """A name as etcd stores it. Raises ValueError for a surrogate that stands for no byte."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def decode(raw: bytes) -> str:
+    """The inverse of `encode`, for any bytes."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def successor(key: bytes) -> bytes:
+    """The first key after `key`."""
+    return key + b"\x00"
+
+
+def range_end(prefix: bytes) -> bytes:
+    """The first key that is after every key starting with `prefix`; b"\\0" (etcd: no end) when there is none."""
+    stem = prefix.rstrip(b"\xff")
+    return stem[:-1] + bytes([stem[-1] + 1]) if stem else b"\x00"

@@ -1,0 +1,129 @@
+"""Holds one of the 64 slots by a lease (rule 9).
+
+Owns the lease. Correctness never rests on it: the right to hit is read from the member key in every proof (rule 4).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
+
+from consistency.events import JoinFailed, Observer
+from consistency.local_state import LocalState
+from consistency.store import Lease, Store, StoreError
+from consistency.terms import SLOTS
+from consistency.workers import Worker
+
+BACKOFF = wait_random_exponential(multiplier=0.1, max=2.0)
+RETRY_RENEWAL = 0.5
+"""Seconds between attempts to renew while the store can't be reached."""
+
+
+class SlotTaken(StoreError):
+    """Another instance was quicker; the next attempt looks for another slot."""
+
+
+class Full(StoreError):
+    """All slots are held."""
+
+
+class Membership:
+    """`run` belongs to a worker's thread: it joins, holds, and when the slot is lost it returns, to be run again."""
+
+    def __init__(
+        self,
+        store: Store,
+        state: LocalState,
+        *,
+        ttl: int,
+        preferred_slot: int | None,
+        description: str,
+        timeout: float,
+        observer: Observer,
+        on_joined: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._state = state
+        self._ttl = ttl
+        self._preferred = preferred_slot
+        self._description = description
+        self._timeout = timeout
+        self._observer = observer
+        self._on_joined = on_joined
+        self._collided = False  # instances that start together should not all try the same slot again
+
+    def run(self, worker: Worker) -> None:
+        """One membership, from the search for a slot to its loss; at a stop the lease is revoked."""
+        retrying = Retrying(
+            retry=retry_if_exception_type(StoreError),
+            wait=self._wait,
+            sleep=worker.pause,
+            stop=lambda _: worker.stopping,
+            before_sleep=self._report,
+            reraise=True,
+        )
+        try:
+            lease = retrying(self._join)
+        except StoreError:
+            return  # stopping
+        self._hold(lease, worker)
+        self._state.leave("closed")
+        self._give_back(lease)
+
+    def _join(self) -> Lease:
+        slot = self._free_slot()
+        lease = self._store.grant(self._ttl, timeout=self._timeout)
+        try:
+            if not self._store.claim(slot, lease.id, self._description, timeout=self._timeout):
+                self._collided = True
+                raise SlotTaken(f"slot {slot:02d} was taken meanwhile")
+        except StoreError:
+            self._give_back(lease)
+            raise
+        self._collided = False
+        self._state.join(slot, lease.id)
+        self._on_joined()
+        return lease
+
+    def _free_slot(self) -> int:
+        taken = {member.slot for member in self._store.survey(None, timeout=self._timeout).members}
+        free = [slot for slot in range(SLOTS) if slot not in taken]
+        if not free:
+            raise Full(f"all {SLOTS} slots are held")
+        if self._preferred in free:
+            return self._preferred
+        return random.choice(free) if self._collided else free[0]
+
+    def _hold(self, lease: Lease, worker: Worker) -> None:
+        """Renews until the slot is lost or the worker is stopped."""
+        wait = lease.ttl / 3
+        while True:
+            worker.pause(wait)
+            if worker.stopping or self._state.lease != lease.id:
+                return
+            try:
+                alive = self._store.keep_alive(lease.id, timeout=self._timeout) > 0
+            except StoreError:
+                wait = RETRY_RENEWAL
+                continue
+            if not alive:
+                self._state.leave("expired")
+                return
+            wait = lease.ttl / 3
+
+    def _give_back(self, lease: Lease) -> None:
+        try:
+            self._store.revoke(lease.id, timeout=min(1.0, self._timeout))
+        except StoreError:
+            return  # it ends by itself after its TTL
+
+    def _wait(self, attempt: RetryCallState) -> float:
+        error = attempt.outcome.exception() if attempt.outcome else None
+        return self._ttl / 2 * random.uniform(0.5, 1.0) if isinstance(error, Full) else BACKOFF(attempt)
+
+    def _report(self, attempt: RetryCallState) -> None:
+        error = attempt.outcome.exception() if attempt.outcome else None
+        cause = {Full: "full", SlotTaken: "taken"}.get(type(error), "unavailable")  # type: ignore[arg-type]
+        self._observer(JoinFailed(cause, str(error)))

@@ -1,0 +1,38 @@
+"""The settings of the protocol, each with its unit. Pure values; where they come from is the service's affair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CacheOptions:
+    """How one `DistributedCache` behaves. Raises ValueError when a value makes no sense.
+
+    staleness_bound: B, seconds. A hit was current at some moment no earlier than this before the request.
+    timeout: seconds that one read or write may take in all, retries and waiting for a place included.
+    lease_ttl: seconds after which a crashed instance's slot is free (etcd may round up).
+    max_entries, max_bytes: bounds of the cache, keys and values counted.
+    max_age: seconds after which an entry is loaded whole again, against writes that bypass the version key (rule 13).
+    preferred_slot: the slot to try first; any free one serves.
+    """
+
+    staleness_bound: float = 1.0
+    timeout: float = 3.0
+    lease_ttl: int = 10
+    max_entries: int = 100_000
+    max_bytes: int = 64 * 1024 * 1024
+    max_age: float = 300.0
+    preferred_slot: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.05 <= self.staleness_bound <= 60:
+            raise ValueError(f"staleness_bound must be between 0.05 and 60 seconds, not {self.staleness_bound}")
+        for name in ("timeout", "lease_ttl", "max_entries", "max_bytes", "max_age"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+
+    @property
+    def proof_interval(self) -> float:
+        """Seconds between proofs of an idle instance: often enough that a hit never waits for one (rule 4)."""
+        return self.staleness_bound / 2

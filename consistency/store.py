@@ -1,0 +1,226 @@
+"""What the protocol needs of a store, and its errors. Pure: `etcd_store.py` implements it over etcd.
+
+Every read is linearizable, every write is one transaction, every call has a deadline (`timeout`, seconds) and is
+safe to make from many threads. Errors answer "did it happen?": `Rejected` and `Unavailable` mean that nothing was
+done, `OutcomeUnknown` that nobody can tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from consistency.terms import (
+    Document,
+    Member,
+    MemberEvent,
+    Precondition,
+    Revision,
+    VersionEvent,
+    VersionRecord,
+    VersionState,
+)
+
+
+class StoreError(Exception):
+    """A store call that gave no answer. The message is for an operator: which endpoint, what was found."""
+
+
+class Rejected(StoreError):
+    """Understood and refused; nothing was done, and the same call will be refused again."""
+
+
+class NoSpace(Rejected):
+    """etcd's quota is used up: writes are refused until it is compacted, defragmented and disarmed."""
+
+
+class Denied(Rejected):
+    """The etcd user lacks the permission."""
+
+
+class TooLarge(Rejected):
+    """The request, or the answer to it, is over etcd's or our own limit."""
+
+
+class Unavailable(StoreError):
+    """Nothing was done: no endpoint could be reached or answered a read in time."""
+
+
+class BadCredentials(Unavailable):
+    """etcd refused the user or the password, or the TLS certificates of the two sides don't match."""
+
+
+class OutcomeUnknown(StoreError):
+    """A write was sent and no answer came back: it may or may not have happened, now or later. Never retried."""
+
+
+class Compacted(StoreError):
+    """The revision asked for has been compacted away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Which cluster answered, and the store revision the answer holds at."""
+
+    cluster: int
+    revision: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """One key to read. With `newer_than` = m the value is moved only if its mod_revision is above m (rule 4)."""
+
+    key: str
+    newer_than: Revision = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a `Want` gave: absent; present with its document; or present and unchanged (`document` None)."""
+
+    present: bool
+    document: Document | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One linearizable read transaction: all of it held at `header.revision`.
+
+    `member` is the lease that holds the slot asked about; 0 when the slot is free or none was asked about.
+    """
+
+    header: Header
+    version: VersionState
+    member: int
+    found: tuple[Found, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The version key now and at an earlier revision, and the fleet, in one transaction (rules 6, 7, 9).
+
+    `version_then` is None when that revision is compacted, or not yet reached.
+    """
+
+    header: Header
+    version: VersionState
+    version_then: VersionState | None
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Stores `value` under `key`, if `precondition` holds."""
+
+    key: str
+    value: bytes
+    precondition: Precondition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Removes `key`, if `precondition` holds."""
+
+    key: str
+    precondition: Precondition | None = None
+
+
+Change = Put | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The answer to a write transaction.
+
+    committed: False when a precondition did not hold; then nothing was written, no version either.
+    before: for each change the key's mod_revision just before the transaction, 0 if it did not exist.
+    """
+
+    header: Header
+    committed: bool
+    before: tuple[Revision, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A granted lease. `ttl` is what the store granted, in seconds, which may be more than was asked for."""
+
+    id: int
+    ttl: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One key of a listing."""
+
+    key: str
+    mod_revision: Revision
+    create_revision: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A listing in key order (of the UTF-8 bytes). `more`: there are further keys after the last of these."""
+
+    header: Header
+    keys: tuple[Listed, ...]
+    more: bool
+
+
+class WatchStream(Protocol):
+    """Events in order, from one stream. Iterating blocks until there are some.
+
+    Ends by raising: `Compacted` (the start revision is gone), `Denied`, `Unavailable` (cut, leaderless, closed).
+    Silence is not health: only a read proves freshness (rule 7).
+    """
+
+    def __iter__(self) -> Iterator[VersionEvent | MemberEvent]: ...
+
+    def close(self) -> None:
+        """Ends the stream from any thread; the iteration raises `Unavailable`. May be called twice."""
+
+
+class Store(Protocol):
+    """The calls of the protocol. See the module's opening for what holds for each of them."""
+
+    def read(self, wants: Sequence[Want], slot: int | None, *, timeout: float) -> Answer:
+        """All `wants`, the version key and the member key of `slot`, in one transaction (rule 4).
+
+        Raises TooLarge (ask for fewer), Denied, Unavailable.
+        """
+
+    def survey(self, at: Revision | None, *, timeout: float) -> Survey:
+        """Raises Denied, Unavailable."""
+
+    def commit(
+        self, changes: Sequence[Change], version: VersionRecord, *, only_if_new: bool = False, timeout: float
+    ) -> Commit:
+        """All changes and the version, or nothing (rule 1). `only_if_new`: only if there is no version key yet.
+
+        Raises Rejected and its kinds, Unavailable (never sent), OutcomeUnknown.
+        """
+
+    def page(self, prefix: str, *, after: str, limit: int, timeout: float) -> Page:
+        """Up to `limit` keys that start with `prefix` and come after `after`. Raises Denied, Unavailable."""
+
+    def grant(self, ttl: int, *, timeout: float) -> Lease:
+        """A new lease of `ttl` seconds or more. Raises Rejected (NoSpace), Unavailable, OutcomeUnknown."""
+
+    def keep_alive(self, lease: int, *, timeout: float) -> int:
+        """Renews; the new TTL in seconds, 0 when the lease is gone. Raises Unavailable."""
+
+    def revoke(self, lease: int, *, timeout: float) -> None:
+        """Ends a lease and deletes its keys; no error when it is gone already. Raises Unavailable, OutcomeUnknown."""
+
+    def claim(self, slot: int, lease: int, description: str, *, timeout: float) -> bool:
+        """Takes the slot for the lease if it is free; whether it was. Raises Rejected, Unavailable, OutcomeUnknown."""
+
+    def watch(self, version_from: Revision, members_from: Revision, *, timeout: float) -> WatchStream:
+        """Opens a stream of version and member events from these revisions on, and waits until the store confirms it.
+
+        Raises Compacted, Denied, Unavailable.
+        """
+
+    def close(self) -> None:
+        """Closes every connection; calls under way end with Unavailable or OutcomeUnknown."""

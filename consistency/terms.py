@@ -1,0 +1,211 @@
+"""The words of the protocol as values.
+
+Owns no state, does no I/O. Every class here is frozen: a value handed to another thread can't change under it.
+Revisions are etcd's store revisions: they order everything. Keys are the caller's, without the prefix.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import secrets
+from dataclasses import dataclass
+
+Revision = int
+"""An etcd store revision. 0 stands for "none": etcd counts from 1."""
+
+SLOTS = 64
+"""Most instances that may cache at once (rule 9)."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionState:
+    """The version key as it stood at some revision: what two observers compare to know that they agree.
+
+    `nonce` tells two histories apart that gave the same number to different writes (rule 8).
+    """
+
+    revision: Revision  # mod_revision
+    created: Revision  # create_revision
+    count: int  # etcd's per-key `version`: +1 for each write, so that a lost event shows
+    nonce: str
+
+
+NO_VERSION = VersionState(revision=0, created=0, count=0, nonce="")
+"""The version key does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRecord:
+    """What a write puts under the version key.
+
+    `names` are the keys changed by the same transaction; None means "anything may have changed".
+    """
+
+    nonce: str
+    names: frozenset[str] | None
+    op: str
+    ack: bool = False
+
+    def encode(self) -> bytes:
+        """The JSON stored under `P/version`."""
+        names = None if self.names is None else sorted(self.names)
+        return json.dumps({"nonce": self.nonce, "keys": names, "op": self.op, "ack": self.ack}).encode()
+
+    @classmethod
+    def decode(cls, raw: bytes) -> VersionRecord:
+        """Reads what `encode` wrote. Anything else, such as a value put by hand, means that all may have changed."""
+        try:
+            loaded = json.loads(raw)
+            names = loaded["keys"]
+            if names is not None and not all(isinstance(name, str) for name in names):
+                raise ValueError("keys must be strings")
+            return cls(
+                nonce=str(loaded["nonce"]),
+                names=None if names is None else frozenset(names),
+                op=str(loaded.get("op", "")),
+                ack=bool(loaded.get("ack", False)),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return cls(nonce=f"unreadable:{raw[:64].hex()}", names=None, op="unreadable")
+
+
+def new_nonce() -> str:
+    """128 random bits, in hex."""
+    return secrets.token_hex(16)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionEvent:
+    """One change of the version key, seen by the watch. A deletion has `state.count` 0."""
+
+    state: VersionState
+    names: frozenset[str] | None
+    ack: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One instance of the fleet, as its member key tells it."""
+
+    slot: int
+    lease: int
+    created: Revision
+    description: str  # JSON, as the instance wrote it
+
+
+@dataclass(frozen=True, slots=True)
+class MemberEvent:
+    """One change beneath `P/members/`, seen by the watch. `member` is None when the slot became free."""
+
+    revision: Revision
+    slot: int
+    member: Member | None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A stored value. With a `lease` the key can vanish without a version event: it is never cached (rule 5)."""
+
+    data: bytes
+    mod_revision: Revision
+    create_revision: Revision
+    lease: int = 0
+
+
+class Source(enum.StrEnum):
+    """Where an answer came from: the truth behind `X-Cache`."""
+
+    HIT = "HIT"  # from memory, without I/O
+    MISS = "MISS"  # the value was loaded from etcd
+    REVALIDATED = "REVALIDATED"  # from memory, after etcd confirmed it
+    BYPASS = "BYPASS"  # the cache was not consulted
+    STALE = "STALE"  # from memory, unproven, because the client allowed it
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The answer to a read.
+
+    value: the document, or None when there is no such key.
+    mod_revision: of the document; 0 when there is none.
+    revision: the answer holds as of this revision (the session token, rule 10).
+    source: where it came from.
+    age: seconds since the proof that it rests on; 0.0 when etcd was asked for this read.
+    """
+
+    value: bytes | None
+    mod_revision: Revision
+    revision: Revision
+    source: Source
+    age: float
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The answer to a write: the revision it committed at, and whether the key existed before.
+
+    A delete of an absent key writes nothing: then `existed` is False and `revision` is the one at which it was absent.
+    """
+
+    revision: Revision
+    existed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MustExist:
+    """Precondition `If-Match: *`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MustBeAbsent:
+    """Precondition `If-None-Match: *`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MustBeAt:
+    """Precondition `If-Match: "<mod_revision>"`."""
+
+    mod_revision: Revision
+
+
+Precondition = MustExist | MustBeAbsent | MustBeAt
+
+
+class PreconditionFailed(Exception):
+    """A conditional write was refused: nothing was written. `current` is the key's mod_revision, 0 if there is none."""
+
+    def __init__(self, key: str, current: Revision) -> None:
+        super().__init__(f"{key!r} is at revision {current}" if current else f"{key!r} does not exist")
+        self.key = key
+        self.current = current
+
+
+class WrongTimeline(Exception):
+    """A session token is ahead of everything etcd has: it was given out before etcd was restored from a backup."""
+
+    def __init__(self, asked: Revision, current: Revision) -> None:
+        super().__init__(f"revision {asked} is ahead of the store's {current}")
+        self.asked = asked
+        self.current = current
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What one instance knows of itself at one moment.
+
+    why_not_ready: empty when reads and writes can be expected to work, else one sentence for an operator.
+    slot: 0 to 63, or None when this instance serves uncached.
+    proof_age: seconds since the last proof; None before the first.
+    fresh: whether hits are allowed now (rule 3's clock clause).
+    """
+
+    why_not_ready: str
+    slot: int | None
+    horizon: Revision
+    proof_age: float | None
+    fresh: bool
+    entries: int
+    bytes: int
+    watch_up: bool
+    members: tuple[Member, ...]

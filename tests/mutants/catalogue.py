@@ -1,0 +1,117 @@
+"""Deliberate breaks of the protocol, each of one rule: what the tests of the protocol have to notice.
+
+A mutant replaces one piece of source text by another. It never touches the product: the runner breaks a copy.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    """`old` must occur in `file`; its first occurrence becomes `new`."""
+
+    rule: int
+    break_: str
+    file: str
+    old: str
+    new: str
+
+
+FRESHNESS = "consistency/freshness.py"
+HISTORY = "consistency/history.py"
+STATE = "consistency/local_state.py"
+ENTRIES = "consistency/near_cache.py"
+READS = "consistency/reads.py"
+BATCH = "consistency/batch.py"
+CACHE = "consistency/cache.py"
+WATCH = "consistency/version_watch.py"
+MEMBERS = "consistency/membership.py"
+
+MUTANTS = (
+    Mutant(1, "serve on after an unknown outcome", CACHE, "self._state.may_have_written(change.key)", "pass"),
+    Mutant(1, "serve the own old value", CACHE, "self._state.wrote(change.key, commit.header, ticket)", "pass"),
+    Mutant(1, "retry an unknown write", CACHE, "self._state.may_have_written(change.key)\n            raise",
+           "self._state.may_have_written(change.key)\n            return self._commit(change, op)"),
+    Mutant(1, "reuse a nonce", CACHE, "VersionRecord(new_nonce(), ", 'VersionRecord("same", '),
+    Mutant(2, "skip the lock-step of counts", HISTORY, "event.state.count == applied.count + 1",
+           "event.state.count > applied.count"),
+    Mutant(2, "ignore that the key was recreated", HISTORY, "event.state.created == applied.created", "True"),
+    Mutant(2, "apply below the horizon", FRESHNESS, " or event.state.revision <= self.horizon", ""),
+    Mutant(2, "null names nothing", FRESHNESS, "            self.floor = self.horizon\n        return True",
+           "            pass\n        return True"),
+    Mutant(2, "invalidate nothing", STATE, "sum(self._entries.invalidate(name, at) for name in event.names)", "0"),
+    Mutant(2, "invalidate what the event's own revision validated", ENTRIES, "entry.validated_at >= revision",
+           "entry.validated_at > revision"),
+    Mutant(3, "ignore the clock", FRESHNESS, "if now >= self.fresh_until:", "if False:"),
+    Mutant(3, "ignore the floor", FRESHNESS, "entry.stale or entry.validated_at < self.floor", "entry.stale"),
+    Mutant(3, "ignore staleness", FRESHNESS, "entry.stale or entry.validated_at < self.floor",
+           "entry.validated_at < self.floor"),
+    Mutant(4, "measure the window from the answer", STATE, "self._fresh.accept(part.ticket, verdict)",
+           "self._fresh.accept(part.ticket, replace(verdict, fresh_until=self._clock() + self._fresh._bound))"),
+    Mutant(4, "ignore the member key", FRESHNESS, "if answer.member != ticket.lease:", "if False:"),
+    Mutant(4, "prove by another membership's answer", FRESHNESS,
+           "if not ticket.lease or ticket.lease != self.lease:", "if not ticket.lease:"),
+    Mutant(4, "prove by a version not applied", FRESHNESS, "if standing is Standing.AHEAD:", "if False:"),
+    Mutant(4, "join a batch in flight", BATCH, "        self._queue.remove(batch)\n        batch.ticket",
+           "        batch.ticket"),
+    Mutant(4, "draw the ticket before the last reader has come", BATCH, "        batch.ticket = self._stamp()",
+           "        batch.ticket = batch.early = getattr(batch, 'early', None) or self._stamp()"),
+    Mutant(5, "fill without the overtaken check", FRESHNESS, "and not self.history.named_after(key, at)", ""),
+    Mutant(5, "fill below the floor", FRESHNESS, "and at >= self.floor ", ""),
+    Mutant(5, "fill from an earlier epoch", FRESHNESS, "return ticket.epoch == self.epoch and at >= self.floor",
+           "return at >= self.floor"),
+    Mutant(5, "cache a leased key", STATE, "return None if leased else Entry", "return Entry"),
+    Mutant(5, "trust a forgotten event's silence", HISTORY, "revision < self._base.revision or ", ""),
+    Mutant(5, "fill without a proof", STATE, "            case Unproven():\n                pass",
+           "            case Unproven():\n                self._fill_locked(part)"),
+    Mutant(6, "keep entries when nothing can be proven", STATE,
+           'self._invalidated_locked("history", self._entries.clear())\n                    self._fresh.rebase',
+           "self._fresh.rebase"),
+    Mutant(6, "no floor at a gap", FRESHNESS, "self.horizon = self.floor = survey", "self.horizon = survey"),
+    Mutant(6, "believe an unproven validation", READS, "if want.entry is not None and isinstance(verdict, Proof):",
+           "if want.entry is not None:"),
+    Mutant(6, "keep loads in flight across a gap", FRESHNESS,
+           "        self.epoch += 1\n        self.history = History(s", "        self.history = History(s"),
+    Mutant(6, "go on after the horizon at a gap", STATE, "if gap:", "if False:"),
+    Mutant(7, "keep loads in flight across a reconnect", FRESHNESS, "(rule 7).\"\"\"\n        self.epoch += 1",
+           '(rule 7)."""'),
+    Mutant(7, "resume the watch at now", STATE, "start = Start(self._fresh.horizon,",
+           "start = Start(survey.header.revision,"),
+    Mutant(7, "trust any nonce at the horizon", FRESHNESS, "if survey.version_then != self.history.applied:",
+           "if False:"),
+    Mutant(7, "apply events of an earlier stream", STATE, "epoch != self._fresh.epoch or not", "not"),
+    Mutant(7, "take over a survey that came too late", STATE, "if ticket.epoch != self._fresh.epoch:", "if False:"),
+    Mutant(7, "never restart a silent watch", CACHE, 'self._watch.restart("stuck")', "pass"),
+    Mutant(8, "ignore lower revisions", FRESHNESS, "if header.revision < ticket.seen:", "if False:"),
+    Mutant(8, "take a late answer for another history", FRESHNESS, "if header.revision < ticket.seen:",
+           "if header.revision < self.seen:"),
+    Mutant(8, "ignore the cluster id", FRESHNESS, "if self.cluster and header.cluster != self.cluster:", "if False:"),
+    Mutant(8, "take an older version under a newer header for a late answer", HISTORY,
+           "if seen.revision < applied.revision <= header:", "if False:"),
+    Mutant(8, "trust an equal revision with another nonce", HISTORY,
+           "Standing.OURS if self._states.get(seen.revision) == seen else",
+           "Standing.OURS if seen.revision in self._states else"),
+    Mutant(8, "keep entries of the lost history", STATE,
+           'self._invalidated_locked("history", self._entries.clear())\n        self._fresh.turn_back()',
+           "self._fresh.turn_back()"),
+    Mutant(8, "keep the slot of the lost history", CACHE, 'self._state.leave("history")', "pass"),
+    Mutant(8, "prove by an answer of an earlier epoch", FRESHNESS,
+           "        if ticket.epoch != self.epoch:\n            return Unproven()\n", ""),
+    Mutant(9, "hit without a slot", FRESHNESS, "if not self.lease:", "if False:"),
+    Mutant(9, "keep the window when the slot is lost", FRESHNESS,
+           "self.slot, self.lease = None, 0\n        self.fresh_until = 0.0", "self.slot, self.lease = None, 0"),
+    Mutant(9, "ignore an event about our slot", STATE, "self._fresh.doubt()", "pass"),
+    Mutant(9, "ignore that the lease has expired", MEMBERS, "if not alive:", "if False:"),
+    Mutant(9, "keep the slot at the end", MEMBERS,
+           "        self._give_back(lease)\n\n    def _join", "\n    def _join"),
+    Mutant(10, "ignore the session", FRESHNESS, "if self.horizon < min_revision:", "if False:"),
+    Mutant(10, "ignore that a token is from another history", READS,
+           "if part.answer.header.revision < min_revision:", "if False:"),
+    Mutant(10, "let a session follow a load in flight", READS, "if min_revision:", "if False:"),
+    Mutant(13, "never reload by age", FRESHNESS, "now - entry.loaded_at > self._max_age", "False"),
+    Mutant(14, "follow an overtaken load", STATE, "and not self._fresh.overtaken(key, ticket)", ""),
+    Mutant(14, "follow a load older than the bound", STATE, "self._clock() < ticket.sent_at + bound and", ""),
+    Mutant(14, "don't look again before loading", BATCH, "elif flying is None and answered():", "elif False:"),
+    Mutant(14, "load once for each reader", BATCH, "and follow(flying.ticket):", "and False:"),
+)  # fmt: skip

@@ -1,0 +1,230 @@
+"""Batches and their leaders (rules 4 and 14): who travels together, who sends, who may leave."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from consistency.batch import MAX_WANTS, Batch, Batcher, Errand, Part
+from consistency.freshness import Ticket
+from consistency.near_cache import Entry
+from consistency.store import Answer, Found, Header, Unavailable
+from consistency.terms import NO_VERSION
+from tests.protocol.hand import PATIENCE, Background, ManualClock
+
+
+class Road:
+    """What batches travel on: each send is held until the test opens it."""
+
+    def __init__(self, lanes: int) -> None:
+        self.clock = ManualClock()
+        self.sent: list[Batch] = []
+        self.timeouts: list[float] = []
+        self.error: Exception | None = None
+        self._arrivals = threading.Condition()  # protects everything below and above
+        self._open = 0
+        self._tickets = 0
+        self.batcher = Batcher(stamp=self._stamp, send=self._send, clock=self.clock, lanes=lanes)
+
+    def _stamp(self) -> Ticket:
+        self._tickets += 1
+        return Ticket(self.clock(), epoch=self._tickets, horizon=0, seen=0, slot=None, lease=0)
+
+    def _send(self, batch: Batch, timeout: float) -> None:
+        with self._arrivals:
+            self.sent.append(batch)
+            self.timeouts.append(timeout)
+            self._arrivals.notify_all()
+            assert self._arrivals.wait_for(lambda: self._open > 0, PATIENCE)
+            self._open -= 1
+            if self.error is not None:
+                raise self.error
+            assert batch.ticket is not None
+            wants = tuple(batch.wants.values())
+            answer = Answer(Header(1, 1), NO_VERSION, 0, tuple(Found(False, None) for _ in wants))
+            batch.parts = [Part(batch.ticket, wants, answer)]
+
+    def await_sent(self, count: int) -> Batch:
+        with self._arrivals:
+            assert self._arrivals.wait_for(lambda: len(self.sent) >= count, PATIENCE)
+            return self.sent[count - 1]
+
+    def open(self, count: int = 1) -> None:
+        with self._arrivals:
+            self._open += count
+            self._arrivals.notify_all()
+
+    def join(self, key: str | None, deadline: float = PATIENCE) -> Background[Batch]:
+        return Background(lambda: self.batcher.join(Errand(key), self.clock() + deadline))
+
+    def await_waiting(self, readers: int) -> None:
+        """Until so many readers wait in batches that have not been sent."""
+        for _ in range(10_000):
+            with self.batcher._lock:
+                if sum(len(batch.seats) for batch in self.batcher._queue) >= readers:
+                    return
+            threading.Event().wait(0.001)
+        raise AssertionError("the readers did not come")
+
+
+@pytest.fixture
+def road() -> Iterator[Road]:
+    road = Road(lanes=1)
+    yield road
+    road.open(100)
+
+
+def test_a_lone_reader_sends_at_once_with_all_of_its_time(road: Road) -> None:
+    reader = road.join("a")
+    road.await_sent(1)
+    assert road.timeouts == [PATIENCE]
+    road.open()
+    assert list(reader.result().wants) == ["a"]
+
+
+def test_readers_who_come_while_the_lane_is_taken_travel_together(road: Road) -> None:
+    """Rule 4: one transaction for all who wait, and none of them joins the one in flight."""
+    first = road.join("a")
+    road.await_sent(1)
+    others = [road.join(key) for key in ("a", "b", "b", None)]
+    road.await_waiting(4)
+    road.open(2)
+    batches = {id(reader.result()) for reader in others}
+    assert len(batches) == 1
+    assert id(first.result()) not in batches
+    second = road.await_sent(2)
+    assert sorted(second.wants) == ["a", "b"]
+    assert second.readers == 4
+    assert len(road.sent) == 2
+
+
+def test_a_ticket_is_drawn_when_nobody_can_join_any_more(road: Road) -> None:
+    """Rule 4's t0 is before the send, and after every reader has come."""
+    road.join("a")
+    road.await_sent(1)
+    waiting = road.join("b")
+    road.await_waiting(1)
+    road.clock.advance(5.0)
+    road.open(2)
+    ticket = waiting.result().ticket
+    assert ticket is not None
+    assert ticket.sent_at == road.clock()
+
+
+def test_two_lanes_carry_two_batches_and_no_third() -> None:
+    road = Road(lanes=2)
+    for key in ("a", "b"):
+        road.join(key)
+    road.await_sent(2)
+    third = road.join("c")
+    road.await_waiting(1)
+    assert len(road.sent) == 2
+    road.open(3)
+    third.result()
+
+
+def test_a_full_batch_makes_room_for_another(road: Road) -> None:
+    road.join("first")
+    road.await_sent(1)
+    readers = [road.join(f"k{number}") for number in range(MAX_WANTS + 1)]
+    road.await_waiting(MAX_WANTS + 1)
+    road.open(3)
+    sizes = sorted({id(batch): len(batch.wants) for batch in (reader.result() for reader in readers)}.values())
+    assert sizes == [1, MAX_WANTS]
+
+
+def test_two_readers_with_different_entries_of_a_key_get_the_whole_value() -> None:
+    batch = Batch()
+    entry = Entry(b"1", 3, 5, 0.0)
+    batch.add(Errand("a", entry, fill=True))
+    batch.add(Errand("a", entry, fill=False))
+    assert batch.wants["a"] == Errand("a", entry, fill=True)
+    batch.add(Errand("a", None, fill=False))
+    assert batch.wants["a"] == Errand("a", None, fill=True)
+
+
+def test_a_failed_batch_fails_all_of_its_readers_and_frees_the_lane(road: Road) -> None:
+    readers = [road.join("a")]
+    road.await_sent(1)
+    readers += [road.join("b"), road.join("c")]
+    road.await_waiting(2)
+    road.error = Unavailable("etcd is away")
+    road.open(2)
+    for reader in readers:
+        with pytest.raises(Unavailable, match="etcd is away"):
+            reader.result().part(None)
+    road.error = None
+    road.open()
+    assert road.join("d").result().part("d")
+
+
+def test_a_reader_out_of_time_leaves_and_the_others_travel_on(road: Road) -> None:
+    """The one who would lead is the latest; here it is the one who leaves."""
+    road.join("a")
+    road.await_sent(1)
+    patient = road.join("b")
+    road.await_waiting(1)
+    hasty = road.join("c", deadline=0.0)
+    with pytest.raises(Unavailable):
+        hasty.result()
+    road.open(2)
+    assert patient.result().part("b")
+
+
+def test_a_batch_whose_readers_have_all_left_is_not_sent(road: Road) -> None:
+    first = road.join("a")
+    road.await_sent(1)
+    hasty = road.join("b", deadline=0.0)
+    with pytest.raises(Unavailable):
+        hasty.result()
+    road.open()
+    first.result()
+    assert len(road.sent) == 1
+    road.open()
+    road.join("c").result()
+    assert len(road.sent) == 2
+
+
+def test_a_leader_out_of_time_hands_the_lane_on(road: Road) -> None:
+    """1. R is named the next leader; 2. it runs out of time before it hears of it; 3. its neighbour leads."""
+    first = road.join("a")
+    road.await_sent(1)
+    neighbour = road.join("b")
+    road.await_waiting(1)
+    with road.batcher._lock:
+        batch, seat, leads = road.batcher._board(Errand("c"))
+    assert not leads
+    road.open()
+    first.result()
+    assert batch.leader is seat  # step 1
+    assert not road.batcher._give_up(batch, seat)  # step 2
+    road.open()
+    assert neighbour.result().part("b")
+
+
+def test_a_reader_follows_a_load_in_flight_only_if_it_may(road: Road) -> None:
+    """Rule 14."""
+    first = road.join("a")
+    road.await_sent(1)
+
+    def share(agree: bool) -> Background[Batch | None]:
+        return Background(
+            lambda: road.batcher.share(
+                Errand("a"), road.clock() + PATIENCE, follow=lambda _: agree, answered=lambda: False
+            )
+        )
+
+    follower, loner = share(True), share(False)
+    road.await_waiting(1)
+    road.open(2)
+    assert follower.result() is first.result()
+    assert loner.result() is road.await_sent(2)
+
+
+def test_a_reader_whose_key_was_filled_meanwhile_does_not_load_again(road: Road) -> None:
+    """Rule 14: the load it meant to join is over, and the cache has the answer."""
+    batch = road.batcher.share(Errand("a"), road.clock() + PATIENCE, follow=lambda _: True, answered=lambda: True)
+    assert batch is None
+    assert road.sent == []

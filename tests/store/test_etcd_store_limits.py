@@ -1,0 +1,67 @@
+"""The store over an etcd that has no space left, or that is asked for too much at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from consistency.etcd_store import MAX_REQUEST, EtcdConfig, EtcdStore
+from consistency.store import Delete, NoSpace, Put, TooLarge, Want
+from consistency.terms import VersionRecord
+from tests.store.conftest import version
+from tests.support.etcd import EtcdServer
+
+TIMEOUT = 5.0
+MEBIBYTE = b"x" * 1024 * 1024
+
+
+def fill(store: EtcdStore) -> None:
+    """Writes until the quota is used up."""
+    for number in range(100):
+        store.commit([Put(f"fill-{number}", MEBIBYTE)], version(), timeout=TIMEOUT)
+
+
+def test_a_full_etcd_refuses_writes_and_goes_on_reading(tmp_path: Path) -> None:
+    """Fault matrix: NOSPACE → 507 for writes; deletes put the version, so they are refused too, and so are leases."""
+    with EtcdServer(tmp_path, arguments=["--quota-backend-bytes=8000000"]) as server:
+        store = EtcdStore(EtcdConfig((server.endpoint,), "full"))
+        lease = store.grant(60, timeout=TIMEOUT).id
+        with pytest.raises(NoSpace, match="database space exceeded"):
+            fill(store)
+        with pytest.raises(NoSpace):
+            store.commit([Delete("fill-0")], version(), timeout=TIMEOUT)
+        with pytest.raises(NoSpace):
+            store.grant(60, timeout=TIMEOUT)
+        assert store.read([Want("fill-0")], None, timeout=TIMEOUT).found[0].present
+        assert store.keep_alive(lease, timeout=TIMEOUT) > 0
+        store.close()
+
+
+def test_an_answer_beyond_the_receive_limit_is_too_large_and_not_without_space(etcd: EtcdServer, prefix: str) -> None:
+    """Hazard: both are RESOURCE_EXHAUSTED; told apart by their details. Asking for fewer works."""
+    store = EtcdStore(EtcdConfig((etcd.endpoint,), prefix))
+    for number in range(17):
+        store.commit([Put(f"key-{number}", MEBIBYTE)], version(), timeout=TIMEOUT)
+    wants = [Want(f"key-{number}") for number in range(17)]
+    with pytest.raises(TooLarge):
+        store.read(wants, None, timeout=TIMEOUT)
+    answer = store.read(wants[:15], None, timeout=TIMEOUT)
+    assert all(found.document for found in answer.found)
+    store.close()
+
+
+def test_the_largest_write_we_let_through_is_one_that_etcd_takes(etcd: EtcdServer, prefix: str) -> None:
+    """Hazard: 1.5 MiB a request. Our limit is checked before sending, and is not above etcd's."""
+    store = EtcdStore(EtcdConfig((etcd.endpoint,), prefix))
+    record = version("a")
+    overhead = next(extra for extra in range(1000) if fits(store, record, MAX_REQUEST - extra))
+    assert overhead > 0, "the key and the version count as well"
+    store.close()
+
+
+def fits(store: EtcdStore, record: VersionRecord, size: int) -> bool:
+    try:
+        return store.commit([Put("a", b"x" * size)], record, timeout=TIMEOUT).committed
+    except TooLarge:
+        return False

@@ -1,0 +1,522 @@
+"""The contract of `consistency.store.Store`, kept by the fake and by the store over a real etcd alike.
+
+Whatever the protocol's tests prove over the fake rests on these tests.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from consistency.store import Compacted, Delete, Found, Put, Rejected, TooLarge, Unavailable, Want
+from consistency.terms import (
+    NO_VERSION,
+    Member,
+    MemberEvent,
+    MustBeAbsent,
+    MustBeAt,
+    MustExist,
+    VersionEvent,
+    VersionRecord,
+    VersionState,
+)
+from tests.store.conftest import TIMEOUT, Subject, version
+
+
+def read_one(subject: Subject, key: str, newer_than: int = 0) -> Found:
+    return subject.store.read([Want(key, newer_than)], None, timeout=TIMEOUT).found[0]
+
+
+def revision_now(subject: Subject) -> int:
+    return subject.store.read([], None, timeout=TIMEOUT).header.revision
+
+
+def take(subject: Subject, version_from: int, members_from: int, count: int) -> list[VersionEvent | MemberEvent]:
+    """The first `count` events of a new stream."""
+    stream = subject.store.watch(version_from, members_from, timeout=TIMEOUT)
+    try:
+        return list(itertools.islice(stream, count))
+    finally:
+        stream.close()
+
+
+# --- reads (rule 4)
+
+
+def test_a_store_without_a_version_key_says_so(subject: Subject) -> None:
+    """Rule 4: the version key is part of every read, absent or not."""
+    answer = subject.store.read([Want("a")], None, timeout=TIMEOUT)
+    assert answer.version == NO_VERSION
+    assert answer.found == (Found(present=False, document=None),)
+
+
+def test_a_read_returns_what_was_written_and_the_version_that_told_of_it(subject: Subject) -> None:
+    """Rules 1 and 4: data and version share one revision."""
+    written = subject.store.commit([Put("a", b'{"x": 1}')], version("a", nonce="n1"), timeout=TIMEOUT)
+    answer = subject.store.read([Want("a")], None, timeout=TIMEOUT)
+    document = answer.found[0].document
+    assert document is not None
+    assert (document.data, document.mod_revision, document.create_revision, document.lease) == (
+        b'{"x": 1}', written.header.revision, written.header.revision, 0,
+    )  # fmt: skip
+    assert answer.version == VersionState(written.header.revision, written.header.revision, 1, "n1")
+    assert answer.header.revision >= written.header.revision
+
+
+def test_an_unchanged_value_is_not_moved(subject: Subject) -> None:
+    """Rule 4: a range with min_mod_revision validates a cached entry; count 1 and no kv = unchanged."""
+    revision = subject.put("a").header.revision
+    assert read_one(subject, "a", newer_than=revision) == Found(present=True, document=None)
+
+
+def test_a_changed_value_is_moved(subject: Subject) -> None:
+    """Rule 4."""
+    old = subject.put("a", b"1").header.revision
+    subject.put("a", b"2")
+    document = read_one(subject, "a", newer_than=old).document
+    assert document is not None
+    assert document.data == b"2"
+
+
+def test_a_deleted_value_is_told_from_an_unchanged_one(subject: Subject) -> None:
+    """Hazard: `min_mod_revision` ranges miss deletions, unless `count` is read (0 = deleted)."""
+    revision = subject.put("a").header.revision
+    subject.delete("a")
+    assert read_one(subject, "a", newer_than=revision) == Found(present=False, document=None)
+
+
+def test_wants_are_answered_in_their_order(subject: Subject) -> None:
+    """Rule 4: one transaction for all, up to the 126 that fit beside the version key and the member key."""
+    subject.put("b")
+    wants = [Want(key) for key in ("a", "b", "c") * 42]
+    answer = subject.store.read(wants, 5, timeout=TIMEOUT)
+    assert [found.present for found in answer.found] == [False, True, False] * 42
+
+
+def test_more_wants_than_a_transaction_takes_are_refused(subject: Subject) -> None:
+    """Hazard: transactions take 128 operations."""
+    with pytest.raises(ValueError, match="126"):
+        subject.store.read([Want("a")] * 127, None, timeout=TIMEOUT)
+
+
+def test_a_value_with_a_lease_shows_it(subject: Subject) -> None:
+    """Rule 5: such a value is never cached, since it can vanish without a version event."""
+    lease = subject.store.grant(60, timeout=TIMEOUT).id
+    subject.put_outside("a", b"1", lease)
+    document = read_one(subject, "a").document
+    assert document is not None
+    assert document.lease == lease
+
+
+def test_each_write_counts_one_up(subject: Subject) -> None:
+    """Section 3: the version key's per-key count is dense, so a lost event is detectable."""
+    for expected in (1, 2, 3):
+        subject.put(f"key-{expected}")
+        assert subject.store.read([], None, timeout=TIMEOUT).version.count == expected
+
+
+# --- survey (rules 6, 7, 9)
+
+
+def test_a_survey_at_our_revision_returns_our_nonce(subject: Subject) -> None:
+    """Rules 6 and 7: the history is ours if the version key at our horizon bears our nonce."""
+    ours = subject.store.commit([], version(nonce="ours"), timeout=TIMEOUT).header.revision
+    subject.put("a")
+    survey = subject.store.survey(ours, timeout=TIMEOUT)
+    assert survey.version_then == VersionState(ours, ours, 1, "ours")
+    assert survey.version.count == 2
+
+
+def test_a_survey_at_a_revision_before_the_version_key_finds_none(subject: Subject) -> None:
+    """Rule 6: another nonce than ours, the empty one included, is another history."""
+    before = revision_now(subject)
+    subject.put("a")
+    assert subject.store.survey(before, timeout=TIMEOUT).version_then == NO_VERSION
+
+
+def test_a_survey_at_a_compacted_revision_still_answers_the_rest(subject: Subject) -> None:
+    """Rule 6: compacted is an answer, not an error."""
+    old = subject.put("a").header.revision
+    subject.put("a")
+    subject.compact(subject.put("a").header.revision)
+    survey = subject.store.survey(old, timeout=TIMEOUT)
+    assert survey.version_then is None
+    assert survey.version.count == 3
+
+
+def test_a_survey_at_a_future_revision_still_answers_the_rest(subject: Subject) -> None:
+    """Rule 8: after a restore our revision may not have been reached."""
+    future = subject.put("a").header.revision + 1000
+    survey = subject.store.survey(future, timeout=TIMEOUT)
+    assert survey.version_then is None
+    assert survey.version.count == 1
+
+
+@pytest.mark.parametrize("at", [None, 0])
+def test_a_survey_without_a_past_asks_for_none(subject: Subject, at: int | None) -> None:
+    """A first start has no horizon; to etcd revision 0 means "now", which is not the past."""
+    subject.put("a")
+    assert subject.store.survey(at, timeout=TIMEOUT).version_then is None
+
+
+def test_a_survey_lists_the_fleet_by_slot(subject: Subject) -> None:
+    """Rule 9."""
+    lease = subject.store.grant(60, timeout=TIMEOUT).id
+    for slot in (63, 0, 7):
+        assert subject.store.claim(slot, lease, f'{{"slot": {slot}}}', timeout=TIMEOUT)
+    members = subject.store.survey(None, timeout=TIMEOUT).members
+    assert [(member.slot, member.lease, member.description) for member in members] == [
+        (slot, lease, f'{{"slot": {slot}}}') for slot in (0, 7, 63)
+    ]
+
+
+# --- commit (rule 1)
+
+
+def test_a_commit_changes_all_its_keys_at_one_revision(subject: Subject) -> None:
+    """Rule 1: one transaction."""
+    subject.put("old")
+    commit = subject.store.commit([Put("a", b"1"), Put("b", b"2"), Delete("old")], version(), timeout=TIMEOUT)
+    answer = subject.store.read([Want("a"), Want("b"), Want("old")], None, timeout=TIMEOUT)
+    revisions = [found.document.mod_revision if found.document else 0 for found in answer.found]
+    assert revisions == [commit.header.revision, commit.header.revision, 0]
+    assert answer.version.revision == commit.header.revision
+
+
+def test_a_commit_tells_what_was_there_before(subject: Subject) -> None:
+    """Section 5: 201 or 200, and 204 without a version, need to know."""
+    first = subject.put("a").header.revision
+    commit = subject.store.commit([Put("a", b"2"), Put("new", b"1"), Delete("absent")], version(), timeout=TIMEOUT)
+    assert commit.committed
+    assert commit.before == (first, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("precondition", "holds_when_absent", "holds_when_present"),
+    [(MustExist(), False, True), (MustBeAbsent(), True, False), (MustBeAt(1), False, False), (None, True, True)],
+)
+def test_preconditions_hold_or_not(
+    subject: Subject, precondition: MustExist | MustBeAbsent | MustBeAt | None, holds_when_absent: bool,
+    holds_when_present: bool,
+) -> None:  # fmt: skip
+    """Rule 1: conditional writes compare in the transaction."""
+    subject.put("present")
+    assert subject.put("absent", b"2", precondition).committed == holds_when_absent
+    assert subject.put("present", b"2", precondition).committed == holds_when_present
+    assert subject.delete("present", precondition).committed == holds_when_present
+
+
+def test_a_write_at_the_revision_seen_commits_once(subject: Subject) -> None:
+    """Rule 1: If-Match; the second writer loses."""
+    seen = subject.put("a").header.revision
+    won = subject.put("a", b"2", MustBeAt(seen))
+    lost = subject.put("a", b"3", MustBeAt(seen))
+    assert (won.committed, lost.committed) == (True, False)
+    assert lost.before == (won.header.revision,)
+
+
+def test_a_refused_commit_writes_nothing_at_all(subject: Subject) -> None:
+    """Rule 1: no version either, and no other key of the same commit."""
+    subject.put("a")
+    before = subject.store.read([], None, timeout=TIMEOUT).version
+    commit = subject.store.commit([Put("b", b"1"), Put("a", b"2", MustBeAbsent())], version(), timeout=TIMEOUT)
+    after = subject.store.read([Want("b")], None, timeout=TIMEOUT)
+    assert not commit.committed
+    assert after.version == before
+    assert not after.found[0].present
+
+
+def test_only_if_new_writes_the_first_version_and_no_second(subject: Subject) -> None:
+    """Instances that start together agree on one first version."""
+    assert subject.store.commit([], version(nonce="1st"), only_if_new=True, timeout=TIMEOUT).committed
+    assert not subject.store.commit([], version(nonce="2nd"), only_if_new=True, timeout=TIMEOUT).committed
+    assert subject.store.read([], None, timeout=TIMEOUT).version.nonce == "1st"
+
+
+def test_a_key_may_be_changed_only_once_in_a_commit(subject: Subject) -> None:
+    """Hazard: no duplicate put key in a transaction."""
+    with pytest.raises(Rejected):
+        subject.store.commit([Put("a", b"1"), Put("a", b"2")], version(), timeout=TIMEOUT)
+    assert not read_one(subject, "a").present
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [[Put("a", b"x" * 1_572_864)], [Put("a", b"x" * 800_000), Put("b", b"x" * 800_000)]],
+    ids=["one value", "all together"],
+)
+def test_a_commit_over_the_size_of_a_request_is_refused(subject: Subject, changes: list[Put]) -> None:
+    """Hazard: 1.5 MiB a request."""
+    with pytest.raises(TooLarge):
+        subject.store.commit(changes, version(), timeout=TIMEOUT)
+
+
+def test_a_commit_takes_63_changes_and_no_more(subject: Subject) -> None:
+    """Hazard: 128 operations a transaction."""
+    changes = [Put(f"key-{number}", b"1") for number in range(64)]
+    assert subject.store.commit(changes[:63], version(), timeout=TIMEOUT).committed
+    with pytest.raises(TooLarge):
+        subject.store.commit(changes, version(), timeout=TIMEOUT)
+
+
+def test_a_value_of_one_mebibyte_is_stored(subject: Subject) -> None:
+    """Section 5: MAX_VALUE_BYTES."""
+    value = b"x" * 1024 * 1024
+    subject.put("a", value)
+    document = read_one(subject, "a").document
+    assert document is not None
+    assert document.data == value
+
+
+# --- leases and slots (rule 9)
+
+
+def test_a_slot_is_claimed_once(subject: Subject) -> None:
+    """Rule 9: by a transaction on create_revision = 0."""
+    ours, theirs = (subject.store.grant(60, timeout=TIMEOUT).id for _ in range(2))
+    assert subject.store.claim(3, ours, "{}", timeout=TIMEOUT)
+    assert not subject.store.claim(3, theirs, "{}", timeout=TIMEOUT)
+    assert subject.store.read([], 3, timeout=TIMEOUT).member == ours
+
+
+def test_a_free_slot_and_no_slot_show_no_lease(subject: Subject) -> None:
+    """Rule 4: the member key is read in the same transaction."""
+    subject.store.claim(3, subject.store.grant(60, timeout=TIMEOUT).id, "{}", timeout=TIMEOUT)
+    assert subject.store.read([], 4, timeout=TIMEOUT).member == 0
+    assert subject.store.read([], None, timeout=TIMEOUT).member == 0
+
+
+def test_a_revoked_lease_frees_its_slot(subject: Subject) -> None:
+    """Rule 9: leaving."""
+    lease = subject.store.grant(60, timeout=TIMEOUT).id
+    subject.store.claim(3, lease, "{}", timeout=TIMEOUT)
+    subject.store.revoke(lease, timeout=TIMEOUT)
+    assert subject.store.read([], 3, timeout=TIMEOUT).member == 0
+    assert subject.store.survey(None, timeout=TIMEOUT).members == ()
+
+
+def test_a_living_lease_is_renewed_for_its_ttl(subject: Subject) -> None:
+    """Hazard: etcd may grant more than was asked for; what it granted counts."""
+    lease = subject.store.grant(60, timeout=TIMEOUT)
+    assert lease.ttl >= 60
+    assert subject.store.keep_alive(lease.id, timeout=TIMEOUT) == lease.ttl
+
+
+def test_renewing_a_dead_lease_returns_zero(subject: Subject) -> None:
+    """Hazard: KeepAlive of a dead lease answers OK with TTL 0."""
+    lease = subject.store.grant(60, timeout=TIMEOUT).id
+    subject.store.revoke(lease, timeout=TIMEOUT)
+    assert subject.store.keep_alive(lease, timeout=TIMEOUT) == 0
+
+
+def test_revoking_a_lease_twice_is_no_error(subject: Subject) -> None:
+    """A lease that expired on the way is as good as revoked."""
+    lease = subject.store.grant(60, timeout=TIMEOUT).id
+    subject.store.revoke(lease, timeout=TIMEOUT)
+    subject.store.revoke(lease, timeout=TIMEOUT)
+
+
+def test_claiming_with_a_dead_lease_is_rejected(subject: Subject) -> None:
+    """Rule 9: no slot without a lease; nothing is written."""
+    lease = subject.store.grant(60, timeout=TIMEOUT).id
+    subject.store.revoke(lease, timeout=TIMEOUT)
+    with pytest.raises(Rejected):
+        subject.store.claim(3, lease, "{}", timeout=TIMEOUT)
+    assert subject.store.read([], 3, timeout=TIMEOUT).member == 0
+
+
+# --- the watch (rules 2, 6, 7)
+
+
+def test_events_come_in_the_order_of_their_writes(subject: Subject) -> None:
+    """Rule 2: dense counts, ascending revisions, names and nonce of each write."""
+    start = revision_now(subject) + 1
+    written = [subject.store.commit([Put(key, b"1")], version(key, nonce=key), timeout=TIMEOUT) for key in "abc"]
+    events = take(subject, start, start, 3)
+    first = written[0].header.revision
+    assert events == [
+        VersionEvent(VersionState(commit.header.revision, first, count, key), frozenset({key}))
+        for count, (key, commit) in enumerate(zip("abc", written, strict=True), start=1)
+    ]
+
+
+def test_events_written_after_the_stream_was_opened_arrive(subject: Subject) -> None:
+    """Rule 2: when `watch` returns, the store has confirmed it, and nothing from then on is missed."""
+    start = revision_now(subject) + 1
+    stream = subject.store.watch(start, start, timeout=TIMEOUT)
+    subject.put("a")
+    event = next(iter(stream))
+    assert isinstance(event, VersionEvent)
+    assert event.names == frozenset({"a"})
+    stream.close()
+
+
+def test_a_watch_resumes_at_the_revision_asked_for(subject: Subject) -> None:
+    """Rule 7: horizon + 1; that event and no earlier one."""
+    subject.put("a")
+    second = subject.put("b").header.revision
+    event = take(subject, second, second, 1)[0]
+    assert isinstance(event, VersionEvent)
+    assert event.state.revision == second
+
+
+def test_a_watch_from_a_future_revision_is_silent_until_then(subject: Subject) -> None:
+    """Hazard: it is accepted and stays silent; what comes first is not older than asked for."""
+    future = revision_now(subject) + 3
+    stream = subject.store.watch(future, future, timeout=TIMEOUT)
+    for _ in range(4):
+        subject.put("a")
+    event = next(iter(stream))
+    assert isinstance(event, VersionEvent)
+    assert event.state.revision == future
+    stream.close()
+
+
+def test_a_watch_from_a_compacted_revision_ends_with_compacted(subject: Subject) -> None:
+    """Hazard: `created`, then `canceled` with compact_revision."""
+    old = subject.put("a").header.revision
+    subject.put("a")
+    now = subject.put("a").header.revision
+    subject.compact(now)
+    with pytest.raises(Compacted):
+        take(subject, old, now, 5)
+
+
+def test_a_deleted_version_key_is_an_event_of_count_zero(subject: Subject) -> None:
+    """Rule 6: the version key was removed by hand; anything may have changed."""
+    start = revision_now(subject) + 1
+    subject.put("a")
+    subject.delete_version()
+    event = take(subject, start, start, 2)[1]
+    assert event == VersionEvent(VersionState(revision_now(subject), created=0, count=0, nonce=""), names=None)
+
+
+def test_a_version_key_written_anew_shows_another_creation(subject: Subject) -> None:
+    """Rules 2 and 6: its count starts again, its create_revision tells."""
+    start = revision_now(subject) + 1
+    subject.put("a")
+    subject.delete_version()
+    again = subject.put("a").header.revision
+    event = take(subject, start, start, 3)[2]
+    assert isinstance(event, VersionEvent)
+    assert (event.state.created, event.state.count) == (again, 1)
+
+
+def test_a_version_that_names_nothing_may_have_changed_everything(subject: Subject) -> None:
+    """Rule 2: `keys: null`, and `ack` comes along."""
+    start = revision_now(subject) + 1
+    subject.store.commit([], VersionRecord("n", None, "audit", ack=True), timeout=TIMEOUT)
+    event = take(subject, start, start, 1)[0]
+    assert isinstance(event, VersionEvent)
+    assert event.names is None
+    assert event.ack
+
+
+def test_members_come_and_go_on_the_stream(subject: Subject) -> None:
+    """Rule 9: joining is an event, and so is leaving."""
+    start = revision_now(subject) + 1
+    lease = subject.store.grant(60, timeout=TIMEOUT).id
+    subject.store.claim(3, lease, '{"id": "x"}', timeout=TIMEOUT)
+    subject.store.revoke(lease, timeout=TIMEOUT)
+    events = take(subject, start, start, 2)
+    assert events == [
+        MemberEvent(start, 3, Member(3, lease, start, '{"id": "x"}')),
+        MemberEvent(start + 1, 3, None),
+    ]
+
+
+def test_documents_are_no_events(subject: Subject) -> None:
+    """Section 1: one key is watched, not every key."""
+    start = revision_now(subject) + 1
+    subject.put_outside("a", b"1", 0)
+    put = subject.put("b").header.revision
+    event = take(subject, start, start, 1)[0]
+    assert isinstance(event, VersionEvent)
+    assert event.state.revision == put
+
+
+def test_two_streams_see_the_same(subject: Subject) -> None:
+    """Streams are independent of each other."""
+    start = revision_now(subject) + 1
+    streams = [subject.store.watch(start, start, timeout=TIMEOUT) for _ in range(2)]
+    subject.put("a")
+    assert next(iter(streams[0])) == next(iter(streams[1]))
+    streams[0].close()
+    subject.put("b")
+    event = next(iter(streams[1]))
+    assert isinstance(event, VersionEvent)
+    assert event.names == frozenset({"b"})
+
+
+def test_a_closed_stream_ends_with_unavailable(subject: Subject) -> None:
+    """WatchStream.close: twice is no error, and iterating tells."""
+    stream = subject.store.watch(1, 1, timeout=TIMEOUT)
+    stream.close()
+    stream.close()
+    with pytest.raises(Unavailable):
+        next(iter(stream))
+
+
+# --- pages
+
+
+ODD_KEYS = ["%", "0", "Z", "a", "a b", "a/b", "a/b/c", "aß", "b", "ключ", "鍵", "🔑"]
+"""In the order of their UTF-8 bytes."""
+
+
+def test_a_page_lists_keys_in_the_order_of_their_bytes(subject: Subject) -> None:
+    """Section 5: listing; unicode, spaces and slashes included."""
+    written = {key: subject.put(key).header.revision for key in reversed(ODD_KEYS)}
+    page = subject.store.page("", after="", limit=100, timeout=TIMEOUT)
+    assert [(listed.key, listed.mod_revision) for listed in page.keys] == [(key, written[key]) for key in ODD_KEYS]
+    assert not page.more
+
+
+@pytest.mark.parametrize(
+    ("prefix", "after", "limit", "keys", "more"),
+    [
+        ("a", "", 3, ["a", "a b", "a/b"], True),
+        ("a", "a/b", 10, ["a/b/c", "aß"], False),
+        ("a/", "", 10, ["a/b", "a/b/c"], False),
+        ("a", "aß", 10, [], False),
+        ("a", "z", 10, [], False),
+        ("a", "0", 1, ["a"], True),
+        ("", "b", 3, ["ключ", "鍵", "🔑"], False),
+        ("鍵", "", 1, ["鍵"], False),
+        ("none", "", 5, [], False),
+    ],
+)
+def test_pages_begin_and_end_where_they_should(
+    subject: Subject, prefix: str, after: str, limit: int, keys: list[str], more: bool
+) -> None:
+    """Section 5: `after` is exclusive, `more` tells whether to go on."""
+    subject.store.commit([Put(key, b"1") for key in ODD_KEYS], version(), timeout=TIMEOUT)
+    page = subject.store.page(prefix, after=after, limit=limit, timeout=TIMEOUT)
+    assert ([listed.key for listed in page.keys], page.more) == (keys, more)
+    assert page.header.revision >= 2
+
+
+def test_a_page_shows_neither_the_version_nor_the_members(subject: Subject) -> None:
+    """Section 3: they lie beside the documents."""
+    subject.put("config/version")
+    subject.store.claim(0, subject.store.grant(60, timeout=TIMEOUT).id, "{}", timeout=TIMEOUT)
+    page = subject.store.page("", after="", limit=10, timeout=TIMEOUT)
+    assert [listed.key for listed in page.keys] == ["config/version"]
+
+
+# --- the end
+
+
+def test_a_closed_store_is_unavailable(subject: Subject) -> None:
+    """Store.close: nothing is done any more, and it is said which way."""
+    subject.put("a")
+    stream = subject.store.watch(1, 1, timeout=TIMEOUT)
+    subject.store.close()
+    with pytest.raises(Unavailable, match="closed"):
+        read_one(subject, "a")
+    with pytest.raises(Unavailable, match="closed"):
+        subject.put("a")
+    with pytest.raises(Unavailable):
+        list(stream)
+    subject.store.close()

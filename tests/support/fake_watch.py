@@ -1,0 +1,91 @@
+"""The fake store's watch: one queue of events, delivered when the test says so.
+
+Owns what one stream has yet to deliver. Its state is protected by the store's condition, which it is given.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from consistency.layout import Layout
+from consistency.store import StoreError, Unavailable
+from consistency.terms import Member, MemberEvent, Revision, VersionEvent, VersionRecord, VersionState
+from tests.support.mvcc import Kv
+
+
+class FakeStream:
+    """A WatchStream. `pending` events are delivered freely, or `allowed` of them while the watch is paused."""
+
+    def __init__(
+        self,
+        changed: threading.Condition,
+        paused: Callable[[], bool],
+        start: tuple[Revision, Revision],
+    ) -> None:
+        self._changed = changed  # protects everything below
+        self._paused = paused
+        self._version_from, self._members_from = start
+        self.pending: deque[VersionEvent | MemberEvent] = deque()
+        self.allowed = 0
+        self.error: StoreError | None = None
+        self._waiting = False
+
+    def __iter__(self) -> Iterator[VersionEvent | MemberEvent]:
+        while True:
+            yield self._next()
+
+    def close(self) -> None:
+        with self._changed:
+            self.end_locked(Unavailable("the watch was closed"))
+
+    def offer_locked(self, event: VersionEvent | MemberEvent | None) -> None:
+        """Queues an event, unless it is of no interest or from before the stream's start."""
+        match event:
+            case VersionEvent(state=state) if state.revision >= self._version_from:
+                self.pending.append(event)
+            case MemberEvent(revision=revision) if revision >= self._members_from:
+                self.pending.append(event)
+
+    def end_locked(self, error: StoreError) -> None:
+        """Ends the stream; the first reason stays."""
+        self.error = self.error or error
+        self.pending.clear()
+        self._changed.notify_all()
+
+    def settled(self) -> bool:
+        """Nothing may be delivered, and the consumer is waiting (or was told that the stream has ended)."""
+        return self.error is not None or (self._waiting and not self._deliverable())
+
+    def _deliverable(self) -> bool:
+        return bool(self.pending) and (self.allowed > 0 or not self._paused())
+
+    def _next(self) -> VersionEvent | MemberEvent:
+        with self._changed:
+            self._waiting = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self.error is not None or self._deliverable())
+            self._waiting = False
+            if self.error is not None:
+                raise self.error
+            self.allowed = max(0, self.allowed - 1)
+            return self.pending.popleft()
+
+
+def to_event(layout: Layout, kv: Kv) -> VersionEvent | MemberEvent | None:
+    """What a change means to a watcher; None when it concerns neither the version key nor a member."""
+    if kv.key == layout.version:
+        return _version_event(kv)
+    slot = layout.slot_of(kv.key)
+    if slot is None:
+        return None
+    member = Member(slot, kv.lease, kv.created, kv.value.decode()) if kv.version else None
+    return MemberEvent(kv.mod, slot, member)
+
+
+def _version_event(kv: Kv) -> VersionEvent:
+    if not kv.version:
+        return VersionEvent(VersionState(revision=kv.mod, created=0, count=0, nonce=""), names=None)
+    record = VersionRecord.decode(kv.value)
+    return VersionEvent(VersionState(kv.mod, kv.created, kv.version, record.nonce), record.names, record.ack)
