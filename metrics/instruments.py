@@ -1,0 +1,53 @@
+"""The face of this package. Owns a registry and what is registered in it; starts no thread and no server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from consistency.events import Event
+from consistency.terms import Status
+from metrics.build import version
+from metrics.counters import EventCounters
+from metrics.http import HttpCounters
+from metrics.status import StatusCollector
+
+
+class Instruments:
+    """One instance's metrics. `observe` is the protocol's observer; all methods may be called from any thread."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        # The birthday of each series, as a series of its own: doubles the exposition and says nothing to Prometheus.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the client leaves it without annotations
+        self._registry = CollectorRegistry() if registry is None else registry
+        self._events = EventCounters(self._registry)
+        self._http = HttpCounters(self._registry)
+        self._describe_process()
+
+    def _describe_process(self) -> None:
+        build = Gauge("config_build_info", "The running build; always 1.", ["version"], registry=self._registry)
+        build.labels(version()).set(1)
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    def observe(self, event: Event) -> None:
+        """Counts one event of the protocol."""
+        self._events.observe(event)
+
+    def http(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Counts one HTTP request that took `seconds`. `route` is the template it matched, never the path."""
+        self._http.observe(method, route, status, seconds)
+
+    def track(self, status: Callable[[], Status]) -> None:
+        """Reads the gauges from `status` at every scrape. To be called once."""
+        self._registry.register(StatusCollector(status))
+
+    def exposition(self) -> tuple[bytes, str]:
+        """Everything in Prometheus' text format, and its content type."""
+        return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4

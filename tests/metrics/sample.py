@@ -1,0 +1,102 @@
+"""One of everything the protocol can report, and what it must move. Used by all tests of the metrics."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry
+
+from consistency.events import (
+    BatchAnswered,
+    Event,
+    Evicted,
+    Invalidated,
+    Joined,
+    JoinFailed,
+    Left,
+    ReadServed,
+    StoreCalled,
+    TimeWentBackwards,
+    WatchEnded,
+    WatchStarted,
+    WorkerFailed,
+)
+from consistency.terms import Member, Source, Status
+from metrics import Instruments
+
+Moved = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+"""Samples, by name and labels, and by how much they have to grow."""
+
+
+def moved(name: str, by: float = 1.0, **labels: str) -> Moved:
+    """One sample that has to grow."""
+    return {(name, tuple(sorted(labels.items()))): by}
+
+
+EVENTS: list[tuple[Event, Moved]] = [
+    *[
+        (ReadServed(source), moved("config_cache_reads_total", source=source.value.lower()))
+        for source in Source
+        if source is not Source.BYPASS
+    ],
+    (
+        ReadServed(Source.BYPASS, "asked"),
+        moved("config_cache_reads_total", source="bypass") | moved("config_cache_bypasses_total", reason="asked"),
+    ),
+    (
+        ReadServed(Source.BYPASS, "not a member"),
+        moved("config_cache_reads_total", source="bypass")
+        | moved("config_cache_bypasses_total", reason="not a member"),
+    ),
+    (Invalidated("version", 3), moved("config_cache_invalidations_total", 3, cause="version")),
+    (Evicted(2), moved("config_cache_evictions_total", 2)),
+    (
+        BatchAnswered(wants=3, readers=5, proved=True),
+        moved("config_cache_proofs_total", outcome="proved")
+        | moved("config_cache_batch_keys_count")
+        | moved("config_cache_batch_keys_sum", 3)
+        | moved("config_cache_batch_readers_count")
+        | moved("config_cache_batch_readers_sum", 5),
+    ),
+    (
+        BatchAnswered(wants=0, readers=0, proved=False),
+        moved("config_cache_proofs_total", outcome="unproved")
+        | moved("config_cache_batch_keys_count")
+        | moved("config_cache_batch_readers_count"),
+    ),
+    (WatchStarted(7, history_kept=True), moved("config_watch_starts_total", history="kept")),
+    (WatchStarted(7, history_kept=False), moved("config_watch_starts_total", history="dropped")),
+    (WatchEnded("compacted", "at 12"), moved("config_watch_ends_total", cause="compacted")),
+    (TimeWentBackwards("revision 3 after 9"), moved("config_time_went_backwards_total")),
+    (Joined(4), moved("config_member_joins_total")),
+    (Left(4, "expired"), moved("config_member_leaves_total", cause="expired")),
+    (JoinFailed("full"), moved("config_member_join_failures_total", cause="full")),
+    (WorkerFailed("watch", "KeyError: 'x'"), moved("config_worker_failures_total", worker="watch")),
+    (
+        StoreCalled("read", "unavailable", 0.5),
+        moved("config_etcd_requests_total", kind="read", outcome="unavailable")
+        | moved("config_etcd_request_duration_seconds_count", kind="read")
+        | moved("config_etcd_request_duration_seconds_sum", 0.5, kind="read"),
+    ),
+]
+
+STATUS = Status(
+    why_not_ready="",
+    slot=7,
+    horizon=42,
+    proof_age=0.25,
+    fresh=True,
+    entries=3,
+    bytes=1024,
+    watch_up=True,
+    members=(Member(7, 1, 2, "{}"), Member(8, 2, 3, "{}")),
+)
+
+
+def exercised() -> tuple[Instruments, CollectorRegistry]:
+    """Instruments to which everything has happened once."""
+    registry = CollectorRegistry()
+    instruments = Instruments(registry)
+    instruments.track(lambda: STATUS)
+    for event, _ in EVENTS:
+        instruments.observe(event)
+    instruments.http("GET", "/config/<key>", 200, 0.001)
+    return instruments, registry
