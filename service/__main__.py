@@ -1,0 +1,73 @@
+"""`python -m service`: starts one instance. Turns the errors of the start into one message and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import textwrap
+
+from service.process import run
+from service.settings import Settings, SettingsError
+from service.startup import StartupError
+
+
+def main() -> int:
+    """The exit code: 0 stopped as asked, 1 could not start or serve, 2 unknown argument, 130 stopped while starting."""
+    _parser().parse_args()
+    try:
+        return run(os.environ)
+    except (SettingsError, StartupError) as error:
+        sys.stderr.write(f"config-service: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("config-service: stopped while starting\n")
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m service",
+        description="Starts one instance of the configuration service.",
+        epilog=f"Everything is set by environment variables:\n\n{_settings()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    return parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from metrics.build import version
+
+        sys.stdout.write(f"config-service {version()}\n")
+        parser.exit()
+
+
+def _settings() -> str:
+    return "\n".join(
+        f"  {doc.name}{f' (default {doc.default})' if doc.default else ''}\n"
+        + textwrap.fill(
+            f"{doc.description}: {doc.expected}. Example: {doc.example}",
+            width=100,
+            initial_indent="      ",
+            subsequent_indent="      ",
+        )
+        for doc in Settings.describe()
+    )
+
+
+def _leave(code: int) -> None:
+    """Ends without waiting for threads: a request that was not answered in time keeps one of Granian's alive."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    _leave(main())

@@ -1,0 +1,111 @@
+"""Answers as values: status, headers, body. Pure; whoever speaks HTTP turns them into a response.
+
+Owns the response headers of the contract. `headers_for` is the only place where those of a read are made.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+
+from consistency.store import Page
+from consistency.terms import PreconditionFailed, Reading, Written, WrongTimeline
+from service import sessions
+from service.conditions import ReadCondition, etag_of
+from service.keys import path_of
+from service.problems import CONTENT_TYPE as PROBLEM_TYPE
+from service.problems import NOT_FOUND, Headers, Problem, problem_for
+
+JSON_TYPE = "application/json"
+NOSNIFF = ("X-Content-Type-Options", "nosniff")
+REVALIDATE = ("Cache-Control", "no-cache")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One HTTP response. Content-Length is the body's."""
+
+    status: int
+    headers: Headers
+    body: bytes = b""
+
+
+def headers_for(reading: Reading) -> list[tuple[str, str]]:
+    """The headers of the answer to a read, whatever its status.
+
+    Age is in whole seconds (RFC 9111), rounded up: it never claims more freshness than was proven.
+    """
+    headers = [
+        ("Content-Type", JSON_TYPE if reading.value is not None else PROBLEM_TYPE),
+        ("X-Config-Revision", str(reading.revision)),
+        ("X-Cache", reading.source.value),
+        ("Age", str(math.ceil(reading.age))),
+        REVALIDATE,
+        NOSNIFF,
+    ]
+    if reading.value is not None:
+        headers.append(("ETag", etag_of(reading.mod_revision)))
+    return headers
+
+
+def answer_reading(key: str, reading: Reading, condition: ReadCondition) -> Answer:
+    """200, 304 or 404. Raises PreconditionFailed when If-Match doesn't hold."""
+    headers = tuple(headers_for(reading))
+    status = condition.status(reading.mod_revision)
+    if status == HTTPStatus.PRECONDITION_FAILED:
+        raise PreconditionFailed(key, reading.mod_revision)
+    if status == HTTPStatus.NOT_MODIFIED:
+        return Answer(status, tuple(pair for pair in headers if pair[0] != "Content-Type"))
+    if reading.value is None:
+        return answer_problem(Problem(NOT_FOUND, f"There is no key {key!r}.", headers))
+    return Answer(status, headers, reading.value)
+
+
+def answer_put(key: str, document: bytes, written: Written) -> Answer:
+    """200 or 201, with what is stored now."""
+    status = HTTPStatus.OK if written.existed else HTTPStatus.CREATED
+    etag = ("ETag", etag_of(written.revision))
+    location = () if written.existed else (("Location", path_of(key)),)
+    return Answer(status, (("Content-Type", JSON_TYPE), etag, *location, *_write_headers(written)), document)
+
+
+def answer_delete(written: Written) -> Answer:
+    """204, whether there was such a key or not."""
+    return Answer(HTTPStatus.NO_CONTENT, _write_headers(written))
+
+
+def _write_headers(written: Written) -> Headers:
+    revision = ("X-Config-Revision", str(written.revision))
+    return revision, REVALIDATE, NOSNIFF, sessions.remember(written.revision)
+
+
+def answer_page(page: Page) -> Answer:
+    """A listing. `next` goes into the next request's `after`; null at the end."""
+    keys = [
+        {"key": listed.key, "mod_revision": listed.mod_revision, "create_revision": listed.create_revision}
+        for listed in page.keys
+    ]
+    following = page.keys[-1].key if page.more and page.keys else None
+    document = {"keys": keys, "more": page.more, "next": following, "revision": page.header.revision}
+    return answer_json(document, headers=(("X-Config-Revision", str(page.header.revision)), REVALIDATE))
+
+
+def answer_json(document: object, status: int = HTTPStatus.OK, headers: Headers = ()) -> Answer:
+    """Any JSON of our own."""
+    body = json.dumps(document, ensure_ascii=False).encode() + b"\n"
+    return Answer(status, (("Content-Type", JSON_TYPE), *headers, NOSNIFF), body)
+
+
+def answer_problem(problem: Problem) -> Answer:
+    """A problem document."""
+    return Answer(problem.kind.status, problem.all_headers(), problem.body())
+
+
+def answer_error(error: Exception) -> Answer:
+    """What an exception amounts to. A session from a history that is no more is ended: the next request has none."""
+    problem = problem_for(error)
+    if isinstance(error, WrongTimeline):
+        problem = replace(problem, headers=(*problem.headers, sessions.forget()))
+    return answer_problem(problem)

@@ -1,0 +1,113 @@
+"""The application: routes, errors and measurement put together. A pure factory: starts no thread and does no I/O."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable
+from functools import cache as remember
+from http import HTTPStatus
+
+import flask
+from flask import Flask, g, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.routing import BaseConverter
+
+from consistency.cache import DistributedCache
+from metrics import Instruments
+from service.answers import answer_error, answer_problem
+from service.bodies import BodyReader, refuse_ambiguous_framing
+from service.config_routes import config_routes
+from service.ops_routes import ops_routes
+from service.problems import INTERNAL, NOT_DONE, Kind, Problem, Refused, kind_of
+from service.responses import Response, respond
+from service.settings import Settings
+
+UNKNOWN_ROUTE = "unknown"
+
+logger = logging.getLogger(__name__)
+
+
+class RestOfPath(BaseConverter):
+    """Everything that is left, whatever it is: what isn't a key is refused in words, not by "no such route"."""
+
+    regex = r"[\s\S]+"
+    part_isolating = False
+
+
+class Application(Flask):
+    """The WSGI application of one instance."""
+
+    def __init__(self) -> None:
+        super().__init__("service", static_folder=None)
+        self.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+        # A path is taken as it is: a redirect would lead from one key to another.
+        self.url_map.merge_slashes = False
+        self.url_map.strict_slashes = False
+        self.url_map.converters["rest"] = RestOfPath
+        self._draining = threading.Event()
+
+    def start_draining(self) -> None:
+        """From now on /readyz answers 503; everything else goes on. May be called from any thread."""
+        self._draining.set()
+
+    @property
+    def draining(self) -> bool:
+        """Whether this instance is about to stop."""
+        return self._draining.is_set()
+
+
+def create_app(cache: DistributedCache, settings: Settings, instruments: Instruments) -> Application:
+    """The application over a cache that somebody else starts and closes."""
+    app = Application()
+    app.before_request(_start_measuring)
+    app.before_request(_check_request)
+    app.after_request(_measurement(instruments))
+    app.register_error_handler(HTTPException, _routing_error)
+    app.register_error_handler(Exception, _error)
+    reader = BodyReader(max_bytes=settings.max_value_bytes, threads=settings.threads)
+    app.register_blueprint(config_routes(cache, reader))
+    app.register_blueprint(ops_routes(cache.status, lambda: app.draining, instruments))
+    return app
+
+
+def _start_measuring() -> None:
+    g.started = time.perf_counter()
+
+
+def _check_request() -> None:
+    refuse_ambiguous_framing(request.environ)
+    if request.environ["PATH_INFO"].startswith("//"):
+        raise NotFound  # Flask takes it for the path with one slash
+
+
+def _measurement(instruments: Instruments) -> Callable[[flask.Response], flask.Response]:
+    def measure(response: flask.Response) -> flask.Response:
+        route = UNKNOWN_ROUTE if request.url_rule is None else template(request.url_rule.rule)
+        instruments.http(request.method, route, response.status_code, time.perf_counter() - g.started)
+        return response
+
+    return measure
+
+
+@remember
+def template(rule: str) -> str:
+    """A route as people write it: `/config/<key>`, not `/config/<rest:key>`."""
+    return re.sub(r"<\w+:", "<", rule)
+
+
+def _error(error: Exception) -> Response:
+    if not isinstance(error, Refused) and kind_of(error) is INTERNAL:
+        logger.error("unexpected error in %s %r", request.method, request.path, exc_info=error)
+    return respond(answer_error(error))
+
+
+def _routing_error(error: HTTPException) -> Response:
+    """Flask's own refusals: no such route, or not with this method."""
+    status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
+    allowed = sorted(error.valid_methods or ()) if isinstance(error, MethodNotAllowed) else []
+    headers = (("Allow", ", ".join(allowed)),) if allowed else ()
+    kind = Kind(status.name.lower().replace("_", "-"), status, status.phrase, NOT_DONE)
+    return respond(answer_problem(Problem(kind, error.description or status.phrase, headers)))

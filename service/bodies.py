@@ -1,0 +1,97 @@
+"""Receives the body of a write, whole or not at all.
+
+Owns the places for readers: at most half of the threads may wait for bodies, so that clients that send theirs drop by
+drop can't keep the others from being answered. Servers pass a body that was cut short as if it were whole; counting
+is done here.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from http import HTTPStatus
+from typing import IO, Any
+
+from service.documents import check_document
+from service.problems import bad_request, refused
+
+Environ = dict[str, Any]
+
+_LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
+
+
+class BodyReader:
+    """Reads documents from requests. Safe for use from many threads."""
+
+    def __init__(self, *, max_bytes: int, threads: int) -> None:
+        """`max_bytes`: of one body. `threads`: that work on requests; at most half of them read bodies at once."""
+        self._max_bytes = max_bytes
+        self._places = threading.BoundedSemaphore(max(1, threads // 2))
+
+    def read(self, environ: Environ) -> bytes:
+        """The JSON document that the request carries, byte for byte.
+
+        Raises Refused: 411 without a Content-Length, 413, 415 when compressed, 400 when cut short or not JSON,
+        503 when too many others are sending theirs.
+        """
+        length = self._announced_length(environ)
+        if environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() != "identity":
+            raise refused(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content-encoding", "The body must be sent without Content-Encoding."
+            )
+        document = self._receive(environ["wsgi.input"], length)
+        if len(document) != length:
+            raise bad_request(
+                "incomplete-body", f"The body ended after {len(document)} bytes; Content-Length promised {length}."
+            )
+        check_document(document)
+        return document
+
+    def _announced_length(self, environ: Environ) -> int:
+        announced = environ.get("CONTENT_LENGTH", "")
+        if not announced:
+            raise refused(HTTPStatus.LENGTH_REQUIRED, "length-required", "A body needs a Content-Length.")
+        if not _LENGTH.fullmatch(announced):
+            raise bad_request("invalid-length", "Content-Length must be a number of bytes.")
+        length = int(announced)
+        if length > self._max_bytes:
+            raise refused(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                "too-large",
+                f"The document has {length} bytes; at most {self._max_bytes} are accepted.",
+            )
+        return length
+
+    def _receive(self, stream: IO[bytes], length: int) -> bytes:
+        if not self._places.acquire(blocking=False):
+            raise refused(
+                HTTPStatus.SERVICE_UNAVAILABLE, "too-many-bodies", "Too many bodies are being received.", retry_after=1
+            )
+        try:
+            return read_up_to(stream, length)
+        finally:
+            self._places.release()
+
+
+def read_up_to(stream: IO[bytes], length: int) -> bytes:
+    """`length` bytes, or fewer when the stream ends before."""
+    received = bytearray()
+    while len(received) < length:
+        piece = stream.read(length - len(received))
+        if not piece:
+            break
+        received += piece
+    return bytes(received)
+
+
+def refuse_ambiguous_framing(environ: Environ) -> None:
+    """Refuses what a proxy in front and this server might read differently (request smuggling). Raises Refused.
+
+    Any Transfer-Encoding: 411. Two Host headers, which arrive joined by a comma: 400.
+    """
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        raise refused(
+            HTTPStatus.LENGTH_REQUIRED, "length-required", "Send a Content-Length instead of a Transfer-Encoding."
+        )
+    if "," in environ.get("HTTP_HOST", ""):
+        raise bad_request("two-hosts", "The request has more than one Host.")

@@ -1,0 +1,95 @@
+"""The composition root: makes the parts of one instance, joins them, and ends them in order.
+
+Everything with a connection or a thread begins in `Instance.start`, nothing at import or in a constructor.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import secrets
+import socket
+
+from consistency.cache import DistributedCache
+from consistency.etcd_store import EtcdConfig, EtcdStore
+from consistency.events import Event
+from consistency.terms import Status
+from metrics import Instruments
+from metrics.build import version
+from service.app import Application, create_app
+from service.connection import Connection
+from service.event_log import EventLog
+from service.listener import EVERY_ADDRESS
+from service.settings import Settings
+
+
+class Instance:
+    """One instance: store, cache, metrics and application. `start` once, `close` once."""
+
+    def __init__(self, settings: Settings, connection: Connection) -> None:
+        self._instruments = Instruments()
+        self._log = EventLog()
+        self._store = EtcdStore(etcd_config(settings, connection), observer=self._observe)
+        self._cache = DistributedCache(
+            self._store, settings.cache_options(), description=describe(settings), observer=self._observe
+        )
+        self._instruments.track(self._cache.status)
+        self.app: Application = create_app(self._cache, settings, self._instruments)
+
+    def start(self) -> None:
+        """Starts the threads; returns at once."""
+        self._cache.start()
+
+    def close(self) -> None:
+        """Stops hits, gives the slot back, joins threads, closes connections. Raises RuntimeError if it can't."""
+        try:
+            self._cache.close()
+        finally:
+            self._store.close()
+
+    def status(self) -> Status:
+        """What the instance knows of itself. Asks nobody."""
+        return self._cache.status()
+
+    def etcd_version(self, timeout: float) -> tuple[str, str]:
+        """Endpoint and version of the etcd that answers. Raises Unavailable, Denied: the message tells why."""
+        return self._store.version(timeout)
+
+    def _observe(self, event: Event) -> None:
+        self._instruments.observe(event)
+        self._log.observe(event)
+
+
+def etcd_config(settings: Settings, connection: Connection) -> EtcdConfig:
+    """The connection in the store's words."""
+    return EtcdConfig(
+        endpoints=connection.endpoints,
+        prefix=settings.user_key_prefix,
+        user=connection.user,
+        password=connection.password,
+        ca_cert=connection.ca_cert,
+        cert=connection.cert,
+        key=connection.key,
+    )
+
+
+def describe(settings: Settings) -> str:
+    """What this instance tells the fleet about itself, as JSON (rule 9).
+
+    `boot` differs at each start: platforms give the identity of a crashed instance to its successor.
+    """
+    host = settings.cf_instance_internal_ip or settings.host
+    if host in EVERY_ADDRESS:
+        host = socket.gethostname()
+    about = {
+        "address": f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}",
+        "guid": settings.cf_instance_guid or secrets.token_hex(16),
+        "boot": secrets.token_hex(8),
+        "pid": os.getpid(),
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "version": version(),
+        "index": settings.cf_instance_index,
+        "application": (settings.vcap_application or {}).get("application_name"),
+    }
+    return json.dumps({name: value for name, value in about.items() if value is not None})

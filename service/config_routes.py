@@ -1,0 +1,99 @@
+"""`/config/…`: documents by key, and their listing. Decides what is asked, asks the cache, words the answer.
+
+Keeps no state. Everything is refused that can be before the cache is asked, and the body is received last of all.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, request
+
+from consistency.cache import DistributedCache
+from consistency.terms import MustBeAbsent, MustBeAt, Precondition, PreconditionFailed
+from service import bodies, parameters, sessions
+from service.answers import Answer, answer_delete, answer_page, answer_put, answer_reading
+from service.conditions import AnyOf, read_condition, write_condition
+from service.keys import key_from_path
+from service.problems import bad_request
+from service.responses import Response, respond
+
+
+def config_routes(cache: DistributedCache, reader: bodies.BodyReader) -> Blueprint:
+    """The routes, over this cache."""
+    routes = Blueprint("config", __name__)
+
+    # The key that Flask found is not used: it has been decoded leniently.
+    @routes.get("/config/<rest:key>")
+    def read(key: str) -> Response:
+        del key
+        return respond(_read(cache))
+
+    @routes.route("/config/<rest:key>", methods=["PUT", "POST"])
+    def put(key: str) -> Response:
+        del key
+        return respond(_put(cache, reader))
+
+    @routes.delete("/config/<rest:key>")
+    def delete(key: str) -> Response:
+        del key
+        return respond(_delete(cache))
+
+    @routes.get("/config/")
+    def page() -> Response:
+        asked = parameters.list_parameters(_query())
+        return respond(answer_page(cache.page(asked.prefix, after=asked.after, limit=asked.limit)))
+
+    return routes
+
+
+def _read(cache: DistributedCache) -> Answer:
+    key = _key()
+    asked = parameters.read_parameters(_query())
+    condition = read_condition(*_conditions())
+    minimum = max(asked.min_revision, sessions.revision_in(request.environ.get("HTTP_COOKIE", "")))
+    reading = cache.get(key, asked.use_cache, min_revision=minimum)
+    return answer_reading(key, reading, condition)
+
+
+def _put(cache: DistributedCache, reader: bodies.BodyReader) -> Answer:
+    key = _key()
+    parameters.no_parameters(_query())
+    condition = write_condition(*_conditions())
+    document = reader.read(request.environ)
+    return answer_put(key, document, cache.put(key, document, precondition=settle(condition, cache, key)))
+
+
+def _delete(cache: DistributedCache) -> Answer:
+    key = _key()
+    parameters.no_parameters(_query())
+    condition = write_condition(*_conditions())
+    if isinstance(condition, MustBeAbsent):
+        raise bad_request("invalid-condition", "If-None-Match: * allows a DELETE only of what does not exist.")
+    return answer_delete(cache.delete(key, precondition=settle(condition, cache, key)))
+
+
+def settle(condition: Precondition | AnyOf | None, cache: DistributedCache, key: str) -> Precondition | None:
+    """One comparison for etcd's transaction. Several tags: the one that is current, read from etcd just now.
+
+    Should the key change in between, the transaction refuses, as it would have done a moment later.
+    Raises PreconditionFailed when none is current.
+    """
+    if not isinstance(condition, AnyOf):
+        return condition
+    current = cache.get(key, use_cache=False).mod_revision
+    if current not in condition.revisions:
+        raise PreconditionFailed(key, current)
+    return MustBeAt(current)
+
+
+def _key() -> str:
+    return key_from_path(request.environ["PATH_INFO"])
+
+
+def _query() -> str:
+    return str(request.environ.get("QUERY_STRING", ""))
+
+
+def _conditions() -> tuple[str | None, str | None]:
+    """If-Match and If-None-Match as WSGI has them; Flask's own parser takes malformed ones for absent."""
+    environ = request.environ
+    return environ.get("HTTP_IF_MATCH"), environ.get("HTTP_IF_NONE_MATCH")

@@ -1,0 +1,45 @@
+"""The socket that the service listens on. Taken before anything else is started: a port in use costs nothing then."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from service.startup import StartupError
+
+BACKLOG = 4096
+"""Connections that may wait to be accepted; the kernel has a bound of its own."""
+
+EVERY_ADDRESS = ("0.0.0.0", "::")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Listens, alone: no other process can share the port. Raises StartupError.
+
+    Clients that come while the service is starting wait in the backlog instead of being refused.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        both = family == socket.AF_INET6 and host == "::" and socket.has_dualstack_ipv6()
+        return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
+    except OSError as error:
+        raise StartupError(_explain(error, host, port)) from error
+
+
+def _explain(error: OSError, host: str, port: int) -> str:
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return (
+            f"HOST is {host!r}, which is no address of this machine. Expected an address to listen on, "
+            "for example HOST=127.0.0.1, or HOST=0.0.0.0 for all of them"
+        )
+    if error.errno == errno.EADDRINUSE:
+        reason = "something else listens there already"
+    elif error.errno == errno.EACCES:
+        reason = "this user may not listen there (ports below 1024 are reserved)"
+    else:
+        reason = str(error.strerror)
+    return f"PORT is {port}, but {reason}. Expected a free port, for example PORT={_another(port)}"
+
+
+def _another(port: int) -> int:
+    return port + 1 if 1024 <= port < 65535 else 8080

@@ -1,0 +1,61 @@
+"""The fleet, for people and for Prometheus. Pure: turns member keys into JSON.
+
+A description is what an instance wrote about itself: `address` ("host:port"), `guid`, `pid`, `started`. Whatever is
+missing or is not what it should be is left out, since an older or a newer release may have written it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from consistency.terms import SLOTS, Member, Status
+
+
+def fleet(status: Status) -> dict[str, Any]:
+    """Every member, and which of them answers. `slots` is how many there may be."""
+    members = [_member(member, member.slot == status.slot) for member in status.members]
+    return {"slots": SLOTS, "me": status.slot, "members": members}
+
+
+def _member(member: Member, me: bool) -> dict[str, Any]:
+    description = describe(member)
+    return {
+        "slot": member.slot,
+        "me": me,
+        "since_revision": member.created,
+        "lease": f"{member.lease:x}",
+        "description": description,
+    }
+
+
+def targets(status: Status) -> list[dict[str, Any]]:
+    """Prometheus' HTTP service discovery. Members that don't tell their address can't be scraped and are left out."""
+    described = [(member, describe(member)) for member in status.members]
+    return [_target(member, about) for member, about in described if is_address(about.get("address"))]
+
+
+def _target(member: Member, about: dict[str, Any]) -> dict[str, Any]:
+    labels = {"slot": f"{member.slot:02}"}
+    if isinstance(about.get("guid"), str):
+        labels["guid"] = about["guid"]
+    # Labels with __meta_ are for relabelling and are dropped after it: a pid would make a new series at each start.
+    labels |= {f"__meta_config_{name}": str(about[name]) for name in ("pid", "started") if name in about}
+    return {"targets": [about["address"]], "labels": labels}
+
+
+def describe(member: Member) -> dict[str, Any]:
+    """What a member says of itself; nothing if that is unreadable."""
+    try:
+        about = json.loads(member.description)
+    except (ValueError, RecursionError):
+        return {}
+    return about if isinstance(about, dict) else {}
+
+
+def is_address(text: object) -> bool:
+    """Whether this is `host:port`."""
+    if not isinstance(text, str):
+        return False
+    host, _, port = text.rpartition(":")
+    return bool(host) and not any(character in host for character in "/@ ") and port.isascii() and port.isdigit()

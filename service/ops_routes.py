@@ -1,0 +1,82 @@
+"""What operators, load balancers and Prometheus ask an instance. None of it touches etcd or waits for anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from flask import Blueprint
+
+from consistency.terms import Status
+from metrics import Instruments
+from service.answers import NOSNIFF, Answer, answer_json
+from service.members import fleet, targets
+from service.responses import Response, respond
+
+NO_STORE = ("Cache-Control", "no-store")
+
+FRONT_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>Configuration service</title>
+<h1>Configuration service</h1>
+<ul>
+<li><a href="/config/">/config/</a>: the keys; a document is at <code>/config/&lt;key&gt;</code>
+<li><a href="/members">/members</a>: the instances of the fleet
+<li><a href="/healthz">/healthz</a>, <a href="/readyz">/readyz</a>: is this one alive, is it ready
+<li><a href="/metrics">/metrics</a>, <a href="/members/targets">/members/targets</a>: for Prometheus
+</ul>
+"""
+
+
+def ops_routes(status: Callable[[], Status], draining: Callable[[], bool], instruments: Instruments) -> Blueprint:
+    """The routes. `status` and `draining` must neither block nor do I/O."""
+    routes = Blueprint("ops", __name__)
+
+    @routes.get("/healthz")
+    def healthz() -> Response:
+        """The process is alive and has a thread to spare. etcd's health is no reason to restart it."""
+        return respond(answer_json({"alive": True}, headers=(NO_STORE,)))
+
+    @routes.get("/readyz")
+    def readyz() -> Response:
+        return respond(readiness(status(), draining()))
+
+    @routes.get("/metrics")
+    def metrics() -> Response:
+        body, content_type = instruments.exposition()
+        return respond(Answer(HTTPStatus.OK, (("Content-Type", content_type), NO_STORE, NOSNIFF), body))
+
+    @routes.get("/members")
+    def members() -> Response:
+        return respond(answer_json(fleet(status()), headers=(NO_STORE,)))
+
+    @routes.get("/members/targets")
+    def members_targets() -> Response:
+        return respond(answer_json(targets(status()), headers=(NO_STORE,)))
+
+    @routes.get("/")
+    def front_page() -> Response:
+        html = ("Content-Type", "text/html; charset=utf-8")
+        return respond(Answer(HTTPStatus.OK, (html, NO_STORE, NOSNIFF), FRONT_PAGE.encode()))
+
+    return routes
+
+
+def readiness(now: Status, draining: bool) -> Answer:
+    """200, or 503 with the reason. Not being a member is no reason: such an instance serves everything, uncached."""
+    why_not = "shutting down: no new requests, please" if draining else now.why_not_ready
+    document = {
+        "ready": not why_not,
+        "why_not": why_not,
+        "draining": draining,
+        "member": now.slot is not None,
+        "slot": now.slot,
+        "fresh": now.fresh,
+        "proof_age": None if now.proof_age is None else round(now.proof_age, 3),
+        "watch_up": now.watch_up,
+        "horizon": now.horizon,
+    }
+    if why_not:
+        return answer_json(document, HTTPStatus.SERVICE_UNAVAILABLE, (NO_STORE, ("Retry-After", "1")))
+    return answer_json(document, headers=(NO_STORE,))

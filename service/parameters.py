@@ -1,0 +1,110 @@
+"""Query parameters as frozen values. Pure. Nothing is guessed: what is unknown, repeated or malformed is refused.
+
+A misspelt `use_cahce=false` that was ignored would be answered from the cache, with nobody the wiser.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from consistency.terms import Revision
+from service.keys import check_key, check_prefix, decode
+from service.problems import Refused, bad_request
+
+MAX_REVISION = 2**63 - 1
+MAX_LIMIT = 1000
+DEFAULT_LIMIT = 100
+LONGEST_SHOWN = 60
+
+_NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadParameters:
+    """Of `GET /config/<key>`. `min_revision` 0 asks for nothing."""
+
+    use_cache: bool = True
+    min_revision: Revision = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ListParameters:
+    """Of `GET /config/`. `after` is empty at the beginning."""
+
+    prefix: str = ""
+    after: str = ""
+    limit: int = DEFAULT_LIMIT
+
+
+def read_parameters(query: str) -> ReadParameters:
+    """From WSGI's QUERY_STRING. Raises Refused (400)."""
+    if not query:
+        return ReadParameters()
+    given = _parse(query, ("use_cache", "consistency", "min_revision"))
+    if "consistency" in given:
+        raise _refusal("consistency is not offered yet; use_cache=false gives a linearizable read")
+    return ReadParameters(
+        use_cache=_boolean("use_cache", given.get("use_cache", "true")),
+        min_revision=_number("min_revision", given.get("min_revision", "0"), 0, MAX_REVISION),
+    )
+
+
+def list_parameters(query: str) -> ListParameters:
+    """From WSGI's QUERY_STRING. Raises Refused (400)."""
+    given = _parse(query, ("prefix", "limit", "after"))
+    return ListParameters(
+        prefix=check_prefix(given.get("prefix", "")),
+        after=check_key(given["after"]) if "after" in given else "",
+        limit=_number("limit", given.get("limit", str(DEFAULT_LIMIT)), 1, MAX_LIMIT),
+    )
+
+
+def no_parameters(query: str) -> None:
+    """For routes that take none. Raises Refused (400)."""
+    _parse(query, ())
+
+
+def _parse(query: str, known: Collection[str]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for name, value in _pairs(query):
+        if name not in known:
+            offered = f"known here: {', '.join(known)}" if known else "this request takes none"
+            raise _refusal(f"{_shown(name)} is unknown; {offered}")
+        if name in given:
+            raise _refusal(f"{name} is given twice")
+        given[name] = value
+    return given
+
+
+def _pairs(query: str) -> list[tuple[str, str]]:
+    if not query:
+        return []
+    try:
+        return parse_qsl(
+            decode(query, "query"), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=16
+        )
+    except ValueError:
+        raise _refusal("the query must be name=value pairs in UTF-8, joined by '&'") from None
+
+
+def _boolean(name: str, text: str) -> bool:
+    if text not in ("true", "false"):
+        raise _refusal(f"{name} must be true or false, not {_shown(text)}")
+    return text == "true"
+
+
+def _number(name: str, text: str, low: int, high: int) -> int:
+    if not _NUMBER.fullmatch(text) or not low <= int(text) <= high:
+        raise _refusal(f"{name} must be a whole number from {low} to {high}, not {_shown(text)}")
+    return int(text)
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…")
+
+
+def _refusal(detail: str) -> Refused:
+    return bad_request("invalid-parameter", f"Query parameter: {detail}.")

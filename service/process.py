@@ -1,0 +1,118 @@
+"""The life of the process: settings, socket, etcd, instance, in this order; the end in the opposite one.
+
+Nothing is started before everything that could make it useless has been checked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from socket import socket
+from types import FrameType
+
+import structlog
+
+from service import logs
+from service.connection import INSTANCE, Connection, resolve
+from service.console import Console
+from service.embedded_etcd import EmbeddedEtcd, RunningEtcd
+from service.listener import listen
+from service.settings import Settings
+
+END_WITHIN = 9.0
+"""Seconds from the signal to the end of the process, whatever hangs: platforms kill it after ten."""
+
+ETCD_END_WITHIN = 1.5
+
+log = structlog.stdlib.get_logger("config.process")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What an instance needs before there is one. `embedded` is None when the etcd is not ours to start."""
+
+    settings: Settings
+    listener: socket
+    connection: Connection
+    embedded: RunningEtcd | None
+
+
+def run(environ: Mapping[str, str]) -> int:
+    """Serves until it is told to stop; the exit code.
+
+    Raises SettingsError and StartupError when that can't begin, KeyboardInterrupt when it is stopped before.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server takes the signals over
+    settings = Settings.load(environ)
+    logs.configure(settings.log_level)
+    for warning in Settings.warnings(environ):
+        log.warning(warning)
+    console = Console()
+    with _surroundings(settings, console.say) as surroundings:
+        code = _serve(surroundings, console.say)
+    console.say("stopped")
+    return code
+
+
+@contextlib.contextmanager
+def _surroundings(settings: Settings, say: Callable[[str], None]) -> Iterator[Surroundings]:
+    with listen(settings.host, settings.port) as listener:
+        connection = resolve(settings)
+        if not connection.embedded:
+            yield Surroundings(settings, listener, connection, None)
+            return
+        if settings.vcap_application:
+            log.warning("no etcd is bound: each container has one of its own, and they share nothing; bind a service")
+        etcd = EmbeddedEtcd(INSTANCE, say)
+        running = etcd.start()
+        try:
+            yield Surroundings(settings, listener, connection.at(running.endpoint), running)
+        finally:
+            etcd.stop(ETCD_END_WITHIN)
+
+
+def _serve(surroundings: Surroundings, say: Callable[[str], None]) -> int:
+    # Not before now: gRPC and Flask take a while to load, and must not be there when etcd is forked.
+    from service.banner import introduce
+    from service.compose import Instance
+    from service.server import Server
+
+    settings = surroundings.settings
+    instance = Instance(settings, surroundings.connection)
+    with contextlib.closing(instance):
+        instance.start()
+        introduce(say, settings, surroundings.connection, surroundings.embedded, instance)
+
+        def on_stop() -> None:
+            instance.app.start_draining()
+            _limit_the_end(surroundings.embedded)
+
+        server = Server(
+            surroundings.listener, threads=settings.threads, drain_wait=settings.drain_wait, on_stop=on_stop
+        )
+        try:
+            server.run(instance.app)
+        except SystemExit:
+            log.error("the HTTP server ended by itself")
+            return 1
+        if not server.drained:
+            log.warning("some requests were not answered in time")
+    return 0
+
+
+def _limit_the_end(embedded: RunningEtcd | None) -> None:
+    """From now on the process has END_WITHIN seconds left, whatever hangs. A second call changes nothing."""
+
+    def give_up(_signum: int, _frame: FrameType | None) -> None:
+        sys.stderr.write(f"config-service: not stopped within {END_WITHIN:g} s, giving up\n")
+        if embedded and not embedded.shared:
+            os.kill(embedded.pid, signal.SIGKILL)
+        os._exit(1)
+
+    if signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0):
+        signal.signal(signal.SIGALRM, give_up)
+        signal.setitimer(signal.ITIMER_REAL, END_WITHIN)

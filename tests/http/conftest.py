@@ -1,0 +1,95 @@
+"""The application in this process, with a client, over a real cache on a real etcd.
+
+`gateway` joins a fleet of its own for each test; `gateways` starts several that share one. The cache's bound is wide
+where a test is about HTTP, so that a hit stays a hit on a slow machine.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import pytest
+from werkzeug.test import Client, TestResponse
+
+from consistency.cache import DistributedCache
+from consistency.etcd_store import EtcdConfig, EtcdStore
+from metrics import Instruments
+from service.app import Application, create_app
+from service.settings import Settings
+from tests.support.etcd import EtcdServer, wait_for
+
+BOUND = 30.0
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """One instance without a server: what a server would call."""
+
+    app: Application
+    cache: DistributedCache
+
+    @property
+    def client(self) -> Client:
+        """A client without cookies, so that every request stands for itself."""
+        return Client(self.app, use_cookies=False)
+
+    def browser(self) -> Client:
+        """A client that keeps cookies."""
+        return Client(self.app)
+
+    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> TestResponse:
+        """One request; `If_Match="*"` is the header If-Match."""
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.open(path, method=method, data=body, headers=given)
+
+    def ask_raw(self, method: str, path: bytes, body: bytes = b"") -> TestResponse:
+        """One request whose percent-decoded path is exactly these bytes."""
+        raw = {"PATH_INFO": path.decode("latin-1")}
+        return self.client.open("/", method=method, data=body, environ_overrides=raw)
+
+
+StartGateway = Callable[..., Gateway]
+
+
+def start_gateway(stack: ExitStack, endpoint: str, prefix: str, *, wait: bool = True, **settings: object) -> Gateway:
+    """A running instance that is closed with `stack`; `wait` until it may serve from memory."""
+    chosen = Settings(**{"cache_staleness_bound": BOUND, **settings})  # type: ignore[arg-type]
+    store = EtcdStore(EtcdConfig((endpoint,), prefix, None, None, None, None, None))
+    stack.callback(store.close)
+    instruments = Instruments()
+    cache = DistributedCache(
+        store, chosen.cache_options(), description='{"address": "127.0.0.1:8080"}', observer=instruments.observe
+    )
+    instruments.track(cache.status)
+    stack.callback(cache.close)
+    cache.start()
+    if wait:
+        wait_for(lambda: cache.status().fresh, what="the first proof of a member")
+    return Gateway(create_app(cache, chosen, instruments), cache)
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def gateways(etcd: EtcdServer) -> Iterator[StartGateway]:
+    """Starts instances of one fleet."""
+    prefix = f"/http-{next(_numbers)}"
+    with ExitStack() as stack:
+        yield lambda **settings: start_gateway(stack, etcd.endpoint, prefix, **settings)
+
+
+@pytest.fixture
+def gateway(gateways: StartGateway) -> Gateway:
+    """An instance alone in its fleet."""
+    return gateways()
+
+
+@pytest.fixture(scope="module")
+def shared(etcd: EtcdServer) -> Iterator[Gateway]:
+    """One for all examples of a property; keys are left behind."""
+    with ExitStack() as stack:
+        yield start_gateway(stack, etcd.endpoint, f"/http-{next(_numbers)}")

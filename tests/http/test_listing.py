@@ -1,0 +1,101 @@
+"""`GET /config/`: keys with their revisions, a page at a time (section 5)."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.http.conftest import Gateway
+
+KEYS = ["a", "a/b", "a/b/c", "a/c", "ab", "b/ü", "b/日本"]
+
+
+@pytest.fixture
+def filled(gateway: Gateway) -> Gateway:
+    for key in KEYS:
+        assert gateway.ask_raw("PUT", f"/config/{key}".encode(), b"1").status_code == 201
+    return gateway
+
+
+def page(gateway: Gateway, query: str = "") -> dict[str, Any]:
+    answer = gateway.ask("GET", f"/config/{query}")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+    found: dict[str, Any] = answer.get_json()
+    assert answer.headers["X-Config-Revision"] == str(found["revision"])
+    assert answer.headers["Cache-Control"] == "no-cache"
+    return found
+
+
+def names(found: dict[str, Any]) -> list[str]:
+    return [entry["key"] for entry in found["keys"]]
+
+
+def test_an_empty_store_is_an_empty_list(gateway: Gateway) -> None:
+    """And nothing of what the service keeps for itself."""
+    found = page(gateway)
+    assert (found["keys"], found["more"], found["next"]) == ([], False, None)
+
+
+def test_all_keys_are_listed_in_order_of_their_bytes(filled: Gateway) -> None:
+    """With the revisions a conditional write needs."""
+    found = page(filled)
+    assert names(found) == sorted(KEYS, key=str.encode)
+    etag = filled.ask("PUT", "/config/a", b"2").headers["ETag"]
+    first = page(filled)["keys"][0]
+    assert f'"{first["mod_revision"]}"' == etag
+    assert first["create_revision"] < first["mod_revision"]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "expected"),
+    [
+        ("a", ["a", "a/b", "a/b/c", "a/c", "ab"]),
+        ("a/", ["a/b", "a/b/c", "a/c"]),
+        ("a/b", ["a/b", "a/b/c"]),
+        ("b/ü", ["b/ü"]),
+        ("x", []),
+    ],
+)
+def test_a_prefix_narrows_the_list(filled: Gateway, prefix: str, expected: list[str]) -> None:
+    """Whole segments or parts of one."""
+    assert names(page(filled, f"?prefix={quote(prefix)}")) == expected
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 8])
+def test_pages_put_together_are_the_list(filled: Gateway, limit: int) -> None:
+    """`next` goes into `after`, until there is no more."""
+    collected: list[str] = []
+    query = f"?limit={limit}"
+    while True:
+        found = page(filled, query)
+        assert len(found["keys"]) <= limit
+        collected += names(found)
+        assert found["more"] == (found["next"] is not None)
+        if not found["more"]:
+            break
+        query = f"?limit={limit}&after={quote(found['next'])}"
+    assert collected == names(page(filled))
+
+
+def test_a_list_with_a_prefix_goes_on_after_a_key(filled: Gateway) -> None:
+    """Also after one that is not there (any more), or that the prefix excludes."""
+    assert names(page(filled, "?prefix=a/&after=a/b")) == ["a/b/c", "a/c"]
+    assert names(page(filled, "?prefix=a/&after=a/bb")) == ["a/c"]
+    assert names(page(filled, "?prefix=a/&after=a")) == ["a/b", "a/b/c", "a/c"]
+    assert names(page(filled, "?prefix=a/&after=b")) == []
+
+
+@pytest.mark.parametrize(
+    "query", ["?limit=0", "?limit=1001", "?after=", "?prefix=//", "?prefix=%ff", "?use_cache=true"]
+)
+def test_a_wrong_parameter_is_400(shared: Gateway, query: str) -> None:
+    """No silent defaults."""
+    assert shared.ask("GET", f"/config/{query}").status_code == 400
+
+
+def test_a_list_sees_a_deletion_at_once(filled: Gateway) -> None:
+    """It is read from etcd, linearizably."""
+    filled.ask("DELETE", "/config/ab")
+    assert "ab" not in names(page(filled))

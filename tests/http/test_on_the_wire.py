@@ -1,0 +1,327 @@
+"""The contract byte by byte over a real socket: what a server makes of a request before the application sees it.
+
+Hazards: bodies cut short pass as whole, both framings at once are accepted, paths and headers arrive transformed.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.support.etcd import EtcdServer
+from tests.support.instances import InstanceProcess
+
+DEADLINE = 10.0
+THREADS = 4
+
+
+@pytest.fixture(scope="module")
+def instance(etcd: EtcdServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InstanceProcess]:
+    """A real process with a bound wide enough for hits to stay hits."""
+    settings = {
+        "ETCD_ENDPOINTS": etcd.endpoint,
+        "USER_KEY_PREFIX": "/on-the-wire",
+        "THREADS": str(THREADS),
+        "CACHE_STALENESS_BOUND": "30",
+    }
+    with InstanceProcess(tmp_path_factory.mktemp("wire"), **settings) as process:
+        process.wait_for_slot()
+        yield process
+
+
+@dataclass(frozen=True)
+class Raw:
+    """One response, taken apart. `status` is 0 when the connection was closed without one."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Wire:
+    """A connection that says exactly what it is told to."""
+
+    def __init__(self, instance: InstanceProcess) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", instance.port), DEADLINE)
+        self._file = self._socket.makefile("rb")
+
+    def __enter__(self) -> Wire:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._socket.close()
+
+    def send(self, data: bytes) -> Wire:
+        self._socket.sendall(data)
+        return self
+
+    def end(self) -> Wire:
+        """Nothing more will be sent; answers can still be read."""
+        self._socket.shutdown(socket.SHUT_WR)
+        return self
+
+    def line(self) -> bytes:
+        return self._file.readline()
+
+    def answer(self, *, bodiless: bool = False) -> Raw:
+        """The next response; `bodiless` when it answers a HEAD."""
+        first = self.line().split()
+        if not first:
+            return Raw(0, {}, b"")
+        headers = {}
+        while (line := self.line().strip()) != b"":
+            name, _, value = line.decode("latin-1").partition(":")
+            headers[name.lower()] = value.strip()
+        length = 0 if bodiless else int(headers.get("content-length", 0))
+        return Raw(int(first[1]), headers, self._file.read(length))
+
+
+def request(method: str, target: bytes, *headers: bytes, body: bytes | None = None) -> bytes:
+    """A request that is in order, apart from what the test puts in."""
+    lines = [method.encode() + b" " + target + b" HTTP/1.1", b"Host: h", *headers]
+    if body is not None:
+        lines.append(b"Content-Length: %d" % len(body))
+    return b"\r\n".join(lines) + b"\r\n\r\n" + (body or b"")
+
+
+def ask(instance: InstanceProcess, data: bytes, *, bodiless: bool = False) -> Raw:
+    """One request on a connection of its own."""
+    with Wire(instance) as wire:
+        return wire.send(data).answer(bodiless=bodiless)
+
+
+def is_refused(answer: Raw, *statuses: int) -> bool:
+    """A refusal is a problem document, unless the server itself refused before the application saw anything."""
+    document = answer.headers.get("content-type") == "application/problem+json"
+    return answer.status in statuses and (document or answer.body == b"")
+
+
+def put(instance: InstanceProcess, key: bytes, body: bytes) -> Raw:
+    return ask(instance, request("PUT", b"/config/" + key, body=body))
+
+
+def stored(instance: InstanceProcess, key: bytes) -> bytes | None:
+    """What etcd has."""
+    answer = ask(instance, request("GET", b"/config/" + key + b"?use_cache=false"))
+    assert answer.status in (200, 404)
+    return answer.body if answer.status == 200 else None
+
+
+def test_a_body_that_is_cut_short_changes_nothing(instance: InstanceProcess) -> None:
+    """The client sent 3 of 6 bytes, `123` of `123456`, and went: JSON all the same, but not what it meant."""
+    put(instance, b"cut", b"1")
+    with Wire(instance) as wire:
+        answer = wire.send(b"PUT /config/cut HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\n123").end().answer()
+    assert is_refused(answer, 400)
+    assert b"3 bytes" in answer.body
+    assert stored(instance, b"cut") == b"1"
+
+
+@pytest.mark.parametrize(
+    ("framing", "statuses"),
+    [
+        (b"Transfer-Encoding: chunked", (411,)),
+        (b"Transfer-Encoding: chunked\r\nContent-Length: 1", (411,)),
+        (b"Content-Length: 1\r\nTransfer-Encoding: chunked", (411,)),
+        (b"Transfer-Encoding: gzip, chunked", (411,)),
+        (b"Transfer-Encoding: gzip", (400, 411)),
+        (b"X: y", (411,)),  # no framing at all
+        (b"Content-Length: 1\r\nContent-Length: 2", (400,)),
+        (b"Content-Length: 1, 1", (400,)),
+        (b"Content-Length: +1", (400,)),
+        (b"Content-Length: 1\r\nHost: other", (400,)),
+        (b"Content-Length: 99999999999999999999", (400,)),
+        (b"Content-Length: 1048577", (413,)),
+    ],
+)
+def test_framing_that_could_be_read_in_two_ways_writes_nothing(
+    instance: InstanceProcess, framing: bytes, statuses: tuple[int, ...]
+) -> None:
+    """A proxy in front may see another request than the application does."""
+    head = b"PUT /config/framing HTTP/1.1\r\nHost: h\r\n" + framing + b"\r\n\r\n"
+    assert is_refused(ask(instance, head + b"1\r\n1\r\n0\r\n\r\n"), *statuses)
+    assert stored(instance, b"framing") is None
+
+
+def test_a_body_that_is_refused_is_not_taken_for_the_next_request(instance: InstanceProcess) -> None:
+    """What was not read of a body must not be executed."""
+    smuggled = request("PUT", b"/config/smuggled", body=b"1")
+    for head in (
+        b"PUT /config/a HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\nContent-Encoding: gzip\r\n\r\n" % len(smuggled),
+        b"GET /config/a HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(smuggled),
+        b"DELETE /config/a?x=1 HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(smuggled),
+        b"PUT /config//a HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(smuggled),
+    ):
+        with Wire(instance) as wire:
+            wire.send(head + smuggled)
+            assert wire.answer().status in (400, 404, 415)
+    assert stored(instance, b"smuggled") is None
+
+
+def test_one_connection_carries_many_requests(instance: InstanceProcess) -> None:
+    """Refusals, empty answers and HEAD in between leave it in step."""
+    with Wire(instance) as wire:
+        assert wire.send(request("PUT", b"/config/many", body=b"[1]")).answer().status in (200, 201)
+        assert wire.send(request("PUT", b"/config/many", body=b"[1")).answer().status == 400
+        head = wire.send(request("HEAD", b"/config/many")).answer(bodiless=True)
+        assert (head.status, head.headers["content-length"]) == (200, "3")
+        etag = head.headers["etag"].encode()
+        not_modified = wire.send(request("GET", b"/config/many", b"If-None-Match: " + etag)).answer()
+        assert (not_modified.status, not_modified.body) == (304, b"")
+        assert wire.send(request("DELETE", b"/config/many")).answer().status == 204
+        assert wire.send(request("GET", b"/config/many")).answer().status == 404
+        assert wire.send(request("GET", b"/healthz")).answer().status == 200
+
+
+def test_head_has_the_headers_of_get(instance: InstanceProcess) -> None:
+    """Also through the server: a hit, an absent key and a listing."""
+    put(instance, b"head", b'"12345"')
+    for target in (b"/config/head", b"/config/not-there", b"/config/?prefix=head"):
+        ask(instance, request("GET", target))
+        get = ask(instance, request("GET", target))
+        head = ask(instance, request("HEAD", target), bodiless=True)
+        assert (head.status, head.body) == (get.status, b"")
+        assert head.headers | {"date": ""} == get.headers | {"date": ""}
+        assert int(head.headers["content-length"]) == len(get.body)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"/config/",
+        b"/config//a",
+        b"/config/%2Fa",
+        b"/config/a%2F",
+        b"/config/a/../b",
+        b"/config/a/%2e%2e/b",
+        b"/config/%2e",
+        b"/config/%ff%fe",
+        b"/config/%00",
+        b"/config/a%0d%0ab",
+        b"/config/%c2%85",
+        b"/config/" + b"a" * 513,
+        b"//config/a",
+        b"/%2Fconfig/a",
+        b"/CONFIG/a",
+        b"*",
+        b"/config/a?use_cache=%ff",
+        b"/config/\xff",
+        b"/config/" + b"a" * 100_000,
+    ],
+)
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "GET"])
+def test_a_malformed_target_is_refused_and_never_redirected(
+    instance: InstanceProcess, method: str, target: bytes
+) -> None:
+    """Fault matrix: 400, 404, 405, 414; nothing is written under any other key."""
+    if (method, target) == ("GET", b"/config/"):
+        return  # the listing
+    before = ask(instance, request("GET", b"/config/")).body
+    answer = ask(instance, request(method, target, body=b"1" if method == "PUT" else None))
+    assert is_refused(answer, 400, 404, 405, 414)
+    assert ask(instance, request("GET", b"/config/")).body.partition(b'"revision"')[0] in before
+
+
+def test_a_key_is_decoded_once(instance: InstanceProcess) -> None:
+    """`%252e` is the key `%2e`; `a%2Fb` is the key `a/b`, like `a/b`."""
+    put(instance, b"once/%252e%252e", b"1")
+    put(instance, b"once%2Fb", b"2")
+    put(instance, b"once/%C3%BC", b"3")
+    listing = ask(instance, request("GET", b"/config/?prefix=once/")).body.decode()
+    assert all(f'"key": "once/{key}"' in listing for key in ("%2e%2e", "b", "ü"))
+    assert stored(instance, b"once/b") == b"2"
+
+
+def test_a_body_nested_50_000_deep_is_400(instance: InstanceProcess) -> None:
+    """Hazard: RecursionError, and a 500."""
+    assert is_refused(put(instance, b"deep", b"[" * 50_000 + b"]" * 50_000), 400)
+    assert is_refused(put(instance, b"deep", b'{"a":' * 50_000), 400)
+    assert stored(instance, b"deep") is None
+
+
+def test_a_client_that_asks_first_is_told_to_go_on(instance: InstanceProcess) -> None:
+    """`Expect: 100-continue`, as curl does with larger bodies."""
+    with Wire(instance) as wire:
+        wire.send(b"PUT /config/expect HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+        assert wire.line().startswith(b"HTTP/1.1 100")
+        assert wire.line() == b"\r\n"
+        assert wire.send(b"[1]").answer().status == 201
+    assert stored(instance, b"expect") == b"[1]"
+
+
+def test_a_client_that_asks_first_is_spared_a_body_that_would_be_refused(instance: InstanceProcess) -> None:
+    """The refusal comes instead of the 100: the body need not be sent."""
+    with Wire(instance) as wire:
+        wire.send(b"PUT /config/big HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 99999999\r\n\r\n")
+        assert wire.answer().status == 413
+
+
+def test_two_lines_of_a_condition_are_one_list(instance: InstanceProcess) -> None:
+    """RFC 9110, 5.3: a server that kept only one of them would let a write through or refuse it wrongly."""
+    for ours_first in (True, False):
+        etag = put(instance, b"lines", b"1").headers["etag"].encode()
+        lines = [b"If-Match: " + tag for tag in ((etag, b'"1"') if ours_first else (b'"1"', etag))]
+        assert ask(instance, request("PUT", b"/config/lines", *lines, body=b"2")).status == 200
+    refused = ask(instance, request("PUT", b"/config/lines", b'If-Match: "1"', b'If-Match: "2"', body=b"3"))
+    assert refused.status == 412
+
+
+def test_a_condition_that_is_not_ascii_is_not_ignored(instance: InstanceProcess) -> None:
+    """The server hands such a header over as empty; that is malformed, and not absent."""
+    put(instance, b"bytes", b"1")
+    answer = ask(instance, request("PUT", b"/config/bytes", b"If-Match: \xff", body=b"2"))
+    assert is_refused(answer, 400)
+    assert stored(instance, b"bytes") == b"1"
+
+
+def test_huge_headers_are_no_fault(instance: InstanceProcess) -> None:
+    """Answered or refused; and the next request is answered."""
+    for header in (b"X: " + b"a" * 70_000, b"Cookie: " + b"config_revision=1;" * 3_000, b"X: " + b"a" * 1_000_000):
+        assert ask(instance, request("GET", b"/config/headers", header)).status in (0, 400, 404, 431)
+    condition = b"If-None-Match: " + b'"1", ' * 10_000 + b'"2"'
+    assert ask(instance, request("GET", b"/config/headers", condition)).status in (400, 404, 431)
+    assert ask(instance, request("GET", b"/healthz")).status == 200
+
+
+def test_slow_bodies_leave_half_of_the_threads_alone(instance: InstanceProcess) -> None:
+    """Hazard: clients that send drop by drop occupy threads for ever. Others are served, further bodies get 503."""
+    head = b"PUT /config/slow HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n["
+    slow = [Wire(instance).send(head) for _ in range(THREADS // 2)]
+    try:
+        wait_until_refused(instance)
+        assert ask(instance, request("GET", b"/config/slow-other")).status == 404
+        assert ask(instance, request("GET", b"/healthz")).status == 200
+        for wire in slow:
+            assert wire.send(b"1]").answer().status in (200, 201)
+        assert put(instance, b"slow", b"2").status == 200
+    finally:
+        for wire in slow:
+            wire.__exit__()
+
+
+def wait_until_refused(instance: InstanceProcess) -> None:
+    """Until the slow bodies have taken their places: requests are begun in no particular order."""
+    for _ in range(200):
+        answer = put(instance, b"slow-probe", b"1")
+        if answer.status == 503:
+            assert answer.headers["retry-after"] == "1"
+            assert b'"not done"' in answer.body
+            return
+    raise AssertionError("a body was always accepted")
+
+
+def test_the_answers_of_the_wire_are_those_of_the_contract(instance: InstanceProcess) -> None:
+    """Headers survive the server: the session cookie, the tag, the truth about the cache."""
+    created = put(instance, b"contract", b'{"a":  1}')
+    assert (created.status, created.body) == (201, b'{"a":  1}')
+    assert created.headers["location"] == "/config/contract"
+    revision = created.headers["x-config-revision"]
+    assert created.headers["etag"] == f'"{revision}"'
+    assert created.headers["set-cookie"] == f"config_revision={revision}; Path=/config; HttpOnly; SameSite=Lax"
+    session = b"Cookie: config_revision=" + revision.encode()
+    sources = [ask(instance, request("GET", b"/config/contract", session)).headers["x-cache"] for _ in range(2)]
+    assert sources == ["MISS", "HIT"]

@@ -1,0 +1,156 @@
+"""What operators, load balancers and Prometheus ask: health, readiness, the fleet, metrics."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from consistency.terms import Member, Status
+from service.members import fleet, targets
+from service.ops_routes import readiness
+from tests.http.conftest import Gateway, StartGateway
+from tests.support.etcd import wait_for
+
+READY = Status(
+    why_not_ready="", slot=3, horizon=9, proof_age=0.1234, fresh=True, entries=0, bytes=0, watch_up=True, members=()
+)
+
+
+def member(slot: int, description: str) -> Member:
+    return Member(slot=slot, lease=255, created=7, description=description)
+
+
+def test_an_instance_is_alive_and_ready(gateway: Gateway) -> None:
+    """Two questions: restart it? send it requests?"""
+    assert gateway.ask("GET", "/healthz").status_code == 200
+    ready = gateway.ask("GET", "/readyz")
+    assert ready.status_code == 200
+    assert ready.get_json() | {"proof_age": 0, "horizon": 0} == {
+        "ready": True, "why_not": "", "draining": False, "member": True, "slot": 0, "fresh": True, "proof_age": 0,
+        "watch_up": True, "horizon": 0,
+    }  # fmt: skip
+
+
+def test_a_draining_instance_is_not_ready_but_goes_on_answering(gateway: Gateway) -> None:
+    """Readiness goes off before the drain, so that no request is lost while the balancer notices."""
+    gateway.app.start_draining()
+    ready = gateway.ask("GET", "/readyz")
+    assert (ready.status_code, ready.headers["Retry-After"]) == (503, "1")
+    assert ready.get_json()["draining"] is True
+    assert "shutting down" in ready.get_json()["why_not"]
+    assert gateway.ask("GET", "/healthz").status_code == 200
+    assert gateway.ask("PUT", "/config/a", b"1").status_code == 201
+
+
+def test_an_instance_without_a_slot_is_ready() -> None:
+    """The 65th instance serves everything, uncached, and says so (rule 9)."""
+    answer = readiness(replace(READY, slot=None, fresh=False), draining=False)
+    document = json.loads(answer.body)
+    assert (answer.status, document["member"], document["slot"]) == (200, False, None)
+
+
+def test_an_instance_that_is_not_ready_says_why() -> None:
+    """In the words of the status."""
+    answer = readiness(replace(READY, why_not_ready="etcd gives no answer", proof_age=None), draining=False)
+    assert answer.status == 503
+    assert json.loads(answer.body)["why_not"] == "etcd gives no answer"
+    assert json.loads(answer.body)["proof_age"] is None
+
+
+def test_every_instance_lists_the_fleet(gateways: StartGateway) -> None:
+    """And which of them is answering."""
+    instances = [gateways(), gateways()]
+    for slot, gateway in enumerate(instances):
+        wait_for(lambda gateway=gateway: len(gateway.cache.status().members) == 2)  # type: ignore[misc]
+        found = gateway.ask("GET", "/members").get_json()
+        assert (found["slots"], found["me"]) == (64, slot)
+        assert [(entry["slot"], entry["me"]) for entry in found["members"]] == [(0, slot == 0), (1, slot == 1)]
+        assert all(entry["description"] == {"address": "127.0.0.1:8080"} for entry in found["members"])
+        assert all(entry["since_revision"] > 0 for entry in found["members"])
+
+
+def test_the_targets_are_in_the_format_of_prometheus(gateway: Gateway) -> None:
+    """HTTP service discovery: a JSON list of targets with labels, all of them strings."""
+    answer = gateway.ask("GET", "/members/targets")
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.get_json() == [{"targets": ["127.0.0.1:8080"], "labels": {"slot": "00"}}]
+
+
+def test_labels_are_what_outlives_a_restart() -> None:
+    """A pid among them would make a new series at each start; as a meta label it can still be kept on purpose."""
+    about = {"address": "h:1", "guid": "g", "pid": 7, "started": "2026-11-22T22:00:00Z"}
+    [target] = targets(replace(READY, members=(member(3, json.dumps(about)),)))
+    assert target["labels"] == {
+        "slot": "03", "guid": "g", "__meta_config_pid": "7", "__meta_config_started": "2026-11-22T22:00:00Z",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        "",
+        "not json",
+        "[]",
+        "null",
+        "{}",
+        '{"address": 8080}',
+        '{"address": ""}',
+        '{"address": "host"}',
+        '{"address": ":80"}',
+        '{"address": "http://h:1"}',
+        '{"address": "h:x"}',
+        "[" * 100_000,
+    ],
+)
+def test_a_description_nobody_understands_is_left_out(description: str) -> None:
+    """Another release wrote it, or a person: the fleet is shown nevertheless."""
+    status = replace(READY, members=(member(2, description), member(3, '{"address": "[::1]:80"}')))
+    assert [target["targets"] for target in targets(status)] == [["[::1]:80"]]
+    shown: list[dict[str, Any]] = fleet(status)["members"]
+    assert [entry["slot"] for entry in shown] == [2, 3]
+
+
+def test_requests_are_counted_by_route_and_never_by_path(gateway: Gateway) -> None:
+    """A label's values are bounded: no key, no unknown path and no invented method may become one."""
+    gateway.ask("PUT", "/config/secret", b"1")
+    gateway.ask("GET", "/config/absent")
+    gateway.ask("GET", "/config/")
+    gateway.ask("GET", "/secret")
+    gateway.ask("BREW", "/config/secret", b"")
+    gateway.ask_raw("GET", b"//secret")
+    text = gateway.ask("GET", "/metrics").text
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    counted = {
+        (sample.labels["method"], sample.labels["route"], sample.labels["status"])
+        for sample in samples
+        if sample.name == "config_http_requests_total"
+    }
+    assert counted == {
+        ("PUT", "/config/<key>", "201"),
+        ("GET", "/config/<key>", "404"),
+        ("GET", "/config/", "200"),
+        ("GET", "unknown", "404"),
+        ("other", "unknown", "405"),
+    }
+    assert "secret" not in text
+
+
+def test_the_front_page_leads_to_everything(gateway: Gateway) -> None:
+    """Every link on it works."""
+    page = gateway.ask("GET", "/")
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    links = [part.split('"')[0] for part in page.text.split('href="')[1:]]
+    assert len(links) >= 6
+    assert {gateway.ask("GET", link).status_code for link in links} == {200}
+
+
+def test_nothing_operational_is_kept_by_caches(gateway: Gateway) -> None:
+    """A readiness from a minute ago would be a lie."""
+    for path in ("/healthz", "/readyz", "/members", "/members/targets", "/metrics", "/"):
+        answer = gateway.ask("GET", path)
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"

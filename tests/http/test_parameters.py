@@ -1,0 +1,90 @@
+"""Query parameters: no silent defaults (section 5)."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.parameters import ListParameters, ReadParameters, list_parameters, no_parameters, read_parameters
+from service.problems import Refused
+
+
+@pytest.mark.parametrize(
+    ("query", "parameters"),
+    [
+        ("", ReadParameters()),
+        ("use_cache=true", ReadParameters(use_cache=True)),
+        ("use_cache=false", ReadParameters(use_cache=False)),
+        ("min_revision=0", ReadParameters(min_revision=0)),
+        ("min_revision=9223372036854775807", ReadParameters(min_revision=2**63 - 1)),
+        ("min_revision=7&use_cache=false", ReadParameters(use_cache=False, min_revision=7)),
+        ("use%5Fcache=false", ReadParameters(use_cache=False)),
+    ],
+)
+def test_a_read_takes_what_it_offers(query: str, parameters: ReadParameters) -> None:
+    """Section 5."""
+    assert read_parameters(query) == parameters
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "use_cache=True",
+        "use_cache=1",
+        "use_cache=",
+        "use_cache",
+        "use_cache=true&use_cache=true",
+        "use_cahce=false",
+        "min_revision=-1",
+        "min_revision=+1",
+        "min_revision=1.0",
+        "min_revision=%201",
+        "min_revision=1_000",
+        "min_revision=٣",
+        "min_revision=9223372036854775808",
+        "min_revision=" + "9" * 5000,
+        "consistency=linearizable",
+        "consistency=eventual",
+        "sync=true",
+        "&",
+        "use_cache=true&",
+        "use_cache=%ff",
+        "\xff=1",
+        "&".join(f"a{n}=1" for n in range(100)),
+    ],
+)
+def test_a_read_refuses_everything_else(query: str) -> None:
+    """A misspelt `use_cache=false` that was ignored would be answered from the cache."""
+    with pytest.raises(Refused) as refusal:
+        read_parameters(query)
+    assert refusal.value.problem.kind.status == 400
+    assert len(refusal.value.problem.detail) < 300
+
+
+@pytest.mark.parametrize(
+    ("query", "parameters"),
+    [
+        ("", ListParameters()),
+        ("prefix=a/&after=a/b&limit=1000", ListParameters(prefix="a/", after="a/b", limit=1000)),
+        ("prefix=&limit=1", ListParameters(limit=1)),
+        ("prefix=%C3%BC%2F", ListParameters(prefix="ü/")),
+    ],
+)
+def test_a_listing_takes_what_it_offers(query: str, parameters: ListParameters) -> None:
+    """Section 5."""
+    assert list_parameters(query) == parameters
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=1001", "limit=", "after=", "after=/a", "after=a/", "prefix=//", "use_cache=true"]
+)
+def test_a_listing_refuses_everything_else(query: str) -> None:
+    """`after` is a key that was returned before; it can't be empty."""
+    with pytest.raises(Refused):
+        list_parameters(query)
+
+
+def test_a_request_without_parameters_refuses_any() -> None:
+    """A write that ignored `sync=true` would break its promise."""
+    no_parameters("")
+    with pytest.raises(Refused):
+        no_parameters("sync=true")

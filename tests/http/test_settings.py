@@ -1,0 +1,225 @@
+"""Start-up errors say which setting, what was found, what was expected, with an example, and never a secret."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from consistency.options import CacheOptions
+from service.settings import Settings, SettingsError
+
+PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+
+
+def message(**environ: str) -> str:
+    """What loading this environment fails with."""
+    with pytest.raises(SettingsError) as error:
+        Settings.load(environ)
+    return str(error.value)
+
+
+def test_an_empty_environment_is_enough() -> None:
+    """The defaults of section 5, and of the protocol."""
+    settings = Settings.load({})
+    assert (settings.host, settings.port, settings.user_key_prefix) == ("0.0.0.0", 8080, "/config-service")
+    assert (settings.max_value_bytes, settings.etcd_endpoints) == (1024 * 1024, ())
+    assert settings.cache_options() == CacheOptions()
+
+
+def test_every_option_of_the_cache_can_be_set() -> None:
+    """None may be forgotten when the protocol gets a new one."""
+    environ = {
+        "CACHE_STALENESS_BOUND": "2.5", "ETCD_TIMEOUT": "4", "LEASE_TTL": "20", "CACHE_MAX_ENTRIES": "7",
+        "CACHE_MAX_BYTES": "2048", "CACHE_MAX_AGE": "60", "CF_INSTANCE_INDEX": "3",
+    }  # fmt: skip
+    found = Settings.load(environ).cache_options()
+    assert found == CacheOptions(2.5, 4.0, 20, 7, 2048, 60.0, 3)
+    for field in dataclasses.fields(CacheOptions):
+        assert getattr(found, field.name) != field.default, field.name
+
+
+@pytest.mark.parametrize(("index", "slot"), [("0", 0), ("63", 63), ("64", None), ("1000", None)])
+def test_an_instance_index_beyond_the_slots_is_no_preference(index: str, slot: int | None) -> None:
+    """Rolling deployments count on; any free slot serves."""
+    assert Settings.load({"CF_INSTANCE_INDEX": index}).cache_options().preferred_slot == slot
+
+
+def test_a_variable_set_to_nothing_is_not_set() -> None:
+    """Compose files and manifests pass such on."""
+    assert Settings.load({"PORT": "", "ETCD_ENDPOINTS": "", "ETCD_USER": "", "VCAP_SERVICES": ""}) == Settings()
+
+
+def test_settings_are_frozen() -> None:
+    """What is running is what was read."""
+    with pytest.raises(ValidationError):
+        Settings().port = 1
+
+
+@pytest.mark.parametrize(
+    ("given", "endpoints"),
+    [
+        ("h:2379", ("http://h:2379",)),
+        ("http://h:2379/", ("http://h:2379",)),
+        ("https://h:2379", ("https://h:2379",)),
+        (" a:1 , b:2,, c:3,", ("http://a:1", "http://b:2", "http://c:3")),
+        ("a:1,http://a:1", ("http://a:1",)),
+        ("[::1]:2379,http://[fe80::1]:1", ("http://[::1]:2379", "http://[fe80::1]:1")),
+        ("127.0.0.1:2379", ("http://127.0.0.1:2379",)),
+    ],
+)
+def test_endpoints_are_urls_or_addresses(given: str, endpoints: tuple[str, ...]) -> None:
+    """Several, comma-separated, `http(s)://host:port` or bare `host:port`."""
+    assert Settings.load({"ETCD_ENDPOINTS": given}).etcd_endpoints == endpoints
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["h", "http://h", "h:0", "h:65536", "h:x", ":2379", "ftp://h:1", "h:1/path", "h:1?x", "a b:1", ",", "[::1:1"],
+)
+def test_an_endpoint_that_is_none_is_told(given: str) -> None:
+    """Which, and what one looks like."""
+    told = message(ETCD_ENDPOINTS=given)
+    assert "ETCD_ENDPOINTS" in told
+    assert "for example ETCD_ENDPOINTS=http://" in told
+
+
+def test_a_bare_endpoint_is_encrypted_when_there_are_certificates() -> None:
+    """Whoever sets a CA doesn't mean http; and who writes http all the same is told."""
+    assert Settings.load({"ETCD_ENDPOINTS": "h:1", "ETCD_CA_CERT": PEM}).etcd_endpoints == ("https://h:1",)
+    told = message(ETCD_ENDPOINTS="http://h:1", ETCD_CA_CERT=PEM)
+    assert "http://h:1" in told
+    assert "not encrypted" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "expected"),
+    [
+        ("PORT", "eighty", "a whole number from 1 to 65535"),
+        ("PORT", "0", "a whole number from 1 to 65535"),
+        ("PORT", "80.5", "a whole number from 1 to 65535"),
+        ("CACHE_STALENESS_BOUND", "0", "a number from 0.05 to 60 seconds"),
+        ("CACHE_STALENESS_BOUND", "nan", "a number from 0.05 to 60 seconds"),
+        ("CACHE_MAX_AGE", "inf", "seconds"),
+        ("CACHE_MAX_ENTRIES", "-1", "keys"),
+        ("CACHE_MAX_BYTES", "64MB", "bytes"),
+        ("MAX_VALUE_BYTES", "1572864", "1500000 bytes"),
+        ("LEASE_TTL", "1", "seconds"),
+        ("ETCD_TIMEOUT", "3s", "seconds"),
+        ("LOG_LEVEL", "LOUD", "DEBUG, INFO, WARNING or ERROR"),
+        ("HOST", "http://x", "an IP address or a host name"),
+        ("USER_KEY_PREFIX", "/", "1 to 256 bytes"),
+        ("USER_KEY_PREFIX", "a b", "1 to 256 bytes"),
+        ("CF_INSTANCE_INDEX", "-1", "a number from 0 on"),
+        ("VCAP_APPLICATION", "[]", "a JSON object"),
+        ("ETCD_CERT", "/no/such/file", "the path of a PEM file, or PEM text"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_was_expected(name: str, found: str, expected: str) -> None:
+    """Which setting, what was found, what was expected, an example."""
+    told = message(**{name: found})
+    assert f"{name} is {found!r}" in told
+    assert expected in told
+    assert f"for example {name}=" in told
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    """One start for each mistake would be one too many."""
+    told = message(PORT="x", LEASE_TTL="y", LOG_LEVEL="z")
+    assert all(name in told for name in ("PORT", "LEASE_TTL", "LOG_LEVEL"))
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"ETCD_USER": "u"},
+        {"ETCD_PASSWORD": "hunter2"},
+        {"ETCD_CERT": PEM},
+        {"ETCD_KEY": PEM},
+    ],
+)
+def test_settings_that_belong_together_are_set_together(environ: dict[str, str]) -> None:
+    """A password without a user, a certificate without its key: neither can work."""
+    assert "belong together" in message(**environ)
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"ETCD_PASSWORD": "hunter2", "PORT": "x"},
+        {"ETCD_PASSWORD": "hunter2"},
+        {"ETCD_KEY": "hunter2"},
+        {"ETCD_KEY": "-----BEGIN hunter2", "ETCD_CERT": "/nope"},
+        {"ETCD_ENDPOINTS": "http://u:hunter2@h:1"},
+        {"ETCD_ENDPOINTS": "u:hunter2@h:1"},
+        {"VCAP_SERVICES": '{"password": "hunter2"'},
+        {"VCAP_SERVICES": '["hunter2"]'},
+    ],
+)
+def test_no_message_shows_a_secret(environ: dict[str, str]) -> None:
+    """Messages end up in logs; nor is there a cause that would print it in a traceback."""
+    with pytest.raises(SettingsError) as error:
+        Settings.load(environ)
+    assert "hunter2" not in str(error.value)
+    assert error.value.__suppress_context__
+
+
+def test_no_representation_shows_a_secret() -> None:
+    """Settings get printed while debugging."""
+    settings = Settings.load(
+        {"ETCD_USER": "u", "ETCD_PASSWORD": "hunter2", "ETCD_CERT": PEM, "ETCD_KEY": PEM.replace("AAAA", "hunter2"),
+         "VCAP_SERVICES": '{"password": "hunter2"}'}
+    )  # fmt: skip
+    assert "hunter2" not in repr(settings)
+    assert "hunter2" not in str(settings)
+    assert settings.etcd_password is not None
+    assert settings.etcd_password.get_secret_value() == "hunter2"
+
+
+def test_a_certificate_is_a_file_or_its_text(tmp_path: Path) -> None:
+    """Platforms without files carry the text, some of them with its line breaks escaped."""
+    file = tmp_path / "ca.pem"
+    file.write_text(PEM)
+    for given in (str(file), PEM, PEM.replace("\n", "\\n")):
+        assert Settings.load({"ETCD_CA_CERT": given}).etcd_ca_cert == PEM.encode()
+    file.write_text("not a certificate")
+    assert "not PEM" in message(ETCD_CA_CERT=str(file))
+    assert "ETCD_CA_CERT" in message(ETCD_CA_CERT=str(tmp_path))  # a directory
+
+
+def test_a_misspelt_setting_is_warned_about() -> None:
+    """A bound that nobody reads is a bound that doesn't hold."""
+    environ = {
+        "CACHE_STALENES_BOUND": "1", "ETCD_ENDPOINT": "h:1", "ETCD_DATA_DIR": "/var", "ETCDCTL_API": "3", "PATH": "/",
+        "CACHE_MAX_AGE": "5", "ETCD_PASWORD": "hunter2",
+    }  # fmt: skip
+    warnings = Settings.warnings(environ)
+    assert [warning.split()[0] for warning in warnings] == [
+        "CACHE_STALENES_BOUND", "ETCD_DATA_DIR", "ETCD_ENDPOINT", "ETCD_PASWORD",
+    ]  # fmt: skip
+    assert "did you mean CACHE_STALENESS_BOUND?" in warnings[0]
+    assert "did you mean" not in warnings[1]  # etcd's own: nothing of ours is near
+    assert "did you mean ETCD_ENDPOINTS?" in warnings[2]
+    assert "hunter2" not in "".join(warnings)
+
+
+def test_every_setting_is_described() -> None:
+    """What --help prints: a sentence, what is expected and an example; a unit where there is one."""
+    docs = {doc.name: doc for doc in Settings.describe()}
+    assert {"HOST", "PORT", "ETCD_ENDPOINTS", "VCAP_SERVICES", "CACHE_STALENESS_BOUND"} <= set(docs)
+    for doc in docs.values():
+        assert doc.description, doc
+        assert doc.expected, doc
+        assert doc.example, doc
+    assert (docs["CACHE_STALENESS_BOUND"].unit, docs["MAX_VALUE_BYTES"].unit) == ("seconds", "bytes")
+    assert docs["ETCD_PASSWORD"].secret
+
+
+def test_every_example_is_accepted() -> None:
+    """Or it would be no example."""
+    for doc in Settings.describe():
+        if doc.name in ("ETCD_USER", "ETCD_PASSWORD", "ETCD_CERT", "ETCD_KEY", "ETCD_CA_CERT"):
+            continue  # in pairs, or files
+        assert Settings.load({doc.name: doc.example})

@@ -1,0 +1,53 @@
+"""What one idle instance costs: memory, threads of nobody, and questions to etcd."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.etcd import EtcdServer
+from tests.support.instances import InstanceProcess
+
+MB = 1024 * 1024
+INSTANCE_MB = 80
+TOGETHER_MB = 130
+RPCS_PER_SECOND = 3.0
+WATCHED_FOR = 5.0
+"""Seconds: long against the proof interval and the renewal of the lease."""
+
+
+def resident(pid: int) -> float:
+    """Megabytes in memory, what it shares with others included."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:"))
+    return int(kilobytes) * 1024 / MB
+
+
+def children(pid: int) -> list[int]:
+    """The processes that it started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="measured where the kernel tells: on Linux")
+def test_an_idle_instance_takes_less_than_80_mb_and_130_with_its_etcd(tmp_path: Path) -> None:
+    """One process and its etcd; no copy of the interpreter stands by."""
+    with InstanceProcess(tmp_path) as instance:
+        instance.wait_for_slot()
+        instance.put("a", b"1")
+        instance.get("a")
+        started = children(instance.pid)
+        assert started == [instance.embedded_etcd()["pid"]]
+        assert resident(instance.pid) < INSTANCE_MB
+        assert resident(instance.pid) + sum(map(resident, started)) < TOGETHER_MB
+
+
+def test_an_idle_instance_asks_etcd_at_most_three_times_a_second(tmp_path: Path) -> None:
+    """Rule 4: proofs, so that a hit never waits for one, and the renewal of the lease. Counted by etcd itself."""
+    with EtcdServer(tmp_path / "etcd") as etcd, InstanceProcess(tmp_path, ETCD_ENDPOINTS=etcd.endpoint) as instance:
+        instance.wait_for_slot()
+        before, since = etcd.counter("grpc_server_started_total"), time.monotonic()
+        time.sleep(WATCHED_FOR)
+        asked = etcd.counter("grpc_server_started_total") - before
+        assert 0 < asked / (time.monotonic() - since) <= RPCS_PER_SECOND

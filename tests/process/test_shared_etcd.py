@@ -1,0 +1,132 @@
+"""One embedded etcd for all instances of a directory: the first owns it, the others join."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.embedded_etcd import EmbeddedEtcd, RunningEtcd
+from service.etcd_process import CLIENT_PORT
+from tests.support.instances import InstanceProcess, is_running, within
+
+
+def quiet(_: str) -> None:
+    """Progress that nobody reads."""
+
+
+def test_the_second_instance_joins_the_etcd_of_the_first(tmp_path: Path) -> None:
+    """It says whose it is, sees the same data, and leaves it alone when it stops."""
+    with InstanceProcess(tmp_path) as first, InstanceProcess(tmp_path) as second:
+        assert f"embedded (shared, ends with process {first.pid})" in second.printed()
+        assert first.put("a", b"1").status_code == 201
+        assert second.get("a", params={"use_cache": "false"}).content == b"1"
+        assert second.stop() == 0
+        assert first.put("a", b"2").status_code == 200
+
+
+def test_of_instances_that_start_at_once_exactly_one_owns_the_etcd(tmp_path: Path) -> None:
+    """1. A and B look for an etcd.  2. Neither finds one.  3. Both would start one on the same data."""
+    instances = [InstanceProcess(tmp_path).start() for _ in range(3)]
+    try:
+        for instance in instances:
+            instance.wait_until_ready()
+        owner = instances[0].embedded_etcd()["owner"]
+        assert [instance.pid for instance in instances].count(owner) == 1
+        assert {instance.wait_for_slot() for instance in instances} == {0, 1, 2}
+    finally:
+        for instance in instances:
+            instance.kill()
+
+
+@pytest.fixture
+def etcd(tmp_path: Path) -> Iterator[EmbeddedEtcd]:
+    """One of this very process."""
+    found = EmbeddedEtcd(tmp_path, quiet)
+    yield found
+    found.stop(5)
+
+
+def record(directory: Path, pid: int, owner: int, endpoint: str = "http://127.0.0.1:1") -> None:
+    """What an earlier run would have left in etcd.json."""
+    found = {"endpoint": endpoint, "version": "3", "pid": pid, "owner": owner}
+    (directory / "etcd.json").write_text(json.dumps(found))
+
+
+def test_a_stale_file_does_not_cost_another_process_its_life(tmp_path: Path, etcd: EmbeddedEtcd) -> None:
+    """Process ids are given again: the one in the file may be anybody's by now."""
+    with subprocess.Popen(["sleep", "60"]) as bystander:
+        record(tmp_path, bystander.pid, owner=bystander.pid)
+        assert etcd.start().owner == os.getpid()
+        assert is_running(bystander.pid)
+        bystander.kill()
+
+
+def test_an_etcd_that_outlived_its_owner_is_ended_first(tmp_path: Path, etcd: EmbeddedEtcd) -> None:
+    """Where no kernel ends it with its owner; two on one data directory would wait for each other."""
+    orphan = start_orphan(f"--data-dir={tmp_path / 'etcd'}")
+    record(tmp_path, pid=orphan, owner=1)
+    etcd.start()
+    assert not is_running(orphan)
+
+
+def start_orphan(argument: str) -> int:
+    """A process that is nobody's child but init's, with this argument on its command line; its id."""
+    command = f"{sys.executable} -c 'import time; time.sleep(60)' {argument} >/dev/null & echo $!"
+    return int(subprocess.run(["sh", "-c", command], capture_output=True, check=True).stdout)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"pid": "x"}'])
+def test_an_unreadable_file_is_written_anew(tmp_path: Path, etcd: EmbeddedEtcd, content: str) -> None:
+    """The lock decides who owns the etcd; the file only tells."""
+    (tmp_path / "etcd.json").write_text(content)
+    assert etcd.start().owner == os.getpid()
+
+
+def test_a_file_of_a_dead_owner_is_not_joined_even_if_an_etcd_answers_there(tmp_path: Path, etcd: EmbeddedEtcd) -> None:
+    """1. A is killed.  2. Another etcd takes its port.  3. B must not store its data there."""
+    running = etcd.start()
+    with subprocess.Popen(["true"]) as dead:
+        dead.wait()
+    other = tmp_path / "other"
+    other.mkdir()
+    record(other, pid=dead.pid, owner=dead.pid, endpoint=running.endpoint)
+    second = EmbeddedEtcd(other, quiet)
+    started = second.start()
+    second.stop(5)
+    assert started.endpoint != running.endpoint
+
+
+def test_a_taken_port_makes_it_take_another(tmp_path: Path, etcd: EmbeddedEtcd) -> None:
+    """2379 is often some other etcd's."""
+    with port_taken(CLIENT_PORT):
+        running = etcd.start()
+    assert not running.endpoint.endswith(f":{CLIENT_PORT}")
+    assert running.owner == json.loads((tmp_path / "etcd.json").read_text())["owner"]
+
+
+@contextlib.contextmanager
+def port_taken(port: int) -> Iterator[None]:
+    """Takes a port of 127.0.0.1, unless somebody has it already."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            stack.enter_context(socket.create_server(("127.0.0.1", port)))
+        yield
+
+
+def test_the_log_of_the_last_run_is_kept_and_no_more(tmp_path: Path) -> None:
+    """Bounded, and still there when the reason for a crash is looked for."""
+    for _ in range(3):
+        etcd = EmbeddedEtcd(tmp_path, quiet)
+        running: RunningEtcd = etcd.start()
+        assert is_running(running.pid)
+        etcd.stop(5)
+        assert within(1, lambda pid=running.pid: not is_running(pid))  # type: ignore[misc]
+    assert sorted(path.name for path in tmp_path.glob("etcd.log*")) == ["etcd.log", "etcd.log.1"]
