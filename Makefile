@@ -1,0 +1,69 @@
+# `make` tells what there is. Every target installs what it needs into .venv: Python 3.11+ and make are enough.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint load fleet clean
+.SUFFIXES:
+
+# The newest Python of these that is new enough.
+PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
+	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$each"; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-input
+N ?= 4
+PORT ?= 8080
+
+help:  ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/.run  ## Start one instance on http://0.0.0.0:8080 (PORT=…), with an embedded etcd unless another is configured
+	@exec $(BIN)/python -m service
+
+test: $(VENV)/.dev  ## Run all tests
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: $(VENV)/.dev  ## Formatting, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+check: lint test  ## All that a reviewer would run
+
+load: HOST ?= http://127.0.0.1:8080
+load: $(VENV)/.load  ## 40 users for 60 s against HOST (http://127.0.0.1:8080)
+	@mkdir -p instance
+	@$(BIN)/python -m locust --headless --users 40 --spawn-rate 10 --run-time 60s --host $(HOST) \
+		--only-summary --json-file instance/load; failed=$$?; \
+	$(BIN)/python -m deploy.table instance/load.json && exit $$failed
+
+fleet: $(VENV)/.run  ## Start N=4 instances on one etcd, behind HAProxy at PORT=8080 when it is installed
+	@exec $(BIN)/python -m deploy.fleet -n $(N) --port $(PORT)
+
+clean:  ## Remove .venv and caches; the data in instance/ stays
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Each file says that its requirements are installed, as they stood when it was written.
+
+$(VENV)/.python:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer is on PATH (looked for python3.13, python3.12, python3.11," \
+		"python3). Install one, or name it: make PYTHON=/path/to/python3.11"; exit 1; } >&2
+	@echo "making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear $(VENV) || { echo "$(PYTHON) can't make a virtual environment; Debian and Ubuntu keep" \
+		"that part in a package of its own: apt install python3-venv"; exit 1; } >&2
+	@touch $@
+
+$(VENV)/.run: requirements.txt | $(VENV)/.python
+	@echo "installing what the service needs (once, about half a minute)"
+	@$(INSTALL) -r requirements.txt
+	@touch $@
+
+$(VENV)/.load: deploy/requirements-load.txt | $(VENV)/.run
+	@echo "installing the load test (once)"
+	@$(INSTALL) -r deploy/requirements-load.txt
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt requirements.txt deploy/requirements-load.txt | $(VENV)/.python
+	@echo "installing what tests need (once, about a minute)"
+	@$(INSTALL) -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""Running the service away from a single terminal: a fleet on one machine, and what watches over one."""

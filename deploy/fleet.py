@@ -1,0 +1,201 @@
+"""A fleet on one machine: one etcd, N instances, HAProxy in front. `python -m deploy.fleet -n 4 --port 8080`.
+
+Owns the processes it starts and stops them in order: the balancer takes nothing new, the instances drain and leave,
+etcd goes last, so that every answered write is in it. Restarts nothing: an instance that dies is reported, and the
+fleet goes on without it. The exit code is 0 only if everything started, nothing died, and nothing had to be killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Event
+
+from deploy import haproxy, probes
+from deploy.processes import Child
+from service import connection
+from service.embedded_etcd import EmbeddedEtcd
+from service.settings import Settings, SettingsError
+from service.startup import StartupError
+
+READY_WITHIN = 30.0
+BALANCER_DRAIN = 2
+"""Seconds in which HAProxy finishes what is under way. With the next two below 15."""
+INSTANCE_DRAIN = 9.0
+"""Seconds for the instances, all at once: they drain for up to 8."""
+ETCD_STOP = 2.0
+POLL = 0.1
+
+
+class Fleet:
+    """Everything that was started, in the order of starting. Used from the main thread only."""
+
+    def __init__(self, directory: Path, tell: Callable[[str], None], stopping: Event) -> None:
+        self._directory = directory
+        self._tell = tell
+        self._stopping = stopping
+        self._etcd: EmbeddedEtcd | None = None
+        self._instances: list[Child] = []
+        self._balancer: Child | None = None
+        self._ready: set[Child] = set()
+        self._dead: set[Child] = set()
+
+    def start(self, size: int, host: str, port: int) -> None:
+        """Starts all, returns when all instances are ready (or it was told to stop). Raises StartupError."""
+        self._directory.mkdir(exist_ok=True)
+        environment = {**os.environ, **self._start_etcd()}
+        program = haproxy.find()
+        probes.require_free(host, port)
+        if not program:
+            self._tell(f"HAProxy is not installed: the instances are reached one by one, from port {port} on")
+        ports = probes.free_ports(size, port + 1 if program else port)
+        for number, own in enumerate(ports):
+            own_host = "127.0.0.1" if program else host
+            self._instances.append(self._start_instance(number, own_host, own, environment))
+        for instance in self._instances:
+            self._wait_until_ready(instance)
+        if program and not self._stopping.is_set():
+            self._balancer = self._start_balancer(program, f"{host}:{port}", ports)
+            self._wait_until_ready(self._balancer)
+
+    def _start_etcd(self) -> dict[str, str]:
+        """What the instances need to be told of etcd: nothing, if they find it by themselves."""
+        try:
+            settings = Settings.load(os.environ)
+        except SettingsError as error:
+            raise StartupError(str(error)) from error
+        if not connection.resolve(settings, self._directory).embedded:
+            return {}
+        self._etcd = EmbeddedEtcd(self._directory, self._tell)
+        running = self._etcd.start()
+        self._tell(_row("etcd " + running.version, running.endpoint, running.pid, self._directory / "etcd.log"))
+        return {"ETCD_ENDPOINTS": running.endpoint}
+
+    def _start_instance(self, number: int, host: str, port: int, environment: dict[str, str]) -> Child:
+        own = {"HOST": host, "PORT": str(port), "CF_INSTANCE_INDEX": str(number)}
+        return Child(
+            name=f"instance {number}",
+            address=f"http://{probes.reachable(host)}:{port}",
+            command=[sys.executable, "-m", "service"],
+            log=self._directory / f"instance-{number}.log",
+            env={**environment, **own, "PYTHONUNBUFFERED": "1"},
+        )
+
+    def _start_balancer(self, program: str, address: str, ports: Sequence[int]) -> Child:
+        file = self._directory / "haproxy.cfg"
+        backends = [f"127.0.0.1:{port}" for port in ports]
+        file.write_text(haproxy.configuration(address, backends, drain=BALANCER_DRAIN), encoding="utf-8")
+        return Child(
+            name="balancer",
+            address=f"http://{probes.reachable(address)}",
+            command=[program, "-db", "-f", str(file)],
+            log=self._directory / "haproxy.log",
+            env=os.environ,
+        )
+
+    def _wait_until_ready(self, child: Child) -> None:
+        deadline = time.monotonic() + READY_WITHIN
+        while not (answer := probes.readiness(child.address)).startswith("200"):
+            if self._stopping.wait(POLL):
+                return
+            if (status := child.exit_status()) is not None:
+                self._dead.add(child)
+                raise StartupError(f"{child.name} ended with {status} before it was ready:\n{child.last_words()}")
+            if time.monotonic() > deadline:
+                raise StartupError(
+                    f"{child.name} is not ready after {READY_WITHIN:.0f} s; {child.address}/readyz says: {answer}. "
+                    f"Expected 200. Its log is {child.log}:\n{child.last_words()}"
+                )
+        self._ready.add(child)
+        self._tell(_row(child.name, child.address, child.pid, child.log))
+
+    def run(self) -> bool:
+        """Watches until told to stop, reports who dies; whether nobody did. Ends early when there is nothing left."""
+        while not self._stopping.wait(POLL):
+            for child in self._running():
+                if (status := child.exit_status()) is not None:
+                    self._dead.add(child)
+                    self._tell(f"{child.name} (process {child.pid}) has ended with {status}:\n{child.last_words()}")
+            if self._balancer in self._dead or not set(self._instances) - self._dead:
+                self._tell("nothing can be served any more")
+                break
+        return not self._dead
+
+    def _running(self) -> list[Child]:
+        everyone = [*self._instances, *([self._balancer] if self._balancer else [])]
+        return [child for child in everyone if child not in self._dead]
+
+    def stop(self) -> bool:
+        """Stops all that runs, in order, in less than 15 s; whether all ended well and by themselves."""
+        well = True
+        if self._balancer and self._balancer not in self._dead:
+            # HAProxy's word for "take nothing new and finish what is under way"; SIGTERM would cut.
+            self._balancer.ask_to_stop(signal.SIGUSR1)
+            well &= self._ended_well([self._balancer], BALANCER_DRAIN + 1.0)
+        instances = [child for child in self._instances if child not in self._dead]
+        for child in instances:
+            child.ask_to_stop()
+        well &= self._ended_well(instances, INSTANCE_DRAIN)
+        if self._etcd:
+            self._etcd.stop(ETCD_STOP)
+        return well
+
+    def _ended_well(self, children: Sequence[Child], seconds: float) -> bool:
+        until, well = time.monotonic() + seconds, True
+        for child in children:
+            if not child.wait(until):
+                self._tell(f"{child.name} did not stop within {seconds:.0f} s and was killed")
+                well = False
+            elif child in self._ready and (status := child.exit_status()):  # before, the signal may just end it
+                self._tell(f"{child.name} stopped with {status}:\n{child.last_words()}")
+                well = False
+        return well
+
+
+def _row(name: str, address: str, pid: int, log: Path) -> str:
+    return f"{name:<14}{address:<28}{pid:<9}{log}"
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)  # noqa: T201  # a program for terminals
+
+
+def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m deploy.fleet", description="Runs a fleet on this machine.")
+    parser.add_argument("-n", type=int, default=4, metavar="N", help="instances, 1 to 64 (default: 4)")
+    parser.add_argument("--host", default="0.0.0.0", help="address of the balancer (default: 0.0.0.0)")
+    parser.add_argument("--port", type=int, default=8080, help="port of the balancer (default: 8080)")
+    arguments = parser.parse_args(given)
+    if not 1 <= arguments.n <= 64:
+        parser.error(f"-n is {arguments.n}; expected 1 to 64, for example -n 4")
+    return arguments
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Runs a fleet until SIGINT or SIGTERM; the exit code."""
+    arguments = _arguments(given)
+    stopping = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    fleet = Fleet(Path("instance"), _tell, stopping)
+    well = False
+    try:
+        fleet.start(arguments.n, arguments.host, arguments.port)
+        if not stopping.is_set():
+            _tell(f"\ncurl http://127.0.0.1:{arguments.port}/members      Ctrl-C stops the fleet\n")
+        well = fleet.run()
+    except StartupError as error:
+        _tell(f"the fleet can't start: {error}")
+    finally:
+        _tell("stopping")
+        well &= fleet.stop()
+    return 0 if well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

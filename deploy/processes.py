@@ -1,0 +1,56 @@
+"""One child process with a log file. Owns the process: only what was started here is ever ended, and by its id."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+KILLED_WITHIN = 2.0
+"""Seconds in which the kernel has to take away a killed process."""
+
+
+class Child:
+    """A process that runs from construction to `wait`. Its output goes to `log`, which begins anew.
+
+    It gets a process group of its own: Ctrl-C in a terminal signals everybody in the foreground at once, and then the
+    order of stopping would be anybody's.
+    """
+
+    def __init__(self, name: str, address: str, command: Sequence[str], log: Path, env: Mapping[str, str]) -> None:
+        self.name = name
+        self.address = address
+        self.log = log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                command, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0
+            )
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def exit_status(self) -> int | None:
+        """None while it runs; the negative signal if one ended it."""
+        return self._process.poll()
+
+    def ask_to_stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Sends the signal; nothing when it has ended already."""
+        self._process.send_signal(how)
+
+    def wait(self, until: float) -> bool:
+        """Waits for the end up to `until` (monotonic seconds), then kills; whether it ended by itself."""
+        try:
+            self._process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(KILLED_WITHIN)
+            return False
+        return True
+
+    def last_words(self, lines: int = 5) -> str:
+        """The end of its log, for whoever asks why it ended."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])

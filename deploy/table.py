@@ -1,0 +1,77 @@
+"""Locust's result beside the result to compare it with, as Markdown: `python -m deploy.table load.json`.
+
+Reads the file that LOAD_RESULT names; see locustfile.py. Exits with 1 when there are failures or nothing was measured.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Row(NamedTuple):
+    """One kind of request; times in milliseconds."""
+
+    requests: int
+    failures: int
+    median: int
+    average: int
+    least: int
+    most: int
+
+
+FOUR_CLOUD_INSTANCES = {
+    "DELETE": Row(40, 0, 51, 55, 30, 134),
+    "PUT": Row(80, 0, 73, 88, 34, 484),
+    "GET use_cache=false": Row(612, 0, 49, 64, 27, 691),
+    "GET use_cache=true": Row(625, 0, 38, 47, 19, 424),
+}
+"""The same users against four instances on IBM Cloud."""
+
+HEAD = """\
+| request | # | failures | median | average | min | max | on IBM Cloud: # | failures | median | average | min | max |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|"""
+
+
+def read(file: Path) -> dict[str, Row]:
+    """The rows of a result, by the requests' names. Raises ValueError or KeyError when the file isn't one."""
+    return {entry["name"]: _row(entry) for entry in json.loads(file.read_text(encoding="utf-8"))}
+
+
+def _row(entry: dict[str, Any]) -> Row:
+    times = [int(time) for time, count in entry["response_times"].items() for _ in range(count)]
+    return Row(
+        requests=entry["num_requests"],
+        failures=entry["num_failures"],
+        median=round(statistics.median(times or [0])),
+        average=round(entry["total_response_time"] / max(1, entry["num_requests"])),
+        least=round(entry["min_response_time"] or 0),
+        most=round(entry["max_response_time"]),
+    )
+
+
+def markdown(measured: dict[str, Row]) -> str:
+    """Both results, side by side."""
+    lines = [HEAD]
+    for name, before in FOUR_CLOUD_INSTANCES.items():
+        now = measured.get(name, Row(0, 0, 0, 0, 0, 0))
+        lines.append("| " + " | ".join([name, *map(str, now), *map(str, before)]) + " |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Prints the table; the exit code."""
+    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_file():
+        usage = "expected the result of a run: LOAD_RESULT=load locust --headless …; python -m deploy.table load.json"
+        sys.stderr.write(usage + "\n")
+        return 2
+    measured = read(Path(sys.argv[1]))
+    sys.stdout.write(markdown(measured) + "\n")
+    return 0 if measured and not any(row.failures for row in measured.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

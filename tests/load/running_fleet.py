@@ -1,0 +1,122 @@
+"""A fleet as a user starts it, in a directory of its own: real processes, real etcd, real HAProxy."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.load.locust_run import ROOT
+from tests.support.etcd import free_ports
+
+START_WITHIN = 60.0
+STOP_WITHIN = 15.0
+"""What the fleet promises."""
+
+
+class RunningFleet:
+    """`python -m deploy.fleet` as a child process."""
+
+    def __init__(self, directory: Path, size: int) -> None:
+        (self.port,) = free_ports(1)
+        self.address = f"http://127.0.0.1:{self.port}"
+        self._printed = directory / "fleet.out"
+        with self._printed.open("wb") as output:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "deploy.fleet",
+                    "-n",
+                    str(size),
+                    "--host",
+                    "127.0.0.1",
+                    "--port",
+                    str(self.port),
+                ],
+                cwd=directory,
+                env={**_without_settings(), "PYTHONPATH": str(ROOT)},
+                stdout=output,
+                stderr=output,
+                process_group=0,
+            )
+
+    @property
+    def printed(self) -> str:
+        """All it has said so far."""
+        return self._printed.read_text()
+
+    def wait_until(self, said: str, within: float = START_WITHIN) -> None:
+        """Waits until it has said that. Raises AssertionError with what it said instead."""
+        deadline = time.monotonic() + within
+        while said not in self.printed:
+            assert self.process.poll() is None, f"the fleet has ended:\n{self.printed}"
+            assert time.monotonic() < deadline, f"no {said!r} within {within} s:\n{self.printed}"
+            time.sleep(0.05)
+
+    def rows(self) -> dict[str, tuple[str, int]]:
+        """The table it prints: address and process id by name."""
+        found = re.findall(r"^(etcd|instance \d+|balancer)\b.*?(http://\S+)\s+(\d+) ", self.printed, re.MULTILINE)
+        return {name: (address, int(pid)) for name, address, pid in found}
+
+    def instances(self) -> list[str]:
+        """Addresses of the instances themselves."""
+        return [address for name, (address, _) in self.rows().items() if name.startswith("instance")]
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
+        """Asks it to stop; exit code and seconds it took. Raises AssertionError when it doesn't."""
+        begun = time.monotonic()
+        self.process.send_signal(how)
+        try:
+            code = self.process.wait(STOP_WITHIN + 5)
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(f"the fleet does not stop:\n{self.printed}") from error
+        return code, time.monotonic() - begun
+
+
+@contextmanager
+def running_fleet(directory: Path, size: int) -> Iterator[RunningFleet]:
+    """Starts one, waits until it serves, and leaves no process behind, whatever the test did."""
+    fleet = RunningFleet(directory, size)
+    try:
+        fleet.wait_until("Ctrl-C stops the fleet")
+        yield fleet
+    finally:
+        pids = [pid for _, pid in fleet.rows().values()]
+        if fleet.process.poll() is None:
+            fleet.stop()
+        for pid in pids:
+            if alive(pid):
+                os.kill(pid, signal.SIGKILL)
+
+
+def alive(pid: int) -> bool:
+    """Whether there is such a process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def sample(address: str, name: str, **labels: str) -> float:
+    """The sum of a metric's samples that bear these labels."""
+    families = text_string_to_metric_families(requests.get(f"{address}/metrics", timeout=5).text)
+    samples = (sample for family in families for sample in family.samples if sample.name == name)
+    return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+
+
+def _without_settings() -> dict[str, str]:
+    """The environment, without what would send the fleet to an etcd of somebody else's."""
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith(("ETCD_", "VCAP_", "CF_", "CACHE_"))
+    }

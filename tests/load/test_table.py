@@ -1,0 +1,52 @@
+"""The table for the README: locust's result beside the one to compare it with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from deploy import table
+
+
+def result(directory: Path, failures: int = 0) -> Path:
+    """A result as locust writes it, of one kind of request."""
+    entry = {
+        "name": "PUT",
+        "num_requests": 5,
+        "num_failures": failures,
+        "total_response_time": 20.4,
+        "min_response_time": 1.2,
+        "max_response_time": 9.6,
+        "response_times": {"1": 2, "3": 2, "10": 1},
+    }
+    file = directory / "load.json"
+    file.write_text(json.dumps([entry]), encoding="utf-8")
+    return file
+
+
+def test_row_stands_beside_the_one_to_compare_with(tmp_path: Path) -> None:
+    """Counts, then median, average, least and most in milliseconds; kinds that were not measured show zeros."""
+    shown = table.markdown(table.read(result(tmp_path))).splitlines()
+    assert shown[3] == "| PUT | 5 | 0 | 3 | 4 | 1 | 10 | 80 | 0 | 73 | 88 | 34 | 484 |"
+    assert shown[2].startswith("| DELETE | 0 | 0 |")
+    assert {line.count("|") for line in shown} == {14}
+
+
+@pytest.mark.parametrize(("failures", "code"), [(0, 0), (1, 1)])
+def test_exit_code_says_whether_there_were_failures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int, code: int
+) -> None:
+    """Honest to whoever calls it from a script."""
+    monkeypatch.setattr("sys.argv", ["table", str(result(tmp_path, failures))])
+    assert table.main() == code
+
+
+def test_missing_file_is_an_error_that_says_how_to_make_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """No traceback for a mistyped name."""
+    monkeypatch.setattr("sys.argv", ["table", str(tmp_path / "none.json")])
+    assert table.main() == 2
+    assert "LOAD_RESULT" in capsys.readouterr().err
