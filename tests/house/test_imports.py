@@ -1,0 +1,89 @@
+"""The rooms and their doors: who may import whom, and who alone may touch what."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+PACKAGES = ("consistency", "metrics", "service")
+FILES = sorted(file for package in PACKAGES for file in (PROJECT / package).glob("**/*.py"))
+
+
+def imported(file: Path) -> set[str]:
+    """The modules a file imports, dotted."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def importers(module: str) -> set[str]:
+    """The files that import `module` or something in it."""
+    return {
+        str(file.relative_to(PROJECT))
+        for file in FILES
+        if any(name == module or name.startswith(f"{module}.") for name in imported(file))
+    }
+
+
+def test_there_is_something_to_look_at() -> None:
+    assert len(FILES) > 20
+    assert "consistency.store" in imported(PROJECT / "consistency" / "cache.py")
+
+
+@pytest.mark.parametrize(
+    "module", ["flask", "werkzeug", "granian", "prometheus_client", "structlog", "service", "metrics"]
+)
+def test_the_protocol_knows_neither_web_nor_metrics(module: str) -> None:
+    assert not {file for file in importers(module) if file.startswith("consistency/")}
+
+
+def test_metrics_know_the_protocols_events_and_words_only() -> None:
+    for file in (PROJECT / "metrics").glob("*.py"):
+        ours = {name for name in imported(file) if name.startswith(("consistency", "service"))}
+        assert {name for name in ours if not name.startswith(("consistency.events", "consistency.terms"))} == set(), (
+            file
+        )
+
+
+def test_prometheus_is_known_to_metrics_only() -> None:
+    assert all(file.startswith("metrics/") for file in importers("prometheus_client"))
+
+
+@pytest.mark.parametrize("module", ["etcd3", "grpc"])
+def test_one_file_speaks_to_etcd(module: str) -> None:
+    assert importers(module) == {"consistency/etcd_store.py"}
+
+
+@pytest.mark.parametrize(
+    "name", ["freshness", "history", "near_cache", "terms", "store", "events", "options", "layout"]
+)
+def test_what_is_pure_imports_neither_clocks_nor_threads_nor_sockets(name: str) -> None:
+    impure = {"time", "threading", "socket", "os", "random", "subprocess", "logging", "tenacity"}
+    assert not imported(PROJECT / "consistency" / f"{name}.py") & impure
+
+
+def test_threads_are_created_in_one_file() -> None:
+    creators = {
+        str(file.relative_to(PROJECT))
+        for file in FILES
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("threading.Thread", "Thread", "threading.Timer")
+    }
+    assert creators == {"consistency/workers.py"}
+
+
+def test_catalogues_hold_no_logic() -> None:
+    for package in PACKAGES:
+        body = ast.parse((PROJECT / package / "__init__.py").read_text()).body
+        assert all(isinstance(node, ast.Import | ast.ImportFrom | ast.Assign | ast.Expr) for node in body), package
+
+
+def test_every_module_says_what_it_is() -> None:
+    assert [file for file in FILES if not ast.get_docstring(ast.parse(file.read_text()))] == []

@@ -1,0 +1,50 @@
+"""PROTOCOL.md is the contract: every rule has tests that cite it, and what is cited exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[2]
+BUILT = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14}
+
+
+def rules() -> set[int]:
+    return {int(number) for number in re.findall(r"^\*\*(\d+)\. ", (PROJECT / "PROTOCOL.md").read_text(), re.MULTILINE)}
+
+
+def cited(folder: str) -> set[int]:
+    """The rules that the files of a folder cite: `rule 4`, `rules 6 and 7`, `rules 2 to 8`."""
+    found: set[int] = set()
+    for file in (PROJECT / folder).glob("**/*.py"):
+        for words in re.findall(r"[Rr]ules?\s+((?:\d+(?:,\s*|\s+and\s+|\s+to\s+)?)+)", file.read_text()):
+            for part in re.findall(r"\d+(?: to \d+)?", words):
+                first, _, last = part.partition(" to ")
+                found |= set(range(int(first), int(last or first) + 1))
+    return found
+
+
+def test_the_document_has_the_rules_that_are_built() -> None:
+    assert rules() == BUILT
+
+
+def test_every_rule_is_cited_by_a_test() -> None:
+    assert rules() <= cited("tests/protocol")
+
+
+def test_every_rule_is_cited_by_the_code() -> None:
+    assert rules() <= cited("consistency")
+
+
+def test_every_error_and_decision_is_in_the_document() -> None:
+    text = (PROJECT / "PROTOCOL.md").read_text()
+    for name in (
+        "PreconditionFailed",
+        "TooLarge",
+        "NoSpace",
+        "Denied",
+        "Unavailable",
+        "OutcomeUnknown",
+        "WrongTimeline",
+    ):
+        assert name in text
