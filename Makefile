@@ -1,7 +1,7 @@
 # `make` tells what there is. Every target installs what it needs into .venv: Python 3.11+ and make are enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint load fleet clean
+.PHONY: help run test check lint mutants load fleet clean
 .SUFFIXES:
 
 # The newest Python of these that is new enough.
@@ -29,11 +29,14 @@ lint: $(VENV)/.dev  ## Formatting, style and types
 
 check: lint test  ## All that a reviewer would run
 
+mutants: $(VENV)/.dev  ## Break each rule of the protocol and see which test notices (about ten minutes)
+	@$(BIN)/python -m tests.mutants
+
 load: HOST ?= http://127.0.0.1:8080
 load: $(VENV)/.load  ## 40 users for 60 s against HOST (http://127.0.0.1:8080)
 	@mkdir -p instance
-	@$(BIN)/python -m locust --headless --users 40 --spawn-rate 10 --run-time 60s --host $(HOST) \
-		--only-summary --json-file instance/load; failed=$$?; \
+	@LOAD_RESULT=instance/load $(BIN)/python -m locust --headless --users 40 --spawn-rate 10 --run-time 60s \
+		--host $(HOST) --only-summary; failed=$$?; \
 	$(BIN)/python -m deploy.table instance/load.json && exit $$failed
 
 fleet: $(VENV)/.run  ## Start N=4 instances on one etcd, behind HAProxy at PORT=8080 when it is installed

@@ -2,7 +2,7 @@
 
 Owns which endpoint is asked, and when each of them last answered. The rules:
 
-  A read asks the endpoint that answered last, then the others, for as long as its time lasts and one seems alive.
+  A read asks one endpoint for as long as that answers, else the others, while its time lasts and one seems alive.
   A write goes to an endpoint that answered within TRUST seconds; without one, something cheap is read first. So a dead
   etcd makes a write Unavailable (nothing was sent), and OutcomeUnknown is left to the moment in which it dies.
   A write goes to a second endpoint only if the first certainly did nothing; never after OutcomeUnknown.
@@ -64,6 +64,7 @@ class Calls(Generic[N]):
         login: Call | None,
         observer: Observer,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         self._nodes = nodes
         self._probe = probe
@@ -72,8 +73,9 @@ class Calls(Generic[N]):
         self._clock = clock
         self._tokens = Tokens(clock)
         self._closing = threading.Event()
+        self._sleep = sleep or self._closing.wait
         # Set by any thread without a lock: of several that just answered or failed, any one will do.
-        self._current = 0
+        self._current = 0  # index of the endpoint to begin with; moves on when that one fails
         self._answered = [float("-inf")] * len(nodes)
 
     def close(self) -> None:
@@ -84,14 +86,18 @@ class Calls(Generic[N]):
 
     def ask(self, call: Call, timeout: float) -> Any:
         """A read: the answer. Raises what the verdict says, Unavailable when no endpoint gave one."""
-        return self.find(call, timeout)[1]
+        return self._find(call, timeout)[1]
+
+    def find(self, call: Call, timeout: float) -> tuple[N, Any]:
+        """A read: who answered, and what. Raises as `ask` does."""
+        index, answer = self._find(call, timeout)
+        return self._nodes[index], answer
 
     def probe(self, timeout: float) -> N:
         """An endpoint that has just answered, with a token that it takes. Raises Unavailable, Denied."""
         return self.find(self._probe, timeout)[0]
 
-    def find(self, call: Call, timeout: float) -> tuple[N, Any]:
-        """A read: who answered, and what. Raises as `ask` does."""
+    def _find(self, call: Call, timeout: float) -> tuple[int, Any]:
         turns = Turns([node.name for node in self._nodes], self._current, timeout, self._clock)
         try:
             return self._take_turn(call, turns)  # the usual case does without the machinery below
@@ -107,10 +113,10 @@ class Calls(Generic[N]):
         )
         return retrying(self._take_turn, call, turns)
 
-    def _take_turn(self, call: Call, turns: Turns) -> tuple[N, Any]:
+    def _take_turn(self, call: Call, turns: Turns) -> tuple[int, Any]:
         index, seconds = turns.take()
         try:
-            return self._nodes[index], self._attempt(call, index, seconds)
+            return index, self._attempt(call, index, seconds)
         except Failed as failed:
             if not failed.verdict.may_be_better_elsewhere:
                 raise self._error(call, index, failed) from failed
@@ -119,7 +125,7 @@ class Calls(Generic[N]):
             raise
 
     def _pause(self, seconds: float) -> None:
-        self._closing.wait(seconds)
+        self._sleep(seconds)
 
     # --- writes
 
@@ -141,10 +147,10 @@ class Calls(Generic[N]):
 
     def _trusted(self, deadline: float) -> int:
         """The index of an endpoint fit for a write; half of the time left may go into finding it."""
-        now = self._clock()
-        if self._answered[self._current] + TRUST < now:
-            self.probe((deadline - now) / 2)
-        return self._current
+        index, now = self._current, self._clock()
+        if self._answered[index] + TRUST < now:
+            index, _ = self._find(self._probe, (deadline - now) / 2)
+        return index
 
     # --- both
 
@@ -177,7 +183,7 @@ class Calls(Generic[N]):
                 raise
             left = deadline - self._clock()
             answer = self._rpc(call, node, left, self.token(node, left, stale=token))
-        self._current, self._answered[index] = index, self._clock()
+        self._answered[index] = self._clock()
         return answer
 
     def _rpc(self, call: Call, node: N, timeout: float, token: str) -> Any:

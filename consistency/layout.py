@@ -75,9 +75,7 @@ class Layout:
     def listing(self, prefix: str, after: str) -> tuple[bytes, bytes]:
         """The range of documents whose key starts with `prefix` and comes after `after` ("" = from the first)."""
         first, end = self.document(prefix), range_end(self.document(prefix))
-        if after:
-            first = min(max(first, successor(self.document(after))), end)
-        return first, end
+        return max(first, successor(self.document(after))) if after else first, end
 
 
 def encode(name: str) -> bytes:

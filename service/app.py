@@ -45,7 +45,6 @@ class Application(Flask):
         self.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
         # A path is taken as it is: a redirect would lead from one key to another.
         self.url_map.merge_slashes = False
-        self.url_map.strict_slashes = False
         self.url_map.converters["rest"] = RestOfPath
         self._draining = threading.Event()
 

@@ -37,6 +37,7 @@ def config_routes(cache: DistributedCache, reader: bodies.BodyReader) -> Bluepri
         del key
         return respond(_delete(cache))
 
+    @routes.get("/config")  # or Flask would redirect
     @routes.get("/config/")
     def page() -> Response:
         asked = parameters.list_parameters(_query())

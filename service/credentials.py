@@ -123,22 +123,24 @@ def _bracketed(hostname: str) -> str:
 
 
 def _from_flat(flat: _Flat) -> Credentials:
-    given = flat.hosts if flat.hosts else flat.uri or ""
-    parts = [part.strip() for part in (given.split(",") if isinstance(given, str) else given) if part.strip()]
-    user, password = flat.username, flat.password.get_secret_value() if flat.password else None
-    addresses = []
-    for part in parts:
-        bare, uri_user, uri_password = _without_user(part)
-        addresses.append(bare)
-        user, password = user or uri_user, password or uri_password
+    found = [_without_user(address) for address in _listed(flat.hosts or flat.uri or "")]
+    user = flat.username or next((user for _, user, _ in found if user), None)
+    given = flat.password.get_secret_value() if flat.password else None
+    password = given or next((password for _, _, password in found if password), None)
     if (user is None) != (password is None):
         raise ValueError("username and password belong together: expected both, or neither")
+    addresses = [address for address, _, _ in found]
+    secure = flat.certificate or any(address.startswith("https://") for address in addresses[:1])
     # `https://a:1,b:2` means https for both.
-    scheme = "https" if flat.certificate or (addresses[:1] and addresses[0].startswith("https://")) else "http"
-    endpoints = setting_values.endpoints(",".join(addresses), bare_scheme=scheme)
+    endpoints = setting_values.endpoints(",".join(addresses), bare_scheme="https" if secure else "http")
     if flat.certificate and any(endpoint.startswith("http://") for endpoint in endpoints):
         raise ValueError("a certificate is given, but an address begins with http://; expected https://")
     return Credentials(endpoints, user, password, flat.certificate)
+
+
+def _listed(given: str | list[str]) -> list[str]:
+    parts = given.split(",") if isinstance(given, str) else given
+    return [part.strip() for part in parts if part.strip()]
 
 
 def _without_user(address: str) -> tuple[str, str | None, str | None]:

@@ -65,7 +65,7 @@ class EmbeddedEtcd:
         deadline = time.monotonic() + START_WITHIN
         try:
             while not _try_lock(lock):
-                if (running := _read(lock)) and _answers(running):
+                if (running := _read(lock)) and can_be_joined(running):
                     lock.close()
                     return running
                 if time.monotonic() > deadline:
@@ -145,7 +145,8 @@ def _read(lock: IO[str]) -> RunningEtcd | None:
         return None  # empty, half written, or by hand: whoever holds the lock will write it anew
 
 
-def _answers(running: RunningEtcd) -> bool:
+def can_be_joined(running: RunningEtcd) -> bool:
+    """Whether the etcd that a file tells of is there, and is the one it means."""
     # 1. A is killed, its etcd.json stays.  2. B takes the lock.  3. We fail to lock, and read A's file.
     # 4. B empties it.  At 3 another etcd may answer at A's endpoint: so A itself has to be alive, too.
     return _is_alive(running.owner) and ask_version(running.endpoint.removeprefix("http://")) is not None

@@ -18,13 +18,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from service import etcd_log
 from service.startup import StartupError
 
 CLIENT_PORT = 2379
 """Tried first; when it is taken, any free port serves."""
 
 PORT_ATTEMPTS = 3
-LOG_TAIL_BYTES = 16 * 1024
 POLL = 0.02
 """Seconds between two questions to an etcd that is starting."""
 
@@ -43,10 +43,6 @@ _OPTIONS = (
     "--log-outputs=stderr",
     "--log-level=warn",
 )
-
-
-class PortTaken(Exception):
-    """Somebody took the port between our look and etcd's."""
 
 
 class EtcdProcess:
@@ -80,7 +76,7 @@ def launch(program: Path, data: Path, log: Path, *, within: float) -> EtcdProces
     for _ in range(PORT_ATTEMPTS):
         try:
             return _launch(program, data, log, _free_port(), deadline)
-        except PortTaken:
+        except etcd_log.PortTaken:
             continue
     raise StartupError(f"the embedded etcd found its port taken {PORT_ATTEMPTS} times in a row; try again")
 
@@ -107,7 +103,7 @@ def _launch(program: Path, data: Path, log: Path, port: int, deadline: float) ->
         f"--advertise-client-urls={endpoint}",
         *_OPTIONS,
     ]
-    _keep_last_log(log)
+    etcd_log.keep_last(log)
     with log.open("wb") as output:
         try:
             child = subprocess.Popen(
@@ -133,11 +129,6 @@ def _launch(program: Path, data: Path, log: Path, port: int, deadline: float) ->
     return EtcdProcess(child, port, version)
 
 
-def _keep_last_log(log: Path) -> None:
-    if log.exists():
-        log.replace(log.with_name(log.name + ".1"))
-
-
 def _environment() -> dict[str, str]:
     # etcd reads ETCD_… variables as its own options: ours (ETCD_USER, ETCD_CERT …) would confuse it.
     return {name: value for name, value in os.environ.items() if not name.startswith("ETCD_")}
@@ -159,11 +150,11 @@ def _die_with(parent: int) -> Callable[[], None] | None:
 def _wait_for_answer(child: subprocess.Popen[bytes], port: int, data: Path, log: Path, deadline: float) -> str:
     while time.monotonic() < deadline:
         if child.poll() is not None:
-            raise _explain_exit(child.returncode, data, log)
+            raise etcd_log.explain_exit(child.returncode, data, log)
         if version := ask_version(f"127.0.0.1:{port}"):
             return version
         time.sleep(POLL)
-    raise StartupError(f"the embedded etcd did not answer in time. Its log, {log}, ends with:\n{_tail(log)}")
+    raise StartupError(f"the embedded etcd did not answer in time. Its log, {log}, ends with:\n{etcd_log.tail(log)}")
 
 
 def ask_version(address: str, timeout: float = 1.0) -> str | None:
@@ -183,34 +174,3 @@ def _get(connection: http.client.HTTPConnection, path: str) -> dict[str, str]:
     connection.request("GET", path)
     answer: dict[str, str] = json.loads(connection.getresponse().read())
     return answer
-
-
-def _explain_exit(code: int, data: Path, log: Path) -> Exception:
-    tail = _tail(log)
-    if "address already in use" in tail:
-        return PortTaken()
-    if "downgrade" in tail:
-        return StartupError(
-            f"{data} was written by a newer etcd than the one found here. Use the etcd it was written with "
-            "(the first one on PATH is taken), or move the directory away to start with an empty one.\n"
-            f"The log of etcd, {log}, ends with:\n{tail}"
-        )
-    return StartupError(f"the embedded etcd ended at once (exit code {code}). Its log, {log}, ends with:\n{tail}")
-
-
-def _tail(log: Path) -> str:
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
-        lines = file.read().decode(errors="replace").splitlines()
-    return "\n".join(f"  {_brief(line)}" for line in lines[-5:]) or "  (nothing)"
-
-
-def _brief(line: str) -> str:
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return line[:400]
-    entry.pop("stacktrace", None)
-    message = f"{entry.pop('level', '')}: {entry.pop('msg', '')}"
-    details = ", ".join(f"{name}={value}" for name, value in entry.items() if name not in ("ts", "caller"))
-    return f"{message} ({details})" if details else message

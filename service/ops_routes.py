@@ -55,7 +55,7 @@ def ops_routes(status: Callable[[], Status], draining: Callable[[], bool], instr
     def members_targets() -> Response:
         return respond(answer_json(targets(status()), headers=(NO_STORE,)))
 
-    @routes.get("/")
+    @routes.get("/", strict_slashes=False)  # an empty path is no reason to redirect
     def front_page() -> Response:
         html = ("Content-Type", "text/html; charset=utf-8")
         return respond(Answer(HTTPStatus.OK, (html, NO_STORE, NOSNIFF), FRONT_PAGE.encode()))

@@ -83,24 +83,27 @@ def _serve(surroundings: Surroundings, say: Callable[[str], None]) -> int:
 
     settings = surroundings.settings
     instance = Instance(settings, surroundings.connection)
-    with contextlib.closing(instance):
-        instance.start()
-        introduce(say, settings, surroundings.connection, surroundings.embedded, instance)
 
-        def on_stop() -> None:
-            instance.app.start_draining()
-            _limit_the_end(surroundings.embedded)
+    def on_stop() -> None:
+        instance.app.start_draining()
+        _limit_the_end(surroundings.embedded)
 
-        server = Server(
-            surroundings.listener, threads=settings.threads, drain_wait=settings.drain_wait, on_stop=on_stop
-        )
-        try:
+    try:
+        with contextlib.closing(instance):
+            instance.start()
+            introduce(say, settings, surroundings.connection, surroundings.embedded, instance)
+            server = Server(
+                surroundings.listener, threads=settings.threads, drain_wait=settings.drain_wait, on_stop=on_stop
+            )
             server.run(instance.app)
-        except SystemExit:
-            log.error("the HTTP server ended by itself")
-            return 1
-        if not server.drained:
-            log.warning("some requests were not answered in time")
+            if not server.drained:
+                log.warning("some requests were not answered in time")
+    except SystemExit:
+        log.error("the HTTP server ended by itself")
+        return 1
+    except RuntimeError as error:
+        log.error("the instance could not be closed in order", reason=str(error))
+        return 1
     return 0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote_to_bytes
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,8 +80,6 @@ def test_two_paths_never_name_one_key(one: bytes, other: bytes) -> None:
 @given(st.text(min_size=1, max_size=60))
 def test_the_location_of_a_key_leads_back_to_it(key: str) -> None:
     """201's Location names the key that was created."""
-    from urllib.parse import unquote_to_bytes
-
     try:
         check_key(key)
     except (Refused, UnicodeEncodeError):

@@ -95,6 +95,13 @@ def test_a_wrong_parameter_is_400(shared: Gateway, query: str) -> None:
     assert shared.ask("GET", f"/config/{query}").status_code == 400
 
 
+def test_the_slash_at_the_end_may_be_left_out(filled: Gateway) -> None:
+    """Without a redirect, like everything here."""
+    listed = filled.ask("GET", "/config?limit=1")
+    assert (listed.status_code, names(listed.get_json())) == (200, ["a"])
+    assert filled.ask("PUT", "/config", b"1").status_code == 405
+
+
 def test_a_list_sees_a_deletion_at_once(filled: Gateway) -> None:
     """It is read from etcd, linearizably."""
     filled.ask("DELETE", "/config/ab")

@@ -147,6 +147,12 @@ def test_framing_that_could_be_read_in_two_ways_writes_nothing(
     assert stored(instance, b"framing") is None
 
 
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_a_request_without_use_for_a_body_may_not_be_chunked_either(instance: InstanceProcess, method: str) -> None:
+    """What one side takes for a body, the other may take for the next request."""
+    assert is_refused(ask(instance, request(method, b"/config/x", b"Transfer-Encoding: chunked") + b"0\r\n\r\n"), 411)
+
+
 def test_a_body_that_is_refused_is_not_taken_for_the_next_request(instance: InstanceProcess) -> None:
     """What was not read of a body must not be executed."""
     smuggled = request("PUT", b"/config/smuggled", body=b"1")

@@ -75,7 +75,8 @@ def test_a_listing_takes_what_it_offers(query: str, parameters: ListParameters) 
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=1001", "limit=", "after=", "after=/a", "after=a/", "prefix=//", "use_cache=true"]
+    "query",
+    ["limit=0", "limit=1001", "limit=", "after=", "after=/a", "after=a/", "prefix=//", "prefix=%ff", "use_cache=true"],
 )
 def test_a_listing_refuses_everything_else(query: str) -> None:
     """`after` is a key that was returned before; it can't be empty."""

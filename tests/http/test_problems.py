@@ -53,6 +53,15 @@ def test_no_store_error_is_unforeseen() -> None:
             assert answer_error(kind("why")).status != 500, kind
 
 
+def test_a_special_case_of_an_error_is_answered_like_the_error() -> None:
+    """The nearest ancestor's row."""
+
+    class Throttled(Unavailable):
+        pass
+
+    assert answer_error(Throttled("later")).status == 503
+
+
 def test_a_refused_precondition_tells_the_current_tag() -> None:
     """So that the client can look and try again."""
     assert ("ETag", '"7"') in answer_error(PreconditionFailed("a", 7)).headers

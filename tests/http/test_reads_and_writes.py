@@ -172,14 +172,22 @@ def test_any_path_is_answered_without_a_fault_or_a_redirect(shared: Gateway, pat
 
 
 @pytest.mark.parametrize(
-    "path", [b"//config/a", b"/config//a", b"/config/a/", b"/config/a/../b", b"/./config/a", b"//", b"//healthz"]
+    "path",
+    [b"//config/a", b"/config//a", b"/config/a/", b"/config/a/../b", b"/./config/a", b"//", b"/members//targets"],
 )
 def test_no_path_is_another_path(gateway: Gateway, path: bytes) -> None:
     """Hazard: `//a` and `/%2Fa` are redirected to another key. Flask by itself also takes `//a` for `/a`."""
     gateway.ask("PUT", "/config/a", b"1")
     assert gateway.ask_raw("GET", path).status_code in (400, 404)
-    assert gateway.ask_raw("DELETE", path).status_code in (400, 404, 405)
+    assert gateway.ask_raw("DELETE", path).status_code in (400, 404)
     assert gateway.ask("GET", "/config/a").data == b"1"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "POST", "DELETE"])
+@pytest.mark.parametrize("key", [b"/a", b"/", b"a//b", b"a/", b"..", b"a\nb", b"\n", b"\xff", b"x" * 513])
+def test_what_is_no_key_is_400_whatever_is_asked(shared: Gateway, method: str, key: bytes) -> None:
+    """And not "no such route": the caller is told what is wrong with it."""
+    assert shared.ask_raw(method, b"/config/" + key, b"1").status_code == 400
 
 
 @pytest.mark.parametrize(

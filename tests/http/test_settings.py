@@ -52,6 +52,11 @@ def test_a_variable_set_to_nothing_is_not_set() -> None:
     assert Settings.load({"PORT": "", "ETCD_ENDPOINTS": "", "ETCD_USER": "", "VCAP_SERVICES": ""}) == Settings()
 
 
+def test_variables_are_named_in_capitals() -> None:
+    """`port` and `host` are common names that somebody else may have set."""
+    assert Settings.load({"port": "x", "Host": "h", "threads": "7"}) == Settings()
+
+
 def test_settings_are_frozen() -> None:
     """What is running is what was read."""
     with pytest.raises(ValidationError):
@@ -163,6 +168,7 @@ def test_no_message_shows_a_secret(environ: dict[str, str]) -> None:
     with pytest.raises(SettingsError) as error:
         Settings.load(environ)
     assert "hunter2" not in str(error.value)
+    assert error.value.__cause__ is None
     assert error.value.__suppress_context__
 
 

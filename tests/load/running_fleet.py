@@ -22,27 +22,21 @@ START_WITHIN = 60.0
 STOP_WITHIN = 15.0
 """What the fleet promises."""
 
+NO_HAPROXY = "import sys; from deploy import fleet, haproxy; haproxy.find = lambda: None; sys.exit(fleet.main())"
+
 
 class RunningFleet:
-    """`python -m deploy.fleet` as a child process."""
+    """`python -m deploy.fleet` as a child process; with `balanced` False as where HAProxy is not installed."""
 
-    def __init__(self, directory: Path, size: int) -> None:
+    def __init__(self, directory: Path, size: int, *, balanced: bool = True) -> None:
+        program = ["-m", "deploy.fleet"] if balanced else ["-c", NO_HAPROXY]
         (self.port,) = free_ports(1)
+        where = ["--host", "127.0.0.1", "--port", str(self.port)]
         self.address = f"http://127.0.0.1:{self.port}"
         self._printed = directory / "fleet.out"
         with self._printed.open("wb") as output:
             self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "deploy.fleet",
-                    "-n",
-                    str(size),
-                    "--host",
-                    "127.0.0.1",
-                    "--port",
-                    str(self.port),
-                ],
+                [sys.executable, *program, "-n", str(size), *where],
                 cwd=directory,
                 env={**_without_settings(), "PYTHONPATH": str(ROOT)},
                 stdout=output,
@@ -73,9 +67,15 @@ class RunningFleet:
         return [address for name, (address, _) in self.rows().items() if name.startswith("instance")]
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
-        """Asks it to stop; exit code and seconds it took. Raises AssertionError when it doesn't."""
+        """Asks it to stop; exit code and seconds it took. Raises AssertionError when it doesn't.
+
+        SIGINT goes to the whole process group, as Ctrl-C in a terminal does.
+        """
         begun = time.monotonic()
-        self.process.send_signal(how)
+        if how is signal.SIGINT:
+            os.killpg(self.process.pid, how)
+        else:
+            self.process.send_signal(how)
         try:
             code = self.process.wait(STOP_WITHIN + 5)
         except subprocess.TimeoutExpired as error:
@@ -84,9 +84,9 @@ class RunningFleet:
 
 
 @contextmanager
-def running_fleet(directory: Path, size: int) -> Iterator[RunningFleet]:
+def running_fleet(directory: Path, size: int, *, balanced: bool = True) -> Iterator[RunningFleet]:
     """Starts one, waits until it serves, and leaves no process behind, whatever the test did."""
-    fleet = RunningFleet(directory, size)
+    fleet = RunningFleet(directory, size, balanced=balanced)
     try:
         fleet.wait_until("Ctrl-C stops the fleet")
         yield fleet
@@ -106,6 +106,14 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def running(pid: int) -> bool:
+    """The same, but for a process that has ended and waits to be reaped: in a container nobody may ever do that."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def sample(address: str, name: str, **labels: str) -> float:

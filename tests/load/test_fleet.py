@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import requests
 
 from tests.load.locust_run import ROOT, run
 from tests.load.requirements import need_haproxy
-from tests.load.running_fleet import STOP_WITHIN, RunningFleet, alive, running_fleet, sample
+from tests.load.running_fleet import STOP_WITHIN, RunningFleet, alive, running, running_fleet, sample
 
 SIZE = 3
 
@@ -81,6 +82,20 @@ def test_fleet_stops_in_time_and_leaves_no_process(tmp_path: Path, how: signal.S
         assert "killed" not in fleet.printed
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's end")
+def test_fleet_that_is_killed_takes_its_processes_with_it(tmp_path: Path) -> None:
+    """kill -9 of the fleet itself: nobody is left to stop the others, so the kernel asks them to."""
+    need_haproxy()
+    with running_fleet(tmp_path, 2) as fleet:
+        pids = {name: pid for name, (_, pid) in fleet.rows().items()}
+        fleet.process.kill()
+        fleet.process.wait(5)
+        deadline = time.monotonic() + STOP_WITHIN
+        while left := [name for name, pid in pids.items() if running(pid)]:
+            assert time.monotonic() < deadline, left
+            time.sleep(0.05)
+
+
 def test_instance_that_dies_is_reported_and_the_others_go_on(tmp_path: Path) -> None:
     """kill -9 of one: the report names it, requests are answered by the other, and the exit code is not 0."""
     need_haproxy()
@@ -91,6 +106,17 @@ def test_instance_that_dies_is_reported_and_the_others_go_on(tmp_path: Path) -> 
         answers = [requests.put(f"{fleet.address}/config/x", data=b"1", timeout=5).status_code for _ in range(10)]
         assert set(answers) <= {200, 201}
         assert fleet.stop()[0] == 1
+
+
+def test_without_haproxy_the_instances_are_reached_one_by_one(tmp_path: Path) -> None:
+    """The first one gets the port asked for, and the ports are printed."""
+    with running_fleet(tmp_path, 2, balanced=False) as fleet:
+        assert "HAProxy is not installed" in fleet.printed
+        first, second = fleet.instances()
+        assert first == fleet.address
+        assert requests.put(f"{first}/config/x", data=b"1", timeout=5).status_code == 201
+        assert requests.get(f"{second}/config/x?use_cache=false", timeout=5).text == "1"
+        assert fleet.stop()[0] == 0, fleet.printed
 
 
 def test_port_that_is_taken_is_one_clear_message(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_statuses_of_one_route_are_counted_apart() -> None:
 
 
 def test_client_cannot_make_series_with_invented_methods() -> None:
-    """HAZARDS: a scanner sends a thousand methods; they share one series."""
+    """A scanner sends a thousand methods; they share one series."""
     instruments = Instruments()
     for number in range(1000):
         instruments.http(f"BREW{number}", "/config/<key>", 405, 0.001)

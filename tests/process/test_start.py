@@ -176,6 +176,8 @@ def test_a_directory_that_can_not_hold_data_is_told(tmp_path: Path) -> None:
          "was written by a newer etcd"),
         ('{"level":"fatal","msg":"failed to recover","error":"wal: crc mismatch","stacktrace":"..."}',
          "fatal: failed to recover (error=wal: crc mismatch)"),
+        ("Segmentation fault", "  Segmentation fault"),
+        ("42", "  42"),
     ],
 )  # fmt: skip
 def test_what_kept_etcd_from_starting_is_told_from_its_log(tmp_path: Path, line: str, told: str) -> None:

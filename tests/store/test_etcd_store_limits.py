@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from consistency.etcd_store import MAX_REQUEST, EtcdConfig, EtcdStore
+from consistency.events import Event
 from consistency.store import Delete, NoSpace, Put, TooLarge, Want
 from consistency.terms import VersionRecord
 from tests.store.conftest import version
@@ -57,6 +58,20 @@ def test_the_largest_write_we_let_through_is_one_that_etcd_takes(etcd: EtcdServe
     record = version("a")
     overhead = next(extra for extra in range(1000) if fits(store, record, MAX_REQUEST - extra))
     assert overhead > 0, "the key and the version count as well"
+    store.close()
+
+
+@pytest.mark.parametrize("changes", [[Put("a", MEBIBYTE * 2)], [Put(f"key-{n}", b"1") for n in range(64)]],
+                         ids=["bytes", "changes"])  # fmt: skip
+def test_a_write_beyond_the_limits_is_refused_before_it_is_sent(
+    etcd: EtcdServer, prefix: str, changes: list[Put]
+) -> None:
+    """Hazard: cap before sending, with a clear error."""
+    seen: list[Event] = []
+    store = EtcdStore(EtcdConfig((etcd.endpoint,), prefix), observer=seen.append)
+    with pytest.raises(TooLarge, match="etcd takes at most 63 changes and 1,572,000 bytes"):
+        store.commit(changes, version(), timeout=TIMEOUT)
+    assert seen == []
     store.close()
 
 

@@ -32,6 +32,9 @@ class Clock:
     def __call__(self) -> float:
         return self.now
 
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
 
 @dataclass
 class PaperNode:
@@ -58,8 +61,7 @@ class Paper:
     def __init__(self, *verdicts: Verdict | None) -> None:
         self.clock = Clock()
         self.nodes = [PaperNode(name, self.clock, verdict) for name, verdict in zip("abc", verdicts, strict=False)]
-        self.calls = Calls(self.nodes, PROBE, None, ignore, self.clock)
-        self.calls.close()  # no pauses
+        self.calls = Calls(self.nodes, PROBE, None, ignore, self.clock, self.clock.advance)
 
     def kinds(self) -> list[list[str]]:
         return [[kind for kind, _ in node.asked] for node in self.nodes]

@@ -11,14 +11,16 @@ from consistency.store import Answer, OutcomeUnknown, Put, Unavailable, Want
 from consistency.terms import VersionEvent
 from tests.store.conftest import TIMEOUT, version
 from tests.support.fake_store import FakeStore
+from tests.support.fake_watch import FakeStream
 from tests.support.gates import At, ForgottenGateError
 
 
 @pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    """Another thread or two."""
+def pool(fake_store: FakeStore) -> Iterator[ThreadPoolExecutor]:
+    """Another thread or two; closing the store ends what they wait for."""
     with ThreadPoolExecutor(4) as pool:
         yield pool
+        fake_store.close()
 
 
 def put(store: FakeStore, value: bytes) -> int:
@@ -86,18 +88,23 @@ def test_a_gate_that_nobody_comes_to_fails_loudly(fake_store: FakeStore) -> None
 
 def test_a_paused_watch_delivers_step_by_step(fake_store: FakeStore, pool: ThreadPoolExecutor) -> None:
     """Events lag behind the answers of reads, as far as the test wants."""
-    seen: list[VersionEvent] = []
-    stream = fake_store.watch(1, 1, timeout=TIMEOUT)
-    pool.submit(lambda: [seen.append(event) for event in stream if isinstance(event, VersionEvent)])
+    seen: list[int] = []
+    pool.submit(follow, fake_store.watch(1, 1, timeout=TIMEOUT), seen)
     fake_store.pause_watch()
     revisions = [put(fake_store, b"1") for _ in range(4)]
     fake_store.step_watch()
-    assert [event.state.revision for event in seen] == revisions[:1]
+    assert seen == revisions[:1]
     fake_store.step_watch(2)
-    assert [event.state.revision for event in seen] == revisions[:3]
+    assert seen == revisions[:3]
     fake_store.resume_watch()
     fake_store.settle_watch()
-    assert [event.state.revision for event in seen] == revisions
+    assert seen == revisions
+
+
+def follow(stream: FakeStream, seen: list[int]) -> None:
+    for event in stream:
+        assert isinstance(event, VersionEvent)
+        seen.append(event.state.revision)
 
 
 def test_stepping_further_than_there_are_events_fails_loudly(fake_store: FakeStore) -> None:
