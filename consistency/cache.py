@@ -17,6 +17,7 @@ from consistency.prover import Prover
 from consistency.reads import Reads
 from consistency.store import Change, Commit, Delete, OutcomeUnknown, Page, Put, Store
 from consistency.terms import (
+    Demand,
     MustExist,
     Precondition,
     PreconditionFailed,
@@ -118,15 +119,25 @@ class DistributedCache:
         if late:
             raise RuntimeError(f"threads did not end within {STOP_WITHIN:g} s: {', '.join(late)}")
 
-    def get(self, key: str, use_cache: bool = True, *, min_revision: Revision = 0) -> Reading:
+    def get(
+        self,
+        key: str,
+        use_cache: bool = True,
+        *,
+        linearizable: bool = False,
+        min_revision: Revision = 0,
+        stale_if_error: float = 0.0,
+    ) -> Reading:
         """Reads `key`.
 
         use_cache: True: the value was current at some moment no earlier than the staleness bound before the call;
-        False: linearizable, read from the store. min_revision: a revision this client has seen; the answer is no older
-        (rule 10). Raises Unavailable (freshness can't be proven and the store can't be asked), Denied, and
-        WrongTimeline (`min_revision` is from another history).
+        False: linearizable, read from the store. linearizable: so is a cached read, for the price of a proof, which
+        concurrent readers share (rule 11). min_revision: a revision this client has seen; the answer is no older
+        (rule 10). stale_if_error: seconds of staleness beyond the bound that the caller prefers to Unavailable; then
+        the answer's source is STALE. Raises Unavailable (freshness can't be proven and the store can't be asked),
+        Denied, and WrongTimeline (`min_revision` is from another history).
         """
-        return self._reads.get(key, use_cache, min_revision)
+        return self._reads.get(key, Demand(use_cache, linearizable, min_revision, stale_if_error))
 
     def put(self, key: str, value: bytes, *, precondition: Precondition | None = None) -> Written:
         """Stores `value`, a JSON document, byte for byte (rule 1).

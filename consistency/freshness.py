@@ -1,4 +1,4 @@
-"""Rules 2 to 8 and 10 as decisions over values: may this entry be served, is this answer a proof, is this history ours?
+"""Rules 2 to 11 as decisions over values: may this entry be served, is this answer a proof, is this history ours?
 
 Pure: no I/O, no clock, no lock; the time is an argument. Not safe for concurrent access: `LocalState` adds the lock.
 A method named as a question (`decide`, `judge`) changes nothing; the others say what they change.
@@ -16,7 +16,7 @@ from typing import assert_never
 from consistency.history import History, Standing
 from consistency.near_cache import Entry
 from consistency.store import Answer, Header, Survey
-from consistency.terms import NO_VERSION, Revision, VersionEvent
+from consistency.terms import NO_VERSION, Demand, Revision, VersionEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +170,11 @@ class Freshness:
 
     # Reading (rules 3, 10, 13)
 
-    def decide(self, entry: Entry | None, now: float, min_revision: Revision = 0) -> Decision:
-        """What a default read of a key with this entry needs."""
+    def decide(self, entry: Entry | None, now: float, min_revision: Revision = 0, *, confirm: bool = False) -> Decision:
+        """What a read of a key with this entry needs. `confirm`: a proof of its own, however young the last (rule 11).
+
+        A read that has such a proof gives as `now` the moment at which it was sent.
+        """
         if not self.lease:
             return Bypass()
         if entry is None or now - entry.loaded_at > self._max_age:
@@ -180,9 +183,22 @@ class Freshness:
             return Validate(entry)
         if self.horizon < min_revision:
             return AwaitHorizon()
-        if now >= self.fresh_until:
+        if confirm or now >= self.fresh_until:
             return Confirm()
         return Serve(entry, self.horizon, age=now - (self.fresh_until - self._bound))
+
+    def stale(self, entry: Entry | None, now: float, demand: Demand) -> Serve | None:
+        """What may be served although nothing can be proven: it was current when the last proof was sent.
+
+        Never what is known to have changed since, nor what a session has seen more than (rule 10).
+        """
+        asked = demand.use_cache and demand.stale_if_error > 0
+        if not asked or entry is None or entry.stale or entry.validated_at < self.floor or self.proved_at is None:
+            return None
+        age = now - self.proved_at
+        if self.horizon < demand.min_revision or age > self._bound + demand.stale_if_error:
+            return None
+        return Serve(entry, self.horizon, age)
 
     def overtaken(self, key: str, ticket: Ticket) -> bool:
         """Whether a load sent with this ticket may miss something applied since (rules 5 and 14)."""

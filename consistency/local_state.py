@@ -23,6 +23,7 @@ from consistency.freshness import (
     NotMember,
     Proof,
     SameHistory,
+    Serve,
     Ticket,
     Unprovable,
     Unproven,
@@ -31,7 +32,9 @@ from consistency.freshness import (
 from consistency.near_cache import Entry, NearCache
 from consistency.options import CacheOptions
 from consistency.store import Found, Header, Survey
-from consistency.terms import Member, MemberEvent, Revision, VersionEvent
+from consistency.terms import Demand, Member, MemberEvent, Revision, VersionEvent
+
+DEFAULT = Demand()
 
 FOREVER: Revision = 1 << 63
 """Above every revision: what is invalidated by it is stale whatever it was validated at."""
@@ -81,10 +84,18 @@ class LocalState:
 
     # Reading
 
-    def decide(self, key: str, min_revision: Revision = 0, *, at: float | None = None) -> Decision:
-        """What a default read of `key` needs (rule 3). `at`: a proof's own moment instead of now (rule 11)."""
+    def decide(self, key: str, demand: Demand = DEFAULT, *, at: float | None = None) -> Decision:
+        """What a read of `key` needs (rules 3, 11). `at`: when the proof was sent that it asked for itself, if any."""
         with self._lock:
-            return self._fresh.decide(self._entries.get(key), self._clock() if at is None else at, min_revision)
+            entry = self._entries.get(key)
+            if at is not None:
+                return self._fresh.decide(entry, at, demand.min_revision)
+            return self._fresh.decide(entry, self._clock(), demand.min_revision, confirm=demand.linearizable)
+
+    def stale(self, key: str, demand: Demand) -> Serve | None:
+        """The last that was proven of `key`, if the client takes it unproven (`stale_if_error`)."""
+        with self._lock:
+            return self._fresh.stale(self._entries.get(key), self._clock(), demand)
 
     def ticket(self) -> Ticket:
         """Drawn before every read of the store."""

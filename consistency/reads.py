@@ -1,4 +1,4 @@
-"""The way of a read: from memory if that is proven, else through a batch (rules 3, 4, 10, 14).
+"""The way of a read: from memory if that is proven, else through a batch (rules 3, 4, 10, 11, 14).
 
 Owns the batches. Decides nothing itself: `Freshness` decides, this acts. Every loop is bounded by the read's deadline.
 """
@@ -26,7 +26,7 @@ from consistency.local_state import LocalState
 from consistency.near_cache import Entry
 from consistency.options import CacheOptions
 from consistency.store import Store, StoreError, TooLarge, Unavailable, Want
-from consistency.terms import Reading, Revision, Source, WrongTimeline
+from consistency.terms import Demand, Reading, Revision, Source, WrongTimeline
 
 SESSION_PATIENCE = 0.02
 """Seconds that a session waits for the watch before it asks etcd, which takes hardly longer (rule 10)."""
@@ -36,6 +36,7 @@ MISS = ReadServed(Source.MISS)
 REVALIDATED = ReadServed(Source.REVALIDATED)
 ASKED = ReadServed(Source.BYPASS, "asked")
 NO_SLOT = ReadServed(Source.BYPASS, "not a member")
+STALE = ReadServed(Source.STALE)
 
 
 class Reads:
@@ -61,12 +62,19 @@ class Reads:
         self._down = False  # the last batch got no answer
         self._probed_at = 0.0  # when the prover last asked
 
-    def get(self, key: str, use_cache: bool, min_revision: Revision) -> Reading:
+    def get(self, key: str, demand: Demand) -> Reading:
         """See `DistributedCache.get`."""
         deadline = self._clock() + self._options.timeout
-        if not use_cache:
-            return self._uncached(key, min_revision, deadline, ASKED)
-        return self._cached(key, min_revision, deadline)
+        try:
+            if not demand.use_cache:
+                return self._uncached(key, demand, deadline, ASKED)
+            return self._cached(key, demand, deadline)
+        except Unavailable:
+            served = self._state.stale(key, demand)
+            if served is None:
+                raise
+            self._observer(STALE)
+            return _reading(served.entry, served.revision, Source.STALE, served.age)
 
     def prove(self) -> Verdict:
         """A batch without a range: what it proves (rule 4). Raises Unavailable."""
@@ -86,56 +94,55 @@ class Reads:
 
     # The decisions of Freshness, acted upon
 
-    def _cached(self, key: str, min_revision: Revision, deadline: float) -> Reading:
+    def _cached(self, key: str, demand: Demand, deadline: float) -> Reading:
         proved_at: float | None = None  # a proof of our own: its moment stands for now (rule 11)
         waited = False
         reading: Reading | None = None
         while reading is None:
-            decision = self._state.decide(key, min_revision, at=proved_at)
+            decision = self._state.decide(key, demand, at=proved_at)
             match decision:
                 case Serve():
                     return self._from_memory(decision, proved_at)
                 case Bypass():
-                    return self._uncached(key, min_revision, deadline, NO_SLOT)
+                    return self._uncached(key, demand, deadline, NO_SLOT)
                 case AwaitHorizon() if not waited:
                     waited = True
-                    self._state.await_horizon(min_revision, min(deadline, self._clock() + SESSION_PATIENCE))
+                    self._state.await_horizon(demand.min_revision, min(deadline, self._clock() + SESSION_PATIENCE))
                 case AwaitHorizon() | Confirm():
-                    proved_at = self._confirm(min_revision, deadline)
+                    proved_at = self._confirm(demand, deadline)
                     if proved_at is None:
-                        reading = self._load(key, None, min_revision, deadline)
+                        reading = self._load(key, None, demand, deadline)
                 case Validate(entry):
                     proved_at = None
-                    reading = self._load(key, entry, min_revision, deadline)
+                    reading = self._load(key, entry, demand, deadline)
                 case Load():
                     proved_at = None
-                    reading = self._load(key, None, min_revision, deadline)
+                    reading = self._load(key, None, demand, deadline)
                 case _:
                     assert_never(decision)
         return reading
 
     def _from_memory(self, served: Serve, proved_at: float | None) -> Reading:
-        entry = served.entry
         if proved_at is not None:
             self._observer(REVALIDATED)
-            return Reading(entry.value, entry.mod_revision, served.revision, Source.REVALIDATED, 0.0)
+            return _reading(served.entry, served.revision, Source.REVALIDATED)
         self._observer(HIT)
-        return Reading(entry.value, entry.mod_revision, served.revision, Source.HIT, served.age)
+        return _reading(served.entry, served.revision, Source.HIT, served.age)
 
-    def _confirm(self, min_revision: Revision, deadline: float) -> float | None:
+    def _confirm(self, demand: Demand, deadline: float) -> float | None:
         """When the proof was sent that the present entries are current; None if there is none."""
         part = self._join(Errand(None), deadline).part(None)
-        _check_timeline(part, min_revision)
+        _check_timeline(part, demand)
         verdict = self._state.settle_within(part, self._patience(deadline))
         return part.ticket.sent_at if isinstance(verdict, Proof) else None
 
-    def _load(self, key: str, entry: Entry | None, min_revision: Revision, deadline: float) -> Reading | None:
+    def _load(self, key: str, entry: Entry | None, demand: Demand, deadline: float) -> Reading | None:
         """Reads one key through a batch. None: decide again, the cache knows or etcd is on another history."""
-        batch = self._ask(Errand(key, entry, fill=True), min_revision, deadline)
+        batch = self._ask(Errand(key, entry, fill=True), demand, deadline)
         if batch is None:
             return None
         part = batch.part(key)
-        _check_timeline(part, min_revision)
+        _check_timeline(part, demand)
         verdict = self._state.settle_within(part, self._patience(deadline))
         if isinstance(verdict, Backwards):
             return None
@@ -149,13 +156,13 @@ class Reads:
             return Reading(None, 0, at, Source.MISS, 0.0)
         if want.entry is not None and isinstance(verdict, Proof):
             self._observer(REVALIDATED)
-            return Reading(want.entry.value, want.entry.mod_revision, at, Source.REVALIDATED, 0.0)
+            return _reading(want.entry, at, Source.REVALIDATED)
         # "Unchanged since m" says nothing if the m of this history may be another's (rule 6): ask for all of it.
-        return self._load(key, None, min_revision, deadline)
+        return self._load(key, None, demand, deadline)
 
-    def _uncached(self, key: str, min_revision: Revision, deadline: float, served: ReadServed) -> Reading:
+    def _uncached(self, key: str, demand: Demand, deadline: float, served: ReadServed) -> Reading:
         part = self._join(Errand(key), deadline).part(key)
-        _check_timeline(part, min_revision)
+        _check_timeline(part, demand)
         _, found = part.finds[key]
         at = part.answer.header.revision
         self._observer(served)
@@ -169,18 +176,18 @@ class Reads:
         self._check_deadline(deadline)
         return self._batches.join(errand, deadline)
 
-    def _ask(self, errand: Errand, min_revision: Revision, deadline: float) -> Batch | None:
-        """A default read may share a load on its way; one that carries a session must not (rule 14)."""
+    def _ask(self, errand: Errand, demand: Demand, deadline: float) -> Batch | None:
+        """A default read may share a load on its way; a linearizable one, or with a session, must not (rule 14)."""
         key = errand.key
         assert key is not None
-        if min_revision:
+        if demand.min_revision or demand.linearizable:
             return self._join(errand, deadline)
         self._check_deadline(deadline)
         return self._batches.share(
             errand,
             deadline,
             follow=lambda ticket: self._state.may_follow(key, ticket, self._options.staleness_bound),
-            answered=lambda: isinstance(self._state.decide(key), Serve),
+            answered=lambda: isinstance(self._state.decide(key, demand), Serve),
         )
 
     def _send(self, batch: Batch, timeout: float) -> None:
@@ -218,7 +225,11 @@ class Reads:
             raise Unavailable(f"freshness could not be proven within {self._options.timeout:g} s: {self.last_error}")
 
 
-def _check_timeline(part: Part, min_revision: Revision) -> None:
+def _check_timeline(part: Part, demand: Demand) -> None:
     """A token ahead of a linearizable answer was given out in another history (rule 10)."""
-    if part.answer.header.revision < min_revision:
-        raise WrongTimeline(min_revision, part.answer.header.revision)
+    if part.answer.header.revision < demand.min_revision:
+        raise WrongTimeline(demand.min_revision, part.answer.header.revision)
+
+
+def _reading(entry: Entry, revision: Revision, source: Source, age: float = 0.0) -> Reading:
+    return Reading(entry.value, entry.mod_revision, revision, source, age)

@@ -113,6 +113,22 @@ class Document:
     lease: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a read asks for.
+
+    use_cache: False reads the value from the store, whatever is in memory.
+    linearizable: no older than any write that was acknowledged before the request; from memory if unchanged (rule 11).
+    min_revision: what this client has seen; the answer is no older (rule 10).
+    stale_if_error: seconds of staleness, beyond the bound, that the client prefers to no answer at all.
+    """
+
+    use_cache: bool = True
+    linearizable: bool = False
+    min_revision: Revision = 0
+    stale_if_error: float = 0.0
+
+
 class Source(enum.StrEnum):
     """Where an answer came from: the truth behind `X-Cache`."""
 

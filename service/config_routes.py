@@ -50,8 +50,14 @@ def _read(cache: DistributedCache) -> Answer:
     key = _key()
     asked = parameters.read_parameters(_query())
     condition = read_condition(*_conditions())
-    minimum = max(asked.min_revision, sessions.revision_in(request.environ.get("HTTP_COOKIE", "")))
-    reading = cache.get(key, asked.use_cache, min_revision=minimum)
+    session = sessions.revision_in(request.environ.get("HTTP_COOKIE", ""))
+    reading = cache.get(
+        key,
+        asked.use_cache,
+        linearizable=asked.linearizable,
+        min_revision=max(asked.min_revision, session),
+        stale_if_error=asked.stale_if_error,
+    )
     return answer_reading(key, reading, condition)
 
 

@@ -10,24 +10,18 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from consistency.terms import Revision
+from consistency.terms import Demand
 from service.keys import check_key, check_prefix, decode
 from service.problems import Refused, bad_request
 
+LINEARIZABLE = "linearizable"
 MAX_REVISION = 2**63 - 1
+MAX_STALENESS = 30 * 24 * 3600  # seconds
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
 LONGEST_SHOWN = 60
 
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class ReadParameters:
-    """Of `GET /config/<key>`. `min_revision` 0 asks for nothing."""
-
-    use_cache: bool = True
-    min_revision: Revision = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +33,18 @@ class ListParameters:
     limit: int = DEFAULT_LIMIT
 
 
-def read_parameters(query: str) -> ReadParameters:
-    """From WSGI's QUERY_STRING. Raises Refused (400)."""
+def read_parameters(query: str) -> Demand:
+    """Of `GET /config/<key>`, from WSGI's QUERY_STRING. Raises Refused (400)."""
     if not query:
-        return ReadParameters()
-    given = _parse(query, ("use_cache", "consistency", "min_revision"))
-    if "consistency" in given:
-        raise _refusal("consistency is not offered yet; use_cache=false gives a linearizable read")
-    return ReadParameters(
+        return Demand()
+    given = _parse(query, ("use_cache", "consistency", "min_revision", "stale_if_error"))
+    if given.get("consistency", LINEARIZABLE) != LINEARIZABLE:
+        raise _refusal(f"consistency must be {LINEARIZABLE}, not {_shown(given['consistency'])}")
+    return Demand(
         use_cache=_boolean("use_cache", given.get("use_cache", "true")),
+        linearizable="consistency" in given,
         min_revision=_number("min_revision", given.get("min_revision", "0"), 0, MAX_REVISION),
+        stale_if_error=_number("stale_if_error", given.get("stale_if_error", "0"), 0, MAX_STALENESS),
     )
 
 

@@ -48,6 +48,9 @@ def test_a_paused_etcd_is_503_for_reads(stack: ExitStack, victim: EtcdServer) ->
         assert (answer.status_code, answer.headers["Content-Type"]) == (503, "application/problem+json")
         assert int(answer.headers["Retry-After"]) > 0
         assert answer.get_json(force=True)["outcome"] == "not done"
+    stale = gateway.ask("GET", "/config/a?stale_if_error=60")
+    assert (stale.status_code, stale.data, stale.headers["X-Cache"]) == (200, b"1", "STALE")
+    assert int(stale.headers["Age"]) >= 1
     assert gateway.ask("GET", "/healthz").status_code == 200
     ready = gateway.ask("GET", "/readyz")
     assert ready.status_code == 503

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import pytest
 
-from service.parameters import ListParameters, ReadParameters, list_parameters, no_parameters, read_parameters
+from consistency.terms import Demand
+from service.parameters import ListParameters, list_parameters, no_parameters, read_parameters
 from service.problems import Refused
 
 
 @pytest.mark.parametrize(
     ("query", "parameters"),
     [
-        ("", ReadParameters()),
-        ("use_cache=true", ReadParameters(use_cache=True)),
-        ("use_cache=false", ReadParameters(use_cache=False)),
-        ("min_revision=0", ReadParameters(min_revision=0)),
-        ("min_revision=9223372036854775807", ReadParameters(min_revision=2**63 - 1)),
-        ("min_revision=7&use_cache=false", ReadParameters(use_cache=False, min_revision=7)),
-        ("use%5Fcache=false", ReadParameters(use_cache=False)),
+        ("", Demand()),
+        ("use_cache=true", Demand(use_cache=True)),
+        ("use_cache=false", Demand(use_cache=False)),
+        ("min_revision=0", Demand(min_revision=0)),
+        ("min_revision=9223372036854775807", Demand(min_revision=2**63 - 1)),
+        ("min_revision=7&use_cache=false", Demand(use_cache=False, min_revision=7)),
+        ("use%5Fcache=false", Demand(use_cache=False)),
+        ("consistency=linearizable", Demand(linearizable=True)),
+        ("stale_if_error=60", Demand(stale_if_error=60)),
     ],
 )
-def test_a_read_takes_what_it_offers(query: str, parameters: ReadParameters) -> None:
+def test_a_read_takes_what_it_offers(query: str, parameters: Demand) -> None:
     """Section 5."""
     assert read_parameters(query) == parameters
 
@@ -42,8 +45,11 @@ def test_a_read_takes_what_it_offers(query: str, parameters: ReadParameters) -> 
         "min_revision=٣",
         "min_revision=9223372036854775808",
         "min_revision=" + "9" * 5000,
-        "consistency=linearizable",
         "consistency=eventual",
+        "consistency=",
+        "stale_if_error=-1",
+        "stale_if_error=inf",
+        "stale_if_error=2592001",
         "sync=true",
         "&",
         "use_cache=true&",

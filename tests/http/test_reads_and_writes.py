@@ -217,8 +217,17 @@ def test_a_write_takes_no_parameters(shared: Gateway, method: str, query: str) -
 
 
 @pytest.mark.parametrize(
-    "query", ["?use_cache=yes", "?use_cahce=false", "?min_revision=x", "?consistency=linearizable"]
+    "query", ["?use_cache=yes", "?use_cahce=false", "?min_revision=x", "?consistency=eventual", "?stale_if_error=x"]
 )
 def test_a_read_with_a_wrong_parameter_is_400(shared: Gateway, query: str) -> None:
     """No silent defaults."""
     assert shared.ask("GET", f"/config/kept{query}").status_code == 400
+
+
+def test_a_linearizable_read_is_served_from_memory_after_asking(gateway: Gateway) -> None:
+    """Rule 11: the value is not moved, and the answer is as of the moment of asking."""
+    written = gateway.ask("PUT", "/config/k", b"1")
+    gateway.ask("GET", "/config/k")
+    read = gateway.ask("GET", "/config/k?consistency=linearizable")
+    assert (read.data, read.headers["X-Cache"], read.headers["Age"]) == (b"1", "REVALIDATED", "0")
+    assert int(read.headers["X-Config-Revision"]) >= int(written.headers["X-Config-Revision"])

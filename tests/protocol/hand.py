@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from consistency.events import Event, Invalidated
 from consistency.freshness import Serve, Verdict
@@ -16,7 +16,7 @@ from consistency.local_state import LocalState, Start
 from consistency.options import CacheOptions
 from consistency.reads import Reads
 from consistency.store import Commit, Delete, Put, WatchStream
-from consistency.terms import MemberEvent, Reading, VersionRecord, new_nonce
+from consistency.terms import Demand, MemberEvent, Reading, VersionRecord, new_nonce
 from tests.support.fake_store import FakeStore
 
 T = TypeVar("T")
@@ -147,11 +147,12 @@ class Hand:
     def prove(self) -> Verdict:
         return self.reads.prove()
 
-    def get(self, key: str, use_cache: bool = True, min_revision: int = 0) -> Reading:
-        return self.reads.get(key, use_cache, min_revision)
+    def get(self, key: str, use_cache: bool = True, **demands: Any) -> Reading:
+        """As `DistributedCache.get`."""
+        return self.reads.get(key, Demand(use_cache, **demands))
 
-    def get_meanwhile(self, key: str, use_cache: bool = True, min_revision: int = 0) -> Background[Reading]:
-        return Background(lambda: self.reads.get(key, use_cache, min_revision))
+    def get_meanwhile(self, key: str, use_cache: bool = True, **demands: Any) -> Background[Reading]:
+        return Background(lambda: self.get(key, use_cache, **demands))
 
     def serves(self, key: str) -> bool:
         """Whether a default read now would be answered from memory without I/O (rule 3)."""
@@ -159,3 +160,14 @@ class Hand:
 
     def invalidations(self, cause: str) -> int:
         return sum(e.entries for e in self.happened if isinstance(e, Invalidated) and e.cause == cause)
+
+
+def await_readers(hand: Hand, count: int) -> None:
+    """Until so many readers wait for a batch that has not been sent."""
+    pause = threading.Event()
+    for _ in range(int(PATIENCE / 0.001)):
+        with hand.reads._batches._lock:
+            if sum(batch.readers for batch in hand.reads._batches._queue) >= count:
+                return
+        pause.wait(0.001)
+    raise AssertionError("the readers did not come")

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import pytest
 
+from consistency.batch import LANES
 from consistency.events import Left, TimeWentBackwards
 from consistency.freshness import Ahead, NotMember, Proof, Unproven
 from consistency.store import Unavailable
 from consistency.terms import Reading, Source, VersionRecord, WrongTimeline
-from tests.protocol.hand import BOUND, Hand, found, remove, write
+from tests.protocol.hand import BOUND, Hand, await_readers, found, remove, write
 from tests.support.fake_store import FakeStore
 from tests.support.gates import At
 
@@ -407,6 +408,93 @@ class TestSessions:
         assert hand.get("k", min_revision=token).value == b"2"
         gate.release()
         first.result()
+
+
+class TestLinearizable:
+    """Rule 11."""
+
+    def test_it_sees_a_write_that_the_watch_has_not_brought(self, store: FakeStore, hand: Hand) -> None:
+        hand.get("k")
+        write(store, "k", b"2")
+        assert hand.get("k").value == b"1", "within the bound"
+        assert hand.get("k", linearizable=True).value == b"2"
+
+    def test_it_moves_no_value_when_nothing_has_changed(self, store: FakeStore, hand: Hand) -> None:
+        hand.get("k")
+        asked, reads = store.wants_asked, store.calls["read"]
+        assert summary(hand.get("k", linearizable=True)) == (b"1", Source.REVALIDATED)
+        assert (store.wants_asked, store.calls["read"]) == (asked, reads + 1)
+
+    def test_it_never_shares_a_load_in_flight(self, store: FakeStore, hand: Hand) -> None:
+        """1. L reads k=1; 2. k=2 is acknowledged; 3. a linearizable read must see it."""
+        gate = store.hold("read")
+        first = hand.get_meanwhile("k")
+        gate.wait_until_held()
+        write(store, "k", b"2")
+        assert hand.get("k", linearizable=True).value == b"2"
+        gate.release()
+        first.result()
+
+    def test_many_share_one_transaction(self, store: FakeStore, hand: Hand) -> None:
+        """All lanes are taken; those who come meanwhile travel together."""
+        hand.get("k")
+        gates = [store.hold("read") for _ in range(LANES)]
+        early = []
+        for gate in gates:
+            early.append(hand.get_meanwhile("k", linearizable=True))
+            gate.wait_until_held()
+        late = [hand.get_meanwhile("k", linearizable=True) for _ in range(8)]
+        await_readers(hand, 8)
+        reads = store.calls["read"]
+        for gate in gates:
+            gate.release()
+        assert {reading.result().source for reading in early + late} == {Source.REVALIDATED}
+        assert store.calls["read"] == reads + 1
+
+    def test_a_proof_that_fails_makes_it_load(self, store: FakeStore, hand: Hand) -> None:
+        """The store is ahead of the watch, by another key: the proof must not be taken for granted."""
+        hand.get("k")
+        write(store, "k", b"2")
+        write(store, "other", b"1")
+        assert summary(hand.get("k", linearizable=True)) == (b"2", Source.MISS)
+
+
+class TestStaleIfError:
+    """What an unreachable etcd may cost is the client's choice."""
+
+    def test_the_last_proven_is_served_as_far_as_the_client_goes(self, store: FakeStore, hand: Hand) -> None:
+        hand.get("k")
+        store.reachable = False
+        hand.clock.advance(BOUND + 5)
+        with pytest.raises(Unavailable):
+            hand.get("k")
+        with pytest.raises(Unavailable):
+            hand.get("k", stale_if_error=4.0)
+        reading = hand.get("k", stale_if_error=6.0)
+        assert summary(reading) == (b"1", Source.STALE)
+        assert reading.age == pytest.approx(BOUND + 5)
+
+    def test_what_is_known_to_have_changed_is_not_served(self, store: FakeStore, hand: Hand) -> None:
+        hand.get("k")
+        write(store, "k", b"2")
+        hand.deliver()
+        store.reachable = False
+        with pytest.raises(Unavailable):
+            hand.get("k", stale_if_error=1000.0)
+
+    def test_a_session_is_never_taken_back(self, store: FakeStore, hand: Hand) -> None:
+        """Rule 10."""
+        hand.get("k")
+        token = write(store, "other", b"2").header.revision
+        store.reachable = False
+        with pytest.raises(Unavailable):
+            hand.get("k", stale_if_error=1000.0, min_revision=token)
+
+    def test_an_uncached_read_is_never_answered_from_memory(self, store: FakeStore, hand: Hand) -> None:
+        hand.get("k")
+        store.reachable = False
+        with pytest.raises(Unavailable):
+            hand.get("k", use_cache=False, stale_if_error=1000.0)
 
 
 class TestHerds:

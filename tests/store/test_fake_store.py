@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from consistency.store import Answer, OutcomeUnknown, Put, Unavailable, Want
+from consistency.store import Answer, NoSpace, OutcomeUnknown, Put, Unavailable, Want
 from consistency.terms import VersionEvent
 from tests.store.conftest import TIMEOUT, version
 from tests.support.fake_store import FakeStore
@@ -113,6 +113,33 @@ def test_stepping_further_than_there_are_events_fails_loudly(fake_store: FakeSto
     fake_store.pause_watch()
     with pytest.raises(ForgottenGateError, match="asked to deliver 1"):
         fake_store.step_watch()
+
+
+def test_a_deafened_watch_stays_open_and_sees_nothing_more(fake_store: FakeStore, pool: ThreadPoolExecutor) -> None:
+    """Silence is not health (rule 7); a stream opened later sees."""
+    seen: list[int] = []
+    pool.submit(follow, fake_store.watch(1, 1, timeout=TIMEOUT), seen)
+    fake_store.deafen_watch()
+    revision = put(fake_store, b"1")
+    fake_store.settle_watch()
+    assert seen == []
+    pool.submit(follow, fake_store.watch(1, 1, timeout=TIMEOUT), seen)
+    fake_store.settle_watch()
+    assert seen == [revision]
+
+
+def test_a_store_without_space_refuses_writes_only(fake_store: FakeStore) -> None:
+    """Fault matrix: NOSPACE."""
+    lease = fake_store.grant(10, timeout=TIMEOUT).id
+    fake_store.no_space = True
+    for write in (
+        lambda: put(fake_store, b"1"),
+        lambda: fake_store.grant(10, timeout=TIMEOUT),
+        lambda: fake_store.claim(0, lease, "{}", timeout=TIMEOUT),
+    ):
+        with pytest.raises(NoSpace):
+            write()
+    assert not read(fake_store).found[0].present
 
 
 def test_a_cut_watch_loses_what_it_had_not_delivered(fake_store: FakeStore) -> None:

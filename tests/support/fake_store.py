@@ -1,6 +1,6 @@
 """FakeStore: the protocol's store in memory, with every interleaving in the test's hand.
 
-Owns a history (`mvcc`), leases on a clock that only `advance` moves, and one queue of events for each watch stream.
+Owns the lock, the gates and the watch streams; what each call does is in `fake_etcd`, the history in `mvcc`.
 Passes the same contract suite as the store over etcd. How to use it:
 
     store = FakeStore()
@@ -10,12 +10,14 @@ Passes the same contract suite as the store over etcd. How to use it:
     gate.release()                             # lets it go on
     gate.fail(OutcomeUnknown("lost"))          # or makes it raise: executed if held at its answer, else not
     store.hold("commit").fail(…)               # opened beforehand: the next commit does happen, its answer is lost
+    store.no_space = True                      # writes raise NoSpace
     store.reachable = False                    # every call raises Unavailable, streams stay silent
 
     store.pause_watch()                        # events queue up, undelivered
     store.step_watch()                         # delivers the next one, to each stream
     store.resume_watch()                       # delivers them all from here on
     store.settle_watch()                       # returns when all that may be delivered has been consumed
+    store.deafen_watch()                       # streams open now never see what comes from here on
     store.cut_watch()                          # every stream ends with Unavailable, or the error given
 
     store.put_outside("key", b"1")             # as etcdctl would: no version is written; also delete_outside,
@@ -43,36 +45,18 @@ from consistency.store import (
     Change,
     Commit,
     Compacted,
-    Delete,
-    Found,
-    Header,
     Lease,
-    Listed,
-    NoSpace,
     Page,
-    Put,
-    Rejected,
     StoreError,
     Survey,
-    TooLarge,
     Unavailable,
     Want,
 )
-from consistency.terms import (
-    NO_VERSION,
-    Document,
-    Member,
-    MustBeAbsent,
-    MustBeAt,
-    MustExist,
-    Precondition,
-    Revision,
-    VersionRecord,
-    VersionState,
-)
+from consistency.terms import Revision, VersionRecord
+from tests.support.fake_etcd import FakeEtcd
 from tests.support.fake_watch import FakeStream, to_event
 from tests.support.gates import LIMIT, At, ForgottenGateError, Gate
-from tests.support.mvcc import CompactedError, FutureError, Kv, Mvcc, NoLeaseError
+from tests.support.mvcc import CompactedError, Kv, Mvcc
 
 T = TypeVar("T")
 
@@ -82,18 +66,10 @@ class FakeStore:
 
     def __init__(self, prefix: str = "fake", cluster: int = 0xC0FFEE) -> None:
         self.layout = Layout(prefix)
-        self.cluster = cluster
         self.reachable = True
-        self.no_space = False
         self.calls: Counter[str] = Counter()
-        self.wants_asked = 0
-        self.values_moved = 0
         self._changed = threading.Condition()  # protects everything below; notified on any change
-        self._mvcc = Mvcc()
-        self._now = 0.0
-        self._ttl: dict[int, int] = {}
-        self._expires: dict[int, float] = {}
-        self._last_lease = 1000
+        self._etcd = FakeEtcd(self.layout, cluster, self._tell_locked)
         self._gates: list[Gate] = []
         self._streams: list[FakeStream] = []
         self._paused = False
@@ -103,39 +79,37 @@ class FakeStore:
 
     def read(self, wants: Sequence[Want], slot: int | None, *, timeout: float) -> Answer:
         del timeout
-        if len(wants) > 126:
-            raise ValueError(f"at most 126 wants in one read, not {len(wants)}")
-        return self._call("read", lambda: self._answer_locked(wants, slot))
+        return self._call("read", lambda: self._etcd.read(wants, slot))
 
     def survey(self, at: Revision | None, *, timeout: float) -> Survey:
         del timeout
-        return self._call("survey", lambda: self._survey_locked(at))
+        return self._call("survey", lambda: self._etcd.survey(at))
 
     def commit(
         self, changes: Sequence[Change], version: VersionRecord, *, only_if_new: bool = False, timeout: float
     ) -> Commit:
         del timeout
-        return self._call("commit", lambda: self._commit_locked(changes, version, only_if_new))
+        return self._call("commit", lambda: self._etcd.commit(changes, version, only_if_new))
 
     def page(self, prefix: str, *, after: str, limit: int, timeout: float) -> Page:
         del timeout
-        return self._call("page", lambda: self._page_locked(prefix, after, limit))
+        return self._call("page", lambda: self._etcd.page(prefix, after, limit))
 
     def grant(self, ttl: int, *, timeout: float) -> Lease:
         del timeout
-        return self._call("grant", lambda: self._grant_locked(ttl))
+        return self._call("grant", lambda: self._etcd.grant(ttl))
 
     def keep_alive(self, lease: int, *, timeout: float) -> int:
         del timeout
-        return self._call("keep_alive", lambda: self._renew_locked(lease))
+        return self._call("keep_alive", lambda: self._etcd.keep_alive(lease))
 
     def revoke(self, lease: int, *, timeout: float) -> None:
         del timeout
-        self._call("revoke", lambda: self._end_lease_locked(lease))
+        self._call("revoke", lambda: self._etcd.revoke(lease))
 
     def claim(self, slot: int, lease: int, description: str, *, timeout: float) -> bool:
         del timeout
-        return self._call("claim", lambda: self._claim_locked(slot, lease, description))
+        return self._call("claim", lambda: self._etcd.claim(slot, lease, description))
 
     def watch(self, version_from: Revision, members_from: Revision, *, timeout: float) -> FakeStream:
         del timeout
@@ -188,9 +162,13 @@ class FakeStore:
     def cut_watch(self, error: StoreError | None = None) -> None:
         """Ends every open stream; what it has not delivered is lost."""
         with self._changed:
-            for stream in self._streams:
-                stream.end_locked(error or Unavailable("the watch was cut"))
-            self._streams.clear()
+            self._end_streams_locked(error or Unavailable("the watch was cut"))
+
+    def deafen_watch(self) -> None:
+        """The streams open now stay open, and never see what comes from here on."""
+        with self._changed:
+            for stream in self._open_locked():
+                stream.deaf = True
 
     @property
     def streams(self) -> int:
@@ -200,73 +178,85 @@ class FakeStore:
 
     def put_outside(self, key: str, value: bytes, lease: int = 0) -> Revision:
         """Writes a document without a version, as etcdctl would; the revision."""
-        return self._write_raw([(self.layout.document(key), value, lease)], [])
+        with self._changed:
+            return self._etcd.write([(self.layout.document(key), value, lease)])
 
     def delete_outside(self, key: str) -> Revision:
         """Deletes a document without a version."""
-        return self._write_raw([], [self.layout.document(key)])
+        with self._changed:
+            return self._etcd.write([], [self.layout.document(key)])
 
     def put_version(self, record: VersionRecord) -> Revision:
         """Writes a version without a document."""
-        return self._write_raw([(self.layout.version, record.encode(), 0)], [])
+        with self._changed:
+            return self._etcd.write([(self.layout.version, record.encode(), 0)])
 
     def delete_version(self) -> Revision:
         """Deletes the version key, as a careless hand would."""
-        return self._write_raw([], [self.layout.version])
+        with self._changed:
+            return self._etcd.write([], [self.layout.version])
 
     def vanish(self, lease: int) -> None:
         """Ends a lease and deletes its keys; nobody is told but the watch."""
         with self._changed:
-            self._end_lease_locked(lease)
+            self._etcd.revoke(lease)
 
     def advance(self, seconds: float) -> None:
         """Moves the leases' clock, and ends what is due."""
         with self._changed:
-            self._now += seconds
-            for lease in [lease for lease, due in self._expires.items() if due <= self._now]:
-                self._end_lease_locked(lease)
+            self._etcd.advance(seconds)
 
     def compact(self, revision: Revision) -> None:
         """Forgets what was before `revision`; streams that are open go on."""
         with self._changed:
-            self._mvcc.compact(revision)
+            self._etcd.history.compact(revision)
 
     def snapshot(self) -> Mvcc:
         """What `restore` takes."""
         with self._changed:
-            return self._mvcc.copy()
+            return self._etcd.history.copy()
 
     def restore(self, saved: Mvcc) -> None:
         """Turns time back, keeping the cluster id. Streams are cut, as a restarting etcd cuts them."""
-        self.cut_watch(Unavailable("the store was restored from a backup"))
         with self._changed:
-            self._mvcc = saved.copy()
-            self._expires = {lease: self._now + self._ttl[lease] for lease in self._mvcc.leases}
+            self._end_streams_locked(Unavailable("the store was restored from a backup"))
+            self._etcd.restore(saved)
+
+    @property
+    def no_space(self) -> bool:
+        """Whether the quota is used up."""
+        return self._etcd.no_space
+
+    @no_space.setter
+    def no_space(self, used_up: bool) -> None:
+        self._etcd.no_space = used_up
+
+    @property
+    def wants_asked(self) -> int:
+        """Keys asked for, in all reads."""
+        return self._etcd.wants_asked
+
+    @property
+    def values_moved(self) -> int:
+        """Values that were not just validated, in all reads."""
+        return self._etcd.values_moved
 
     @property
     def revision(self) -> Revision:
         """The store's current revision."""
         with self._changed:
-            return self._mvcc.revision
+            return self._etcd.history.revision
 
     def document(self, key: str) -> bytes | None:
         """A document as it stands; counts as no call."""
         with self._changed:
-            kv = self._mvcc.get(self.layout.document(key))
+            kv = self._etcd.history.get(self.layout.document(key))
             return kv.value if kv else None
 
     # --- how it is done
 
-    def _open_locked(self) -> list[FakeStream]:
-        self._streams = [stream for stream in self._streams if stream.error is None]
-        return self._streams
-
     def _call(self, kind: str, action: Callable[[], T]) -> T:
-        with self._changed:
-            self.calls[kind] += 1
-            gate = next((gate for gate in self._gates if gate.kind == kind), None)
-            if gate:
-                self._gates.remove(gate)
+        gate = self._meet_gate(kind)
         if gate and gate.at is At.REQUEST:
             gate.stop_here()
         with self._changed:
@@ -276,118 +266,29 @@ class FakeStore:
             gate.stop_here()
         return result
 
+    def _meet_gate(self, kind: str) -> Gate | None:
+        with self._changed:
+            self.calls[kind] += 1
+            gate = next((gate for gate in self._gates if gate.kind == kind), None)
+            if gate:
+                self._gates.remove(gate)
+            return gate
+
     def _refuse_locked(self) -> None:
         if self._closed:
             raise Unavailable("the store is closed")
         if not self.reachable:
             raise Unavailable("the fake store is unreachable")
 
-    def _answer_locked(self, wants: Sequence[Want], slot: int | None) -> Answer:
-        self.wants_asked += len(wants)
-        found = tuple(self._found_locked(want) for want in wants)
-        member = None if slot is None else self._mvcc.get(self.layout.member(slot))
-        return Answer(self._header_locked(), self._version_locked(), member.lease if member else 0, found)
-
-    def _found_locked(self, want: Want) -> Found:
-        kv = self._mvcc.get(self.layout.document(want.key))
-        if kv is None or kv.mod <= want.newer_than:
-            return Found(present=kv is not None, document=None)
-        self.values_moved += 1
-        return Found(present=True, document=Document(kv.value, kv.mod, kv.created, kv.lease))
-
-    def _survey_locked(self, at: Revision | None) -> Survey:
-        first, end = self.layout.member(0), self.layout.member(63) + b"\x00"
-        kvs = [kv for kv in self._mvcc.range(first, end) if self.layout.slot_of(kv.key) is not None]
-        members = tuple(Member(_slot(self.layout, kv), kv.lease, kv.created, kv.value.decode()) for kv in kvs)
-        return Survey(self._header_locked(), self._version_locked(), self._version_at_locked(at), members)
-
-    def _version_at_locked(self, at: Revision | None) -> VersionState | None:
-        try:
-            return self._version_locked(at) if at else None
-        except (CompactedError, FutureError):
-            return None
-
-    def _version_locked(self, at: Revision | None = None) -> VersionState:
-        kv = self._mvcc.get(self.layout.version, at)
-        if kv is None:
-            return NO_VERSION
-        return VersionState(kv.mod, kv.created, kv.version, VersionRecord.decode(kv.value).nonce)
-
-    def _commit_locked(self, changes: Sequence[Change], version: VersionRecord, only_if_new: bool) -> Commit:
-        self._check_locked(changes, version)
-        kvs = [self._mvcc.get(self.layout.document(change.key)) for change in changes]
-        before = tuple(kv.mod if kv else 0 for kv in kvs)
-        holds = all(_holds(change.precondition, mod) for change, mod in zip(changes, before, strict=True))
-        if not holds or (only_if_new and self._version_locked() != NO_VERSION):
-            return Commit(self._header_locked(), committed=False, before=before)
-        puts = [(self.layout.document(change.key), change.value, 0) for change in changes if isinstance(change, Put)]
-        deletes = [self.layout.document(change.key) for change in changes if isinstance(change, Delete)]
-        self._write_locked([*puts, (self.layout.version, version.encode(), 0)], deletes)
-        return Commit(self._header_locked(), committed=True, before=before)
-
-    def _check_locked(self, changes: Sequence[Change], version: VersionRecord) -> None:
-        if self.no_space:
-            raise NoSpace("the fake store's quota is used up")
-        if len({change.key for change in changes}) < len(changes):
-            raise Rejected("one key twice in one write")
-        values = sum(len(change.value) for change in changes if isinstance(change, Put))
-        if len(changes) > 63 or values + len(version.encode()) > 1_572_000:
-            raise TooLarge("the write is over etcd's limit of 1.5 MiB or 128 operations")
-
-    def _page_locked(self, prefix: str, after: str, limit: int) -> Page:
-        kvs = self._mvcc.range(*self.layout.listing(prefix, after))
-        listed = tuple(Listed(self.layout.key_of(kv.key), kv.mod, kv.created) for kv in kvs[:limit])
-        return Page(self._header_locked(), listed, more=len(kvs) > limit)
-
-    def _grant_locked(self, ttl: int) -> Lease:
-        if self.no_space:
-            raise NoSpace("the fake store's quota is used up")
-        self._last_lease += 1
-        self._mvcc.leases.add(self._last_lease)
-        self._ttl[self._last_lease] = ttl
-        self._expires[self._last_lease] = self._now + ttl
-        return Lease(self._last_lease, ttl)
-
-    def _renew_locked(self, lease: int) -> int:
-        if lease not in self._mvcc.leases:
-            return 0
-        self._expires[lease] = self._now + self._ttl[lease]
-        return self._ttl[lease]
-
-    def _end_lease_locked(self, lease: int) -> None:
-        self._expires.pop(lease, None)
-        self._tell_locked(self._mvcc.end_lease(lease))
-
-    def _claim_locked(self, slot: int, lease: int, description: str) -> bool:
-        if self.no_space:
-            raise NoSpace("the fake store's quota is used up")
-        if self._mvcc.get(self.layout.member(slot)):
-            return False
-        self._write_locked([(self.layout.member(slot), description.encode(), lease)], [])
-        return True
-
     def _watch_locked(self, version_from: Revision, members_from: Revision) -> FakeStream:
         stream = FakeStream(self._changed, lambda: self._paused, (version_from, members_from))
         self._streams.append(stream)
         try:
-            backlog = self._mvcc.since(min(version_from, members_from))
+            for kv in self._etcd.history.since(min(version_from, members_from)):
+                stream.offer_locked(to_event(self.layout, kv))
         except CompactedError as error:
-            stream.end_locked(Compacted(f"the watch's first revision is gone; the oldest is {error}"))
-            return stream
-        for kv in backlog:
-            stream.offer_locked(to_event(self.layout, kv))
+            stream.end_locked(Compacted(f"the watch starts before {error}, the oldest revision there is"))
         return stream
-
-    def _write_raw(self, puts: list[tuple[bytes, bytes, int]], deletes: list[bytes]) -> Revision:
-        with self._changed:
-            self._write_locked(puts, deletes)
-            return self._mvcc.revision
-
-    def _write_locked(self, puts: list[tuple[bytes, bytes, int]], deletes: list[bytes]) -> None:
-        try:
-            self._tell_locked(self._mvcc.write(puts, deletes))
-        except NoLeaseError as error:
-            raise Rejected(f"requested lease not found: {error}") from error
 
     def _tell_locked(self, changes: Sequence[Kv]) -> None:
         for kv in changes:
@@ -395,23 +296,11 @@ class FakeStore:
                 stream.offer_locked(to_event(self.layout, kv))
         self._changed.notify_all()
 
-    def _header_locked(self) -> Header:
-        return Header(self.cluster, self._mvcc.revision)
+    def _end_streams_locked(self, error: StoreError) -> None:
+        for stream in self._streams:
+            stream.end_locked(error)
+        self._streams.clear()
 
-
-def _slot(layout: Layout, kv: Kv) -> int:
-    slot = layout.slot_of(kv.key)
-    assert slot is not None
-    return slot
-
-
-def _holds(precondition: Precondition | None, mod_revision: Revision) -> bool:
-    match precondition:
-        case None:
-            return True
-        case MustExist():
-            return mod_revision > 0
-        case MustBeAbsent():
-            return mod_revision == 0
-        case MustBeAt(wanted):
-            return mod_revision == wanted
+    def _open_locked(self) -> list[FakeStream]:
+        self._streams = [stream for stream in self._streams if stream.error is None]
+        return self._streams

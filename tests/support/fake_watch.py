@@ -29,6 +29,7 @@ class FakeStream:
         self._version_from, self._members_from = start
         self.pending: deque[VersionEvent | MemberEvent] = deque()
         self.allowed = 0
+        self.deaf = False
         self.error: StoreError | None = None
         self._waiting = False
 
@@ -42,6 +43,8 @@ class FakeStream:
 
     def offer_locked(self, event: VersionEvent | MemberEvent | None) -> None:
         """Queues an event, unless it is of no interest or from before the stream's start."""
+        if self.deaf:
+            return
         match event:
             case VersionEvent(state=state) if state.revision >= self._version_from:
                 self.pending.append(event)

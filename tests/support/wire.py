@@ -21,6 +21,7 @@ class Wire:
         self._target = target
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
+        self.connections = 0  # made so far
         self.lose_requests = False
         self.lose_answers = False
         self._lock = threading.Lock()  # protects the two below
@@ -71,6 +72,7 @@ class Wire:
                 server = socket.create_connection(("127.0.0.1", self._target))
                 with self._lock:
                     self._sockets += [client, server]
+                    self.connections += 1
                 self._start(self._forward, client, server, "lose_requests")
                 self._start(self._forward, server, client, "lose_answers")
 

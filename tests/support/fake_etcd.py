@@ -1,0 +1,187 @@
+"""What each call of the store does to a history in memory. Not safe for concurrent access: `FakeStore` owns the lock.
+
+Owns the history, the leases' clock and the counters. Tells of every change through one callable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from consistency.layout import Layout
+from consistency.store import (
+    Answer,
+    Change,
+    Commit,
+    Delete,
+    Found,
+    Header,
+    Lease,
+    Listed,
+    NoSpace,
+    Page,
+    Put,
+    Rejected,
+    Survey,
+    TooLarge,
+    Want,
+)
+from consistency.terms import (
+    NO_VERSION,
+    Document,
+    Member,
+    MustBeAbsent,
+    MustBeAt,
+    MustExist,
+    Precondition,
+    Revision,
+    VersionRecord,
+    VersionState,
+)
+from tests.support.mvcc import CompactedError, FutureError, Kv, Mvcc, NoLeaseError
+
+MAX_WANTS, MAX_CHANGES, MAX_REQUEST = 126, 63, 1_572_000
+
+
+@dataclass
+class FakeEtcd:
+    """See the module's opening. The methods are those of `consistency.store.Store`, without a timeout."""
+
+    layout: Layout
+    cluster: int
+    tell: Callable[[Sequence[Kv]], None]
+    history: Mvcc = field(default_factory=Mvcc)
+    no_space: bool = False
+    wants_asked: int = 0
+    values_moved: int = 0
+    _now: float = 0.0
+    _ttl: dict[int, int] = field(default_factory=dict)
+    _expires: dict[int, float] = field(default_factory=dict)
+
+    # --- reads
+
+    def read(self, wants: Sequence[Want], slot: int | None) -> Answer:
+        if len(wants) > MAX_WANTS:
+            raise ValueError(f"at most {MAX_WANTS} wants in one read, not {len(wants)}")
+        self.wants_asked += len(wants)
+        member = None if slot is None else self.history.get(self.layout.member(slot))
+        return Answer(self.header(), self.version(), member.lease if member else 0, tuple(map(self._found, wants)))
+
+    def survey(self, at: Revision | None) -> Survey:
+        first, end = self.layout.member(0), self.layout.member(63) + b"\x00"
+        slots = ((self.layout.slot_of(kv.key), kv) for kv in self.history.range(first, end))
+        members = tuple(Member(slot, kv.lease, kv.created, kv.value.decode()) for slot, kv in slots if slot is not None)
+        return Survey(self.header(), self.version(), self._version_then(at), members)
+
+    def page(self, prefix: str, after: str, limit: int) -> Page:
+        kvs = self.history.range(*self.layout.listing(prefix, after))
+        listed = tuple(Listed(self.layout.key_of(kv.key), kv.mod, kv.created) for kv in kvs[:limit])
+        return Page(self.header(), listed, more=len(kvs) > limit)
+
+    def header(self) -> Header:
+        return Header(self.cluster, self.history.revision)
+
+    def version(self, at: Revision | None = None) -> VersionState:
+        kv = self.history.get(self.layout.version, at)
+        if kv is None:
+            return NO_VERSION
+        return VersionState(kv.mod, kv.created, kv.version, VersionRecord.decode(kv.value).nonce)
+
+    # --- writes
+
+    def commit(self, changes: Sequence[Change], version: VersionRecord, only_if_new: bool) -> Commit:
+        self._check(changes, version)
+        kvs = [self.history.get(self.layout.document(change.key)) for change in changes]
+        before = tuple(kv.mod if kv else 0 for kv in kvs)
+        holds = all(_holds(change.precondition, mod) for change, mod in zip(changes, before, strict=True))
+        if not holds or (only_if_new and self.version() != NO_VERSION):
+            return Commit(self.header(), committed=False, before=before)
+        puts = [(self.layout.document(change.key), change.value, 0) for change in changes if isinstance(change, Put)]
+        deletes = [self.layout.document(change.key) for change in changes if isinstance(change, Delete)]
+        self.write([*puts, (self.layout.version, version.encode(), 0)], deletes)
+        return Commit(self.header(), committed=True, before=before)
+
+    def claim(self, slot: int, lease: int, description: str) -> bool:
+        self._check_space()
+        if self.history.get(self.layout.member(slot)):
+            return False
+        self.write([(self.layout.member(slot), description.encode(), lease)])
+        return True
+
+    def write(self, puts: Sequence[tuple[bytes, bytes, int]], deletes: Sequence[bytes] = ()) -> Revision:
+        """One transaction of raw keys; the revision."""
+        try:
+            self.tell(self.history.write(puts, deletes))
+        except NoLeaseError as error:
+            raise Rejected(f"requested lease not found: {error}") from error
+        return self.history.revision
+
+    # --- leases
+
+    def grant(self, ttl: int) -> Lease:
+        self._check_space()
+        lease = 1001 + len(self._ttl)
+        self.history.leases.add(lease)
+        self._ttl[lease] = ttl
+        self._expires[lease] = self._now + ttl
+        return Lease(lease, ttl)
+
+    def keep_alive(self, lease: int) -> int:
+        if lease not in self.history.leases:
+            return 0
+        self._expires[lease] = self._now + self._ttl[lease]
+        return self._ttl[lease]
+
+    def revoke(self, lease: int) -> None:
+        self._expires.pop(lease, None)
+        self.tell(self.history.end_lease(lease))
+
+    def advance(self, seconds: float) -> None:
+        """Moves the leases' clock, and ends what is due."""
+        self._now += seconds
+        for lease in [lease for lease, due in self._expires.items() if due <= self._now]:
+            self.revoke(lease)
+
+    def restore(self, saved: Mvcc) -> None:
+        """Turns time back; leases live for their whole TTL again, as after a restart."""
+        self.history = saved.copy()
+        self._expires = {lease: self._now + self._ttl[lease] for lease in self.history.leases}
+
+    # --- how it is done
+
+    def _found(self, want: Want) -> Found:
+        kv = self.history.get(self.layout.document(want.key))
+        if kv is None or kv.mod <= want.newer_than:
+            return Found(present=kv is not None, document=None)
+        self.values_moved += 1
+        return Found(present=True, document=Document(kv.value, kv.mod, kv.created, kv.lease))
+
+    def _version_then(self, at: Revision | None) -> VersionState | None:
+        try:
+            return self.version(at) if at else None
+        except (CompactedError, FutureError):
+            return None
+
+    def _check(self, changes: Sequence[Change], version: VersionRecord) -> None:
+        values = sum(len(change.value) for change in changes if isinstance(change, Put))
+        if len(changes) > MAX_CHANGES or values + len(version.encode()) > MAX_REQUEST:
+            raise TooLarge("the write is over etcd's limit of 1.5 MiB or 128 operations")
+        if len({change.key for change in changes}) < len(changes):
+            raise Rejected("one key twice in one write")
+        self._check_space()
+
+    def _check_space(self) -> None:
+        if self.no_space:
+            raise NoSpace("the fake store's quota is used up")
+
+
+def _holds(precondition: Precondition | None, mod_revision: Revision) -> bool:
+    match precondition:
+        case None:
+            return True
+        case MustExist():
+            return mod_revision > 0
+        case MustBeAbsent():
+            return mod_revision == 0
+        case MustBeAt(wanted):
+            return mod_revision == wanted
