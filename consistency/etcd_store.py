@@ -53,6 +53,7 @@ from consistency.terms import (
     VersionEvent,
     VersionRecord,
 )
+from consistency.workers import alarm
 
 __all__ = ["MAX_CHANGES", "MAX_REQUEST", "MAX_WANTS", "EtcdConfig", "EtcdStore", "EtcdWatch"]
 
@@ -267,19 +268,15 @@ class EtcdWatch:
 
     def confirm(self, watches: int, timeout: float) -> None:
         """Returns when etcd has confirmed that many watches. Raises as iterating does; then the stream is closed."""
-        timer = threading.Timer(timeout, self._call.cancel)  # gRPC has no deadline for one message of a stream
-        timer.start()
         try:
-            while watches:
-                answer = self._next()
-                watches -= answer.created
-                self._early.extend(answers.events(self._layout, answer))
+            with alarm(timeout, self._call.cancel):  # gRPC has no deadline for one message of a stream
+                while watches:
+                    answer = self._next()
+                    watches -= answer.created
+                    self._early.extend(answers.events(self._layout, answer))
         except StoreError:
             self.close()
             raise
-        finally:
-            timer.cancel()
-            timer.join()
 
     def close(self) -> None:
         """See WatchStream.close."""

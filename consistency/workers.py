@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from consistency.events import Observer, WorkerFailed
 
@@ -63,3 +64,30 @@ class Worker:
             except Exception as error:  # noqa: BLE001  # whatever it is, the instance must not go on without this thread
                 self._observer(WorkerFailed(self._thread.name, f"{type(error).__name__}: {error}"))
                 self.pause(RESTART_PAUSE)
+
+
+@contextlib.contextmanager
+def alarm(seconds: float, ring: Callable[[], object]) -> Iterator[None]:
+    """Calls `ring` on a thread of its own if the block is not over after `seconds`; the thread ends with the block."""
+    timer = threading.Timer(seconds, ring)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+
+
+@contextlib.contextmanager
+def at_most(seconds: float, otherwise: Callable[[], object]) -> Iterator[None]:
+    """A deadline for a block that can't have one: `otherwise` is called on a thread of its own when it is over.
+
+    The thread is joined when the block ends; `otherwise` must make the block end, and may come a moment too late.
+    """
+    timer = threading.Timer(seconds, otherwise)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
