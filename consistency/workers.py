@@ -76,18 +76,3 @@ def alarm(seconds: float, ring: Callable[[], object]) -> Iterator[None]:
     finally:
         timer.cancel()
         timer.join()
-
-
-@contextlib.contextmanager
-def at_most(seconds: float, otherwise: Callable[[], object]) -> Iterator[None]:
-    """A deadline for a block that can't have one: `otherwise` is called on a thread of its own when it is over.
-
-    The thread is joined when the block ends; `otherwise` must make the block end, and may come a moment too late.
-    """
-    timer = threading.Timer(seconds, otherwise)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()

@@ -8,6 +8,7 @@ and tracebacks come without the values of variables.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from typing import Any
@@ -33,6 +34,8 @@ def configure(level: str, *, terminal: bool | None = None) -> None:
 
     `terminal` chooses between coloured text and JSON; None asks stderr. Raises ValueError for an unknown level.
     """
+    # gRPC's core writes to stderr past every handler, and repeats what its errors say; it asks when it is imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     coloured = sys.stderr.isatty() if terminal is None else terminal
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *_shared(), ProcessorFormatter.wrap_for_formatter],

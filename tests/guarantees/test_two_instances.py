@@ -22,7 +22,7 @@ BOUND = 1.0
 class Loads:
     """How many keys etcd has been asked for since this was made.
 
-    Looks until two looks agree: a scrape is not atomic, and a proof may be half counted in it.
+    Looks until two looks agree that nothing is under way: a scrape is not atomic, and counts a proof piece by piece.
     """
 
     def __init__(self, etcd: EtcdServer) -> None:
@@ -33,14 +33,18 @@ class Loads:
         return int(self._count() - self._before)
 
     def _count(self) -> float:
-        found, before = self._look(), float("nan")
-        while found != before:
-            before, found = found, self._look()
-        return found
+        before = self._look()
+        while (found := self._look()) != before or found[0] != found[1]:
+            before = found
+        _, transactions, ranges = found
+        return ranges - 2 * transactions
 
-    def _look(self) -> float:
-        transactions = self._etcd.counter("grpc_server_handled_total", grpc_method="Txn")
-        return self._etcd.counter("etcd_debugging_mvcc_range_total") - 2 * transactions
+    def _look(self) -> tuple[float, float, float]:
+        return (
+            self._etcd.counter("grpc_server_started_total", grpc_method="Txn"),
+            self._etcd.counter("grpc_server_handled_total", grpc_method="Txn"),
+            self._etcd.counter("etcd_debugging_mvcc_range_total"),
+        )
 
 
 @dataclass

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.etcd import EtcdServer
-from tests.support.instances import InstanceProcess
+from tests.support.instances import InstanceProcess, within
 
 PROJECT = Path(__file__).parents[2]
 README = (PROJECT / "README.md").read_text()
@@ -38,12 +38,12 @@ def etcd(tmp_path: Path) -> Iterator[EtcdServer]:
 
 
 def test_the_curl_session_gives_what_is_shown(etcd: EtcdServer, tmp_path: Path) -> None:
-    """Revisions are those of an etcd in which nothing was written before; the first read is a miss, as it says."""
+    """Revisions are those of an etcd in which nothing was written before; what is shown as a hit was read before."""
     (block,) = blocks("console")
     with InstanceProcess(tmp_path / "instance", ETCD_ENDPOINTS=etcd.endpoint) as instance:
         instance.wait_for_slot()
         for command, shown in sessions(block):
-            instance.get("team/app")
+            assert within(5.0, lambda: instance.get("team/app").headers["X-Cache"] == "HIT")
             here = command.replace("localhost:8080", f"127.0.0.1:{instance.port}").replace(
                 "curl ", "curl -sS --noproxy '*' ", 1
             )
