@@ -6,10 +6,12 @@ Owns the parts of the protocol and their threads; does the writes. Does not own 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
+from consistency.acknowledger import Acknowledger
+from consistency.audit import Auditor
 from consistency.clock import boottime
-from consistency.events import Event, Left, Observer, TimeWentBackwards, ignore
+from consistency.events import Acknowledged, Event, Left, Observer, TimeWentBackwards, ignore
 from consistency.local_state import LocalState
 from consistency.membership import Membership
 from consistency.options import CacheOptions
@@ -17,15 +19,18 @@ from consistency.prover import Prover
 from consistency.reads import Reads
 from consistency.store import Change, Commit, Delete, OutcomeUnknown, Page, Put, Store
 from consistency.terms import (
+    Applied,
     Demand,
     MustExist,
     Precondition,
     PreconditionFailed,
     Reading,
     Revision,
+    Source,
     Status,
     VersionRecord,
     Written,
+    holds,
     new_nonce,
 )
 from consistency.version_watch import VersionWatch
@@ -70,6 +75,7 @@ class DistributedCache:
             timeout=options.timeout,
             observer=observer,
             on_moved=self._prove_soon,
+            on_owed=self._acknowledge_soon,
         )
         membership = Membership(
             store,
@@ -89,15 +95,22 @@ class DistributedCache:
             clock=clock,
             on_stuck=self._watch_again,
         )
+        acknowledger = Acknowledger(store, self._state, timeout=options.timeout)
+        auditor = Auditor(
+            store, self._state, interval=options.audit_interval, timeout=options.timeout, observer=observer
+        )
         self._follower = Worker("version-watch", self._watch.run, observer)
         self._joiner = Worker("membership", membership.run, observer)
         self._prover = Worker("prover", prover.run, observer)
+        self._acknowledger = Worker("acknowledger", acknowledger.run, observer)
+        self._auditor = Worker("auditor", auditor.run, observer)
+        self._workers = (self._follower, self._joiner, self._prover, self._acknowledger, self._auditor)
         self._closing = threading.Lock()  # protects _closed
         self._closed = False
 
     def start(self) -> None:
-        """Starts the three threads; returns at once. Hits begin when a slot is held and a proof has come."""
-        for worker in (self._follower, self._joiner, self._prover):
+        """Starts the threads; returns at once. Hits begin when a slot is held and a proof has come."""
+        for worker in self._workers:
             worker.start()
 
     def close(self) -> None:
@@ -110,12 +123,11 @@ class DistributedCache:
                 return
             self._closed = True
         self._state.leave("closed")
-        workers = (self._follower, self._joiner, self._prover)
-        for worker in workers:
+        for worker in self._workers:
             worker.ask_to_stop()
         self._watch.close()
         deadline = self._clock() + STOP_WITHIN
-        late = [worker.name for worker in workers if not worker.join(deadline - self._clock())]
+        late = [worker.name for worker in self._workers if not worker.join(deadline - self._clock())]
         if late:
             raise RuntimeError(f"threads did not end within {STOP_WITHIN:g} s: {', '.join(late)}")
 
@@ -139,23 +151,47 @@ class DistributedCache:
         """
         return self._reads.get(key, Demand(use_cache, linearizable, min_revision, stale_if_error))
 
-    def put(self, key: str, value: bytes, *, precondition: Precondition | None = None) -> Written:
+    def get_at(self, key: str, revision: Revision) -> Reading:
+        """Reads `key` as it stood at an earlier revision, from the store.
+
+        Raises Compacted (it has been forgotten), NotReached (it lies in the future), Denied, Unavailable.
+        """
+        self._reads.refuse_if_down()
+        document = self._store.past(key, revision, timeout=self._options.timeout).document
+        if document is None:
+            return Reading(None, 0, revision, Source.BYPASS, 0.0)
+        return Reading(document.data, document.mod_revision, revision, Source.BYPASS, 0.0)
+
+    def put(self, key: str, value: bytes, *, precondition: Precondition | None = None, sync: bool = False) -> Written:
         """Stores `value`, a JSON document, byte for byte (rule 1).
 
+        sync: return only when no instance will serve the old value any more (rule 12).
         Raises PreconditionFailed, Rejected and its kinds, Unavailable: nothing was written. OutcomeUnknown: it may
         have been, now or later.
         """
-        commit = self._commit(Put(key, value, precondition), "put")
-        if not commit.committed:
-            raise PreconditionFailed(key, commit.before[0])
-        return Written(commit.header.revision, existed=commit.before[0] > 0)
+        applied = self._write((Put(key, value, precondition),), "put", sync)
+        return Written(applied.revision, applied.existed[0], applied.acks)
 
-    def delete(self, key: str, *, precondition: Precondition | None = None) -> Written:
-        """Removes `key`; without one, and without a precondition, nothing is written (rule 1). Raises as `put` does."""
-        commit = self._commit(Delete(key, precondition or MustExist()), "delete")
-        if not commit.committed and precondition is not None:
-            raise PreconditionFailed(key, commit.before[0])
-        return Written(commit.header.revision, existed=commit.committed)
+    def delete(self, key: str, *, precondition: Precondition | None = None, sync: bool = False) -> Written:
+        """Removes `key`; without one, and without a precondition, nothing is written (rule 1). Otherwise as `put`."""
+        try:
+            applied = self._write((Delete(key, precondition or MustExist()),), "delete", sync)
+        except PreconditionFailed as refused:
+            if precondition is not None:
+                raise
+            # Nothing was written, so nobody acknowledges; somebody else's delete may still be on its way.
+            return Written(refused.revision, False, self._await_acks(refused.revision, ()) if sync else None)
+        return Written(applied.revision, existed=True, acks=applied.acks)
+
+    def apply(self, changes: Sequence[Change], *, sync: bool = False) -> Applied:
+        """All of the changes, each with its own precondition, or none; at one revision. Otherwise as `put`.
+
+        Deleting an absent key is no failure. Raises PreconditionFailed for the first precondition that does not hold,
+        and ValueError when a key occurs twice.
+        """
+        if len({change.key for change in changes}) < len(changes):
+            raise ValueError("a key may occur only once in a batch")
+        return self._write(tuple(changes), "batch", sync)
 
     def page(self, prefix: str, *, after: str, limit: int) -> Page:
         """Up to `limit` keys that start with `prefix` and come after `after`: linearizable, uncached.
@@ -180,18 +216,33 @@ class DistributedCache:
             members=snapshot.members,
         )
 
-    def _commit(self, change: Change, op: str) -> Commit:
-        record = VersionRecord(new_nonce(), frozenset((change.key,)), op)
+    def _write(self, changes: tuple[Change, ...], op: str, sync: bool) -> Applied:
+        commit = self._commit(changes, op, sync)
+        revision = commit.header.revision
+        if not commit.committed:
+            raise _refusal(changes, commit)
+        acks = self._await_acks(revision, commit.members) if sync else None
+        return Applied(revision, tuple(before > 0 for before in commit.before), acks)
+
+    def _commit(self, changes: tuple[Change, ...], op: str, sync: bool) -> Commit:
         self._reads.refuse_if_down()
+        keys = frozenset(change.key for change in changes)
+        record = VersionRecord(new_nonce(), keys, op, ack=sync)
         ticket = self._state.ticket()
         try:
-            commit = self._store.commit((change,), record, timeout=self._options.timeout)
+            commit = self._store.commit(changes, record, timeout=self._options.timeout)
         except OutcomeUnknown:
-            self._state.may_have_written(change.key)
+            self._state.may_have_written(keys)
             raise
         if commit.committed:
-            self._state.wrote(change.key, commit.header, ticket)
+            self._state.wrote(keys, commit.header, ticket)
         return commit
+
+    def _await_acks(self, revision: Revision, members: Collection[int]) -> tuple[int, int]:
+        """Until all have acknowledged, or every proof older than the answer that has just come has run out."""
+        acks, complete = self._state.await_acks(revision, members, self._clock() + self._options.sync_wait)
+        self._observer(Acknowledged(acks, len(members), complete))
+        return acks, len(members)
 
     # What one part of the protocol finds out and another has to act upon
 
@@ -205,6 +256,9 @@ class DistributedCache:
 
     def _prove_soon(self) -> None:
         self._prover.wake()
+
+    def _acknowledge_soon(self) -> None:
+        self._acknowledger.wake()
 
     def _watch_again(self) -> None:
         self._watch.restart("stuck")
@@ -224,3 +278,13 @@ class DistributedCache:
         if now - answered > self._options.staleness_bound + self._options.proof_interval:
             return f"etcd has not answered for {now - answered:.1f} s: {self._reads.last_error}"
         return ""
+
+
+def _refusal(changes: tuple[Change, ...], commit: Commit) -> PreconditionFailed:
+    """For the first change whose precondition did not hold."""
+    key, current = next(
+        (change.key, before)
+        for change, before in zip(changes, commit.before, strict=True)
+        if not holds(change.precondition, before)
+    )
+    return PreconditionFailed(key, current, commit.header.revision)

@@ -5,13 +5,15 @@ Owns the reading of etcd's messages. They are told by their fields alone, so not
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from consistency.layout import Layout, decode
-from consistency.store import Found, Header
+from consistency.store import Found, Header, Listed
 from consistency.terms import (
     NO_VERSION,
+    AckEvent,
     Document,
     Member,
     MemberEvent,
@@ -22,6 +24,7 @@ from consistency.terms import (
 )
 
 _DELETE = 1  # mvccpb.Event.EventType
+_REVISION = re.compile(rb"[0-9]{1,19}")  # no more digits than 64 bits hold
 
 UNCHANGED = Found(present=True, document=None)
 ABSENT = Found(present=False, document=None)
@@ -66,7 +69,22 @@ def members(layout: Layout, ranged: Any) -> tuple[Member, ...]:
     return tuple(_member(slot, kv) for slot, kv in slots if slot is not None)
 
 
-def events(layout: Layout, answer: Any) -> Iterator[VersionEvent | MemberEvent]:
+def ranges(answer: Any) -> list[Any]:
+    """The answers to a transaction's ranges, in their order."""
+    return [part.response_range for part in answer.responses if part.HasField("response_range")]
+
+
+def slots(layout: Layout, ranged: Any) -> tuple[int, ...]:
+    """Of a range over `P/members/`: the slots that are held."""
+    return tuple(slot for kv in ranged.kvs if (slot := layout.slot_of(kv.key)) is not None)
+
+
+def listed(layout: Layout, kvs: Any) -> tuple[Listed, ...]:
+    """Of a range over documents, without their values."""
+    return tuple(Listed(layout.key_of(kv.key), kv.mod_revision, kv.create_revision) for kv in kvs)
+
+
+def events(layout: Layout, answer: Any) -> Iterator[VersionEvent | MemberEvent | AckEvent]:
     """Of one answer of a watch, in its order. Keys that concern nobody are passed over."""
     for event in answer.events:
         kv, gone = event.kv, event.type == _DELETE
@@ -74,6 +92,8 @@ def events(layout: Layout, answer: Any) -> Iterator[VersionEvent | MemberEvent]:
             yield _version_event(kv, gone)
         elif (slot := layout.slot_of(kv.key)) is not None:
             yield MemberEvent(kv.mod_revision, slot, None if gone else _member(slot, kv))
+        elif (slot := layout.acked_slot_of(kv.key)) is not None and _REVISION.fullmatch(kv.value):  # "" once deleted
+            yield AckEvent(kv.mod_revision, slot, int(kv.value))
 
 
 def _version_event(kv: Any, gone: bool) -> VersionEvent:
@@ -81,7 +101,7 @@ def _version_event(kv: Any, gone: bool) -> VersionEvent:
         return VersionEvent(VersionState(kv.mod_revision, created=0, count=0, nonce=""), names=None)
     record = VersionRecord.decode(kv.value)
     state = VersionState(kv.mod_revision, kv.create_revision, kv.version, record.nonce)
-    return VersionEvent(state, record.names, record.ack)
+    return VersionEvent(state, record.names, record.ack, record.op)
 
 
 def _member(slot: int, kv: Any) -> Member:

@@ -14,6 +14,7 @@ from consistency.store import (
     Compacted,
     Denied,
     NoSpace,
+    NotReached,
     OutcomeUnknown,
     Rejected,
     StoreError,
@@ -100,6 +101,7 @@ _ANSWERED: tuple[tuple[str, type[StoreError]], ...] = (
     ("grpc: received message larger than max", TooLarge),  # the server's limit: our request
     ("client: received message larger than max", TooLarge),  # our limit: an answer, so it was a read
     ("has been compacted", Compacted),
+    ("is a future revision", NotReached),
     ("requested lease not found", NoSuchLease),
     ("too many requests", Unavailable),  # etcd lags behind; refused before it was proposed
     ("no leader", Unavailable),  # refused at the door, since every call demands a leader

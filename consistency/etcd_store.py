@@ -32,18 +32,20 @@ from consistency.store import (
     Commit,
     Compacted,
     Lease,
-    Listed,
     OutcomeUnknown,
     Page,
+    Past,
     Put,
     Rejected,
     StoreError,
     Survey,
     TooLarge,
+    Touched,
     Unavailable,
     Want,
 )
 from consistency.terms import (
+    AckEvent,
     MemberEvent,
     MustBeAbsent,
     MustBeAt,
@@ -60,8 +62,11 @@ __all__ = ["MAX_CHANGES", "MAX_REQUEST", "MAX_WANTS", "EtcdConfig", "EtcdStore",
 MAX_WANTS = 126
 """Most wants of one read: etcd's 128 operations, less the version key and the member key."""
 
-MAX_CHANGES = 63
-"""Most changes of one commit: two operations each, and one for the version key."""
+MAX_CHANGES = 100
+"""Most changes of one commit."""
+
+MAX_LOOKED_AT = 62
+"""Most changes that leave room, in etcd's 128 operations, for a look at what was there before each."""
 
 MAX_REQUEST = 1_572_000
 """Most bytes of one write, all included: etcd's 1.5 MiB less what it adds itself."""
@@ -126,13 +131,53 @@ class EtcdStore:
                 raise
         return self._survey(None, deadline - time.monotonic())
 
+    def past(self, key: str, revision: Revision, *, timeout: float) -> Past:
+        """See Store.past. Raises ValueError for a revision below 1."""
+        request = pb.RangeRequest(key=self._layout.document(key), revision=_then(revision))
+        answer = self._calls.ask(Call("past", "range", request), timeout)
+        return Past(answers.header(answer), answers.found(answer).document)
+
+    def touched(self, since: Revision, *, limit: int, timeout: float) -> Touched:
+        """See Store.touched. The latest come first.
+
+        The count is a range of its own. (With `min_mod_revision` etcd 3.4 and 3.5 count what they leave out as well.)
+        """
+        end = range_end(self._layout.documents)
+        latest = _range_op(
+            self._layout.documents,
+            range_end=end,
+            min_mod_revision=since + 1,
+            keys_only=True,
+            limit=limit + 1,
+            sort_target=pb.RangeRequest.MOD,
+            sort_order=pb.RangeRequest.DESCEND,
+        )
+        everything = _range_op(self._layout.documents, range_end=end, count_only=True)
+        request = pb.TxnRequest(success=(latest, everything, self._ask_version))
+        answer = self._calls.ask(Call("touched", "txn", request), timeout)
+        found, counted, version = (response.response_range for response in answer.responses)
+        return Touched(
+            header=answers.header(answer),
+            version=answers.version_state(version),
+            count=counted.count,
+            keys=answers.listed(self._layout, found.kvs[:limit]),
+            complete=len(found.kvs) <= limit,
+        )
+
+    def existed(self, keys: Sequence[str], at: Revision, *, timeout: float) -> tuple[bool, ...]:
+        """See Store.existed. Raises ValueError over MAX_WANTS, or for a revision below 1."""
+        if len(keys) > MAX_WANTS:
+            raise ValueError(f"at most {MAX_WANTS} keys at once, not {len(keys)}")
+        asked = [_range_op(self._layout.document(key), revision=_then(at), count_only=True) for key in keys]
+        answer = self._calls.ask(Call("existed", "txn", pb.TxnRequest(success=asked)), timeout)
+        return tuple(response.response_range.count > 0 for response in answer.responses)
+
     def page(self, prefix: str, *, after: str, limit: int, timeout: float) -> Page:
         """See Store.page. Moves no values."""
         first, end = self._layout.listing(prefix, after)
         request = pb.RangeRequest(key=first, range_end=end, limit=limit + 1, keys_only=True)
         answer = self._calls.ask(Call("page", "range", request), timeout)
-        name = self._layout.key_of
-        listed = tuple(Listed(name(kv.key), kv.mod_revision, kv.create_revision) for kv in answer.kvs[:limit])
+        listed = answers.listed(self._layout, answer.kvs[:limit])
         return Page(answers.header(answer), listed, more=len(answer.kvs) > limit)
 
     def version(self, timeout: float) -> tuple[str, str]:
@@ -152,9 +197,23 @@ class EtcdStore:
                 f"a write of {len(changes)} changes and {request.ByteSize():,} bytes; "
                 f"etcd takes at most {MAX_CHANGES} changes and {MAX_REQUEST:,} bytes"
             )
+        deadline = time.monotonic() + timeout
         answer = self._calls.send(Call("commit", "txn", request, write=True), timeout)
-        before = [part.response_range for part in answer.responses if part.HasField("response_range")]
-        return Commit(answers.header(answer), answer.succeeded, tuple(map(answers.mod_revision, before)))
+        header, ranges = answers.header(answer), answers.ranges(answer)
+        members = answers.slots(self._layout, ranges.pop()) if answer.succeeded and version.ack else ()
+        if answer.succeeded and len(changes) > MAX_LOOKED_AT:
+            before = self._before(changes, header.revision, deadline - time.monotonic())
+        else:
+            before = tuple(map(answers.mod_revision, ranges))
+        return Commit(header, answer.succeeded, before, members)
+
+    def acknowledge(self, slot: int, lease: int, applied: Revision, *, timeout: float) -> None:
+        """See Store.acknowledge."""
+        ours = pb.Compare(key=self._layout.member(slot), target=pb.Compare.LEASE, result=pb.Compare.EQUAL, lease=lease)
+        put = _put_op(self._layout.ack(slot), b"%d" % applied, lease)
+        request = pb.TxnRequest(compare=(ours,), success=(put,))
+        if not self._calls.send(Call("acknowledge", "txn", request, write=True), timeout).succeeded:
+            raise Rejected(f"slot {slot:02d} is not held by lease {lease:x}")
 
     def claim(self, slot: int, lease: int, description: str, *, timeout: float) -> bool:
         """See Store.claim."""
@@ -205,8 +264,7 @@ class EtcdStore:
     # --- how messages are made
 
     def _survey(self, at: Revision | None, timeout: float) -> Survey:
-        members = pb.RangeRequest(key=self._layout.members, range_end=range_end(self._layout.members))
-        request = pb.TxnRequest(success=(self._ask_version, pb.RequestOp(request_range=members)))
+        request = pb.TxnRequest(success=(self._ask_version, self._range_members()))
         if at:
             request.success.append(_range_op(self._layout.version, revision=at))
         answer = self._calls.ask(Call("survey", "txn", request), timeout)
@@ -219,17 +277,36 @@ class EtcdStore:
         )
 
     def _transaction(self, changes: Sequence[Change], version: VersionRecord, only_if_new: bool) -> Any:
+        """What was there before is asked for in the same breath, unless that would be too many operations."""
         request = pb.TxnRequest()
         for change in changes:
             key = self._layout.document(change.key)
             before = _range_op(key, keys_only=True)
             request.compare.extend(_compares(key, change.precondition))
-            request.success.extend((before, _put_op(key, change.value) if isinstance(change, Put) else _delete_op(key)))
+            if len(changes) <= MAX_LOOKED_AT:
+                request.success.append(before)
+            request.success.append(_put_op(key, change.value) if isinstance(change, Put) else _delete_op(key))
             request.failure.append(before)
         if only_if_new:
             request.compare.append(_absent(self._layout.version))
         request.success.append(_put_op(self._layout.version, version.encode()))
+        if version.ack:
+            request.success.append(self._range_members(keys_only=True))
         return request
+
+    def _before(self, changes: Sequence[Change], revision: Revision, timeout: float) -> tuple[Revision, ...]:
+        """What a large write found, looked up in the revision before it. Raises OutcomeUnknown, though it happened."""
+        asked = (_range_op(self._layout.document(each.key), keys_only=True, revision=revision - 1) for each in changes)
+        try:
+            answer = self._calls.ask(Call("before", "txn", pb.TxnRequest(success=asked)), timeout)
+        except StoreError as error:
+            raise OutcomeUnknown(
+                f"written at revision {revision}, but what was there before is lost: {error}"
+            ) from error
+        return tuple(answers.mod_revision(response.response_range) for response in answer.responses)
+
+    def _range_members(self, **options: Any) -> Any:
+        return _range_op(self._layout.members, range_end=range_end(self._layout.members), **options)
 
     def _open_watch(self, node: _Node, version_from: Revision, members_from: Revision, timeout: float) -> EtcdWatch:
         requests = (
@@ -257,10 +334,10 @@ class EtcdWatch:
         self._call = call
         self._layout = layout
         self.endpoint = endpoint
-        self._early: deque[VersionEvent | MemberEvent] = deque()  # what came before the last confirmation
+        self._early: deque[VersionEvent | MemberEvent | AckEvent] = deque()  # what came before the last confirmation
         self._closed = False
 
-    def __iter__(self) -> Iterator[VersionEvent | MemberEvent]:
+    def __iter__(self) -> Iterator[VersionEvent | MemberEvent | AckEvent]:
         while self._early:
             yield self._early.popleft()
         while True:
@@ -410,6 +487,13 @@ def _login(config: EtcdConfig) -> Call | None:
     if config.user is None:
         return None
     return Call("authenticate", "authenticate", pb.AuthenticateRequest(name=config.user, password=config.password))
+
+
+def _then(revision: Revision) -> Revision:
+    """A revision of the past. Raises ValueError below 1: etcd would answer with the present."""
+    if revision < 1:
+        raise ValueError(f"revisions count from 1 on, not {revision}")
+    return revision
 
 
 def _range_op(key: bytes, **options: Any) -> Any:

@@ -94,6 +94,22 @@ class JoinFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditFound:
+    """Documents were written or deleted without a version (rule 13): the fleet has been told to validate."""
+
+    documents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """A synchronous write returned: `acks` of `members` acknowledged it. `complete`: nobody had to be waited out."""
+
+    acks: int
+    members: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerFailed:
     """A background thread met an error that nobody expected, and starts over."""
 
@@ -121,6 +137,8 @@ Event = (
     | Joined
     | Left
     | JoinFailed
+    | AuditFound
+    | Acknowledged
     | WorkerFailed
     | StoreCalled
 )

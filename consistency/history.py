@@ -77,6 +77,15 @@ class History:
         """Whether an applied event names the key after `revision`. True also when that can't be told any more."""
         return revision < self._base.revision or self._named.get(key, 0) > revision
 
+    def between(self, after: Revision, upto: VersionState) -> tuple[VersionEvent, ...] | None:
+        """The events after `after`, up to the one that made `upto`, in order; None if that is not applied here.
+
+        Events that have been forgotten are left out.
+        """
+        if self._states.get(upto.revision) != upto:
+            return None
+        return tuple(event for event in self._events if after < event.state.revision <= upto.revision)
+
     def _forget_oldest(self) -> None:
         oldest = self._events.popleft()
         del self._states[self._base.revision]

@@ -72,6 +72,10 @@ class Layout:
         ours = raw.startswith(self.members) and _SLOT.fullmatch(name) and int(name) < SLOTS
         return int(name) if ours else None
 
+    def acked_slot_of(self, raw: bytes) -> int | None:
+        """The slot whose acknowledgement this is; None for anything else."""
+        return self.slot_of(raw.removesuffix(b"/ack")) if raw.endswith(b"/ack") else None
+
     def listing(self, prefix: str, after: str) -> tuple[bytes, bytes]:
         """The range of documents whose key starts with `prefix` and comes after `after` ("" = from the first)."""
         first, end = self.document(prefix), range_end(self.document(prefix))

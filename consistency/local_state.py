@@ -7,7 +7,7 @@ its own condition while holding the lock; what happened under it is handed to th
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -31,8 +31,9 @@ from consistency.freshness import (
 )
 from consistency.near_cache import Entry, NearCache
 from consistency.options import CacheOptions
+from consistency.roll_call import RollCall
 from consistency.store import Found, Header, Survey
-from consistency.terms import Demand, Member, MemberEvent, Revision, VersionEvent
+from consistency.terms import AckEvent, Demand, Member, MemberEvent, Revision, VersionEvent, VersionState
 
 DEFAULT = Demand()
 
@@ -51,6 +52,15 @@ class Start:
     members_after: Revision
     epoch: int
     lineage: Lineage
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """An acknowledgement that a write waits for (rule 12)."""
+
+    slot: int
+    lease: int
+    applied: Revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,8 @@ class LocalState:
         self._fresh = Freshness(options.staleness_bound, options.max_age)
         self._entries = NearCache(options.max_entries, options.max_bytes)
         self._members: dict[int, Member] = {}
+        self._roll = RollCall(options.staleness_bound)
+        self._owed: Revision = 0  # the newest version that asks for an acknowledgement, not acknowledged yet
         self._watch_up = False
         self._happened: list[Event] = []  # under the lock, for the observer afterwards
 
@@ -170,20 +182,21 @@ class LocalState:
 
     # Writing
 
-    def wrote(self, key: str, header: Header, ticket: Ticket) -> None:
-        """Our write of `key` committed: don't wait for the watch to tell us that the entry is old."""
+    def wrote(self, keys: Collection[str], header: Header, ticket: Ticket) -> None:
+        """Our write of `keys` committed: don't wait for the watch to tell us that the entries are old."""
         with self._lock:
             self._fresh.note(ticket, header)
-            if self._entries.invalidate(key, header.revision):
-                self._happened.append(Invalidated("own write", 1))
+            self._invalidated_locked("own write", self._mark_locked(keys, header.revision))
         self._tell()
 
-    def may_have_written(self, key: str) -> None:
-        """A write of `key` has an unknown outcome: what we hold may be old from now on (rule 1)."""
+    def may_have_written(self, keys: Collection[str]) -> None:
+        """A write of `keys` has an unknown outcome: what we hold may be old from now on (rule 1)."""
         with self._lock:
-            if self._entries.invalidate(key, FOREVER):
-                self._happened.append(Invalidated("unknown outcome", 1))
+            self._invalidated_locked("unknown outcome", self._mark_locked(keys, FOREVER))
         self._tell()
+
+    def _mark_locked(self, keys: Collection[str], revision: Revision) -> int:
+        return sum(self._entries.invalidate(key, revision) for key in keys)
 
     # Watching
 
@@ -211,6 +224,7 @@ class LocalState:
                     self._turn_back_locked(detail)
                     self._fresh.rebase(survey)
             self._members = {member.slot: member for member in survey.members}
+            self._roll.stream_began(self._clock())
             start = Start(self._fresh.horizon, survey.header.revision, self._fresh.epoch, lineage)
             self._moved.notify_all()
         self._tell()
@@ -220,6 +234,8 @@ class LocalState:
         """The stream is up, or down."""
         with self._lock:
             self._watch_up = up
+            if not up:
+                self._roll.stream_ended()
             self._moved.notify_all()
 
     def apply(self, event: VersionEvent, epoch: int) -> bool:
@@ -228,6 +244,8 @@ class LocalState:
             if epoch != self._fresh.epoch or not self._fresh.apply(event):
                 return False
             self._invalidate_locked(event)
+            if event.ack:
+                self._owed = event.state.revision
             self._moved.notify_all()
         self._tell()
         return True
@@ -237,13 +255,14 @@ class LocalState:
         if event.names is None:
             self._invalidated_locked("everything", len(self._entries))
         else:
-            self._invalidated_locked("version", sum(self._entries.invalidate(name, at) for name in event.names))
+            self._invalidated_locked("version", self._mark_locked(event.names, at))
 
     def apply_member(self, event: MemberEvent) -> bool:
         """Keeps the picture of the fleet. True if it casts doubt on our own slot: then hits stop until a proof."""
         with self._lock:
             if event.member is None:
                 self._members.pop(event.slot, None)
+                self._roll.left(self._clock())
             else:
                 self._members[event.slot] = event.member
             lease = event.member.lease if event.member else 0
@@ -251,6 +270,41 @@ class LocalState:
             if doubtful:
                 self._fresh.doubt()
             return doubtful
+
+    def apply_ack(self, event: AckEvent) -> None:
+        """An instance has acknowledged (rule 12)."""
+        with self._lock:
+            self._roll.acknowledged(event.slot, event.applied)
+            self._moved.notify_all()
+
+    def await_acks(self, revision: Revision, members: Collection[int], deadline: float) -> tuple[int, bool]:
+        """Waits until nobody can serve anything older than `revision`, or `deadline` (rule 12).
+
+        How many of `members` have acknowledged, and whether that was enough.
+        """
+        with self._lock:
+            while not (complete := self._roll.complete(revision, members, self._clock())):
+                if not self._wait_locked(deadline):
+                    break
+            return self._roll.count(revision, members), complete
+
+    def owed(self) -> Owed | None:
+        """What has to be acknowledged, once: asking settles it. Everything up to the horizon has been applied."""
+        with self._lock:
+            owed, self._owed = self._owed, 0
+            if not owed or self._fresh.slot is None:
+                return None
+            return Owed(self._fresh.slot, self._fresh.lease, self._fresh.horizon)
+
+    def leads(self) -> bool:
+        """Whether ours is the lowest slot (rule 13)."""
+        with self._lock:
+            return self._fresh.slot is not None and self._watch_up and self._fresh.slot <= min(self._members, default=0)
+
+    def events_between(self, after: Revision, upto: VersionState) -> tuple[VersionEvent, ...] | None:
+        """See `History.between`."""
+        with self._lock:
+            return self._fresh.history.between(after, upto)
 
     @property
     def epoch(self) -> int:
@@ -261,6 +315,7 @@ class LocalState:
     def _turn_back_locked(self, detail: str) -> None:
         self._invalidated_locked("history", self._entries.clear())
         self._fresh.turn_back()
+        self._roll.forget()
         self._happened.append(TimeWentBackwards(detail))
         self._moved.notify_all()
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+CLOCK_RATE_ERROR = 0.01
+"""How much faster one machine's clock may run than another's. Crystals are off by less than a thousandth of this."""
+
 
 @dataclass(frozen=True, slots=True)
 class CacheOptions:
@@ -14,6 +17,7 @@ class CacheOptions:
     lease_ttl: seconds after which a crashed instance's slot is free (etcd may round up).
     max_entries, max_bytes: bounds of the cache, keys and values counted.
     max_age: seconds after which an entry is loaded whole again, against writes that bypass the version key (rule 13).
+    audit_interval: seconds between looks for writes that bypassed the version key (rule 13).
     preferred_slot: the slot to try first; any free one serves.
     """
 
@@ -23,14 +27,20 @@ class CacheOptions:
     max_entries: int = 100_000
     max_bytes: int = 64 * 1024 * 1024
     max_age: float = 300.0
+    audit_interval: float = 5.0
     preferred_slot: int | None = None
 
     def __post_init__(self) -> None:
         if not 0.05 <= self.staleness_bound <= 60:
             raise ValueError(f"staleness_bound must be between 0.05 and 60 seconds, not {self.staleness_bound}")
-        for name in ("timeout", "lease_ttl", "max_entries", "max_bytes", "max_age"):
+        for name in ("timeout", "lease_ttl", "max_entries", "max_bytes", "max_age", "audit_interval"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+
+    @property
+    def sync_wait(self) -> float:
+        """Seconds after a commit's answer until every proof older than the commit has run out everywhere (rule 12)."""
+        return self.staleness_bound * (1 + CLOCK_RATE_ERROR)
 
     @property
     def proof_interval(self) -> float:

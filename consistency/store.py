@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from consistency.terms import (
+    AckEvent,
     Document,
     Member,
     MemberEvent,
@@ -57,6 +58,10 @@ class OutcomeUnknown(StoreError):
 
 class Compacted(StoreError):
     """The revision asked for has been compacted away."""
+
+
+class NotReached(Rejected):
+    """The revision asked for lies in the future of this store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,19 +140,21 @@ class Commit:
 
     committed: False when a precondition did not hold; then nothing was written, no version either.
     before: for each change the key's mod_revision just before the transaction, 0 if it did not exist.
+    members: the slots held at that revision, if the version asks for acknowledgements (rule 12); else empty.
     """
 
     header: Header
     committed: bool
     before: tuple[Revision, ...]
+    members: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Lease:
-    """A granted lease. `ttl` is what the store granted, in seconds, which may be more than was asked for."""
+class Past:
+    """One key as it stood at an earlier revision; `document` is None when it was absent."""
 
-    id: int
-    ttl: int
+    header: Header
+    document: Document | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +164,28 @@ class Listed:
     key: str
     mod_revision: Revision
     create_revision: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """The documents whose mod_revision lies after some revision, and how many there are in all (rule 13).
+
+    `version` is the version key's state in the same transaction. `complete` is False when there were too many to list.
+    """
+
+    header: Header
+    version: VersionState
+    count: int
+    keys: tuple[Listed, ...]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A granted lease. `ttl` is what the store granted, in seconds, which may be more than was asked for."""
+
+    id: int
+    ttl: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +204,7 @@ class WatchStream(Protocol):
     Silence is not health: only a read proves freshness (rule 7).
     """
 
-    def __iter__(self) -> Iterator[VersionEvent | MemberEvent]: ...
+    def __iter__(self) -> Iterator[VersionEvent | MemberEvent | AckEvent]: ...
 
     def close(self) -> None:
         """Ends the stream from any thread; the iteration raises `Unavailable`. May be called twice."""
@@ -203,6 +232,21 @@ class Store(Protocol):
 
     def page(self, prefix: str, *, after: str, limit: int, timeout: float) -> Page:
         """Up to `limit` keys that start with `prefix` and come after `after`. Raises Denied, Unavailable."""
+
+    def past(self, key: str, revision: Revision, *, timeout: float) -> Past:
+        """One key at an earlier revision. Raises Compacted, NotReached, Denied, Unavailable."""
+
+    def touched(self, since: Revision, *, limit: int, timeout: float) -> Touched:
+        """What was written after `since`, up to `limit` documents; no values are moved. Raises Denied, Unavailable."""
+
+    def existed(self, keys: Sequence[str], at: Revision, *, timeout: float) -> tuple[bool, ...]:
+        """For each of up to 126 keys whether it existed at an earlier revision. Raises as `past` does."""
+
+    def acknowledge(self, slot: int, lease: int, applied: Revision, *, timeout: float) -> None:
+        """Tells the fleet that the instance in `slot` has applied everything up to `applied` (rule 12).
+
+        Raises Rejected when the slot is not held by `lease` any more, Unavailable, OutcomeUnknown.
+        """
 
     def grant(self, ttl: int, *, timeout: float) -> Lease:
         """A new lease of `ttl` seconds or more. Raises Rejected (NoSpace), Unavailable, OutcomeUnknown."""

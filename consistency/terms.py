@@ -10,6 +10,7 @@ import enum
 import json
 import secrets
 from dataclasses import dataclass
+from typing import assert_never
 
 Revision = int
 """An etcd store revision. 0 stands for "none": etcd counts from 1."""
@@ -82,6 +83,7 @@ class VersionEvent:
     state: VersionState
     names: frozenset[str] | None
     ack: bool = False
+    op: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,15 @@ class MemberEvent:
     revision: Revision
     slot: int
     member: Member | None
+
+
+@dataclass(frozen=True, slots=True)
+class AckEvent:
+    """The instance in `slot` has applied every version up to `applied`, seen by the watch (rule 12)."""
+
+    revision: Revision
+    slot: int
+    applied: Revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +173,21 @@ class Written:
     """The answer to a write: the revision it committed at, and whether the key existed before.
 
     A delete of an absent key writes nothing: then `existed` is False and `revision` is the one at which it was absent.
+    acks: of a synchronous write (rule 12): how many instances acknowledged it, of how many; else None.
     """
 
     revision: Revision
     existed: bool
+    acks: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The answer to a batch of writes: its one revision, and for each change whether its key existed before."""
+
+    revision: Revision
+    existed: tuple[bool, ...]
+    acks: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,13 +210,32 @@ class MustBeAt:
 Precondition = MustExist | MustBeAbsent | MustBeAt
 
 
-class PreconditionFailed(Exception):
-    """A conditional write was refused: nothing was written. `current` is the key's mod_revision, 0 if there is none."""
+def holds(precondition: Precondition | None, current: Revision) -> bool:
+    """Whether a precondition holds for a key with this mod_revision, 0 if there is none."""
+    match precondition:
+        case None:
+            return True
+        case MustExist():
+            return current > 0
+        case MustBeAbsent():
+            return current == 0
+        case MustBeAt(wanted):
+            return current == wanted
+        case _:
+            assert_never(precondition)
 
-    def __init__(self, key: str, current: Revision) -> None:
+
+class PreconditionFailed(Exception):
+    """A conditional write was refused: nothing was written.
+
+    current: the key's mod_revision, 0 if there is none. revision: the store's, when it refused.
+    """
+
+    def __init__(self, key: str, current: Revision, revision: Revision = 0) -> None:
         super().__init__(f"{key!r} is at revision {current}" if current else f"{key!r} does not exist")
         self.key = key
         self.current = current
+        self.revision = revision
 
 
 class WrongTimeline(Exception):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
+from typing import assert_never
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
@@ -16,7 +17,7 @@ from consistency.events import Observer, WatchEnded, WatchStarted
 from consistency.freshness import SameHistory
 from consistency.local_state import LocalState, Start
 from consistency.store import Compacted, Denied, Store, StoreError, WatchStream
-from consistency.terms import NO_VERSION, MemberEvent, VersionRecord, new_nonce
+from consistency.terms import NO_VERSION, AckEvent, MemberEvent, VersionEvent, VersionRecord, new_nonce
 from consistency.workers import Worker
 
 BACKOFF = wait_random_exponential(multiplier=0.1, max=2.0)
@@ -26,17 +27,26 @@ BACKOFF = wait_random_exponential(multiplier=0.1, max=2.0)
 class VersionWatch:
     """Connects, follows, and connects again; `run` belongs to a worker's thread, `restart` to any.
 
-    on_moved: a proof is worth trying now: the stream came up, or our own slot is in doubt.
+    on_moved: a proof is worth trying now: the stream came up, or our own slot is in doubt. on_owed: an event has been
+    applied that asks for an acknowledgement.
     """
 
     def __init__(
-        self, store: Store, state: LocalState, *, timeout: float, observer: Observer, on_moved: Callable[[], None]
+        self,
+        store: Store,
+        state: LocalState,
+        *,
+        timeout: float,
+        observer: Observer,
+        on_moved: Callable[[], None],
+        on_owed: Callable[[], None],
     ) -> None:
         self._store = store
         self._state = state
         self._timeout = timeout
         self._observer = observer
         self._on_moved = on_moved
+        self._on_owed = on_owed
         self._gap = False  # events were missed: the next stream can't go on after the horizon
         self._lock = threading.Lock()  # protects the three below
         self._closed = False
@@ -114,10 +124,7 @@ class VersionWatch:
         cause, detail = "gap", ""
         try:
             for event in stream:
-                if isinstance(event, MemberEvent):
-                    if self._state.apply_member(event):
-                        self._on_moved()
-                elif not self._state.apply(event, start.epoch):
+                if not self._take(event, start.epoch):
                     self._gap = True
                     break
         except StoreError as error:
@@ -129,6 +136,23 @@ class VersionWatch:
             with self._lock:
                 self._stream = None
         self._observer(WatchEnded(cause, detail))
+
+    def _take(self, event: VersionEvent | MemberEvent | AckEvent, epoch: int) -> bool:
+        """Applies one event; False if one is missing before it."""
+        match event:
+            case MemberEvent():
+                if self._state.apply_member(event):
+                    self._on_moved()
+            case AckEvent():
+                self._state.apply_ack(event)
+            case VersionEvent():
+                if not self._state.apply(event, epoch):
+                    return False
+                if event.ack:
+                    self._on_owed()
+            case _:
+                assert_never(event)
+        return True
 
     def _report(self, attempt: RetryCallState) -> None:
         error = attempt.outcome.exception() if attempt.outcome else None

@@ -11,6 +11,8 @@ from typing import assert_never
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from consistency.events import (
+    Acknowledged,
+    AuditFound,
     BatchAnswered,
     Event,
     Evicted,
@@ -66,6 +68,15 @@ class EventCounters:
         self._define_watch()
         self._define_membership()
         self._define_store()
+        self._audited = self._counter(
+            "config_audit_documents", "Documents found that were written or deleted without a version."
+        )
+        self._sync_writes = self._counter(
+            "config_sync_writes",
+            "Synchronous writes, by whether all members acknowledged or the bound was waited out.",
+            "outcome",
+            ("acknowledged", "waited out"),
+        )
         self._worker_failures = self._counter(
             "config_worker_failures", "Times a background thread met an unexpected error and started over.", "worker"
         )
@@ -147,6 +158,10 @@ class EventCounters:
                 self._leaves.labels(event.cause).inc()
             case JoinFailed():
                 self._join_failures.labels(event.cause).inc()
+            case AuditFound():
+                self._audited.inc(event.documents)
+            case Acknowledged():
+                self._sync_writes.labels("acknowledged" if event.complete else "waited out").inc()
             case WorkerFailed():
                 self._worker_failures.labels(event.name).inc()
             case _:

@@ -15,6 +15,8 @@ from typing import assert_never
 import structlog
 
 from consistency.events import (
+    Acknowledged,
+    AuditFound,
     BatchAnswered,
     Event,
     Evicted,
@@ -67,7 +69,7 @@ class EventLog:
     def observe(self, event: Event) -> None:
         """Logs one event, or keeps quiet. What happens thousands of times a second is sorted out first."""
         match event:
-            case ReadServed() | StoreCalled() | BatchAnswered() | Invalidated() | Evicted():
+            case ReadServed() | StoreCalled() | BatchAnswered() | Invalidated() | Evicted() | Acknowledged():
                 pass
             case Joined(slot):
                 self._over("join")
@@ -84,6 +86,8 @@ class EventLog:
                 self._failed("watch", cause, logging.WARNING, "watch is down", cause=cause, detail=detail)
             case TimeWentBackwards(detail):
                 self._log.error("etcd answered from another history, everything is dropped", detail=detail)
+            case AuditFound(documents):
+                self._log.warning("written or deleted past this service; the fleet validates", documents=documents)
             case WorkerFailed(name, detail):
                 message = "a background thread failed and starts over"
                 self._failed(name, detail, logging.ERROR, message, thread=name, detail=detail)

@@ -120,6 +120,9 @@ class Settings(BaseSettings):
     )
     cache_max_entries: int = _number(100_000, "keys", "Most keys kept in memory", 1, 10_000_000)
     cache_max_bytes: int = _number(64 * 1024**2, "bytes", "Most memory for keys and values", 1024, 64 * 1024**3)
+    cache_audit_interval: float = _number(
+        5.0, "seconds", "Time between looks for writes that bypassed the service", 0.1, 3600
+    )
     cache_max_age: float = _number(300.0, "seconds", "Age at which an entry is loaded whole again", 1, 86_400)
     lease_ttl: int = _number(10, "seconds", "Time until the slot of a crashed instance is free", 2, 3600)
 
@@ -197,5 +200,6 @@ class Settings(BaseSettings):
             max_entries=self.cache_max_entries,
             max_bytes=self.cache_max_bytes,
             max_age=self.cache_max_age,
+            audit_interval=self.cache_audit_interval,
             preferred_slot=index if index is not None and index < SLOTS else None,
         )

@@ -9,6 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from consistency.events import (
+    Acknowledged,
+    AuditFound,
     BatchAnswered,
     Event,
     Evicted,
@@ -36,6 +38,7 @@ TOLD: list[tuple[Event, str, str]] = [
     (WatchEnded("closed"), "info", "watch closed"),
     (WatchEnded("unavailable", "etcd is away"), "warning", "watch is down"),
     (TimeWentBackwards("3 after 9"), "error", "etcd answered from another history, everything is dropped"),
+    (AuditFound(2), "warning", "written or deleted past this service; the fleet validates"),
     (WorkerFailed("watch", "KeyError: 'x'"), "error", "a background thread failed and starts over"),
 ]
 
@@ -45,6 +48,7 @@ SILENT: list[Event] = [
     BatchAnswered(1, 1, proved=False),
     Invalidated("version", 3),
     Evicted(2),
+    Acknowledged(2, 2, complete=True),
 ]
 
 

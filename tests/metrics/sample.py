@@ -5,6 +5,8 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry
 
 from consistency.events import (
+    Acknowledged,
+    AuditFound,
     BatchAnswered,
     Event,
     Evicted,
@@ -47,6 +49,9 @@ EVENTS: list[tuple[Event, Moved]] = [
         | moved("config_cache_bypasses_total", reason="not a member"),
     ),
     (Invalidated("version", 3), moved("config_cache_invalidations_total", 3, cause="version")),
+    (AuditFound(2), moved("config_audit_documents_total", 2)),
+    (Acknowledged(2, 2, complete=True), moved("config_sync_writes_total", outcome="acknowledged")),
+    (Acknowledged(1, 2, complete=False), moved("config_sync_writes_total", outcome="waited out")),
     (Evicted(2), moved("config_cache_evictions_total", 2)),
     (
         BatchAnswered(wants=3, readers=5, proved=True),

@@ -27,12 +27,14 @@ BATCH = "consistency/batch.py"
 CACHE = "consistency/cache.py"
 WATCH = "consistency/version_watch.py"
 MEMBERS = "consistency/membership.py"
+ROLL = "consistency/roll_call.py"
+AUDIT = "consistency/audit.py"
 
 MUTANTS = (
-    Mutant(1, "serve on after an unknown outcome", CACHE, "self._state.may_have_written(change.key)", "pass"),
-    Mutant(1, "serve the own old value", CACHE, "self._state.wrote(change.key, commit.header, ticket)", "pass"),
-    Mutant(1, "retry an unknown write", CACHE, "self._state.may_have_written(change.key)\n            raise",
-           "self._state.may_have_written(change.key)\n            return self._commit(change, op)"),
+    Mutant(1, "serve on after an unknown outcome", CACHE, "self._state.may_have_written(keys)", "pass"),
+    Mutant(1, "serve the own old value", CACHE, "self._state.wrote(keys, commit.header, ticket)", "pass"),
+    Mutant(1, "retry an unknown write", CACHE, "self._state.may_have_written(keys)\n            raise",
+           "self._state.may_have_written(keys)\n            return self._commit(changes, op, sync)"),
     Mutant(1, "reuse a nonce", CACHE, "VersionRecord(new_nonce(), ", 'VersionRecord("same", '),
     Mutant(2, "skip the lock-step of counts", HISTORY, "event.state.count == applied.count + 1",
            "event.state.count > applied.count"),
@@ -40,7 +42,7 @@ MUTANTS = (
     Mutant(2, "apply below the horizon", FRESHNESS, " or event.state.revision <= self.horizon", ""),
     Mutant(2, "null names nothing", FRESHNESS, "            self.floor = self.horizon\n        return True",
            "            pass\n        return True"),
-    Mutant(2, "invalidate nothing", STATE, "sum(self._entries.invalidate(name, at) for name in event.names)", "0"),
+    Mutant(2, "invalidate nothing", STATE, "self._mark_locked(event.names, at)", "0"),
     Mutant(2, "invalidate what the event's own revision validated", ENTRIES, "entry.validated_at >= revision",
            "entry.validated_at > revision"),
     Mutant(3, "ignore the clock", FRESHNESS, "if confirm or now >= self.fresh_until:", "if confirm:"),
@@ -120,6 +122,28 @@ MUTANTS = (
            "demand.use_cache and demand.stale_if_error > 0", "True"),
     Mutant(3, "serve what is known to be old if etcd is away", FRESHNESS,
            "entry is None or entry.stale or entry.validated_at < self.floor or self", "entry is None or self"),
+    Mutant(12, "acknowledge before applying", STATE,
+           "            if epoch != self._fresh.epoch or not self._fresh.apply(event):",
+           "            self._owed = event.state.revision\n"
+           "            if epoch != self._fresh.epoch or not self._fresh.apply(event):"),
+    Mutant(12, "return without waiting", CACHE, "self._clock() + self._options.sync_wait)", "self._clock())"),
+    Mutant(12, "return without waiting after a departure", ROLL, "self._blind_until = max(", "_ = max("),
+    Mutant(12, "trust a stream that has just begun", ROLL,
+           "self._blind_until = now + self._bound\n\n    def stream_ended",
+           "self._blind_until = now\n\n    def stream_ended"),
+    Mutant(12, "trust a stream that has ended", ROLL,
+           'self._blind_until = float("inf")\n\n    def left', "pass\n\n    def left"),
+    Mutant(12, "ask nobody", CACHE, "op, ack=sync)", "op)"),
+    Mutant(12, "count an older acknowledgement", ROLL, ">= revision for slot in members", "> 0 for slot in members"),
+    Mutant(12, "take no members for all members", ROLL, "bool(members) and ", ""),
+    Mutant(13, "everybody audits", STATE, "self._fresh.slot <= min(self._members, default=0)", "True"),
+    Mutant(13, "ignore outside writes", AUDIT, "return unexplained(touched, events) + undone", "return undone"),
+    Mutant(13, "ignore outside deletions", AUDIT, "max(0, vanished(before, touched) - accounted)", "0"),
+    Mutant(13, "ignore outside deletions of what was just put", AUDIT, "+ undone(touched, events) ", ""),
+    Mutant(13, "take our own deletions for outside ones", AUDIT, "vanished(before, touched) - accounted",
+           "vanished(before, touched)"),
+    Mutant(13, "tell nobody", AUDIT, "VersionRecord(new_nonce(), None, \"audit\")",
+           "VersionRecord(new_nonce(), frozenset(), \"audit\")"),
     Mutant(13, "never reload by age", FRESHNESS, "now - entry.loaded_at > self._max_age", "False"),
     Mutant(14, "follow an overtaken load", STATE, "and not self._fresh.overtaken(key, ticket)", ""),
     Mutant(14, "follow a load older than the bound", STATE, "self._clock() < ticket.sent_at + bound and", ""),

@@ -16,7 +16,7 @@ from consistency.local_state import LocalState, Start
 from consistency.options import CacheOptions
 from consistency.reads import Reads
 from consistency.store import Commit, Delete, Put, WatchStream
-from consistency.terms import Demand, MemberEvent, Reading, VersionRecord, new_nonce
+from consistency.terms import AckEvent, Demand, MemberEvent, Reading, VersionEvent, VersionRecord, new_nonce
 from tests.support.fake_store import FakeStore
 
 T = TypeVar("T")
@@ -126,10 +126,13 @@ class Hand:
         events = iter(self.stream)
         while len(applied) < count:
             event = next(events)
-            if isinstance(event, MemberEvent):
-                self.state.apply_member(event)
-            else:
-                applied.append(self.state.apply(event, self.epoch))
+            match event:
+                case MemberEvent():
+                    self.state.apply_member(event)
+                case AckEvent():
+                    self.state.apply_ack(event)
+                case VersionEvent():
+                    applied.append(self.state.apply(event, self.epoch))
         return applied
 
     def lose(self) -> None:

@@ -161,11 +161,8 @@ class Instance(RuleBasedStateMachine):
         event = next(iter(self.stream))
         if isinstance(event, MemberEvent):
             self.state.apply_member(event)
-        elif not lose and not self._apply(event):
+        elif isinstance(event, VersionEvent) and not lose and not self.state.apply(event, self.epoch):
             self.gap, self.stream = True, None
-
-    def _apply(self, event: VersionEvent) -> bool:
-        return self.state.apply(event, self.epoch)
 
     @rule()
     def the_stream_is_cut(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 import time
@@ -14,7 +15,7 @@ import pytest
 from consistency.etcd_store import EtcdConfig, EtcdStore
 from consistency.events import Event, StoreCalled
 from consistency.store import OutcomeUnknown, Put, Unavailable, Want
-from consistency.terms import MemberEvent, VersionEvent
+from consistency.terms import AckEvent, MemberEvent, VersionEvent
 from tests.store.conftest import version
 from tests.support.etcd import EtcdCluster, EtcdServer, free_ports, wait_for
 from tests.support.wire import Wire
@@ -371,18 +372,37 @@ def test_nothing_is_connected_and_no_thread_started_before_the_first_call(server
     store.close()
 
 
-def test_acknowledgements_beneath_a_slot_are_no_member_events(server: EtcdServer) -> None:
-    """Section 3: `P/members/NN/ack` lies beneath the slots and is no instance."""
+def test_what_else_lies_beneath_the_members_is_passed_over(server: EtcdServer) -> None:
+    """Rule 12: an acknowledgement is no instance; what is no revision acknowledges nothing, nor does its end."""
     store = store_at(server.endpoint)
+    for value in ("", "-5", "5.0", "soon", "\u0665", "9" * 5000):
+        server.etcdctl("put", "faults/members/07/ack", "--", value)
+    server.etcdctl("del", "faults/members/07/ack")
+    for key in ("faults/members/99", "faults/members/99/ack", "faults/members/07/ack/ack", "faults/members/ack"):
+        server.etcdctl("put", key, "5")
     server.etcdctl("put", "faults/members/07/ack", "5")
-    server.etcdctl("put", "faults/members/99", "not a slot")
     lease = store.grant(60, timeout=TIMEOUT).id
     store.claim(7, lease, "{}", timeout=TIMEOUT)
-    event = next(iter(store.watch(1, 1, timeout=TIMEOUT)))
-    assert isinstance(event, MemberEvent)
-    assert event.member is not None
-    assert event.slot == 7
+    ack, member = itertools.islice(store.watch(1, 1, timeout=TIMEOUT), 2)
+    assert isinstance(ack, AckEvent)
+    assert isinstance(member, MemberEvent)
+    assert (ack.slot, ack.applied, member.slot, member.revision) == (7, 5, 7, ack.revision + 1)
     assert [member.slot for member in store.survey(None, timeout=TIMEOUT).members] == [7]
+    store.close()
+
+
+def test_an_acknowledgement_goes_with_the_lease_that_gave_it(server: EtcdServer) -> None:
+    """Rule 12: whoever has the slot next begins without one, and the end of the old one is no news."""
+    store = store_at(server.endpoint)
+    former, holder = (store.grant(60, timeout=TIMEOUT).id for _ in range(2))
+    store.claim(7, former, "{}", timeout=TIMEOUT)
+    store.acknowledge(7, former, 5, timeout=TIMEOUT)
+    assert server.etcdctl("get", "faults/members/07/ack", "--print-value-only").strip() == "5"
+    store.revoke(former, timeout=TIMEOUT)
+    assert server.etcdctl("get", "faults/members/07/ack", "--print-value-only").strip() == ""
+    store.claim(7, holder, "{}", timeout=TIMEOUT)
+    kinds = [type(event) for event in itertools.islice(store.watch(1, 1, timeout=TIMEOUT), 4)]
+    assert kinds == [MemberEvent, AckEvent, MemberEvent, MemberEvent]
     store.close()
 
 

@@ -24,16 +24,22 @@ def fill(store: EtcdStore) -> None:
 
 
 def test_a_full_etcd_refuses_writes_and_goes_on_reading(tmp_path: Path) -> None:
-    """Fault matrix: NOSPACE → 507 for writes; deletes put the version, so they are refused too, and so are leases."""
+    """Fault matrix: NOSPACE → 507 for writes; deletes put the version, so they are refused too, and so are leases.
+
+    Acknowledgements as well: a synchronous write can't be waited for then, but there is none either (rule 12).
+    """
     with EtcdServer(tmp_path, arguments=["--quota-backend-bytes=8000000"]) as server:
         store = EtcdStore(EtcdConfig((server.endpoint,), "full"))
         lease = store.grant(60, timeout=TIMEOUT).id
+        assert store.claim(0, lease, "{}", timeout=TIMEOUT)
         with pytest.raises(NoSpace, match="database space exceeded"):
             fill(store)
         with pytest.raises(NoSpace):
             store.commit([Delete("fill-0")], version(), timeout=TIMEOUT)
         with pytest.raises(NoSpace):
             store.grant(60, timeout=TIMEOUT)
+        with pytest.raises(NoSpace):
+            store.acknowledge(0, lease, 1, timeout=TIMEOUT)
         assert store.read([Want("fill-0")], None, timeout=TIMEOUT).found[0].present
         assert store.keep_alive(lease, timeout=TIMEOUT) > 0
         store.close()
@@ -61,7 +67,7 @@ def test_the_largest_write_we_let_through_is_one_that_etcd_takes(etcd: EtcdServe
     store.close()
 
 
-@pytest.mark.parametrize("changes", [[Put("a", MEBIBYTE * 2)], [Put(f"key-{n}", b"1") for n in range(64)]],
+@pytest.mark.parametrize("changes", [[Put("a", MEBIBYTE * 2)], [Put(f"key-{n}", b"1") for n in range(101)]],
                          ids=["bytes", "changes"])  # fmt: skip
 def test_a_write_beyond_the_limits_is_refused_before_it_is_sent(
     etcd: EtcdServer, prefix: str, changes: list[Put]
@@ -69,7 +75,7 @@ def test_a_write_beyond_the_limits_is_refused_before_it_is_sent(
     """Hazard: cap before sending, with a clear error."""
     seen: list[Event] = []
     store = EtcdStore(EtcdConfig((etcd.endpoint,), prefix), observer=seen.append)
-    with pytest.raises(TooLarge, match="etcd takes at most 63 changes and 1,572,000 bytes"):
+    with pytest.raises(TooLarge, match="etcd takes at most 100 changes and 1,572,000 bytes"):
         store.commit(changes, version(), timeout=TIMEOUT)
     assert seen == []
     store.close()

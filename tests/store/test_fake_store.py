@@ -131,11 +131,13 @@ def test_a_deafened_watch_stays_open_and_sees_nothing_more(fake_store: FakeStore
 def test_a_store_without_space_refuses_writes_only(fake_store: FakeStore) -> None:
     """Fault matrix: NOSPACE."""
     lease = fake_store.grant(10, timeout=TIMEOUT).id
+    fake_store.claim(1, lease, "{}", timeout=TIMEOUT)
     fake_store.no_space = True
     for write in (
         lambda: put(fake_store, b"1"),
         lambda: fake_store.grant(10, timeout=TIMEOUT),
         lambda: fake_store.claim(0, lease, "{}", timeout=TIMEOUT),
+        lambda: fake_store.acknowledge(1, lease, 1, timeout=TIMEOUT),
     ):
         with pytest.raises(NoSpace):
             write()

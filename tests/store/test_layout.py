@@ -45,6 +45,19 @@ def test_only_the_64_slots_are_members(raw: bytes, slot: int | None) -> None:
     assert LAYOUT.slot_of(raw) == slot
 
 
+@pytest.mark.parametrize(
+    ("raw", "slot"),
+    [
+        (b"team/shop/members/00/ack", 0), (b"team/shop/members/63/ack", 63), (b"team/shop/members/64/ack", None),
+        (b"team/shop/members/07", None), (b"team/shop/members/07/ack/ack", None), (b"team/shop/members/ack", None),
+        (b"other/members/07/ack", None), (b"team/shop/members/07ack", None),
+    ],
+)  # fmt: skip
+def test_only_the_64_slots_have_acknowledgements(raw: bytes, slot: int | None) -> None:
+    """Rule 12."""
+    assert LAYOUT.acked_slot_of(raw) == slot
+
+
 @pytest.mark.parametrize("slot", [-1, 64])
 def test_a_slot_beyond_63_is_refused(slot: int) -> None:
     """Rule 9."""

@@ -9,9 +9,23 @@ import itertools
 
 import pytest
 
-from consistency.store import Compacted, Delete, Found, Put, Rejected, TooLarge, Unavailable, Want
+from consistency.store import (
+    Change,
+    Compacted,
+    Delete,
+    Found,
+    Listed,
+    NotReached,
+    Put,
+    Rejected,
+    TooLarge,
+    Unavailable,
+    Want,
+)
 from consistency.terms import (
     NO_VERSION,
+    AckEvent,
+    Document,
     Member,
     MemberEvent,
     MustBeAbsent,
@@ -20,6 +34,7 @@ from consistency.terms import (
     VersionEvent,
     VersionRecord,
     VersionState,
+    new_nonce,
 )
 from tests.store.conftest import TIMEOUT, Subject, version
 
@@ -32,7 +47,9 @@ def revision_now(subject: Subject) -> int:
     return subject.store.read([], None, timeout=TIMEOUT).header.revision
 
 
-def take(subject: Subject, version_from: int, members_from: int, count: int) -> list[VersionEvent | MemberEvent]:
+def take(
+    subject: Subject, version_from: int, members_from: int, count: int
+) -> list[VersionEvent | MemberEvent | AckEvent]:
     """The first `count` events of a new stream."""
     stream = subject.store.watch(version_from, members_from, timeout=TIMEOUT)
     try:
@@ -252,12 +269,25 @@ def test_a_commit_over_the_size_of_a_request_is_refused(subject: Subject, change
         subject.store.commit(changes, version(), timeout=TIMEOUT)
 
 
-def test_a_commit_takes_63_changes_and_no_more(subject: Subject) -> None:
+def test_a_commit_takes_100_changes_and_no_more(subject: Subject) -> None:
     """Hazard: 128 operations a transaction."""
-    changes = [Put(f"key-{number}", b"1") for number in range(64)]
-    assert subject.store.commit(changes[:63], version(), timeout=TIMEOUT).committed
+    changes = [Put(f"key-{number}", b"1") for number in range(101)]
+    assert subject.store.commit(changes[:100], version(), timeout=TIMEOUT).committed
     with pytest.raises(TooLarge):
         subject.store.commit(changes, version(), timeout=TIMEOUT)
+
+
+def test_a_large_commit_tells_what_was_there_before_too(subject: Subject) -> None:
+    """More changes than leave room for looking within the transaction."""
+    subject.put("key-1", b"0")
+    at = subject.put("key-2", b"0").header.revision
+    changes: list[Change] = [Delete("key-1"), *(Put(f"key-{number}", b"1") for number in range(2, 101))]
+    commit = subject.store.commit(changes, version(), timeout=TIMEOUT)
+    assert commit.before == (at - 1, at, *([0] * 98))
+    refused = subject.store.commit(
+        [Put(f"key-{number}", b"2", MustBeAbsent()) for number in range(1, 101)], version(), timeout=TIMEOUT
+    )
+    assert (refused.committed, refused.before) == (False, (0, *([commit.header.revision] * 99)))
 
 
 def test_a_value_of_one_mebibyte_is_stored(subject: Subject) -> None:
@@ -336,7 +366,7 @@ def test_events_come_in_the_order_of_their_writes(subject: Subject) -> None:
     events = take(subject, start, start, 3)
     first = written[0].header.revision
     assert events == [
-        VersionEvent(VersionState(commit.header.revision, first, count, key), frozenset({key}))
+        VersionEvent(VersionState(commit.header.revision, first, count, key), frozenset({key}), op="put")
         for count, (key, commit) in enumerate(zip("abc", written, strict=True), start=1)
     ]
 
@@ -520,3 +550,184 @@ def test_a_closed_store_is_unavailable(subject: Subject) -> None:
     with pytest.raises(Unavailable):
         list(stream)
     subject.store.close()
+
+
+# --- acknowledgements (rule 12)
+
+
+def test_a_commit_that_asks_for_acknowledgements_tells_who_has_to_give_them(subject: Subject) -> None:
+    """Rule 12: in the same transaction; an acknowledgement is no member."""
+    lease = subject.store.grant(60, timeout=TIMEOUT)
+    for slot in (3, 41):
+        assert subject.store.claim(slot, lease.id, "{}", timeout=TIMEOUT)
+    subject.store.acknowledge(3, lease.id, 5, timeout=TIMEOUT)
+    asking = VersionRecord(new_nonce(), frozenset("a"), "put", ack=True)
+    commit = subject.store.commit([Put("a", b"1")], asking, timeout=TIMEOUT)
+    assert (commit.members, commit.before) == ((3, 41), (0,))
+    assert subject.store.commit([Put("a", b"2")], version(), timeout=TIMEOUT).members == ()
+    refused = subject.store.commit([Put("a", b"2", MustBeAbsent())], asking, timeout=TIMEOUT)
+    assert (refused.committed, refused.members) == (False, ())
+
+
+def test_acknowledgements_come_with_the_members_in_order(subject: Subject) -> None:
+    """Rule 12: an acknowledgement proves that every earlier departure has been seen."""
+    here = subject.store.survey(None, timeout=TIMEOUT).header.revision
+    stream = subject.store.watch(here + 1, here + 1, timeout=TIMEOUT)
+    lease, other = subject.store.grant(60, timeout=TIMEOUT), subject.store.grant(60, timeout=TIMEOUT)
+    subject.store.claim(1, lease.id, "{}", timeout=TIMEOUT)
+    subject.store.claim(2, other.id, "{}", timeout=TIMEOUT)
+    subject.store.revoke(other.id, timeout=TIMEOUT)
+    subject.store.acknowledge(1, lease.id, 17, timeout=TIMEOUT)
+    events = list(itertools.islice(stream, 4))
+    stream.close()
+    assert [type(event).__name__ for event in events] == ["MemberEvent", "MemberEvent", "MemberEvent", "AckEvent"]
+    assert events[3] == AckEvent(events[2].revision + 1, 1, 17)  # type: ignore[union-attr]
+
+
+def test_only_the_holder_of_a_slot_acknowledges_for_it(subject: Subject) -> None:
+    """Rule 12: a former holder's word must not count for its successor."""
+    former, holder = subject.store.grant(60, timeout=TIMEOUT), subject.store.grant(60, timeout=TIMEOUT)
+    subject.store.claim(1, holder.id, "{}", timeout=TIMEOUT)
+    for slot in (1, 2):
+        with pytest.raises(Rejected):
+            subject.store.acknowledge(slot, former.id, 5, timeout=TIMEOUT)
+    subject.store.acknowledge(1, holder.id, 5, timeout=TIMEOUT)
+
+
+# --- the past, and audits (rule 13)
+
+
+def test_the_past_is_read_as_it_was(subject: Subject) -> None:
+    """Of `?revision=R`: deletions included, and the header is that of now."""
+    at = subject.put("a", b"1").header.revision
+    later = subject.put("a", b"2").header.revision
+    past = subject.store.past("a", at, timeout=TIMEOUT)
+    assert past.document is not None
+    assert (past.document.data, past.document.mod_revision) == (b"1", at)
+    assert past.header.revision >= later
+    assert subject.store.past("a", at - 1, timeout=TIMEOUT).document is None
+    assert subject.store.existed(["a", "b"], at, timeout=TIMEOUT) == (True, False)
+    assert subject.store.existed(["a"], at - 1, timeout=TIMEOUT) == (False,)
+
+
+def test_a_past_that_is_gone_is_told_from_one_that_is_yet_to_come(subject: Subject) -> None:
+    """Of `?revision=R`: forgotten for good, or a revision that nobody can have seen here."""
+    at = subject.put("a", b"1").header.revision
+    now = subject.put("a", b"2").header.revision
+    for ask in (subject.store.past, lambda key, at, timeout: subject.store.existed([key], at, timeout=timeout)):
+        with pytest.raises(NotReached):
+            ask("a", now + 1000, timeout=TIMEOUT)
+    subject.compact(now)
+    for ask in (subject.store.past, lambda key, at, timeout: subject.store.existed([key], at, timeout=timeout)):
+        with pytest.raises(Compacted):
+            ask("a", at, timeout=TIMEOUT)
+
+
+def test_what_was_written_since_is_listed_without_its_values(subject: Subject) -> None:
+    """Rule 13: the latest first, and the count is of all documents."""
+    first = subject.put("a", b"1").header.revision
+    second = subject.put("b", b"1").header.revision
+    third = subject.put("a", b"2").header.revision
+    everything = subject.store.touched(0, limit=10, timeout=TIMEOUT)
+    assert everything.keys == (Listed("a", third, first), Listed("b", second, second))
+    assert (everything.count, everything.complete, everything.version.revision) == (2, True, third)
+    assert subject.store.touched(second, limit=10, timeout=TIMEOUT).keys == (Listed("a", third, first),)
+    some = subject.store.touched(0, limit=1, timeout=TIMEOUT)
+    assert (some.keys, some.count, some.complete) == ((Listed("a", third, first),), 2, False)
+    nothing = subject.store.touched(third, limit=1, timeout=TIMEOUT)
+    assert (nothing.keys, nothing.count, nothing.complete) == ((), 2, True)
+
+
+def test_what_was_deleted_is_in_the_past_and_not_in_what_was_touched(subject: Subject) -> None:
+    """Rule 13: deletions show in the count alone; where they might be is asked key by key."""
+    at = subject.put("a").header.revision
+    deleted = subject.delete("a").header.revision
+    touched = subject.store.touched(0, limit=10, timeout=TIMEOUT)
+    assert (touched.count, touched.keys, touched.version.revision) == (0, (), deleted)
+    assert subject.store.past("a", deleted, timeout=TIMEOUT).document is None
+    assert [subject.store.existed(["a"], then, timeout=TIMEOUT) for then in (at, deleted)] == [(True,), (False,)]
+
+
+def test_a_past_value_shows_its_lease_and_its_creation(subject: Subject) -> None:
+    """A document of the past is as complete as one of today."""
+    lease = subject.store.grant(60, timeout=TIMEOUT).id
+    subject.put_outside("a", b"1", lease)
+    at = revision_now(subject)
+    subject.put("a", b"2")
+    assert subject.store.past("a", at, timeout=TIMEOUT).document == Document(b"1", at, at, lease)
+
+
+@pytest.mark.parametrize("revision", [0, -1])
+def test_no_revision_is_no_past(subject: Subject, revision: int) -> None:
+    """Hazard: etcd answers revision 0 with the present, which would pass for the past."""
+    subject.put("a")
+    with pytest.raises(ValueError, match="from 1 on"):
+        subject.store.past("a", revision, timeout=TIMEOUT)
+    with pytest.raises(ValueError, match="from 1 on"):
+        subject.store.existed(["a"], revision, timeout=TIMEOUT)
+
+
+def test_existence_is_asked_for_126_keys_and_no_more(subject: Subject) -> None:
+    """Hazard: transactions take 128 operations. Nothing asked is nothing found."""
+    at = subject.put("key-7").header.revision
+    keys = [f"key-{number}" for number in range(127)]
+    existed = subject.store.existed(keys[:126], at, timeout=TIMEOUT)
+    assert (len(existed), [key for key, did in zip(keys, existed, strict=False) if did]) == (126, ["key-7"])
+    with pytest.raises(ValueError, match="126"):
+        subject.store.existed(keys, at, timeout=TIMEOUT)
+    assert subject.store.existed([], at, timeout=TIMEOUT) == ()
+
+
+def test_exactly_as_many_as_may_be_listed_is_complete(subject: Subject) -> None:
+    """Rule 13: an audit that looked at everything must not think that it did not."""
+    subject.store.commit([Put(key, b"1") for key in "abc"], version(), timeout=TIMEOUT)
+    for limit, complete in ((2, False), (3, True), (4, True)):
+        touched = subject.store.touched(0, limit=limit, timeout=TIMEOUT)
+        assert (len(touched.keys), touched.count, touched.complete) == (min(limit, 3), 3, complete)
+
+
+def test_a_large_commit_tells_its_members_and_what_was_there_before(subject: Subject) -> None:
+    """Rule 12, for more changes than leave room for looking within the transaction; both at once."""
+    at = subject.put("key-1").header.revision
+    lease = subject.store.grant(60, timeout=TIMEOUT).id
+    subject.store.claim(5, lease, "{}", timeout=TIMEOUT)
+    subject.store.acknowledge(5, lease, at, timeout=TIMEOUT)
+    for size in (62, 63, 100):
+        changes = [Put(f"key-{number}", b"1") for number in range(1, size + 1)]
+        before = [found_at(subject, change.key) for change in changes]
+        commit = subject.store.commit(changes, VersionRecord(new_nonce(), None, "put", ack=True), timeout=TIMEOUT)
+        assert (commit.members, list(commit.before)) == ((5,), before)
+
+
+def test_acknowledging_again_is_no_error_and_a_dead_lease_is_refused(subject: Subject) -> None:
+    """Rule 12: whatever became of the last one, saying it again is safe; without the slot it is not."""
+    lease = subject.store.grant(60, timeout=TIMEOUT).id
+    subject.store.claim(1, lease, "{}", timeout=TIMEOUT)
+    start = revision_now(subject) + 1
+    for _ in range(2):
+        subject.store.acknowledge(1, lease, 17, timeout=TIMEOUT)
+    assert take(subject, start, start, 2) == [AckEvent(start, 1, 17), AckEvent(start + 1, 1, 17)]
+    subject.store.revoke(lease, timeout=TIMEOUT)
+    now = revision_now(subject)
+    with pytest.raises(Rejected):
+        subject.store.acknowledge(1, lease, 18, timeout=TIMEOUT)
+    assert revision_now(subject) == now
+
+
+def test_a_closed_store_answers_none_of_the_rest_either(subject: Subject) -> None:
+    """Store.close."""
+    subject.store.close()
+    calls = (
+        lambda: subject.store.past("a", 1, timeout=TIMEOUT),
+        lambda: subject.store.touched(0, limit=1, timeout=TIMEOUT),
+        lambda: subject.store.existed(["a"], 1, timeout=TIMEOUT),
+        lambda: subject.store.acknowledge(1, 1, 1, timeout=TIMEOUT),
+    )
+    for call in calls:
+        with pytest.raises(Unavailable, match="closed"):
+            call()
+
+
+def found_at(subject: Subject, key: str) -> int:
+    document = read_one(subject, key).document
+    return document.mod_revision if document else 0

@@ -149,8 +149,9 @@ class EtcdServer:
         os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """SIGCONT."""
-        os.kill(self.pid, signal.SIGCONT)
+        """SIGCONT; nothing if it has ended already."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
 
     # --- asking it
 

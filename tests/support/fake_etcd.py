@@ -13,34 +13,35 @@ from consistency.store import (
     Answer,
     Change,
     Commit,
+    Compacted,
     Delete,
     Found,
     Header,
     Lease,
     Listed,
     NoSpace,
+    NotReached,
     Page,
+    Past,
     Put,
     Rejected,
     Survey,
     TooLarge,
+    Touched,
     Want,
 )
 from consistency.terms import (
     NO_VERSION,
     Document,
     Member,
-    MustBeAbsent,
-    MustBeAt,
-    MustExist,
-    Precondition,
     Revision,
     VersionRecord,
     VersionState,
+    holds,
 )
 from tests.support.mvcc import CompactedError, FutureError, Kv, Mvcc, NoLeaseError
 
-MAX_WANTS, MAX_CHANGES, MAX_REQUEST = 126, 63, 1_572_000
+MAX_WANTS, MAX_CHANGES, MAX_REQUEST = 126, 100, 1_572_000
 
 
 @dataclass
@@ -68,10 +69,22 @@ class FakeEtcd:
         return Answer(self.header(), self.version(), member.lease if member else 0, tuple(map(self._found, wants)))
 
     def survey(self, at: Revision | None) -> Survey:
-        first, end = self.layout.member(0), self.layout.member(63) + b"\x00"
-        slots = ((self.layout.slot_of(kv.key), kv) for kv in self.history.range(first, end))
-        members = tuple(Member(slot, kv.lease, kv.created, kv.value.decode()) for slot, kv in slots if slot is not None)
-        return Survey(self.header(), self.version(), self._version_then(at), members)
+        return Survey(self.header(), self.version(), self._version_then(at), self._members())
+
+    def past(self, key: str, revision: Revision) -> Past:
+        kv = self._at(key, revision)
+        return Past(self.header(), Document(kv.value, kv.mod, kv.created, kv.lease) if kv else None)
+
+    def touched(self, since: Revision, limit: int) -> Touched:
+        kvs = self.history.range(*self.layout.listing("", ""))
+        latest = sorted((kv for kv in kvs if kv.mod > since), key=lambda kv: -kv.mod)
+        listed = tuple(Listed(self.layout.key_of(kv.key), kv.mod, kv.created) for kv in latest[:limit])
+        return Touched(self.header(), self.version(), len(kvs), listed, complete=len(latest) <= limit)
+
+    def existed(self, keys: Sequence[str], at: Revision) -> tuple[bool, ...]:
+        if len(keys) > MAX_WANTS:
+            raise ValueError(f"at most {MAX_WANTS} keys at once, not {len(keys)}")
+        return tuple(self._at(key, at) is not None for key in keys)
 
     def page(self, prefix: str, after: str, limit: int) -> Page:
         kvs = self.history.range(*self.layout.listing(prefix, after))
@@ -93,13 +106,21 @@ class FakeEtcd:
         self._check(changes, version)
         kvs = [self.history.get(self.layout.document(change.key)) for change in changes]
         before = tuple(kv.mod if kv else 0 for kv in kvs)
-        holds = all(_holds(change.precondition, mod) for change, mod in zip(changes, before, strict=True))
-        if not holds or (only_if_new and self.version() != NO_VERSION):
+        met = all(holds(change.precondition, mod) for change, mod in zip(changes, before, strict=True))
+        if not met or (only_if_new and self.version() != NO_VERSION):
             return Commit(self.header(), committed=False, before=before)
         puts = [(self.layout.document(change.key), change.value, 0) for change in changes if isinstance(change, Put)]
         deletes = [self.layout.document(change.key) for change in changes if isinstance(change, Delete)]
         self.write([*puts, (self.layout.version, version.encode(), 0)], deletes)
-        return Commit(self.header(), committed=True, before=before)
+        members = tuple(member.slot for member in self._members()) if version.ack else ()
+        return Commit(self.header(), committed=True, before=before, members=members)
+
+    def acknowledge(self, slot: int, lease: int, applied: Revision) -> None:
+        self._check_space()
+        member = self.history.get(self.layout.member(slot))
+        if member is None or member.lease != lease:
+            raise Rejected(f"slot {slot:02d} is not held by lease {lease:x}")
+        self.write([(self.layout.ack(slot), b"%d" % applied, lease)])
 
     def claim(self, slot: int, lease: int, description: str) -> bool:
         self._check_space()
@@ -156,6 +177,21 @@ class FakeEtcd:
         self.values_moved += 1
         return Found(present=True, document=Document(kv.value, kv.mod, kv.created, kv.lease))
 
+    def _at(self, key: str, revision: Revision) -> Kv | None:
+        if revision < 1:
+            raise ValueError(f"revisions count from 1 on, not {revision}")
+        try:
+            return self.history.get(self.layout.document(key), revision)
+        except CompactedError as error:
+            raise Compacted(f"revision {revision} has been compacted") from error
+        except FutureError as error:
+            raise NotReached(f"revision {revision} is a future revision") from error
+
+    def _members(self) -> tuple[Member, ...]:
+        first, end = self.layout.member(0), self.layout.member(63) + b"\x00"
+        slots = ((self.layout.slot_of(kv.key), kv) for kv in self.history.range(first, end))
+        return tuple(Member(slot, kv.lease, kv.created, kv.value.decode()) for slot, kv in slots if slot is not None)
+
     def _version_then(self, at: Revision | None) -> VersionState | None:
         try:
             return self.version(at) if at else None
@@ -173,15 +209,3 @@ class FakeEtcd:
     def _check_space(self) -> None:
         if self.no_space:
             raise NoSpace("the fake store's quota is used up")
-
-
-def _holds(precondition: Precondition | None, mod_revision: Revision) -> bool:
-    match precondition:
-        case None:
-            return True
-        case MustExist():
-            return mod_revision > 0
-        case MustBeAbsent():
-            return mod_revision == 0
-        case MustBeAt(wanted):
-            return mod_revision == wanted

@@ -29,7 +29,7 @@ Passes the same contract suite as the store over etcd. How to use it:
 
     store.calls["read"], store.wants_asked, store.values_moved, store.revision, store.document("key")
 
-Kinds of calls: read survey commit page grant keep_alive revoke claim watch.
+Kinds of calls: read survey commit page grant keep_alive revoke claim watch past touched existed acknowledge.
 """
 
 from __future__ import annotations
@@ -47,8 +47,10 @@ from consistency.store import (
     Compacted,
     Lease,
     Page,
+    Past,
     StoreError,
     Survey,
+    Touched,
     Unavailable,
     Want,
 )
@@ -94,6 +96,22 @@ class FakeStore:
     def page(self, prefix: str, *, after: str, limit: int, timeout: float) -> Page:
         del timeout
         return self._call("page", lambda: self._etcd.page(prefix, after, limit))
+
+    def past(self, key: str, revision: Revision, *, timeout: float) -> Past:
+        del timeout
+        return self._call("past", lambda: self._etcd.past(key, revision))
+
+    def touched(self, since: Revision, *, limit: int, timeout: float) -> Touched:
+        del timeout
+        return self._call("touched", lambda: self._etcd.touched(since, limit))
+
+    def existed(self, keys: Sequence[str], at: Revision, *, timeout: float) -> tuple[bool, ...]:
+        del timeout
+        return self._call("existed", lambda: self._etcd.existed(keys, at))
+
+    def acknowledge(self, slot: int, lease: int, applied: Revision, *, timeout: float) -> None:
+        del timeout
+        self._call("acknowledge", lambda: self._etcd.acknowledge(slot, lease, applied))
 
     def grant(self, ttl: int, *, timeout: float) -> Lease:
         del timeout

@@ -1,0 +1,33 @@
+"""Tells the fleet what has been applied here, when a write waits for it (rule 12).
+
+After applying, never before. What several writes wait for is acknowledged once: the horizon covers them all.
+"""
+
+from __future__ import annotations
+
+from consistency.local_state import LocalState
+from consistency.store import Store, StoreError
+from consistency.workers import Worker
+
+IDLE = 60.0
+"""Seconds between looks when nobody rings; somebody rings whenever there is something to acknowledge."""
+
+
+class Acknowledger:
+    """`run` belongs to a worker's thread, woken when an event has been applied that asks for acknowledgement."""
+
+    def __init__(self, store: Store, state: LocalState, *, timeout: float) -> None:
+        self._store = store
+        self._state = state
+        self._timeout = timeout
+
+    def run(self, worker: Worker) -> None:
+        """One acknowledgement, if one is owed. If it fails the writer waits the bound out: no harm, so no retry."""
+        owed = self._state.owed()
+        if owed is None:
+            worker.pause(IDLE)
+            return
+        try:
+            self._store.acknowledge(owed.slot, owed.lease, owed.applied, timeout=self._timeout)
+        except StoreError:
+            return
