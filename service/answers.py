@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
-from consistency.store import Page
-from consistency.terms import PreconditionFailed, Reading, Written, WrongTimeline
+from consistency.store import Change, Page, Put
+from consistency.terms import Applied, PreconditionFailed, Reading, Written, WrongTimeline
 from service import sessions
 from service.conditions import ReadCondition, etag_of
 from service.keys import path_of
@@ -68,17 +69,30 @@ def answer_put(key: str, document: bytes, written: Written) -> Answer:
     status = HTTPStatus.OK if written.existed else HTTPStatus.CREATED
     etag = ("ETag", etag_of(written.revision))
     location = () if written.existed else (("Location", path_of(key)),)
-    return Answer(status, (("Content-Type", JSON_TYPE), etag, *location, *_write_headers(written)), document)
+    headers = (("Content-Type", JSON_TYPE), etag, *location, *_write_headers(written), NOSNIFF)
+    return Answer(status, headers, document)
 
 
 def answer_delete(written: Written) -> Answer:
     """204, whether there was such a key or not."""
-    return Answer(HTTPStatus.NO_CONTENT, _write_headers(written))
+    return Answer(HTTPStatus.NO_CONTENT, (*_write_headers(written), NOSNIFF))
 
 
-def _write_headers(written: Written) -> Headers:
+def answer_batch(changes: Sequence[Change], applied: Applied) -> Answer:
+    """200, and for each operation, in the order given, whether there was such a key."""
+    results = [
+        {"key": change.key, "op": "put" if isinstance(change, Put) else "delete", "existed": existed}
+        for change, existed in zip(changes, applied.existed, strict=True)
+    ]
+    document = {"revision": applied.revision, "results": results}
+    return answer_json(document, headers=_write_headers(applied))
+
+
+def _write_headers(written: Written | Applied) -> Headers:
+    """Of every write. X-Fleet-Acks: of a synchronous one, how many instances acknowledged it, of how many."""
     revision = ("X-Config-Revision", str(written.revision))
-    return revision, REVALIDATE, NOSNIFF, sessions.remember(written.revision)
+    acks = () if written.acks is None else (("X-Fleet-Acks", "{}/{}".format(*written.acks)),)
+    return revision, *acks, REVALIDATE, sessions.remember(written.revision)
 
 
 def answer_page(page: Page) -> Answer:

@@ -12,7 +12,7 @@ import threading
 from http import HTTPStatus
 from typing import IO, Any
 
-from service.documents import check_document
+from service.documents import MAX_DEPTH, check_document
 from service.problems import bad_request, refused
 
 Environ = dict[str, Any]
@@ -28,7 +28,7 @@ class BodyReader:
         self._max_bytes = max_bytes
         self._places = threading.BoundedSemaphore(max(1, threads // 2))
 
-    def read(self, environ: Environ) -> bytes:
+    def read(self, environ: Environ, max_depth: int = MAX_DEPTH) -> bytes:
         """The JSON document that the request carries, byte for byte.
 
         Raises Refused: 411 without a Content-Length, 413, 415 when compressed, 400 when cut short or not JSON,
@@ -44,7 +44,7 @@ class BodyReader:
             raise bad_request(
                 "incomplete-body", f"The body ended after {len(document)} bytes; Content-Length promised {length}."
             )
-        check_document(document)
+        check_document(document, max_depth)
         return document
 
     def _announced_length(self, environ: Environ) -> int:

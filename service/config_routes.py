@@ -1,4 +1,4 @@
-"""`/config/…`: documents by key, and their listing. Decides what is asked, asks the cache, words the answer.
+"""`/config/…`: documents by key, their listing, and batches. Decides what is asked, asks the cache, words the answer.
 
 Keeps no state. Everything is refused that can be before the cache is asked, and the body is received last of all.
 """
@@ -9,8 +9,8 @@ from flask import Blueprint, request
 
 from consistency.cache import DistributedCache
 from consistency.terms import MustBeAbsent, MustBeAt, Precondition, PreconditionFailed
-from service import bodies, parameters, sessions
-from service.answers import Answer, answer_delete, answer_page, answer_put, answer_reading
+from service import batches, bodies, parameters, sessions
+from service.answers import Answer, answer_batch, answer_delete, answer_page, answer_put, answer_reading
 from service.conditions import AnyOf, read_condition, write_condition
 from service.keys import key_from_path
 from service.problems import bad_request
@@ -43,6 +43,11 @@ def config_routes(cache: DistributedCache, reader: bodies.BodyReader) -> Bluepri
         asked = parameters.list_parameters(_query())
         return respond(answer_page(cache.page(asked.prefix, after=asked.after, limit=asked.limit)))
 
+    @routes.post("/config")
+    @routes.post("/config/")
+    def batch() -> Response:
+        return respond(_batch(cache, reader))
+
     return routes
 
 
@@ -50,6 +55,8 @@ def _read(cache: DistributedCache) -> Answer:
     key = _key()
     asked = parameters.read_parameters(_query())
     condition = read_condition(*_conditions())
+    if isinstance(asked, parameters.AtRevision):
+        return answer_reading(key, cache.get_at(key, asked.revision), condition)
     session = sessions.revision_in(request.environ.get("HTTP_COOKIE", ""))
     reading = cache.get(
         key,
@@ -63,19 +70,31 @@ def _read(cache: DistributedCache) -> Answer:
 
 def _put(cache: DistributedCache, reader: bodies.BodyReader) -> Answer:
     key = _key()
-    parameters.no_parameters(_query())
+    sync = parameters.write_parameters(_query())
     condition = write_condition(*_conditions())
     document = reader.read(request.environ)
-    return answer_put(key, document, cache.put(key, document, precondition=settle(condition, cache, key)))
+    written = cache.put(key, document, precondition=settle(condition, cache, key), sync=sync)
+    return answer_put(key, document, written)
 
 
 def _delete(cache: DistributedCache) -> Answer:
     key = _key()
-    parameters.no_parameters(_query())
+    sync = parameters.write_parameters(_query())
     condition = write_condition(*_conditions())
     if isinstance(condition, MustBeAbsent):
         raise bad_request("invalid-condition", "If-None-Match: * allows a DELETE only of what does not exist.")
-    return answer_delete(cache.delete(key, precondition=settle(condition, cache, key)))
+    return answer_delete(cache.delete(key, precondition=settle(condition, cache, key), sync=sync))
+
+
+def _batch(cache: DistributedCache, reader: bodies.BodyReader) -> Answer:
+    sync = parameters.write_parameters(_query())
+    if _conditions() != (None, None):
+        raise bad_request("invalid-condition", "The conditions of a batch are those of its operations, not headers.")
+    changes = batches.changes_in(reader.read(request.environ, batches.MAX_DEPTH))
+    try:
+        return answer_batch(changes, cache.apply(changes, sync=sync))
+    except PreconditionFailed as failed:
+        raise batches.refused_by(failed, changes) from failed
 
 
 def settle(condition: Precondition | AnyOf | None, cache: DistributedCache, key: str) -> Precondition | None:

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from consistency.terms import Demand
+from consistency.terms import Demand, Revision
 from service.keys import check_key, check_prefix, decode
 from service.problems import Refused, bad_request
 
@@ -25,6 +25,13 @@ _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
+class AtRevision:
+    """Of `GET /config/<key>?revision=R`: the document as it stood then."""
+
+    revision: Revision
+
+
+@dataclass(frozen=True, slots=True)
 class ListParameters:
     """Of `GET /config/`. `after` is empty at the beginning."""
 
@@ -33,11 +40,13 @@ class ListParameters:
     limit: int = DEFAULT_LIMIT
 
 
-def read_parameters(query: str) -> Demand:
+def read_parameters(query: str) -> Demand | AtRevision:
     """Of `GET /config/<key>`, from WSGI's QUERY_STRING. Raises Refused (400)."""
     if not query:
         return Demand()
-    given = _parse(query, ("use_cache", "consistency", "min_revision", "stale_if_error"))
+    given = _parse(query, ("use_cache", "consistency", "min_revision", "stale_if_error", "revision"))
+    if "revision" in given:
+        return _at_revision(given)
     if given.get("consistency", LINEARIZABLE) != LINEARIZABLE:
         raise _refusal(f"consistency must be {LINEARIZABLE}, not {_shown(given['consistency'])}")
     return Demand(
@@ -46,6 +55,12 @@ def read_parameters(query: str) -> Demand:
         min_revision=_number("min_revision", given.get("min_revision", "0"), 0, MAX_REVISION),
         stale_if_error=_number("stale_if_error", given.get("stale_if_error", "0"), 0, MAX_STALENESS),
     )
+
+
+def _at_revision(given: dict[str, str]) -> AtRevision:
+    if others := given.keys() - {"revision"}:
+        raise _refusal(f"revision asks for the past, which {min(others)} can't change; give one of them only")
+    return AtRevision(_number("revision", given["revision"], 1, MAX_REVISION))
 
 
 def list_parameters(query: str) -> ListParameters:
@@ -58,17 +73,16 @@ def list_parameters(query: str) -> ListParameters:
     )
 
 
-def no_parameters(query: str) -> None:
-    """For routes that take none. Raises Refused (400)."""
-    _parse(query, ())
+def write_parameters(query: str) -> bool:
+    """Of every write: whether it is synchronous (rule 12). Raises Refused (400)."""
+    return _boolean("sync", _parse(query, ("sync",)).get("sync", "false"))
 
 
 def _parse(query: str, known: Collection[str]) -> dict[str, str]:
     given: dict[str, str] = {}
     for name, value in _pairs(query):
         if name not in known:
-            offered = f"known here: {', '.join(known)}" if known else "this request takes none"
-            raise _refusal(f"{_shown(name)} is unknown; {offered}")
+            raise _refusal(f"{_shown(name)} is unknown; known here: {', '.join(known)}")
         if name in given:
             raise _refusal(f"{name} is given twice")
         given[name] = value

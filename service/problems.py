@@ -15,6 +15,7 @@ from consistency.store import (
     Compacted,
     Denied,
     NoSpace,
+    NotReached,
     OutcomeUnknown,
     Rejected,
     TooLarge,
@@ -28,6 +29,7 @@ NOT_DONE = "not done"
 UNKNOWN = "unknown"
 
 Headers = tuple[tuple[str, str], ...]
+Extensions = tuple[tuple[str, str | int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ KINDS: dict[type[Exception], Kind] = {
     PreconditionFailed: Kind("precondition-failed", HTTPStatus.PRECONDITION_FAILED, "Precondition failed; not done"),
     WrongTimeline: Kind("wrong-timeline", HTTPStatus.GONE, "The revision is from before etcd was restored"),
     Compacted: Kind("compacted", HTTPStatus.GONE, "The revision has been compacted away"),
+    NotReached: Kind("not-reached", HTTPStatus.GONE, "The revision has not been reached, or is from before a restore"),
 }
 INTERNAL = Kind("internal", HTTPStatus.INTERNAL_SERVER_ERROR, "Unexpected error", UNKNOWN)
 NOT_FOUND = Kind("not-found", HTTPStatus.NOT_FOUND, "No such key", outcome="")
@@ -68,11 +71,15 @@ def kind_of(error: Exception) -> Kind:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One answer that is not the one asked for. `detail` is a sentence: what was found, what was expected."""
+    """One answer that is not the one asked for. `detail` is a sentence: what was found, what was expected.
+
+    extensions: further members of the document (RFC 9457, 3.2), for programs.
+    """
 
     kind: Kind
     detail: str
     headers: Headers = ()
+    extensions: Extensions = ()
 
     def body(self) -> bytes:
         """The RFC 9457 document."""
@@ -81,6 +88,7 @@ class Problem:
             "title": self.kind.title,
             "status": int(self.kind.status),
             "detail": self.detail,
+            **dict(self.extensions),
         }
         if self.kind.outcome:
             document["outcome"] = self.kind.outcome

@@ -30,6 +30,7 @@ class Gateway:
 
     app: Application
     cache: DistributedCache
+    prefix: str
 
     @property
     def client(self) -> Client:
@@ -68,7 +69,7 @@ def start_gateway(stack: ExitStack, endpoint: str, prefix: str, *, wait: bool = 
     cache.start()
     if wait:
         wait_for(lambda: cache.status().fresh, what="the first proof of a member")
-    return Gateway(create_app(cache, chosen, instruments), cache)
+    return Gateway(create_app(cache, chosen, instruments), cache, prefix)
 
 
 _numbers = itertools.count()

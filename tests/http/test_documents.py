@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.documents import MAX_DEPTH, check_document, depth
+from service.documents import MAX_DEPTH, check_document, depth, whole
 from service.problems import Refused
 
 ACCEPTED = [
@@ -101,3 +101,40 @@ def test_depth_is_found_quickly_in_the_largest_documents() -> None:
     """A regular expression that tried every split of a string would take hours; the runner's time limit notices."""
     for document in (b'"' + rb"\"" * 500_000, b'"' * 1_000_000, b"[]" * 500_000, b'"' + b"a" * 1_000_000):
         assert depth(document) <= 1
+
+
+@given(
+    st.recursive(
+        st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    ),
+    st.sampled_from([None, 1, "\t"]),
+    st.sampled_from([(",", ":"), (" ,  ", "\t:\n")]),
+    st.text(" \t\r\n", max_size=3),
+)
+def test_the_parts_of_a_document_are_what_it_was_made_of(
+    value: object, indent: int | str | None, separators: tuple[str, str], blanks: str
+) -> None:
+    """Cut out and read alone, each part is what a parser finds in the whole, whatever stands between them."""
+    written = blanks + json.dumps(value, indent=indent, separators=separators) + blanks
+    part = whole(written.encode())
+    if isinstance(value, dict):
+        assert {name: json.loads(member.raw) for name, member in part.members().items()} == value
+    elif isinstance(value, list):
+        assert [json.loads(item.raw) for item in part.parts()] == value
+    else:
+        assert json.loads(part.raw) == value
+
+
+@pytest.mark.parametrize("document", [document for document in ACCEPTED if document.strip() == document], ids=repr)
+def test_a_part_is_cut_out_byte_for_byte(document: bytes) -> None:
+    """With what stands around it, and without its blanks."""
+    *_, part = whole(b' [ "[", 1, {"a": "]"}, ' + document + b" \r\n] ").parts()
+    assert part.raw == document
+
+
+def test_a_name_that_is_given_twice_is_refused() -> None:
+    """Also when one of them is written with escapes: two readers would take different ones."""
+    for document in (b'{"a": 1, "a": 1}', rb'{"a": 1, "b": 2, "\u0061": 3}'):
+        with pytest.raises(Refused):
+            whole(document).members()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from consistency.terms import Demand
-from service.parameters import ListParameters, list_parameters, no_parameters, read_parameters
+from service.parameters import AtRevision, ListParameters, list_parameters, read_parameters, write_parameters
 from service.problems import Refused
 
 
@@ -21,9 +21,11 @@ from service.problems import Refused
         ("use%5Fcache=false", Demand(use_cache=False)),
         ("consistency=linearizable", Demand(linearizable=True)),
         ("stale_if_error=60", Demand(stale_if_error=60)),
+        ("revision=1", AtRevision(1)),
+        ("revision=9223372036854775807", AtRevision(2**63 - 1)),
     ],
 )
-def test_a_read_takes_what_it_offers(query: str, parameters: Demand) -> None:
+def test_a_read_takes_what_it_offers(query: str, parameters: Demand | AtRevision) -> None:
     """Section 5."""
     assert read_parameters(query) == parameters
 
@@ -51,6 +53,10 @@ def test_a_read_takes_what_it_offers(query: str, parameters: Demand) -> None:
         "stale_if_error=inf",
         "stale_if_error=2592001",
         "sync=true",
+        "revision=0",
+        "revision=",
+        "revision=9223372036854775808",
+        "revision=1&revision=1",
         "&",
         "use_cache=true&",
         "use_cache=%ff",
@@ -90,8 +96,27 @@ def test_a_listing_refuses_everything_else(query: str) -> None:
         list_parameters(query)
 
 
-def test_a_request_without_parameters_refuses_any() -> None:
-    """A write that ignored `sync=true` would break its promise."""
-    no_parameters("")
-    with pytest.raises(Refused):
-        no_parameters("sync=true")
+@pytest.mark.parametrize("other", ["use_cache=true", "consistency=linearizable", "min_revision=0", "stale_if_error=0"])
+def test_the_past_is_asked_for_alone(other: str) -> None:
+    """What has been cannot be cached, nor be newer or staler: whoever asks for both has mistaken one of them."""
+    for query in (f"revision=5&{other}", f"{other}&revision=5"):
+        with pytest.raises(Refused) as refusal:
+            read_parameters(query)
+        assert refusal.value.problem.kind.status == 400
+        assert other.partition("=")[0] in refusal.value.problem.detail
+
+
+@pytest.mark.parametrize(("query", "sync"), [("", False), ("sync=false", False), ("sync=true", True)])
+def test_a_write_is_synchronous_on_demand(query: str, sync: bool) -> None:
+    """Rule 12."""
+    assert write_parameters(query) is sync
+
+
+@pytest.mark.parametrize(
+    "query", ["sync=True", "sync=1", "sync=", "sync", "sync=true&sync=true", "snyc=true", "min_revision=1"]
+)
+def test_a_write_refuses_everything_else(query: str) -> None:
+    """One that ignored a misspelt `sync=true` would break its promise."""
+    with pytest.raises(Refused) as refusal:
+        write_parameters(query)
+    assert refusal.value.problem.kind.status == 400

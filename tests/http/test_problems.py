@@ -27,6 +27,7 @@ from tests.http.conftest import Gateway
         (PreconditionFailed("a", 7), 412, "not done", False),
         (WrongTimeline(9, 7), 410, "not done", False),
         (store.Compacted("revision 3"), 410, "not done", False),
+        (store.NotReached("revision 9 of 7"), 410, "not done", False),
         (ZeroDivisionError("secret internals"), 500, "unknown", False),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
