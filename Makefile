@@ -1,7 +1,7 @@
 # `make` tells what there is. Every target installs what it needs into .venv: Python 3.11+ and make are enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint mutants load fleet clean
+.PHONY: help run test check lint mutants torture load fleet clean
 .SUFFIXES:
 
 # The newest Python of these that is new enough.
@@ -31,6 +31,11 @@ check: lint test  ## All that a reviewer would run
 
 mutants: $(VENV)/.dev  ## Break each rule of the protocol and see which test notices (about ten minutes)
 	@$(BIN)/python -m tests.mutants
+
+torture: SECONDS ?= 300
+torture: SEED ?= 1
+torture: $(VENV)/.dev  ## Real faults for SECONDS=300, decided by SEED=1, and every promise checked
+	@$(BIN)/python -m tests.faults --seconds $(SECONDS) --seed $(SEED)
 
 load: HOST ?= http://127.0.0.1:8080
 load: $(VENV)/.load  ## 40 users for 60 s against HOST (http://127.0.0.1:8080)
