@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from consistency.freshness import Ticket, Verdict
+from consistency.decisions import Ticket, Verdict
 from consistency.near_cache import Entry
 from consistency.store import Answer, Found, StoreError, Unavailable
 

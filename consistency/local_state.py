@@ -12,13 +12,11 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from consistency.batch import Errand, Part
-from consistency.events import Event, Evicted, Invalidated, Joined, Left, Observer, TimeWentBackwards
-from consistency.freshness import (
+from consistency.decisions import (
     Ahead,
     Backwards,
     Decision,
     Elsewhere,
-    Freshness,
     Lineage,
     NotMember,
     Proof,
@@ -29,6 +27,8 @@ from consistency.freshness import (
     Unproven,
     Verdict,
 )
+from consistency.events import Event, Evicted, Invalidated, Joined, Left, Observer, TimeWentBackwards
+from consistency.freshness import Freshness
 from consistency.near_cache import Entry, NearCache
 from consistency.options import CacheOptions
 from consistency.roll_call import RollCall

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from consistency.freshness import Ahead, Proof
+from consistency.decisions import Ahead, Proof
 from consistency.local_state import LocalState
 from consistency.reads import Reads
 from consistency.store import StoreError

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from consistency.batch import Batch, Batcher, Errand, Part
-from consistency.events import BatchAnswered, Observer, ReadServed
-from consistency.freshness import (
+from consistency.decisions import (
     AwaitHorizon,
     Backwards,
     Bypass,
@@ -22,6 +21,7 @@ from consistency.freshness import (
     Validate,
     Verdict,
 )
+from consistency.events import BatchAnswered, Observer, ReadServed
 from consistency.local_state import LocalState
 from consistency.near_cache import Entry
 from consistency.options import CacheOptions

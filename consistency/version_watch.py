@@ -13,8 +13,8 @@ from typing import assert_never
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
+from consistency.decisions import SameHistory
 from consistency.events import Observer, WatchEnded, WatchStarted
-from consistency.freshness import SameHistory
 from consistency.local_state import LocalState, Start
 from consistency.store import Compacted, Denied, Store, StoreError, WatchStream
 from consistency.terms import NO_VERSION, AckEvent, MemberEvent, VersionEvent, VersionRecord, new_nonce

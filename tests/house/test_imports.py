@@ -62,7 +62,8 @@ def test_one_file_speaks_to_etcd(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["freshness", "history", "near_cache", "terms", "store", "events", "options", "layout"]
+    "name",
+    ["freshness", "decisions", "history", "near_cache", "roll_call", "terms", "store", "events", "options", "layout"],
 )
 def test_what_is_pure_imports_neither_clocks_nor_threads_nor_sockets(name: str) -> None:
     impure = {"time", "threading", "socket", "os", "random", "subprocess", "logging", "tenacity"}

@@ -10,8 +10,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from consistency.decisions import Serve, Verdict
 from consistency.events import Event, Invalidated
-from consistency.freshness import Serve, Verdict
 from consistency.local_state import LocalState, Start
 from consistency.options import CacheOptions
 from consistency.reads import Reads

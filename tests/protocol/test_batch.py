@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from consistency.batch import MAX_WANTS, Batch, Batcher, Errand, Part
-from consistency.freshness import Ticket
+from consistency.decisions import Ticket
 from consistency.near_cache import Entry
 from consistency.store import Answer, Found, Header, Unavailable
 from consistency.terms import NO_VERSION

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from consistency.batch import Errand, Part
-from consistency.freshness import Load, Serve, Ticket, Validate
+from consistency.decisions import Load, Serve, Ticket, Validate
 from consistency.local_state import LocalState
 from consistency.options import CacheOptions
 from consistency.store import Want

@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 
 from consistency.batch import LANES
+from consistency.decisions import Ahead, NotMember, Proof, Unproven
 from consistency.events import Left, TimeWentBackwards
-from consistency.freshness import Ahead, NotMember, Proof, Unproven
 from consistency.store import Unavailable
 from consistency.terms import Reading, Source, VersionRecord, WrongTimeline
 from tests.protocol.hand import BOUND, Hand, await_readers, found, remove, write

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from consistency.freshness import (
+from consistency.decisions import (
     Ahead,
     AwaitHorizon,
     Backwards,
     Bypass,
     Confirm,
     Elsewhere,
-    Freshness,
     Load,
     NotMember,
     Proof,
@@ -21,6 +20,7 @@ from consistency.freshness import (
     Unproven,
     Validate,
 )
+from consistency.freshness import Freshness
 from consistency.near_cache import Entry
 from consistency.store import Answer, Header, Survey
 from consistency.terms import NO_VERSION, VersionEvent, VersionState
