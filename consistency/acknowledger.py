@@ -5,6 +5,7 @@ After applying, never before. What several writes wait for is acknowledged once:
 
 from __future__ import annotations
 
+from consistency.fleet import Fleet
 from consistency.local_state import LocalState
 from consistency.store import Store, StoreError
 from consistency.workers import Worker
@@ -16,18 +17,19 @@ IDLE = 60.0
 class Acknowledger:
     """`run` belongs to a worker's thread, woken when an event has been applied that asks for acknowledgement."""
 
-    def __init__(self, store: Store, state: LocalState, *, timeout: float) -> None:
+    def __init__(self, store: Store, state: LocalState, fleet: Fleet, *, timeout: float) -> None:
         self._store = store
         self._state = state
+        self._fleet = fleet
         self._timeout = timeout
 
     def run(self, worker: Worker) -> None:
         """One acknowledgement, if one is owed. If it fails the writer waits the bound out: no harm, so no retry."""
-        owed = self._state.owed()
-        if owed is None:
+        owed, us = self._fleet.take_owed(), self._state.snapshot()
+        if not owed or us.slot is None:
             worker.pause(IDLE)
             return
         try:
-            self._store.acknowledge(owed.slot, owed.lease, owed.applied, timeout=self._timeout)
+            self._store.acknowledge(us.slot, us.lease, us.horizon, timeout=self._timeout)
         except StoreError:
             return

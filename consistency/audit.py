@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from consistency.events import AuditFound, Observer
+from consistency.fleet import Fleet
 from consistency.local_state import LocalState
 from consistency.store import Store, StoreError, Touched
 from consistency.terms import Revision, VersionEvent, VersionRecord, new_nonce
@@ -69,9 +70,12 @@ def perhaps_deleted(before: Baseline, touched: Touched, events: Events) -> list[
 class Auditor:
     """`run` belongs to a worker's thread. `interval`: seconds between audits."""
 
-    def __init__(self, store: Store, state: LocalState, *, interval: float, timeout: float, observer: Observer) -> None:
+    def __init__(
+        self, store: Store, state: LocalState, fleet: Fleet, *, interval: float, timeout: float, observer: Observer
+    ) -> None:
         self._store = store
         self._state = state
+        self._fleet = fleet
         self._interval = interval
         self._timeout = timeout
         self._observer = observer
@@ -80,13 +84,18 @@ class Auditor:
     def run(self, worker: Worker) -> None:
         """One audit, if it is ours to do."""
         worker.pause(self._interval)
-        if worker.stopping or not self._state.leads():
+        if worker.stopping or not self._leads():
             self._before = None
             return
         try:
             self._audit()
         except StoreError:
             return  # the next one looks at what this one missed
+
+    def _leads(self) -> bool:
+        """Whether ours is the lowest slot, as far as we see."""
+        us = self._state.snapshot()
+        return us.slot is not None and us.watch_up and us.slot == self._fleet.leader()
 
     def _audit(self) -> None:
         epoch, before = self._state.epoch, self._before

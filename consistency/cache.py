@@ -12,6 +12,7 @@ from consistency.acknowledger import Acknowledger
 from consistency.audit import Auditor
 from consistency.clock import boottime
 from consistency.events import Acknowledged, Event, Left, Observer, TimeWentBackwards, ignore
+from consistency.fleet import Fleet
 from consistency.local_state import LocalState
 from consistency.membership import Membership
 from consistency.options import CacheOptions
@@ -62,6 +63,7 @@ class DistributedCache:
         self._clock = clock
         self._observer = observer
         self._state = LocalState(options, self._notice, clock)
+        self._fleet = Fleet(options.staleness_bound, clock)
         self._reads = Reads(
             store,
             self._state,
@@ -72,6 +74,7 @@ class DistributedCache:
         self._watch = VersionWatch(
             store,
             self._state,
+            self._fleet,
             timeout=options.timeout,
             observer=observer,
             on_moved=self._prove_soon,
@@ -95,9 +98,14 @@ class DistributedCache:
             clock=clock,
             on_stuck=self._watch_again,
         )
-        acknowledger = Acknowledger(store, self._state, timeout=options.timeout)
+        acknowledger = Acknowledger(store, self._state, self._fleet, timeout=options.timeout)
         auditor = Auditor(
-            store, self._state, interval=options.audit_interval, timeout=options.timeout, observer=observer
+            store,
+            self._state,
+            self._fleet,
+            interval=options.audit_interval,
+            timeout=options.timeout,
+            observer=observer,
         )
         self._follower = Worker("version-watch", self._watch.run, observer)
         self._joiner = Worker("membership", membership.run, observer)
@@ -213,7 +221,7 @@ class DistributedCache:
             entries=snapshot.entries,
             bytes=snapshot.bytes,
             watch_up=snapshot.watch_up,
-            members=snapshot.members,
+            members=self._fleet.members(),
         )
 
     def _write(self, changes: tuple[Change, ...], op: str, sync: bool) -> Applied:
@@ -240,7 +248,7 @@ class DistributedCache:
 
     def _await_acks(self, revision: Revision, members: Collection[int]) -> tuple[int, int]:
         """Until all have acknowledged, or every proof older than the answer that has just come has run out."""
-        acks, complete = self._state.await_acks(revision, members, self._clock() + self._options.sync_wait)
+        acks, complete = self._fleet.await_acks(revision, members, self._clock() + self._options.sync_wait)
         self._observer(Acknowledged(acks, len(members), complete))
         return acks, len(members)
 
@@ -266,6 +274,7 @@ class DistributedCache:
     def _start_over(self) -> None:
         """Another history: the watch starts from a survey, and a slot is claimed anew (rule 8)."""
         self._state.leave("history")
+        self._fleet.forget()
         self._watch.restart("history")
         self._joiner.wake()
 

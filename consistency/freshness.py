@@ -115,7 +115,7 @@ class Freshness:
         if ticket.epoch != self.epoch:
             return Unproven()
         header = answer.header
-        if detail := self._contradiction(ticket, header):
+        if detail := self.contradiction(ticket, header):
             return Backwards(detail)
         if not self.history.applied.count:
             return Unproven()  # no watch has been up yet
@@ -138,7 +138,10 @@ class Freshness:
             case _:
                 assert_never(standing)
 
-    def _contradiction(self, ticket: Ticket, header: Header) -> str:
+    def contradiction(self, ticket: Ticket, header: Header) -> str:
+        """Why an answer to what was sent with this ticket is of another history by its header alone; else empty."""
+        if ticket.epoch != self.epoch:
+            return ""
         if self.cluster and header.cluster != self.cluster:
             return f"cluster {header.cluster:x} answered, not {self.cluster:x}"
         if header.revision < ticket.seen:
@@ -177,7 +180,7 @@ class Freshness:
 
     def compare(self, ticket: Ticket, survey: Survey) -> Lineage:
         """Whether the history that a survey at our horizon shows goes on from ours (rules 6, 7, 8)."""
-        if detail := self._contradiction(ticket, survey.header):
+        if detail := self.contradiction(ticket, survey.header):
             return Elsewhere(detail)
         if not self.history.applied.count or survey.version_then is None:
             return Unprovable()

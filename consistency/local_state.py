@@ -1,6 +1,6 @@
 """The state of one instance, and the one lock that guards it.
 
-Owns freshness, entries and the picture of the fleet. Performs no I/O, calls no observer and waits for nothing but
+Owns freshness and entries. Performs no I/O, calls no observer and waits for nothing but
 its own condition while holding the lock; what happened under it is handed to the observer afterwards.
 """
 
@@ -31,9 +31,8 @@ from consistency.events import Event, Evicted, Invalidated, Joined, Left, Observ
 from consistency.freshness import Freshness
 from consistency.near_cache import Entry, NearCache
 from consistency.options import CacheOptions
-from consistency.roll_call import RollCall
 from consistency.store import Found, Header, Survey
-from consistency.terms import AckEvent, Demand, Member, MemberEvent, Revision, VersionEvent, VersionState
+from consistency.terms import Demand, MemberEvent, Revision, VersionEvent, VersionState
 
 DEFAULT = Demand()
 
@@ -55,15 +54,6 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
-    """An acknowledgement that a write waits for (rule 12)."""
-
-    slot: int
-    lease: int
-    applied: Revision
-
-
-@dataclass(frozen=True, slots=True)
 class Snapshot:
     """All of the state at one moment; the times are local seconds, as in `Freshness`."""
 
@@ -75,7 +65,6 @@ class Snapshot:
     entries: int
     bytes: int
     watch_up: bool
-    members: tuple[Member, ...]
 
 
 class LocalState:
@@ -88,9 +77,6 @@ class LocalState:
         self._moved = threading.Condition(self._lock)  # the horizon, the epoch or the watch changed
         self._fresh = Freshness(options.staleness_bound, options.max_age)
         self._entries = NearCache(options.max_entries, options.max_bytes)
-        self._members: dict[int, Member] = {}
-        self._roll = RollCall(options.staleness_bound)
-        self._owed: Revision = 0  # the newest version that asks for an acknowledgement, not acknowledged yet
         self._watch_up = False
         self._happened: list[Event] = []  # under the lock, for the observer afterwards
 
@@ -185,6 +171,8 @@ class LocalState:
     def wrote(self, keys: Collection[str], header: Header, ticket: Ticket) -> None:
         """Our write of `keys` committed: don't wait for the watch to tell us that the entries are old."""
         with self._lock:
+            if detail := self._fresh.contradiction(ticket, header):
+                self._turn_back_locked(detail)
             self._fresh.note(ticket, header)
             self._invalidated_locked("own write", self._mark_locked(keys, header.revision))
         self._tell()
@@ -223,8 +211,6 @@ class LocalState:
                 case Elsewhere(detail):
                     self._turn_back_locked(detail)
                     self._fresh.rebase(survey)
-            self._members = {member.slot: member for member in survey.members}
-            self._roll.stream_began(self._clock())
             start = Start(self._fresh.horizon, survey.header.revision, self._fresh.epoch, lineage)
             self._moved.notify_all()
         self._tell()
@@ -234,8 +220,6 @@ class LocalState:
         """The stream is up, or down."""
         with self._lock:
             self._watch_up = up
-            if not up:
-                self._roll.stream_ended()
             self._moved.notify_all()
 
     def apply(self, event: VersionEvent, epoch: int) -> bool:
@@ -244,8 +228,6 @@ class LocalState:
             if epoch != self._fresh.epoch or not self._fresh.apply(event):
                 return False
             self._invalidate_locked(event)
-            if event.ack:
-                self._owed = event.state.revision
             self._moved.notify_all()
         self._tell()
         return True
@@ -257,49 +239,14 @@ class LocalState:
         else:
             self._invalidated_locked("version", self._mark_locked(event.names, at))
 
-    def apply_member(self, event: MemberEvent) -> bool:
-        """Keeps the picture of the fleet. True if it casts doubt on our own slot: then hits stop until a proof."""
+    def doubts(self, event: MemberEvent) -> bool:
+        """Whether this event casts doubt on our own slot: then hits stop until a proof (rule 9)."""
         with self._lock:
-            if event.member is None:
-                self._members.pop(event.slot, None)
-                self._roll.left(self._clock())
-            else:
-                self._members[event.slot] = event.member
             lease = event.member.lease if event.member else 0
             doubtful = event.slot == self._fresh.slot and lease != self._fresh.lease
             if doubtful:
                 self._fresh.doubt()
             return doubtful
-
-    def apply_ack(self, event: AckEvent) -> None:
-        """An instance has acknowledged (rule 12)."""
-        with self._lock:
-            self._roll.acknowledged(event.slot, event.applied)
-            self._moved.notify_all()
-
-    def await_acks(self, revision: Revision, members: Collection[int], deadline: float) -> tuple[int, bool]:
-        """Waits until nobody can serve anything older than `revision`, or `deadline` (rule 12).
-
-        How many of `members` have acknowledged, and whether that was enough.
-        """
-        with self._lock:
-            while not (complete := self._roll.complete(revision, members, self._clock())):
-                if not self._wait_locked(deadline):
-                    break
-            return self._roll.count(revision, members), complete
-
-    def owed(self) -> Owed | None:
-        """What has to be acknowledged, once: asking settles it. Everything up to the horizon has been applied."""
-        with self._lock:
-            owed, self._owed = self._owed, 0
-            if not owed or self._fresh.slot is None:
-                return None
-            return Owed(self._fresh.slot, self._fresh.lease, self._fresh.horizon)
-
-    def leads(self) -> bool:
-        """Whether ours is the lowest slot (rule 13)."""
-        with self._lock:
-            return self._fresh.slot is not None and self._watch_up and self._fresh.slot <= min(self._members, default=0)
 
     def events_between(self, after: Revision, upto: VersionState) -> tuple[VersionEvent, ...] | None:
         """See `History.between`."""
@@ -315,7 +262,6 @@ class LocalState:
     def _turn_back_locked(self, detail: str) -> None:
         self._invalidated_locked("history", self._entries.clear())
         self._fresh.turn_back()
-        self._roll.forget()
         self._happened.append(TimeWentBackwards(detail))
         self._moved.notify_all()
 
@@ -360,7 +306,6 @@ class LocalState:
                 entries=len(self._entries),
                 bytes=self._entries.bytes,
                 watch_up=self._watch_up,
-                members=tuple(self._members[slot] for slot in sorted(self._members)),
             )
 
     def _invalidated_locked(self, cause: str, entries: int) -> None:

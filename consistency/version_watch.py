@@ -15,6 +15,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_ran
 
 from consistency.decisions import SameHistory
 from consistency.events import Observer, WatchEnded, WatchStarted
+from consistency.fleet import Fleet
 from consistency.local_state import LocalState, Start
 from consistency.store import Compacted, Denied, Store, StoreError, WatchStream
 from consistency.terms import NO_VERSION, AckEvent, MemberEvent, VersionEvent, VersionRecord, new_nonce
@@ -35,6 +36,7 @@ class VersionWatch:
         self,
         store: Store,
         state: LocalState,
+        fleet: Fleet,
         *,
         timeout: float,
         observer: Observer,
@@ -43,6 +45,7 @@ class VersionWatch:
     ) -> None:
         self._store = store
         self._state = state
+        self._fleet = fleet
         self._timeout = timeout
         self._observer = observer
         self._on_moved = on_moved
@@ -95,6 +98,7 @@ class VersionWatch:
         if start is None:
             return None
         self._gap = False
+        self._fleet.stream_began(survey.members)
         stream = self._open(start)
         with self._lock:
             self._stream, self._cause = stream, ""
@@ -132,6 +136,7 @@ class VersionWatch:
             cause, detail = self._cause or _cause_of(error), str(error)
         finally:
             self._state.watching(False)
+            self._fleet.stream_ended()
             stream.close()
             with self._lock:
                 self._stream = None
@@ -141,14 +146,16 @@ class VersionWatch:
         """Applies one event; False if one is missing before it."""
         match event:
             case MemberEvent():
-                if self._state.apply_member(event):
+                self._fleet.apply(event)
+                if self._state.doubts(event):
                     self._on_moved()
             case AckEvent():
-                self._state.apply_ack(event)
+                self._fleet.apply(event)
             case VersionEvent():
                 if not self._state.apply(event, epoch):
                     return False
-                if event.ack:
+                if event.ack:  # only now that it is applied
+                    self._fleet.owe(event.state.revision)
                     self._on_owed()
             case _:
                 assert_never(event)

@@ -97,6 +97,8 @@ MUTANTS = (
     Mutant(8, "keep entries of the lost history", STATE,
            'self._invalidated_locked("history", self._entries.clear())\n        self._fresh.turn_back()',
            "self._fresh.turn_back()"),
+    Mutant(8, "ignore a write that was answered by another history", STATE,
+           "if detail := self._fresh.contradiction(ticket, header):", "if detail := '':"),
     Mutant(8, "keep the slot of the lost history", CACHE, 'self._state.leave("history")', "pass"),
     Mutant(8, "prove by an answer of an earlier epoch", FRESHNESS,
            "        if ticket.epoch != self.epoch:\n            return Unproven()\n", ""),
@@ -122,10 +124,10 @@ MUTANTS = (
            "demand.use_cache and demand.stale_if_error > 0", "True"),
     Mutant(3, "serve what is known to be old if etcd is away", FRESHNESS,
            "entry is None or entry.stale or entry.validated_at < self.floor or self", "entry is None or self"),
-    Mutant(12, "acknowledge before applying", STATE,
-           "            if epoch != self._fresh.epoch or not self._fresh.apply(event):",
-           "            self._owed = event.state.revision\n"
-           "            if epoch != self._fresh.epoch or not self._fresh.apply(event):"),
+    Mutant(12, "acknowledge before applying", WATCH, "if not self._state.apply(event, epoch):",
+           "self._fleet.owe(event.state.revision)\n                self._on_owed()\n"
+           "                __import__('time').sleep(0.3)\n"
+           "                if not self._state.apply(event, epoch):"),
     Mutant(12, "return without waiting", CACHE, "self._clock() + self._options.sync_wait)", "self._clock())"),
     Mutant(12, "return without waiting after a departure", ROLL, "self._blind_until = max(", "_ = max("),
     Mutant(12, "trust a stream that has just begun", ROLL,
@@ -136,7 +138,7 @@ MUTANTS = (
     Mutant(12, "ask nobody", CACHE, "op, ack=sync)", "op)"),
     Mutant(12, "count an older acknowledgement", ROLL, ">= revision for slot in members", "> 0 for slot in members"),
     Mutant(12, "take no members for all members", ROLL, "bool(members) and ", ""),
-    Mutant(13, "everybody audits", STATE, "self._fresh.slot <= min(self._members, default=0)", "True"),
+    Mutant(13, "everybody audits", AUDIT, "us.slot == self._fleet.leader()", "True"),
     Mutant(13, "ignore outside writes", AUDIT, "return unexplained(touched, events) + undone", "return undone"),
     Mutant(13, "ignore outside deletions", AUDIT, "max(0, vanished(before, touched) - accounted)", "0"),
     Mutant(13, "ignore outside deletions of what was just put", AUDIT, "+ undone(touched, events) ", ""),

@@ -16,7 +16,7 @@ from consistency.local_state import LocalState, Start
 from consistency.options import CacheOptions
 from consistency.reads import Reads
 from consistency.store import Commit, Delete, Put, WatchStream
-from consistency.terms import AckEvent, Demand, MemberEvent, Reading, VersionEvent, VersionRecord, new_nonce
+from consistency.terms import Demand, MemberEvent, Reading, VersionEvent, VersionRecord, new_nonce
 from tests.support.fake_store import FakeStore
 
 T = TypeVar("T")
@@ -127,12 +127,10 @@ class Hand:
         while len(applied) < count:
             event = next(events)
             match event:
-                case MemberEvent():
-                    self.state.apply_member(event)
-                case AckEvent():
-                    self.state.apply_ack(event)
                 case VersionEvent():
                     applied.append(self.state.apply(event, self.epoch))
+                case MemberEvent():
+                    self.state.doubts(event)
         return applied
 
     def lose(self) -> None:

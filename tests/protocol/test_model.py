@@ -160,7 +160,7 @@ class Instance(RuleBasedStateMachine):
         assert self.stream is not None
         event = next(iter(self.stream))
         if isinstance(event, MemberEvent):
-            self.state.apply_member(event)
+            self.state.doubts(event)
         elif isinstance(event, VersionEvent) and not lose and not self.state.apply(event, self.epoch):
             self.gap, self.stream = True, None
 

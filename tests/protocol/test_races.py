@@ -363,6 +363,19 @@ class TestRestores:
         write(store, "other", b"2")
         assert hand.get("k").value == b"3"
 
+    def test_a_write_answered_at_a_lower_revision_is_contact_enough(self, store: FakeStore, hand: Hand) -> None:
+        """A synchronous write must not count acknowledgements of a history in which revisions were higher."""
+        saved = store.snapshot()
+        write(store, "k", b"2")
+        write(store, "k", b"3")
+        hand.deliver(2)
+        hand.get("k")
+        store.restore(saved)
+        ticket = hand.state.ticket()
+        hand.state.wrote(["k"], write(store, "k", b"9").header, ticket)
+        assert any(isinstance(event, TimeWentBackwards) for event in hand.happened)
+        assert hand.state.snapshot().entries == 0
+
     def test_a_token_from_a_lost_history_is_refused_at_once(self, store: FakeStore, hand: Hand) -> None:
         """Rule 10: 410, not an answer older than what the client saw."""
         saved = store.snapshot()

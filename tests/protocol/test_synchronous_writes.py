@@ -83,7 +83,7 @@ def fleet(store: FakeStore) -> Iterator[tuple[DistributedCache, DistributedCache
     with started(store, LONG) as one, started(store, LONG) as two:
         for cache in (one, two):
             await_status(cache, lambda status: len(status.members) == 2)
-            cache._state._roll._blind_until = 0.0
+            cache._fleet._roll._blind_until = 0.0
         yield one, two
 
 

@@ -180,5 +180,5 @@ def test_a_worker_that_fails_unexpectedly_says_so_and_starts_over() -> None:
 
 def test_member_events_of_other_slots_cast_no_doubt(store: FakeStore) -> None:
     with started(store) as cache:
-        assert not cache._state.apply_member(MemberEvent(store.revision, 9, None))
+        assert not cache._state.doubts(MemberEvent(store.revision, 9, None))
         assert cache.status().fresh
