@@ -1,7 +1,7 @@
 """The state of one instance, and the one lock that guards it.
 
-Owns freshness and entries. Performs no I/O, calls no observer and waits for nothing but
-its own condition while holding the lock; what happened under it is handed to the observer afterwards.
+Owns freshness and entries. Performs no I/O, calls no observer and waits for nothing but its own condition while
+holding the lock; what happened under it is handed to the observer afterwards.
 """
 
 from __future__ import annotations

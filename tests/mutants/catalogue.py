@@ -124,10 +124,8 @@ MUTANTS = (
            "demand.use_cache and demand.stale_if_error > 0", "True"),
     Mutant(3, "serve what is known to be old if etcd is away", FRESHNESS,
            "entry is None or entry.stale or entry.validated_at < self.floor or self", "entry is None or self"),
-    Mutant(12, "acknowledge before applying", WATCH, "if not self._state.apply(event, epoch):",
-           "self._fleet.owe(event.state.revision)\n                self._on_owed()\n"
-           "                __import__('time').sleep(0.3)\n"
-           "                if not self._state.apply(event, epoch):"),
+    Mutant(12, "acknowledge before applying", "consistency/acknowledger.py", "us.lease, us.horizon,",
+           "us.lease, us.horizon + 1000,"),
     Mutant(12, "return without waiting", CACHE, "self._clock() + self._options.sync_wait)", "self._clock())"),
     Mutant(12, "return without waiting after a departure", ROLL, "self._blind_until = max(", "_ = max("),
     Mutant(12, "trust a stream that has just begun", ROLL,

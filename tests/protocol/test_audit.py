@@ -9,15 +9,16 @@ from collections.abc import Iterator
 import pytest
 
 from consistency import DistributedCache, Source
-from consistency.audit import Baseline, perhaps_deleted, undone, unexplained, vanished
+from consistency.audit import Auditor, Baseline, perhaps_deleted, undone, unexplained, vanished
 from consistency.events import AuditFound, Invalidated
 from consistency.store import Header, Listed, Touched
 from consistency.terms import VersionEvent, VersionState
-from tests.protocol.fleet import QUICK, Journal, started
+from tests.protocol.fleet import QUICK, Journal, await_status, started
 from tests.support.fake_store import FakeStore
 from tests.support.gates import At
 
 EAGER = dataclasses.replace(QUICK, audit_interval=0.05)
+NEVER = dataclasses.replace(QUICK, audit_interval=3600.0)
 BEFORE = Baseline(epoch=0, revision=10, count=3)
 
 
@@ -163,14 +164,24 @@ def test_what_the_service_does_itself_is_never_taken_for_an_outside_write(
     assert journal.all(AuditFound) == []
 
 
-def test_only_the_member_in_the_lowest_slot_audits(store: FakeStore, cache: DistributedCache) -> None:
-    journal = Journal()
-    with started(store, EAGER, journal=journal) as second:
-        assert second.status().slot == 1
-        store.put_outside("k", b"2")
-        await_audits(store, 4)
-        assert journal.all(AuditFound) == []
-        cache.close()
-        await_audits(store, 2)
-        store.put_outside("k", b"3")
-        journal.await_event(lambda event: event == AuditFound(1))
+def test_only_the_member_in_the_lowest_slot_audits(store: FakeStore, journal: Journal) -> None:
+    class Pauses:
+        stopping = False
+
+        def pause(self, seconds: float) -> None:
+            assert seconds == 0.05
+
+    def audit(cache: DistributedCache) -> None:
+        auditor = Auditor(store, cache._state, cache._fleet, interval=0.05, timeout=1, observer=journal)
+        auditor.run(Pauses())  # type: ignore[arg-type]
+
+    with started(store, NEVER) as first, started(store, NEVER) as second:
+        await_status(second, lambda status: len(status.members) == 2)
+        audit(second)
+        assert store.calls["touched"] == 0
+        audit(first)
+        assert store.calls["touched"] == 1
+        first.close()
+        await_status(second, lambda status: len(status.members) == 1)
+        audit(second)
+        assert store.calls["touched"] == 2

@@ -16,6 +16,7 @@ from consistency.etcd_store import EtcdConfig, EtcdStore
 from consistency.events import Event, StoreCalled
 from consistency.store import OutcomeUnknown, Put, Unavailable, Want
 from consistency.terms import AckEvent, MemberEvent, VersionEvent
+from consistency.workers import alarm
 from tests.store.conftest import version
 from tests.support.etcd import EtcdCluster, EtcdServer, free_ports, wait_for
 from tests.support.wire import Wire
@@ -39,6 +40,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdCluster]:
 
 def store_at(*endpoints: str) -> EtcdStore:
     return EtcdStore(EtcdConfig(endpoints, "faults"))
+
+
+def first_events(store: EtcdStore, count: int) -> list[VersionEvent | MemberEvent | AckEvent]:
+    """All there is from the beginning on. Raises Unavailable when so many don't come."""
+    stream = store.watch(1, 1, timeout=TIMEOUT)
+    with alarm(TIMEOUT, stream.close):
+        return list(itertools.islice(stream, count))
 
 
 def put(store: EtcdStore, key: str, timeout: float = TIMEOUT) -> int:
@@ -383,7 +391,7 @@ def test_what_else_lies_beneath_the_members_is_passed_over(server: EtcdServer) -
     server.etcdctl("put", "faults/members/07/ack", "5")
     lease = store.grant(60, timeout=TIMEOUT).id
     store.claim(7, lease, "{}", timeout=TIMEOUT)
-    ack, member = itertools.islice(store.watch(1, 1, timeout=TIMEOUT), 2)
+    ack, member = first_events(store, 2)
     assert isinstance(ack, AckEvent)
     assert isinstance(member, MemberEvent)
     assert (ack.slot, ack.applied, member.slot, member.revision) == (7, 5, 7, ack.revision + 1)
@@ -401,8 +409,7 @@ def test_an_acknowledgement_goes_with_the_lease_that_gave_it(server: EtcdServer)
     store.revoke(former, timeout=TIMEOUT)
     assert server.etcdctl("get", "faults/members/07/ack", "--print-value-only").strip() == ""
     store.claim(7, holder, "{}", timeout=TIMEOUT)
-    kinds = [type(event) for event in itertools.islice(store.watch(1, 1, timeout=TIMEOUT), 4)]
-    assert kinds == [MemberEvent, AckEvent, MemberEvent, MemberEvent]
+    assert list(map(type, first_events(store, 4))) == [MemberEvent, AckEvent, MemberEvent, MemberEvent]
     store.close()
 
 

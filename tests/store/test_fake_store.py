@@ -200,6 +200,16 @@ def test_an_expired_lease_frees_its_slot_when_its_time_has_come(fake_store: Fake
     assert fake_store.keep_alive(lease.id, timeout=TIMEOUT) == 0
 
 
+def test_an_acknowledgement_vanishes_with_its_lease(fake_store: FakeStore) -> None:
+    """Rule 12: as in etcd; the next holder of the slot begins without one."""
+    lease = fake_store.grant(10, timeout=TIMEOUT).id
+    fake_store.claim(3, lease, "{}", timeout=TIMEOUT)
+    fake_store.acknowledge(3, lease, 5, timeout=TIMEOUT)
+    assert fake_store.snapshot().get(fake_store.layout.ack(3)) is not None
+    fake_store.vanish(lease)
+    assert fake_store.snapshot().get(fake_store.layout.ack(3)) is None
+
+
 def test_an_unreachable_store_does_nothing(fake_store: FakeStore) -> None:
     """Unavailable means that nothing was done."""
     fake_store.reachable = False

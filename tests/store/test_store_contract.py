@@ -21,6 +21,7 @@ from consistency.store import (
     TooLarge,
     Unavailable,
     Want,
+    WatchStream,
 )
 from consistency.terms import (
     NO_VERSION,
@@ -36,6 +37,7 @@ from consistency.terms import (
     VersionState,
     new_nonce,
 )
+from consistency.workers import alarm
 from tests.store.conftest import TIMEOUT, Subject, version
 
 
@@ -50,12 +52,16 @@ def revision_now(subject: Subject) -> int:
 def take(
     subject: Subject, version_from: int, members_from: int, count: int
 ) -> list[VersionEvent | MemberEvent | AckEvent]:
-    """The first `count` events of a new stream."""
-    stream = subject.store.watch(version_from, members_from, timeout=TIMEOUT)
-    try:
-        return list(itertools.islice(stream, count))
-    finally:
-        stream.close()
+    """The first `count` events of a new stream. Raises Unavailable when they don't come."""
+    return collect(subject.store.watch(version_from, members_from, timeout=TIMEOUT), count)
+
+
+def collect(stream: WatchStream, count: int) -> list[VersionEvent | MemberEvent | AckEvent]:
+    """The next `count` events of a stream, which is closed then. Raises Unavailable when they don't come."""
+    with alarm(TIMEOUT, stream.close):
+        events = list(itertools.islice(stream, count))
+    stream.close()
+    return events
 
 
 # --- reads (rule 4)
@@ -578,8 +584,7 @@ def test_acknowledgements_come_with_the_members_in_order(subject: Subject) -> No
     subject.store.claim(2, other.id, "{}", timeout=TIMEOUT)
     subject.store.revoke(other.id, timeout=TIMEOUT)
     subject.store.acknowledge(1, lease.id, 17, timeout=TIMEOUT)
-    events = list(itertools.islice(stream, 4))
-    stream.close()
+    events = collect(stream, 4)
     assert [type(event).__name__ for event in events] == ["MemberEvent", "MemberEvent", "MemberEvent", "AckEvent"]
     assert events[3] == AckEvent(events[2].revision + 1, 1, 17)  # type: ignore[union-attr]
 
