@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.etcd import EtcdServer
-from tests.support.instances import InstanceProcess
+from tests.support.instances import InstanceProcess, within
 
 MB = 1024 * 1024
 INSTANCE_MB = 80
@@ -23,6 +23,12 @@ def resident(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
     kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:"))
     return int(kilobytes) * 1024 / MB
+
+
+def readiness(instance: InstanceProcess) -> dict[str, object]:
+    """What /readyz tells."""
+    found: dict[str, object] = instance.request("GET", "/readyz").json()
+    return found
 
 
 def children(pid: int) -> list[int]:
@@ -44,9 +50,10 @@ def test_an_idle_instance_takes_less_than_80_mb_and_130_with_its_etcd(tmp_path: 
 
 
 def test_an_idle_instance_asks_etcd_at_most_three_times_a_second(tmp_path: Path) -> None:
-    """Rule 4: proofs, so that a hit never waits for one, and the renewal of the lease. Counted by etcd itself."""
+    """Rules 4, 9 and 13: proofs, renewals of the lease, audits; once it has joined. Counted by etcd itself."""
     with EtcdServer(tmp_path / "etcd") as etcd, InstanceProcess(tmp_path, ETCD_ENDPOINTS=etcd.endpoint) as instance:
         instance.wait_for_slot()
+        assert within(10.0, lambda: {"watch_up": True, "fresh": True}.items() <= readiness(instance).items())
         before, since = etcd.counter("grpc_server_started_total"), time.monotonic()
         time.sleep(WATCHED_FOR)
         asked = etcd.counter("grpc_server_started_total") - before

@@ -149,9 +149,9 @@ class EtcdServer:
         os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """SIGCONT; nothing if it has ended already."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)
+        """SIGCONT; nothing if it has just ended. Raises AssertionError when it was killed or never started."""
+        assert self._process is not None, "etcd is not running"
+        self._process.send_signal(signal.SIGCONT)
 
     # --- asking it
 
