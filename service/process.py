@@ -41,19 +41,42 @@ class Surroundings:
     embedded: RunningEtcd | None
 
 
+class EarlyStop:
+    """The wish to stop before the server takes the signals over: remembered, and acted upon between the steps.
+
+    An exception raised by the handler itself could be lost: where Python runs callbacks of its own, such as those after
+    a fork, it prints what is raised there and goes on.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._remember)
+
+    def check(self) -> None:
+        """Raises KeyboardInterrupt if a signal has come."""
+        if self.asked:
+            raise KeyboardInterrupt
+
+    def _remember(self, _signum: int, _frame: FrameType | None) -> None:
+        self.asked = True
+        _limit_the_end(None)
+
+
 def run(environ: Mapping[str, str]) -> int:
     """Serves until it is told to stop; the exit code.
 
     Raises SettingsError and StartupError when that can't begin, KeyboardInterrupt when it is stopped before.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server takes the signals over
+    stop = EarlyStop()
     settings = Settings.load(environ)
     logs.configure(settings.log_level)
     for warning in Settings.warnings(environ):
         log.warning(warning)
     console = Console()
     with _surroundings(settings, console.say) as surroundings:
-        code = _serve(surroundings, console.say)
+        stop.check()
+        code = _serve(surroundings, console.say, stop)
     console.say("stopped")
     return code
 
@@ -75,7 +98,7 @@ def _surroundings(settings: Settings, say: Callable[[str], None]) -> Iterator[Su
             etcd.stop(ETCD_END_WITHIN)
 
 
-def _serve(surroundings: Surroundings, say: Callable[[str], None]) -> int:
+def _serve(surroundings: Surroundings, say: Callable[[str], None], stop: EarlyStop) -> int:
     # Not before now: gRPC and Flask take a while to load, and must not be there when etcd is forked.
     from service.banner import introduce
     from service.compose import Instance
@@ -90,10 +113,16 @@ def _serve(surroundings: Surroundings, say: Callable[[str], None]) -> int:
 
     try:
         with contextlib.closing(instance):
+            stop.check()
             instance.start()
             introduce(say, settings, surroundings.connection, surroundings.embedded, instance)
+            stop.check()
             server = Server(
-                surroundings.listener, threads=settings.threads, drain_wait=settings.drain_wait, on_stop=on_stop
+                surroundings.listener,
+                threads=settings.threads,
+                drain_wait=settings.drain_wait,
+                on_stop=on_stop,
+                stop_asked=lambda: stop.asked,
             )
             server.run(instance.app)
             if not server.drained:

@@ -38,7 +38,13 @@ class Server(MTServer):
     """Granian on a socket that exists, in a process that stays ours."""
 
     def __init__(
-        self, listener: socket.socket, *, threads: int, drain_wait: float, on_stop: Callable[[], None]
+        self,
+        listener: socket.socket,
+        *,
+        threads: int,
+        drain_wait: float,
+        on_stop: Callable[[], None],
+        stop_asked: Callable[[], bool],
     ) -> None:
         super().__init__(
             "config-service",
@@ -57,6 +63,7 @@ class Server(MTServer):
         self._listener = listener
         self._drain_wait = drain_wait
         self._on_stop = on_stop
+        self._stop_asked = stop_asked
         self._outlives_terminal = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # started by nohup
 
     def run(self, app: Callable[..., Any]) -> None:
@@ -90,6 +97,8 @@ class Server(MTServer):
             self.signal_handler_interrupt(*args, **kwargs)
 
     def _serve_loop(self, spawn_target: Any, target_loader: Any) -> None:
+        if self._stop_asked():  # by a signal that came before ours were set
+            self.signal_handler_interrupt()
         super()._serve_loop(spawn_target, target_loader)  # type: ignore[no-untyped-call]  # the same
         if self.interrupt_signal:
             time.sleep(self._drain_wait)

@@ -145,8 +145,8 @@ class EtcdServer:
         assert self.wait_until_ready(), f"port {self.client_port} was taken while etcd was down"
 
     def pause(self) -> None:
-        """SIGSTOP: connections stay open, nothing is answered."""
-        os.kill(self.pid, signal.SIGSTOP)
+        """SIGSTOP: connections stay open, nothing is answered any more when this returns."""
+        pause(self.pid)
 
     def resume(self) -> None:
         """SIGCONT; nothing if it has just ended. Raises AssertionError when it was killed or never started."""
@@ -292,6 +292,21 @@ class EtcdCluster:
         leaders = [server for server in self.servers if server.healthy() and server.counter("etcd_server_is_leader")]
         assert leaders, "the cluster has no leader"
         return leaders[0]
+
+
+def pause(pid: int) -> None:
+    """SIGSTOP, and waits until every thread has stopped: the signal alone leaves them time for another answer."""
+    os.kill(pid, signal.SIGSTOP)
+    tasks = Path(f"/proc/{pid}/task")
+    if tasks.exists():
+        wait_for(lambda: all(_has_stopped(task) for task in tasks.iterdir()), what=f"process {pid} has stopped")
+
+
+def _has_stopped(task: Path) -> bool:
+    try:
+        return (task / "stat").read_text().rpartition(")")[2].split()[0] in "TtZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def free_ports(count: int) -> list[int]:

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import requests
 
-from tests.support.etcd import dying_with_us, free_ports
+from tests.support.etcd import dying_with_us, free_ports, pause
 
 PROJECT = Path(__file__).parents[2]
 READY_WITHIN = 20.0
@@ -127,7 +127,7 @@ class InstanceProcess:
 
     def pause(self) -> None:
         """SIGSTOP: connections stay open, nothing moves."""
-        os.kill(self.pid, signal.SIGSTOP)
+        pause(self.pid)
 
     def resume(self) -> None:
         """SIGCONT."""
