@@ -234,7 +234,7 @@ class Store(Protocol):
         """Up to `limit` keys that start with `prefix` and come after `after`. Raises Denied, Unavailable."""
 
     def past(self, key: str, revision: Revision, *, timeout: float) -> Past:
-        """One key at an earlier revision. Raises Compacted, NotReached, Denied, Unavailable."""
+        """One key at an earlier revision. Raises Compacted, NotReached, Denied, Unavailable; ValueError below 1."""
 
     def touched(self, since: Revision, *, limit: int, timeout: float) -> Touched:
         """What was written after `since`, up to `limit` documents; no values are moved. Raises Denied, Unavailable."""

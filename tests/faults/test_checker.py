@@ -54,7 +54,7 @@ def test_a_history_in_which_every_promise_was_kept_has_no_violation() -> None:
     assert a_good_day().violations() == []
 
 
-# --- what the issue asks for by name: altered by hand
+# --- a history altered by hand
 
 
 def test_a_value_altered_by_hand_is_reported_with_the_read_that_showed_it() -> None:

@@ -13,7 +13,7 @@ ABSENT = Reading(value=None, mod_revision=0, revision=9, source=Source.MISS, age
 
 
 def test_a_read_has_the_headers_of_the_contract() -> None:
-    """Section 5, and no others."""
+    """The contract, and no others."""
     assert sorted(headers_for(FOUND)) == [
         ("Age", "1"),
         ("Cache-Control", "no-cache"),

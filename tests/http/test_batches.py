@@ -1,4 +1,4 @@
-"""What a batch's body may say (section 5): the changes that are made of it, and what is refused, with its index."""
+"""What a batch's body may say (the contract): the changes that are made of it, and what is refused, with its index."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def reader() -> BodyReader:
 
 
 def test_a_whole_body_is_returned_byte_for_byte(reader: BodyReader) -> None:
-    """Section 5."""
+    """The contract."""
     assert reader.read(environ(b' {"b":1,  "a":2}\n')) == b' {"b":1,  "a":2}\n'
 
 
@@ -46,7 +46,7 @@ def test_a_body_that_was_cut_short_is_refused(reader: BodyReader, length: str) -
 
 
 def test_a_body_without_a_length_is_refused(reader: BodyReader) -> None:
-    """Section 5: 411."""
+    """The contract: 411."""
     assert status_of(reader, environ(b"1", CONTENT_LENGTH="")) == 411
 
 
@@ -57,7 +57,7 @@ def test_a_length_that_is_not_a_number_is_refused(reader: BodyReader, length: st
 
 
 def test_a_body_over_the_limit_is_refused_before_it_is_read(reader: BodyReader) -> None:
-    """Section 5: 413; not one byte of it is taken in."""
+    """The contract: 413; not one byte of it is taken in."""
     request = environ(b"1" * 101)
     assert status_of(reader, request) == 413
     assert request["wsgi.input"].tell() == 0

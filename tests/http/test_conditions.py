@@ -68,7 +68,7 @@ def test_a_read_is_answered_by_its_conditions(
     ],
 )
 def test_a_write_is_told_what_must_hold(if_match: str | None, if_none_match: str | None, condition: object) -> None:
-    """Section 5: `If-Match` and `If-None-Match: *` on writes; strong comparison."""
+    """The contract: `If-Match` and `If-None-Match: *` on writes; strong comparison."""
     assert write_condition(if_match, if_none_match) == condition
 
 

@@ -63,13 +63,13 @@ REFUSED = [
 
 @pytest.mark.parametrize("document", ACCEPTED, ids=repr)
 def test_every_json_text_is_a_document(document: bytes) -> None:
-    """Section 5: any JSON document, `null`, `false`, `0` and `""` included."""
+    """The contract: any JSON document, `null`, `false`, `0` and `""` included."""
     check_document(document)
 
 
 @pytest.mark.parametrize("document", REFUSED, ids=lambda document: repr(document[:20]))
 def test_what_is_not_json_is_refused(document: bytes) -> None:
-    """Section 5: NaN, Infinity, absurd nesting and invalid UTF-8 are 400."""
+    """The contract: NaN, Infinity, absurd nesting and invalid UTF-8 are 400."""
     with pytest.raises(Refused) as refusal:
         check_document(document)
     assert refusal.value.problem.kind.status == 400

@@ -32,7 +32,7 @@ def wire(path: bytes) -> str:
     ],
 )
 def test_a_path_names_the_key_behind_config(path: bytes, key: str) -> None:
-    """Section 5: everything after /config/, slashes allowed."""
+    """The contract: everything after /config/, slashes allowed."""
     assert key_from_path(wire(path)) == key
 
 
@@ -61,7 +61,7 @@ def test_a_path_names_the_key_behind_config(path: bytes, key: str) -> None:
     ],
 )
 def test_a_path_that_readers_would_disagree_about_is_refused(path: bytes) -> None:
-    """Section 5: control characters, empty, `.` and `..` segments, bad UTF-8, over 512 bytes: 400."""
+    """The contract: control characters, empty, `.` and `..` segments, bad UTF-8, over 512 bytes: 400."""
     with pytest.raises(Refused) as refusal:
         key_from_path(wire(path))
     assert refusal.value.problem.kind.status == 400

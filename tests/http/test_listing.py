@@ -1,4 +1,4 @@
-"""`GET /config/`: keys with their revisions, a page at a time (section 5)."""
+"""`GET /config/`: keys with their revisions, a page at a time (the contract)."""
 
 from __future__ import annotations
 

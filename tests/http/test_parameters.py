@@ -1,4 +1,4 @@
-"""Query parameters: no silent defaults (section 5)."""
+"""Query parameters: no silent defaults (the contract)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from service.problems import Refused
     ],
 )
 def test_a_read_takes_what_it_offers(query: str, parameters: Demand | AtRevision) -> None:
-    """Section 5."""
+    """The contract."""
     assert read_parameters(query) == parameters
 
 
@@ -82,7 +82,7 @@ def test_a_read_refuses_everything_else(query: str) -> None:
     ],
 )
 def test_a_listing_takes_what_it_offers(query: str, parameters: ListParameters) -> None:
-    """Section 5."""
+    """The contract."""
     assert list_parameters(query) == parameters
 
 

@@ -1,4 +1,4 @@
-"""Errors answer "did it happen?": one table from exceptions to RFC 9457 problem documents (section 5)."""
+"""Errors answer "did it happen?": one table from exceptions to RFC 9457 problem documents (the contract)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PUT, POST, GET, HEAD and DELETE of one document (section 5)."""
+"""PUT, POST, GET, HEAD and DELETE of one document (the contract)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_first_put_creates_and_the_next_replaces(gateway: Gateway) -> None:
 
 
 def test_post_is_put(gateway: Gateway) -> None:
-    """Section 5 offers both for a key."""
+    """The contract offers both for a key."""
     assert gateway.ask("POST", KEY, b"1").status_code == 201
     assert gateway.ask("POST", KEY, b"2").status_code == 200
     assert gateway.ask("GET", KEY).data == b"2"
@@ -143,7 +143,7 @@ def test_what_is_not_a_document_changes_nothing(shared: Gateway, body: bytes) ->
 
 
 def test_the_limit_of_a_document_is_a_setting(gateways: StartGateway) -> None:
-    """MAX_VALUE_BYTES, section 5."""
+    """MAX_VALUE_BYTES, the contract."""
     gateway = gateways(max_value_bytes=10)
     assert gateway.ask("PUT", KEY, b'"12345678"').status_code == 201
     refused = gateway.ask("PUT", KEY, b'"123456789"')

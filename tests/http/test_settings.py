@@ -22,7 +22,7 @@ def message(**environ: str) -> str:
 
 
 def test_an_empty_environment_is_enough() -> None:
-    """The defaults of section 5, and of the protocol."""
+    """The defaults of the contract, and of the protocol."""
     settings = Settings.load({})
     assert (settings.host, settings.port, settings.user_key_prefix) == ("0.0.0.0", 8080, "/config-service")
     assert (settings.max_value_bytes, settings.etcd_endpoints) == (1024 * 1024, ())

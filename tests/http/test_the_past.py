@@ -1,4 +1,4 @@
-"""`GET ?revision=R`: a document as it stood, until that is compacted (section 5)."""
+"""`GET ?revision=R`: a document as it stood, until that is compacted (the contract)."""
 
 from __future__ import annotations
 

@@ -417,7 +417,7 @@ def test_an_acknowledgement_goes_with_the_lease_that_gave_it(server: EtcdServer)
 
 
 def test_every_rpc_is_observed_with_its_outcome(server: EtcdServer) -> None:
-    """Section 6 of the metrics: etcd RPCs by kind and outcome, each attempt counted."""
+    """Metrics: etcd RPCs by kind and outcome, each attempt counted."""
     seen: list[Event] = []
     dead = f"http://127.0.0.1:{free_ports(1)[0]}"
     store = EtcdStore(EtcdConfig((dead, server.endpoint), "faults"), observer=seen.append)

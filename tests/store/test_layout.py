@@ -12,7 +12,7 @@ LAYOUT = Layout("team/shop")
 
 
 def test_the_table_of_keys() -> None:
-    """Section 3."""
+    """PROTOCOL.md, what is in etcd."""
     assert LAYOUT.document("a/b") == b"team/shop/config/a/b"
     assert LAYOUT.version == b"team/shop/version"
     assert LAYOUT.member(7) == b"team/shop/members/07"

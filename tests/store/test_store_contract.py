@@ -133,7 +133,7 @@ def test_a_value_with_a_lease_shows_it(subject: Subject) -> None:
 
 
 def test_each_write_counts_one_up(subject: Subject) -> None:
-    """Section 3: the version key's per-key count is dense, so a lost event is detectable."""
+    """PROTOCOL.md: the version key's per-key count is dense, so a lost event is detectable."""
     for expected in (1, 2, 3):
         subject.put(f"key-{expected}")
         assert subject.store.read([], None, timeout=TIMEOUT).version.count == expected
@@ -208,7 +208,7 @@ def test_a_commit_changes_all_its_keys_at_one_revision(subject: Subject) -> None
 
 
 def test_a_commit_tells_what_was_there_before(subject: Subject) -> None:
-    """Section 5: 201 or 200, and 204 without a version, need to know."""
+    """The contract: 201 or 200, and 204 without a version, need to know."""
     first = subject.put("a").header.revision
     commit = subject.store.commit([Put("a", b"2"), Put("new", b"1"), Delete("absent")], version(), timeout=TIMEOUT)
     assert commit.committed
@@ -297,7 +297,7 @@ def test_a_large_commit_tells_what_was_there_before_too(subject: Subject) -> Non
 
 
 def test_a_value_of_one_mebibyte_is_stored(subject: Subject) -> None:
-    """Section 5: MAX_VALUE_BYTES."""
+    """The contract: MAX_VALUE_BYTES."""
     value = b"x" * 1024 * 1024
     subject.put("a", value)
     document = read_one(subject, "a").document
@@ -502,7 +502,7 @@ ODD_KEYS = ["%", "0", "Z", "a", "a b", "a/b", "a/b/c", "aß", "b", "ключ", "
 
 
 def test_a_page_lists_keys_in_the_order_of_their_bytes(subject: Subject) -> None:
-    """Section 5: listing; unicode, spaces and slashes included."""
+    """The contract: listing; unicode, spaces and slashes included."""
     written = {key: subject.put(key).header.revision for key in reversed(ODD_KEYS)}
     page = subject.store.page("", after="", limit=100, timeout=TIMEOUT)
     assert [(listed.key, listed.mod_revision) for listed in page.keys] == [(key, written[key]) for key in ODD_KEYS]
@@ -526,7 +526,7 @@ def test_a_page_lists_keys_in_the_order_of_their_bytes(subject: Subject) -> None
 def test_pages_begin_and_end_where_they_should(
     subject: Subject, prefix: str, after: str, limit: int, keys: list[str], more: bool
 ) -> None:
-    """Section 5: `after` is exclusive, `more` tells whether to go on."""
+    """The contract: `after` is exclusive, `more` tells whether to go on."""
     subject.store.commit([Put(key, b"1") for key in ODD_KEYS], version(), timeout=TIMEOUT)
     page = subject.store.page(prefix, after=after, limit=limit, timeout=TIMEOUT)
     assert ([listed.key for listed in page.keys], page.more) == (keys, more)
