@@ -23,6 +23,7 @@ from granian.server.mt import MTServer
 
 from service.listener import BACKLOG
 from service.logs import GRANIAN
+from service.wakeup import Wakeup
 
 DRAIN_WITHIN = 6
 """Seconds for requests in flight to be answered; none takes longer unless its client is slow or hangs."""
@@ -64,6 +65,7 @@ class Server(MTServer):
         self._drain_wait = drain_wait
         self._on_stop = on_stop
         self._stop_asked = stop_asked
+        self.main_loop_interrupt = Wakeup()  # type: ignore[assignment]  # does what an Event does for Granian
         self._outlives_terminal = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # started by nohup
 
     def run(self, app: Callable[..., Any]) -> None:
