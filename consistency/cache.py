@@ -159,6 +159,10 @@ class DistributedCache:
         """
         return self._reads.get(key, Demand(use_cache, linearizable, min_revision, stale_if_error))
 
+    def hit(self, key: str, min_revision: Revision = 0) -> Reading | None:
+        """The quick half of `get`: what can be served from memory at once, or None. Waits for nothing, asks nobody."""
+        return self._reads.hit(key, min_revision)
+
     def get_at(self, key: str, revision: Revision) -> Reading:
         """Reads `key` as it stood at an earlier revision, from the store.
 

@@ -30,6 +30,32 @@ class Ticket:
     lease: int
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What of an instance's freshness a hit needs, as it stood at one moment; replaced as a whole (rule 3).
+
+    floor, horizon: what was validated between these revisions, and is not stale, is current as of `horizon`.
+    proved_at: local seconds at which the proof was sent that the window rests on. until: hits are allowed before; 0.0
+    when they are not. max_age: seconds after which a value is loaded whole again.
+    """
+
+    floor: Revision
+    horizon: Revision
+    proved_at: float
+    until: float
+    max_age: float
+
+    def admits(self, entry: Entry, now: float, min_revision: Revision) -> bool:
+        """Whether `Freshness.decide` would serve this entry at once; the shortest way to say so."""
+        return (
+            now < self.until
+            and not entry.stale
+            and self.floor <= entry.validated_at <= self.horizon
+            and min_revision <= self.horizon
+            and now - entry.loaded_at <= self.max_age
+        )
+
+
 # What to do for a read: see Freshness.decide.
 
 

@@ -31,6 +31,7 @@ from consistency.decisions import (
     Unproven,
     Validate,
     Verdict,
+    Window,
 )
 from consistency.history import History, Standing
 from consistency.near_cache import Entry
@@ -84,6 +85,10 @@ class Freshness:
         if confirm or now >= self.fresh_until:
             return Confirm()
         return Serve(entry, self.horizon, age=now - (self.fresh_until - self._bound))
+
+    def window(self) -> Window:
+        """What `decide` serves by, for those who can't ask it."""
+        return Window(self.floor, self.horizon, self.fresh_until - self._bound, self.fresh_until, self._max_age)
 
     def stale(self, entry: Entry | None, now: float, demand: Demand) -> Serve | None:
         """What may be served although nothing can be proven: it was current when the last proof was sent.

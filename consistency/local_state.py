@@ -2,6 +2,16 @@
 
 Owns freshness and entries. Performs no I/O, calls no observer and waits for nothing but its own condition while
 holding the lock; what happened under it is handed to the observer afterwards.
+
+Hits don't take the lock: thousands of them a second would queue behind whoever the interpreter has just suspended
+with it. They go by a `Window`, published when a change is complete. Whoever finds the same window before and after
+looking at an entry has seen both as they stood together at one moment:
+
+    1. a hit reads window W,
+    2. an event names its key: under the lock the horizon rises and the entry becomes stale,
+    3. the hit reads the entry. If it came before the mark, it may serve it: as of W's horizon, it is current;
+    4. window W' is published, the lock is released. Published before the mark, a hit could claim the new horizon
+       for the old value.
 """
 
 from __future__ import annotations
@@ -9,6 +19,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from types import TracebackType
 from typing import assert_never
 
 from consistency.batch import Errand, Part
@@ -32,7 +43,7 @@ from consistency.freshness import Freshness
 from consistency.near_cache import Entry, NearCache
 from consistency.options import CacheOptions
 from consistency.store import Found, Header, Survey
-from consistency.terms import Demand, MemberEvent, Revision, VersionEvent, VersionState
+from consistency.terms import Demand, MemberEvent, Reading, Revision, Source, VersionEvent, VersionState
 
 DEFAULT = Demand()
 
@@ -67,6 +78,23 @@ class Snapshot:
     watch_up: bool
 
 
+class _Changing:
+    """The lock for those who change something: on the way out they publish what hits go by."""
+
+    def __init__(self, lock: threading.Lock, publish: Callable[[], None]) -> None:
+        self._lock = lock
+        self._publish = publish
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._publish()
+        self._lock.release()
+
+
 class LocalState:
     """Everything an instance knows. Safe for concurrent use; every method is short."""
 
@@ -79,8 +107,23 @@ class LocalState:
         self._entries = NearCache(options.max_entries, options.max_bytes)
         self._watch_up = False
         self._happened: list[Event] = []  # under the lock, for the observer afterwards
+        self._window = self._fresh.window()  # written under the lock, read without it
+        self._changing = _Changing(self._lock, self._publish_locked)
+
+    def _publish_locked(self) -> None:
+        self._window = self._fresh.window()
 
     # Reading
+
+    def hit(self, key: str, min_revision: Revision = 0) -> Reading | None:
+        """What `decide` would serve at once, found without the lock (rules 3, 10, 13). None: not sure; it knows."""
+        window, entry = self._window, self._entries.get(key)
+        if entry is None:
+            return None
+        now = self._clock()
+        if not window.admits(entry, now, min_revision) or window is not self._window:
+            return None
+        return Reading(entry.value, entry.mod_revision, window.horizon, Source.HIT, now - window.proved_at)
 
     def decide(self, key: str, demand: Demand = DEFAULT, *, at: float | None = None) -> Decision:
         """What a read of `key` needs (rules 3, 11). `at`: when the proof was sent that it asked for itself, if any."""
@@ -107,15 +150,16 @@ class LocalState:
 
     def settle(self, part: Part) -> Verdict:
         """Judges an answer, and takes over what it proves: the window, the horizon, the entries (rules 4, 5, 8, 9)."""
-        with self._lock:
+        with self._changing:
             verdict = self._settle_locked(part)
         self._tell()
         return verdict
 
     def settle_within(self, part: Part, deadline: float) -> Verdict:
         """As `settle`, but while the store is ahead of a living watch it waits for the watch, until `deadline`."""
-        with self._lock:
+        with self._changing:
             verdict = self._settle_locked(part)
+            # What is not the last word has changed nothing that hits go by: nothing is to be published before waiting.
             while isinstance(verdict, Ahead) and self._watch_up and self._wait_locked(deadline):
                 verdict = self._settle_locked(part)
         self._tell()
@@ -170,7 +214,7 @@ class LocalState:
 
     def wrote(self, keys: Collection[str], header: Header, ticket: Ticket) -> None:
         """Our write of `keys` committed: don't wait for the watch to tell us that the entries are old."""
-        with self._lock:
+        with self._changing:
             if detail := self._fresh.contradiction(ticket, header):
                 self._turn_back_locked(detail)
             self._fresh.note(ticket, header)
@@ -179,7 +223,7 @@ class LocalState:
 
     def may_have_written(self, keys: Collection[str]) -> None:
         """A write of `keys` has an unknown outcome: what we hold may be old from now on (rule 1)."""
-        with self._lock:
+        with self._changing:
             self._invalidated_locked("unknown outcome", self._mark_locked(keys, FOREVER))
         self._tell()
 
@@ -194,7 +238,7 @@ class LocalState:
         `gap`: events were missed, so that the stream can't go on after the horizon. Returns None if the survey came
         too late: ask again.
         """
-        with self._lock:
+        with self._changing:
             if ticket.epoch != self._fresh.epoch:
                 return None
             lineage = self._fresh.compare(ticket, survey)
@@ -224,7 +268,7 @@ class LocalState:
 
     def apply(self, event: VersionEvent, epoch: int) -> bool:
         """Rule 2. False, and nothing changed, if the event is not the next one or its stream is of an earlier epoch."""
-        with self._lock:
+        with self._changing:
             if epoch != self._fresh.epoch or not self._fresh.apply(event):
                 return False
             self._invalidate_locked(event)
@@ -241,7 +285,7 @@ class LocalState:
 
     def doubts(self, event: MemberEvent) -> bool:
         """Whether this event casts doubt on our own slot: then hits stop until a proof (rule 9)."""
-        with self._lock:
+        with self._changing:
             lease = event.member.lease if event.member else 0
             doubtful = event.slot == self._fresh.slot and lease != self._fresh.lease
             if doubtful:
@@ -269,14 +313,14 @@ class LocalState:
 
     def join(self, slot: int, lease: int) -> None:
         """This instance holds `slot`; hits need a proof first (rule 9)."""
-        with self._lock:
+        with self._changing:
             self._fresh.join(slot, lease)
             self._happened.append(Joined(slot))
         self._tell()
 
     def leave(self, cause: str) -> None:
         """No hits from now on. Does nothing without a slot."""
-        with self._lock:
+        with self._changing:
             self._leave_locked(cause)
         self._tell()
 

@@ -64,6 +64,8 @@ class Reads:
 
     def get(self, key: str, demand: Demand) -> Reading:
         """See `DistributedCache.get`."""
+        if demand.use_cache and not demand.linearizable and (reading := self.hit(key, demand.min_revision)):
+            return reading
         deadline = self._clock() + self._options.timeout
         try:
             if not demand.use_cache:
@@ -75,6 +77,13 @@ class Reads:
                 raise
             self._observer(STALE)
             return _reading(served.entry, served.revision, Source.STALE, served.age)
+
+    def hit(self, key: str, min_revision: Revision) -> Reading | None:
+        """See `DistributedCache.hit`."""
+        reading = self._state.hit(key, min_revision)
+        if reading is not None:
+            self._observer(HIT)
+        return reading
 
     def prove(self) -> Verdict:
         """A batch without a range: what it proves (rule 4). Raises Unavailable."""

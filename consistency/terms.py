@@ -10,7 +10,7 @@ import enum
 import json
 import secrets
 from dataclasses import dataclass
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 Revision = int
 """An etcd store revision. 0 stands for "none": etcd counts from 1."""
@@ -150,8 +150,7 @@ class Source(enum.StrEnum):
     STALE = "STALE"  # from memory, unproven, because the client allowed it
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """The answer to a read.
 
     value: the document, or None when there is no such key.

@@ -157,7 +157,9 @@ class Hand:
 
     def serves(self, key: str) -> bool:
         """Whether a default read now would be answered from memory without I/O (rule 3)."""
-        return isinstance(self.state.decide(key), Serve)
+        served = isinstance(self.state.decide(key), Serve)
+        assert (self.state.hit(key) is not None) == served, "with and without the lock the decision is the same"
+        return served
 
     def invalidations(self, cause: str) -> int:
         return sum(e.entries for e in self.happened if isinstance(e, Invalidated) and e.cause == cause)

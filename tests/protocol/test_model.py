@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from consistency.batch import Errand, Part
-from consistency.decisions import Load, Serve, Ticket, Validate
+from consistency.decisions import Decision, Load, Serve, Ticket, Validate
 from consistency.local_state import LocalState
 from consistency.options import CacheOptions
 from consistency.store import Want
@@ -198,6 +198,12 @@ class Instance(RuleBasedStateMachine):
             if isinstance(decision, Serve):
                 allowed = self.truth.recent(key, self.clock())
                 assert decision.entry.value in allowed, f"{key} = {decision.entry.value!r}, allowed {allowed}"
+            self._without_the_lock(key, decision)
+
+    def _without_the_lock(self, key: str, decision: Decision) -> None:
+        hit = self.state.hit(key)
+        served = (decision.entry.value, decision.revision) if isinstance(decision, Serve) else None
+        assert (hit and (hit.value, hit.revision)) == served
 
     @invariant()
     def nothing_is_cached_from_beyond_the_horizon(self) -> None:
