@@ -32,6 +32,7 @@ from consistency.store import (
     Commit,
     Compacted,
     Lease,
+    NoSpace,
     OutcomeUnknown,
     Page,
     Past,
@@ -116,7 +117,7 @@ class EtcdStore:
             ask.key = self._layout.document(want.key)
             if want.newer_than:
                 ask.min_mod_revision = want.newer_than + 1
-        answer = self._calls.ask(Call("read", "txn", request), timeout)
+        answer = self._snapshot("read", request, timeout)
         version, *ranges = [response.response_range for response in answer.responses]
         member = 0 if slot is None else answers.lease_of(ranges.pop(0))
         return Answer(answers.header(answer), answers.version_state(version), member, tuple(map(answers.found, ranges)))
@@ -154,7 +155,7 @@ class EtcdStore:
         )
         everything = _range_op(self._layout.documents, range_end=end, count_only=True)
         request = pb.TxnRequest(success=(latest, everything, self._ask_version))
-        answer = self._calls.ask(Call("touched", "txn", request), timeout)
+        answer = self._snapshot("touched", request, timeout)
         found, counted, version = (response.response_range for response in answer.responses)
         return Touched(
             header=answers.header(answer),
@@ -169,7 +170,7 @@ class EtcdStore:
         if len(keys) > MAX_WANTS:
             raise ValueError(f"at most {MAX_WANTS} keys at once, not {len(keys)}")
         asked = [_range_op(self._layout.document(key), revision=_then(at), count_only=True) for key in keys]
-        answer = self._calls.ask(Call("existed", "txn", pb.TxnRequest(success=asked)), timeout)
+        answer = self._snapshot("existed", pb.TxnRequest(success=asked), timeout)
         return tuple(response.response_range.count > 0 for response in answer.responses)
 
     def page(self, prefix: str, *, after: str, limit: int, timeout: float) -> Page:
@@ -267,7 +268,7 @@ class EtcdStore:
         request = pb.TxnRequest(success=(self._ask_version, self._range_members()))
         if at:
             request.success.append(_range_op(self._layout.version, revision=at))
-        answer = self._calls.ask(Call("survey", "txn", request), timeout)
+        answer = self._snapshot("survey", request, timeout)
         version, fleet, *then = [response.response_range for response in answer.responses]
         return Survey(
             header=answers.header(answer),
@@ -275,6 +276,28 @@ class EtcdStore:
             version_then=answers.version_state(then[0]) if then else None,
             members=answers.members(self._layout, fleet),
         )
+
+    def _snapshot(self, kind: str, request: Any, timeout: float) -> Any:
+        """The answer to a transaction of ranges: all of them as of one revision.
+
+        An etcd whose file has outgrown its quota refuses every transaction (before 3.6 also those that only read), but
+        no range. There the ranges go one by one, each as of the revision that the first one found: the same snapshot.
+        """
+        deadline = time.monotonic() + timeout
+        try:
+            return self._calls.ask(Call(kind, "txn", request), timeout)
+        except NoSpace:
+            return self._range_by_range(kind, request, deadline)
+
+    def _range_by_range(self, kind: str, request: Any, deadline: float) -> Any:
+        answer = pb.TxnResponse(succeeded=True)
+        for asked in (operation.request_range for operation in request.success):
+            asked.revision = asked.revision or answer.header.revision
+            found = self._calls.ask(Call(kind, "range", asked), deadline - time.monotonic())
+            if not answer.responses:
+                answer.header.CopyFrom(found.header)
+            answer.responses.add().response_range.CopyFrom(found)
+        return answer
 
     def _transaction(self, changes: Sequence[Change], version: VersionRecord, only_if_new: bool) -> Any:
         """What was there before is asked for in the same breath, unless that would be too many operations."""

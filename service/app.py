@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import threading
 import time
@@ -17,17 +16,17 @@ from werkzeug.routing import BaseConverter
 
 from consistency.cache import DistributedCache
 from metrics import Instruments
-from service.answers import answer_error, answer_problem
+from service.answers import answer_problem
 from service.bodies import BodyReader, refuse_ambiguous_framing
 from service.config_routes import config_routes
+from service.failures import answer_failure
+from service.hit_path import HitPath
 from service.ops_routes import ops_routes
-from service.problems import INTERNAL, NOT_DONE, Kind, Problem, Refused, kind_of
+from service.problems import NOT_DONE, Kind, Problem
 from service.responses import Response, respond
 from service.settings import Settings
 
 UNKNOWN_ROUTE = "unknown"
-
-logger = logging.getLogger(__name__)
 
 
 class RestOfPath(BaseConverter):
@@ -69,6 +68,7 @@ def create_app(cache: DistributedCache, settings: Settings, instruments: Instrum
     reader = BodyReader(max_bytes=settings.max_value_bytes, threads=settings.threads)
     app.register_blueprint(config_routes(cache, reader))
     app.register_blueprint(ops_routes(cache.status, lambda: app.draining, instruments))
+    app.wsgi_app = HitPath(app.wsgi_app, cache, instruments)  # type: ignore[method-assign]  # Flask's way to wrap it
     return app
 
 
@@ -98,9 +98,7 @@ def template(rule: str) -> str:
 
 
 def _error(error: Exception) -> Response:
-    if not isinstance(error, Refused) and kind_of(error) is INTERNAL:
-        logger.error("unexpected error in %s %r", request.method, request.path, exc_info=error)
-    return respond(answer_error(error))
+    return respond(answer_failure(error, request.method, request.path))
 
 
 def _routing_error(error: HTTPException) -> Response:

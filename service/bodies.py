@@ -84,11 +84,13 @@ def read_up_to(stream: IO[bytes], length: int) -> bytes:
     return bytes(received)
 
 
-def refuse_ambiguous_framing(environ: Environ) -> None:
-    """Refuses what a proxy in front and this server might read differently (request smuggling). Raises Refused.
+def framing_is_ambiguous(environ: Environ) -> bool:
+    """Whether a proxy in front and this server might read the request differently (request smuggling)."""
+    return "HTTP_TRANSFER_ENCODING" in environ or "," in environ.get("HTTP_HOST", "")
 
-    Any Transfer-Encoding: 411. Two Host headers, which arrive joined by a comma: 400.
-    """
+
+def refuse_ambiguous_framing(environ: Environ) -> None:
+    """Raises Refused. Any Transfer-Encoding: 411. Two Host headers, which arrive joined by a comma: 400."""
     if "HTTP_TRANSFER_ENCODING" in environ:
         raise refused(
             HTTPStatus.LENGTH_REQUIRED, "length-required", "Send a Content-Length instead of a Transfer-Encoding."

@@ -9,9 +9,10 @@ from flask import Blueprint, request
 
 from consistency.cache import DistributedCache
 from consistency.terms import MustBeAbsent, MustBeAt, Precondition, PreconditionFailed
-from service import batches, bodies, parameters, sessions
-from service.answers import Answer, answer_batch, answer_delete, answer_page, answer_put, answer_reading
-from service.conditions import AnyOf, read_condition, write_condition
+from service import batches, bodies, parameters
+from service.answers import Answer, answer_batch, answer_delete, answer_page, answer_put
+from service.conditions import AnyOf, write_condition
+from service.document_reads import answer_read
 from service.keys import key_from_path
 from service.problems import bad_request
 from service.responses import Response, respond
@@ -25,7 +26,7 @@ def config_routes(cache: DistributedCache, reader: bodies.BodyReader) -> Bluepri
     @routes.get("/config/<rest:key>")
     def read(key: str) -> Response:
         del key
-        return respond(_read(cache))
+        return respond(answer_read(cache, request.environ))
 
     @routes.route("/config/<rest:key>", methods=["PUT", "POST"])
     def put(key: str) -> Response:
@@ -49,23 +50,6 @@ def config_routes(cache: DistributedCache, reader: bodies.BodyReader) -> Bluepri
         return respond(_batch(cache, reader))
 
     return routes
-
-
-def _read(cache: DistributedCache) -> Answer:
-    key = _key()
-    asked = parameters.read_parameters(_query())
-    condition = read_condition(*_conditions())
-    if isinstance(asked, parameters.AtRevision):
-        return answer_reading(key, cache.get_at(key, asked.revision), condition)
-    session = sessions.revision_in(request.environ.get("HTTP_COOKIE", ""))
-    reading = cache.get(
-        key,
-        asked.use_cache,
-        linearizable=asked.linearizable,
-        min_revision=max(asked.min_revision, session),
-        stale_if_error=asked.stale_if_error,
-    )
-    return answer_reading(key, reading, condition)
 
 
 def _put(cache: DistributedCache, reader: bodies.BodyReader) -> Answer:

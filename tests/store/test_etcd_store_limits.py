@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from consistency.etcd_store import MAX_REQUEST, EtcdConfig, EtcdStore
-from consistency.events import Event
+from consistency.events import Event, StoreCalled
 from consistency.store import Delete, NoSpace, Put, TooLarge, Want
 from consistency.terms import VersionRecord
 from tests.store.conftest import version
@@ -42,6 +42,33 @@ def test_a_full_etcd_refuses_writes_and_goes_on_reading(tmp_path: Path) -> None:
             store.acknowledge(0, lease, 1, timeout=TIMEOUT)
         assert store.read([Want("fill-0")], None, timeout=TIMEOUT).found[0].present
         assert store.keep_alive(lease, timeout=TIMEOUT) > 0
+        store.close()
+
+
+def test_reads_go_on_where_the_quota_has_been_outgrown_and_etcd_refuses_even_their_transactions(tmp_path: Path) -> None:
+    """As when the quota is lowered. Even then a batch read is a snapshot, as of one revision."""
+    with EtcdServer(tmp_path) as server:
+        store = EtcdStore(EtcdConfig((server.endpoint,), "full"))
+        lease = store.grant(60, timeout=TIMEOUT).id
+        assert store.claim(0, lease, "{}", timeout=TIMEOUT)
+        first = store.commit([Put("a", MEBIBYTE)], version(), timeout=TIMEOUT).header.revision
+        last = store.commit([Put("b", b"2")], version(), timeout=TIMEOUT).header.revision
+        store.close()
+    with EtcdServer(tmp_path, arguments=["--quota-backend-bytes=100000"]) as server:
+        events: list[Event] = []
+        store = EtcdStore(EtcdConfig((server.endpoint,), "full"), observer=events.append)
+        answer = store.read([Want("a", newer_than=first), Want("b"), Want("c")], 0, timeout=TIMEOUT)
+        assert (answer.header.revision, answer.version.revision, answer.member) == (last, last, lease)
+        unchanged, new, absent = answer.found
+        assert (unchanged.present, unchanged.document) == (True, None)
+        assert new.document is not None
+        assert (new.document.data, absent.present) == (b"2", False)
+        survey = store.survey(first, timeout=TIMEOUT)
+        assert survey.version_then is not None
+        assert (survey.version.revision, survey.version_then.revision, len(survey.members)) == (last, first, 1)
+        assert store.touched(first, limit=10, timeout=TIMEOUT).count == 2
+        assert store.existed(["a", "b"], first, timeout=TIMEOUT) == (True, False)
+        assert "no_space" in {event.outcome for event in events if isinstance(event, StoreCalled)}
         store.close()
 
 

@@ -1,0 +1,164 @@
+"""The short way of a read answers what Flask answers, whatever is asked; and Flask isn't bothered with hits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from werkzeug.test import EnvironBuilder, run_wsgi_app
+
+from service.document_reads import Environ
+from service.hit_path import HitPath, StartResponse
+from tests.http.conftest import Gateway
+
+Headers = list[tuple[str, str]]
+
+# The last two: what é is in UTF-8, taken for Latin-1, is the name of another document.
+KEYS = ("a", "b/c", "absent", "\xe9", "\xc3\xa9")
+CURRENT = "<current>"
+"""In a condition: the entity tag that the document has."""
+
+paths = st.one_of(
+    st.sampled_from([f"/config/{key}".encode() for key in KEYS]),
+    st.sampled_from([b"/config", b"/config/", b"//config/a", b"/config//a", b"/config/a/", b"/config/../a", b"/", b""]),
+    st.binary(max_size=6).map(lambda rest: b"/config/" + rest),
+    st.just(b"/config/" + b"x" * 513),
+)
+queries = st.one_of(
+    st.just(""),
+    st.sampled_from(["", "use_cache=true", "use_cache=false", "consistency=linearizable", "min_revision=1"]),
+    st.sampled_from(
+        ["use_cache=True", "use_cache", "use_cache=true&use_cache=true", "revision=1", "revision=2", "a=b"]
+    ),
+    st.sampled_from(["min_revision=9223372036854775807", "stale_if_error=3", "=", "&", "%ff=%fe", "\xe9"]),
+    st.text(st.characters(max_codepoint=255), max_size=12),
+)
+tags = st.one_of(
+    st.none(),
+    st.sampled_from(
+        ["*", '"1"', '"2"', '"3"', 'W/"2"', '"2", "3"', "2", '"', "", '"0"', '"02"', ' "2" ', '"2",', "\xe9"]
+    ),
+    st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=8),
+)
+cookies = st.sampled_from(
+    [None, "", "config_revision=1", "config_revision=2; a=b", "x=y", "config_revision=99999999", "config_revision=x"]
+)
+others = st.dictionaries(
+    st.sampled_from(
+        ["HTTP_ACCEPT", "HTTP_ACCEPT_ENCODING", "HTTP_HOST", "HTTP_TRANSFER_ENCODING", "HTTP_RANGE", "CONTENT_LENGTH",
+         "HTTP_CONTENT_ENCODING", "HTTP_AUTHORIZATION", "HTTP_IF_MODIFIED_SINCE", "HTTP_EXPECT", "HTTP_CONNECTION"]
+    ),
+    st.sampled_from(["", "x", "a, b", "gzip", "bytes=0-1", "0", "7", "chunked", "identity;q=0"]),
+    max_size=2,
+)  # fmt: skip
+methods = st.sampled_from(["GET", "GET", "GET", "HEAD", "OPTIONS", "get", "PATCH"])
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a server hands over."""
+
+    method: str
+    path: bytes
+    query: str
+    if_none_match: str | None
+    if_match: str | None
+    cookie: str | None
+    others: dict[str, str]
+
+    def environ(self, etag: str = '""') -> Environ:
+        """A new one for each application: Flask keeps things in it. `etag`: for CURRENT."""
+        environ: dict[str, Any] = EnvironBuilder("/").get_environ()
+        environ |= {"REQUEST_METHOD": self.method, "PATH_INFO": self.path.decode("latin-1"), **self.others}
+        environ["QUERY_STRING"] = self.query
+        given = {"HTTP_IF_NONE_MATCH": self.if_none_match, "HTTP_IF_MATCH": self.if_match, "HTTP_COOKIE": self.cookie}
+        return environ | {name: value.replace(CURRENT, etag) for name, value in given.items() if value is not None}
+
+
+requests = st.builds(Request, methods, paths, queries, tags, tags, cookies, others)
+
+
+@pytest.fixture(scope="module")
+def known(shared: Gateway) -> Gateway:
+    """Two documents, and a key that is known to be absent; also one that is not ASCII."""
+    for key in KEYS:
+        if key != "absent":
+            assert shared.ask("PUT", f"/config/{key}", b'{"value": "%b"}' % key.encode()).status_code == 201
+    for key in KEYS:
+        shared.ask("GET", f"/config/{key}")
+    return shared
+
+
+def hit_path(gateway: Gateway) -> HitPath:
+    """What stands in front of Flask."""
+    assert isinstance(gateway.app.wsgi_app, HitPath)
+    return gateway.app.wsgi_app
+
+
+def answer(application: Any, request: Request, etag: str = '""') -> tuple[str, Headers, bytes, int]:
+    """Status line, headers without Age, body, Age."""
+    body, status, headers = run_wsgi_app(application, request.environ(etag), buffered=True)
+    age = int(headers.pop("Age", 0))
+    return status, list(headers.items()), b"".join(body), age
+
+
+@settings(max_examples=1500, deadline=None)
+@given(request=requests)
+@example(Request("GET", b"/config/a", "", None, None, None, {}))
+@example(Request("HEAD", b"/config/a", "", None, None, None, {}))
+@example(Request("GET", b"/config/a", "", CURRENT, None, None, {}))
+@example(Request("GET", b"/config/a", "", None, CURRENT, None, {}))
+@example(Request("GET", b"/config/a", "", None, '"1"', None, {}))
+@example(Request("GET", b"/config/absent", "", None, None, None, {}))
+@example(Request("GET", b"/config/\xc3\xa9", "", None, None, None, {}))
+@example(Request("GET", b"/config/a", "", None, None, "config_revision=99999999", {}))
+@example(Request("GET", b"/config//a", "a=b", "x", "y", None, {}))
+def test_with_and_without_the_short_way_the_answer_is_the_same(known: Gateway, request: Request) -> None:
+    """Byte for byte, but for Age, which may pass from one second to the next in between."""
+    short, flask = hit_path(known), hit_path(known)._rest
+    *_, headers, _, _ = answer(flask, request)  # what is not in memory yet is now
+    etag = dict(headers).get("ETag", '""')
+    *expected, age = answer(flask, request, etag)
+    *found, age_found = answer(short, request, etag)
+    assert found == expected
+    assert 0 <= age_found - age <= 1 or age_found == 0 or age == 0
+
+
+def refuse(environ: Environ, _: StartResponse) -> Iterable[bytes]:
+    """In Flask's place: nothing should get here."""
+    raise AssertionError(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']} went to Flask")
+
+
+@pytest.mark.parametrize(
+    "query", ["", "use_cache=true", "use_cache=false", "consistency=linearizable", "min_revision=1"]
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_no_read_of_a_document_goes_through_flask(known: Gateway, method: str, query: str) -> None:
+    short = HitPath(refuse, known.cache, hit_path(known)._instruments)
+    status, _, body, _ = answer(short, Request(method, b"/config/a", query, None, None, None, {}))
+    assert (status, body) == ("200 OK", b'{"value": "a"}' if method == "GET" else b"")
+
+
+def test_what_is_served_is_counted_whichever_way_it_took(known: Gateway) -> None:
+    """/metrics tells nothing of the two ways."""
+    before = known.ask("GET", "/metrics").get_data(as_text=True)
+    known.ask("GET", "/config/a")
+    known.ask("GET", "/config/a", If_None_Match='"1"')
+    assert known.ask("GET", "/config/a", If_None_Match="malformed").status_code == 400  # no hit, since it is refused
+    after = known.ask("GET", "/metrics").get_data(as_text=True)
+    grown = {
+        'config_cache_reads_total{source="hit"}': 2,
+        'config_http_requests_total{method="GET",route="/config/<key>",status="200"}': 2,
+        'config_http_requests_total{method="GET",route="/config/<key>",status="400"}': 1,
+        'config_http_request_duration_seconds_count{method="GET",route="/config/<key>"}': 3,
+    }
+    assert {series: value(after, series) - value(before, series) for series in grown} == grown
+
+
+def value(exposition: str, series: str) -> float:
+    """Of one series; 0 if it is not there."""
+    return next((float(line.rsplit(" ", 1)[1]) for line in exposition.splitlines() if line.startswith(series + " ")), 0)
