@@ -28,6 +28,7 @@ from consistency.events import (
     WorkerFailed,
 )
 from consistency.terms import Source
+from metrics.tally import Tallies
 
 BYPASS_REASONS = ("asked", "not a member")
 INVALIDATION_CAUSES = ("version", "everything", "own write", "unknown outcome", "gap", "history", "age")
@@ -45,8 +46,12 @@ class EventCounters:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
-        reads = self._counter("config_cache_reads", "Reads answered, by where the value came from.", "source")
-        self._reads = {source: reads.labels(source.value.lower()) for source in Source}
+        sources = {source: source.value.lower() for source in Source}
+        reads = Tallies(
+            "config_cache_reads", "Reads answered, by where the value came from.", "source", sources.values()
+        )
+        registry.register(reads)
+        self._reads = {source: reads[value] for source, value in sources.items()}
         self._bypasses = self._counter(
             "config_cache_bypasses", "Reads for which the cache was not consulted, by reason.", "reason", BYPASS_REASONS
         )
@@ -132,7 +137,7 @@ class EventCounters:
         """Counts one event. ReadServed comes first: it is the one that happens thousands of times a second."""
         match event:
             case ReadServed():
-                self._reads[event.source].inc()
+                self._reads[event.source].add()
                 if event.reason:
                     self._bypasses.labels(event.reason).inc()
             case StoreCalled():

@@ -5,43 +5,60 @@ A route is the template (`/config/<key>`), never the path. Methods outside of HT
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import accumulate
+
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from metrics.counters import LATENCY_BUCKETS
+from metrics.tally import Timings
 
 METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"})
 
+_BOUNDS = (*map(str, LATENCY_BUCKETS), "+Inf")
 
-class HttpCounters:
+
+class HttpCounters(Collector):
     """Requests by method, route template and status; latency by method and route template."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._requests = Counter(
-            "config_http_requests",
-            "HTTP requests answered, by method, route template and status.",
-            ["method", "route", "status"],
-            registry=registry,
-        )
-        self._seconds = Histogram(
-            "config_http_request_duration_seconds",
-            "Time from receiving an HTTP request to answering it, by method and route template.",
-            ["method", "route"],
-            buckets=LATENCY_BUCKETS,
-            registry=registry,
-        )
-        # The children of what was seen before: `labels()` would cost a hit more than the counting does.
-        # Two threads may fill one place at once, with the same children.
-        self._seen: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str, int], Timings] = {}  # set by any thread, the first one wins
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Counts one request."""
-        if method not in METHODS:
-            method = "other"
-        seen = self._seen.get((method, route, status)) or self._resolve(method, route, status)
-        seen[0].inc()
-        seen[1].observe(seconds)
+        timings = self._seen.get((method, route, status)) or self._first(method, route, status)
+        timings.add(seconds)
 
-    def _resolve(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
-        children = self._requests.labels(method, route, str(status)), self._seconds.labels(method, route)
-        self._seen[method, route, status] = children
-        return children
+    def _first(self, method: str, route: str, status: int) -> Timings:
+        series = (method if method in METHODS else "other", route, status)
+        return self._seen.setdefault(series, Timings(LATENCY_BUCKETS))
+
+    def collect(self) -> Iterator[Metric]:
+        """Both families, from one reading."""
+        requests = CounterMetricFamily(
+            "config_http_requests",
+            "HTTP requests answered, by method, route template and status.",
+            labels=["method", "route", "status"],
+        )
+        counts: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * len(_BOUNDS))
+        sums: defaultdict[tuple[str, str], float] = defaultdict(float)
+        for (method, route, status), timings in list(self._seen.items()):
+            buckets, total = timings.read()
+            requests.add_metric([method, route, str(status)], sum(buckets))
+            counts[method, route] = [a + b for a, b in zip(counts[method, route], buckets, strict=True)]
+            sums[method, route] += total
+        yield requests
+        yield _latency(counts, sums)
+
+
+def _latency(counts: dict[tuple[str, str], list[int]], sums: dict[tuple[str, str], float]) -> Metric:
+    seconds = HistogramMetricFamily(
+        "config_http_request_duration_seconds",
+        "Time from receiving an HTTP request to answering it, by method and route template.",
+        labels=["method", "route"],
+    )
+    for series, buckets in counts.items():
+        seconds.add_metric(list(series), list(zip(_BOUNDS, accumulate(buckets), strict=True)), sums[series])
+    return seconds

@@ -26,7 +26,8 @@ class Instruments:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the client leaves it without annotations
         self._registry = CollectorRegistry() if registry is None else registry
         self._events = EventCounters(self._registry)
-        self._http = HttpCounters(self._registry)
+        self._http = HttpCounters()
+        self._registry.register(self._http)
         self._describe_process()
 
     def _describe_process(self) -> None:
