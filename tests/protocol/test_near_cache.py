@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from consistency.near_cache import ENTRY_OVERHEAD, Entry, NearCache
+import tracemalloc
+
+import pytest
+
+from consistency.near_cache import ENTRY_OVERHEAD, VALUE_OVERHEAD, Entry, NearCache
+
+EACH = ENTRY_OVERHEAD + VALUE_OVERHEAD
 
 
 def entry(value: bytes | None = b"1", at: int = 5) -> Entry:
@@ -19,11 +25,11 @@ def test_the_least_recently_used_entry_is_evicted_at_the_bound_of_entries() -> N
 
 
 def test_entries_are_evicted_until_the_bytes_fit() -> None:
-    cache = NearCache(max_entries=100, max_bytes=4 * (ENTRY_OVERHEAD + 101))
+    cache = NearCache(max_entries=100, max_bytes=4 * (EACH + 101))
     for name in "abcd":
         cache.store(name, entry(b"x" * 100))
     assert cache.store("e", entry(b"x" * 300)) == 2
-    assert cache.bytes <= 4 * (ENTRY_OVERHEAD + 101)
+    assert cache.bytes <= 4 * (EACH + 101)
 
 
 def test_a_value_larger_than_the_whole_bound_is_not_kept_and_evicts_nothing() -> None:
@@ -47,7 +53,7 @@ def test_bytes_return_to_nothing() -> None:
     cache.store("b", entry(b"y"))
     cache.invalidate("b", 9)
     cache.drop("a")
-    assert cache.bytes == ENTRY_OVERHEAD + 2
+    assert cache.bytes == EACH + 2
     assert cache.clear() == 1
     assert cache.bytes == 0
 
@@ -71,3 +77,22 @@ def test_a_tombstone_is_an_entry() -> None:
     cache.store("a", entry(None))
     assert cache.get("a") == entry(None)
     assert cache.store("b", entry(None)) == 1
+
+
+@pytest.mark.parametrize("size", [None, 20, 100, 1000])
+def test_the_bytes_counted_are_those_that_entries_occupy(size: int | None) -> None:
+    """Within a fifth: the bound is there so that an operator can rely on it. None: tombstones."""
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        cache = NearCache(max_entries=100_000, max_bytes=1 << 30)
+        for number in range(100_000):
+            value = None if size is None else b"%0*d" % (size, number)
+            revision = 10_000_000 + number
+            written = revision if value else 0
+            cache.store(f"team/service-{number:08}", Entry(value, written, revision + 5_000_000, number / 10))
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(cache) == 100_000
+    assert (after - before) / cache.bytes == pytest.approx(1.0, abs=0.2)
