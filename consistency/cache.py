@@ -13,12 +13,13 @@ from consistency.audit import Auditor
 from consistency.clock import boottime
 from consistency.events import Acknowledged, Event, Left, Observer, TimeWentBackwards, ignore
 from consistency.fleet import Fleet
+from consistency.group_commit import GroupCommit
 from consistency.local_state import LocalState
 from consistency.membership import Membership
 from consistency.options import CacheOptions
 from consistency.prover import Prover
 from consistency.reads import Reads
-from consistency.store import Change, Commit, Delete, OutcomeUnknown, Page, Put, Store
+from consistency.store import Change, Commit, Delete, OutcomeUnknown, Page, Put, Store, Unavailable
 from consistency.terms import (
     Applied,
     Demand,
@@ -64,6 +65,7 @@ class DistributedCache:
         self._observer = observer
         self._state = LocalState(options, self._notice, clock)
         self._fleet = Fleet(options.staleness_bound, clock)
+        self._group = GroupCommit(self._write_puts, clock)
         self._reads = Reads(
             store,
             self._state,
@@ -181,7 +183,11 @@ class DistributedCache:
         Raises PreconditionFailed, Rejected and its kinds, Unavailable: nothing was written. OutcomeUnknown: it may
         have been, now or later.
         """
-        applied = self._write((Put(key, value, precondition),), "put", sync)
+        change = Put(key, value, precondition)
+        if precondition is None and not sync:
+            applied = self._group.put(change, self._clock() + self._options.timeout)
+        else:
+            applied = self._write((change,), "put", sync)
         return Written(applied.revision, applied.existed[0], applied.acks)
 
     def delete(self, key: str, *, precondition: Precondition | None = None, sync: bool = False) -> Written:
@@ -229,20 +235,27 @@ class DistributedCache:
         )
 
     def _write(self, changes: tuple[Change, ...], op: str, sync: bool) -> Applied:
-        commit = self._commit(changes, op, sync)
+        commit = self._commit(changes, op, sync, self._options.timeout)
         revision = commit.header.revision
         if not commit.committed:
             raise _refusal(changes, commit)
         acks = self._await_acks(revision, commit.members) if sync else None
         return Applied(revision, tuple(before > 0 for before in commit.before), acks)
 
-    def _commit(self, changes: tuple[Change, ...], op: str, sync: bool) -> Commit:
+    def _write_puts(self, puts: Sequence[Put], deadline: float) -> Applied:
+        """Of unconditional puts, so there is nothing that could be refused."""
+        if (left := deadline - self._clock()) <= 0:
+            raise Unavailable("the writes before it took too long; nothing was sent")
+        commit = self._commit(tuple(puts), "put", False, left)
+        return Applied(commit.header.revision, tuple(before > 0 for before in commit.before))
+
+    def _commit(self, changes: tuple[Change, ...], op: str, sync: bool, timeout: float) -> Commit:
         self._reads.refuse_if_down()
         keys = frozenset(change.key for change in changes)
         record = VersionRecord(new_nonce(), keys, op, ack=sync)
         ticket = self._state.ticket()
         try:
-            commit = self._store.commit(changes, record, timeout=self._options.timeout)
+            commit = self._store.commit(changes, record, timeout=timeout)
         except OutcomeUnknown:
             self._state.may_have_written(keys)
             raise
