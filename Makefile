@@ -1,7 +1,7 @@
 # `make` tells what there is. Every target installs what it needs into .venv: Python 3.11+ and make are enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint mutants torture load fleet clean
+.PHONY: help run test check lint mutants torture faults load fleet clean
 .SUFFIXES:
 
 # The newest Python of these that is new enough.
@@ -29,13 +29,16 @@ lint: $(VENV)/.dev  ## Formatting, style and types
 
 check: lint test  ## All that a reviewer would run
 
-mutants: $(VENV)/.dev  ## Break each rule of the protocol and see which test notices (about ten minutes)
-	@$(BIN)/python -m tests.mutants
+mutants: $(VENV)/.dev  ## Break each rule of the protocol and see which test notices (QUICK=1: only those that did the last time)
+	@$(BIN)/python -m tests.mutants $(if $(QUICK),--quick)
 
 torture: SECONDS ?= 300
 torture: SEED ?= 1
 torture: $(VENV)/.dev  ## Real faults for SECONDS=300, decided by SEED=1, and every promise checked
 	@$(BIN)/python -m tests.faults --seconds $(SECONDS) --seed $(SEED)
+
+faults: $(VENV)/.dev  ## Run the tests of the fault matrix and write docs/faults.md
+	@$(BIN)/python -m pytest -m fault --faults-report docs/faults.md
 
 load: HOST ?= http://127.0.0.1:8080
 load: $(VENV)/.load  ## 40 users for 60 s against HOST (http://127.0.0.1:8080)
@@ -46,6 +49,9 @@ load: $(VENV)/.load  ## 40 users for 60 s against HOST (http://127.0.0.1:8080)
 
 fleet: $(VENV)/.run  ## Start N=4 instances on one etcd, behind HAProxy at PORT=8080 when it is installed
 	@exec $(BIN)/python -m deploy.fleet -n $(N) --port $(PORT)
+
+bench: $(VENV)/.bench  ## Ratios against peers, in turns (about eight minutes; ROWS=nginx: only rows with these words)
+	@$(BIN)/python -m bench $(ROWS)
 
 clean:  ## Remove .venv and caches; the data in instance/ stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -71,7 +77,12 @@ $(VENV)/.load: deploy/requirements-load.txt | $(VENV)/.run
 	@$(INSTALL) -r deploy/requirements-load.txt
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.txt requirements.txt deploy/requirements-load.txt | $(VENV)/.python
+$(VENV)/.bench: bench/requirements.txt | $(VENV)/.run
+	@echo "installing what the peers need (once)"
+	@$(INSTALL) -r bench/requirements.txt
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt requirements.txt deploy/requirements-load.txt bench/requirements.txt | $(VENV)/.python
 	@echo "installing what tests need (once, about a minute)"
 	@$(INSTALL) -r requirements-dev.txt
 	@touch $@

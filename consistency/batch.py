@@ -2,7 +2,12 @@
 
 Owns the queue of batches and the lanes: at most `lanes` transactions are in flight. Does not know what a batch means:
 `stamp` and `send` are given. There is no thread here: the first reader who finds a lane free leads, the others wait;
-a leader who is done wakes the leader of the next batch. So a lone reader pays nothing for the sharing.
+the last reader to leave a batch wakes the leader of the next. So a lone reader pays nothing for the sharing.
+
+Two rules make a crowd travel together, without a timer. Of sixty readers that an answer has just let go, the first to
+come back would otherwise take a lane each for themselves, and so on:
+  - a lane is free again when every reader of its batch has woken, not when the answer came;
+  - a batch smaller than one that has a lane waits for company, or until that one's lane is free.
 """
 
 from __future__ import annotations
@@ -67,11 +72,15 @@ class Seat:
 
 
 class Batch:
-    """Reads that travel together. Joined while `ticket` is None; afterwards on its way; then `done`."""
+    """Reads that travel together. Joined while `ticket` is None; afterwards on its way; then `done`.
+
+    boarded: how many readers joined it. readers: with those who followed a load of it later. seats: of those not gone.
+    """
 
     def __init__(self) -> None:
         self.wants: dict[str, Errand] = {}
         self.readers = 0
+        self.boarded = 0
         self.ticket: Ticket | None = None
         self.parts: list[Part] = []
         self.error: StoreError | None = None
@@ -81,6 +90,7 @@ class Batch:
 
     def add(self, errand: Errand) -> None:
         self.readers += 1
+        self.boarded += 1
         if errand.key is None:
             return
         other = self.wants.get(errand.key)
@@ -113,10 +123,11 @@ class Batcher:
         self._stamp = stamp
         self._send = send
         self._clock = clock
-        self._lock = threading.Lock()  # protects everything below, and every batch until it is done
+        self._lock = threading.Lock()  # protects everything below, and every batch until it is done; its seats always
         self._queue: list[Batch] = []  # not sent yet, oldest first
         self._flying: dict[str, Batch] = {}  # the latest batch on its way that fetches the key
-        self._lanes = lanes  # free ones
+        self._lanes = lanes
+        self._away: list[Batch] = []  # those that have a lane
 
     def join(self, errand: Errand, deadline: float) -> Batch:
         """Joins a batch that has not been sent yet and returns it when it is done (rule 4).
@@ -156,12 +167,21 @@ class Batcher:
             self._queue.append(batch)
         batch.add(errand)
         seat = self._seat(batch)
-        leads = batch.leader is None and self._lanes > 0
+        leads = self._may_go(batch)
         if leads:
-            self._lanes -= 1
-            batch.leader = seat
+            self._appoint(batch, seat)
             self._depart(batch)
         return batch, seat, leads
+
+    def _may_go(self, batch: Batch) -> bool:
+        """Whether there is a lane for it, and enough company in it: see the module's opening."""
+        free = batch.leader is None and len(self._away) < self._lanes
+        return free and all(batch.boarded >= other.boarded for other in self._away)
+
+    def _appoint(self, batch: Batch, leader: Seat) -> None:
+        """Gives it a lane, and somebody to lead it."""
+        batch.leader = leader
+        self._away.append(batch)
 
     def _seat(self, batch: Batch) -> Seat:
         seat = Seat()
@@ -176,15 +196,23 @@ class Batcher:
             self._flying[key] = batch
 
     def _travel(self, batch: Batch, seat: Seat, leads: bool, deadline: float) -> Batch:
-        if not leads:
-            if not seat.wait(deadline - self._clock()) and not self._give_up(batch, seat):
-                raise Unavailable("no answer from etcd within the deadline")
-            if batch.leader is not seat:
-                return batch
-            with self._lock:
-                self._depart(batch)
-        self._lead(batch, deadline)
+        try:
+            if leads or self._is_called(batch, seat, deadline):
+                self._lead(batch, deadline)
+        finally:
+            self._leave(batch, seat)
         return batch
+
+    def _is_called(self, batch: Batch, seat: Seat, deadline: float) -> bool:
+        """Waits until the batch is done, or this seat has to lead it: then True. Raises Unavailable."""
+        rung = seat.wait(deadline - self._clock())
+        with self._lock:
+            if batch.done:
+                return False
+            if not rung:
+                raise Unavailable("no answer from etcd within the deadline")
+            self._depart(batch)
+            return True
 
     def _lead(self, batch: Batch, deadline: float) -> None:
         try:
@@ -205,37 +233,33 @@ class Batcher:
             if self._flying.get(key) is batch:
                 del self._flying[key]
         batch.done = True
-        self._lanes += 1
-        return [seat for seat in batch.seats if seat is not batch.leader] + self._promote()
+        return [seat for seat in batch.seats if seat is not batch.leader]
 
-    def _promote(self) -> list[Seat]:
-        """Gives a free lane to the next batch. Its latest reader leads: nobody else has more time left."""
-        batch = next((b for b in self._queue if b.leader is None), None)
-        if batch is None or not self._lanes:
-            return []
-        self._lanes -= 1
-        batch.leader = batch.seats[-1]
-        return [batch.leader]
+    def _leave(self, batch: Batch, seat: Seat) -> None:
+        """A reader goes, with an answer or out of time. What it held goes on to somebody.
 
-    def _give_up(self, batch: Batch, seat: Seat) -> bool:
-        """A reader out of time leaves. True if the batch was done after all.
-
-          1. the previous leader makes this seat the leader of its batch and rings;
+          1. a lane becomes free: this seat is made the leader of its batch, and its bell rings;
           2. at that moment its reader runs out of time.
-        Then the lane must go on to somebody: another reader of the batch, or the next batch.
+        Then another reader of the batch has to lead it, or the next batch go.
         """
         with self._lock:
-            if batch.done:
-                return True
             batch.seats.remove(seat)
-            bells: list[Seat] = []
-            if batch.leader is seat:
+            deserted = batch.leader is seat and not batch.done
+            if deserted:
                 batch.leader = None
-                self._lanes += 1
+            if deserted or (batch.done and not batch.seats):
+                self._away.remove(batch)
             if batch.ticket is None and not batch.seats:
                 self._queue.remove(batch)
-            if batch.leader is None:
-                bells = self._promote()
+            bells = self._promote()
         for bell in bells:
             bell.ring()
-        return False
+
+    def _promote(self) -> list[Seat]:
+        """Gives free lanes to those who may go. The latest reader leads: nobody else has more time left."""
+        bells = []
+        for batch in self._queue:
+            if self._may_go(batch):
+                self._appoint(batch, batch.seats[-1])
+                bells.append(batch.seats[-1])
+        return bells

@@ -10,6 +10,8 @@ import pytest
 from tests.support.etcd import EtcdServer
 from tests.support.fake_store import FakeStore
 
+pytest_plugins = ("pytester", "tests.matrix.report")
+
 _numbers = itertools.count(1)
 
 

@@ -100,25 +100,22 @@ class Client:
 
     def write(self, kind: Kind, key: str, value: str | None, level: Level, condition: str = "") -> Operation:
         """PUT or DELETE."""
-        headers = {
-            "": {},
-            "absent": {"If-None-Match": "*"},
-            "exists": {"If-Match": "*"},
-        }.get(condition, {"If-Match": f'"{condition}"'})
+        headers = {_HEADERS[name]: tag for name, tag in _precondition(condition, '"{}"').items()}
         method = "PUT" if kind is Kind.PUT else "DELETE"
         body = None if value is None else value.encode()
         return self._ask(
             kind, method, f"/config/{key}", level, [], headers, body=body, key=key, value=value, condition=condition
         )
 
-    def batch(self, batch: tuple[tuple[str, str | None], ...], level: Level, condition: str = "") -> Operation:
-        """POST /config/. The condition is for the first operation."""
-        operations = [_operation(key, value) for key, value in batch]
-        operations[0] |= {"absent": {"if_none_match": "*"}, "exists": {"if_match": "*"}}.get(condition, {})
-        if batch[0][1] is None and condition == "absent":
-            operations[0].pop("if_none_match")
+    def batch(
+        self, batch: tuple[tuple[str, str | None], ...], level: Level, conditions: tuple[str, ...] = ()
+    ) -> Operation:
+        """POST /config/. A condition for each change, "" for none."""
+        conditions = conditions or ("",) * len(batch)
+        asked = zip(batch, conditions, strict=True)
+        operations = [{**_operation(key, value), **_precondition(condition)} for (key, value), condition in asked]
         body = json.dumps({"operations": operations}).encode()
-        return self._ask(Kind.BATCH, "POST", "/config/", level, [], {}, body=body, batch=batch, condition=condition)
+        return self._ask(Kind.BATCH, "POST", "/config/", level, [], {}, body=body, batch=batch, conditions=conditions)
 
     # --- how a request is made, and its answer understood
 
@@ -137,6 +134,7 @@ class Client:
         condition: str = "",
         asked: int = 0,
         batch: tuple[tuple[str, str | None], ...] = (),
+        conditions: tuple[str, ...] = (),
     ) -> Operation:
         if not self._left:
             self._begin()
@@ -150,6 +148,7 @@ class Client:
         returned = time.monotonic()
         outcome = _outcome(kind, answer)
         done = outcome is Outcome.OK
+        refusing, modified = _refusal(kind, key, answer) if outcome is Outcome.REFUSED else ("", answer.number("etag"))
         operation = Operation(
             number=next(_numbers),
             client=self.number,
@@ -164,7 +163,7 @@ class Client:
             returned=returned,
             outcome=outcome,
             status=answer.status,
-            modified=answer.number("etag") if kind is not Kind.BATCH else 0,
+            modified=modified,
             revision=_revision(answer) if done else 0,
             cache=answer.headers.get("x-cache", ""),
             age=answer.number("age"),
@@ -172,6 +171,8 @@ class Client:
             condition=condition,
             asked=asked,
             batch=batch,
+            conditions=conditions,
+            refusing=refusing,
             note=answer.note or answer.headers.get("x-fleet-acks", ""),
         )
         if done:
@@ -213,6 +214,14 @@ def _outcome(kind: Kind, answer: Answer) -> Outcome:
     return Outcome.UNKNOWN if unknown and kind is not Kind.READ else Outcome.FAILED
 
 
+def _refusal(kind: Kind, key: str, answer: Answer) -> tuple[str, int]:
+    """Whose precondition did not hold, and the mod_revision that it was found at."""
+    if kind is not Kind.BATCH:
+        return key, answer.number("etag")
+    told = json.loads(answer.body)
+    return str(told["key"]), int(told["mod_revision"])
+
+
 def _revision(answer: Answer) -> int:
     if found := answer.number("x-config-revision"):
         return found
@@ -223,6 +232,22 @@ def _operation(key: str, value: str | None) -> dict[str, object]:
     if value is None:
         return {"op": "delete", "key": key}
     return {"op": "put", "key": key, "value": json.loads(value)}
+
+
+def _precondition(condition: str, revision: str = "{}") -> dict[str, str]:
+    """In the words of a batch; `revision` is how a mod_revision is spelt."""
+    match condition:
+        case "":
+            return {}
+        case "absent":
+            return {"if_none_match": "*"}
+        case "exists":
+            return {"if_match": "*"}
+        case _:
+            return {"if_match": revision.format(condition)}
+
+
+_HEADERS = {"if_none_match": "If-None-Match", "if_match": "If-Match"}
 
 
 def offers(port: int) -> tuple[str, ...]:

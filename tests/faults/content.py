@@ -84,21 +84,30 @@ def batches_happen_whole(case: Case) -> Iterator[Violation]:
 
 
 def conditions_held(case: Case) -> Iterator[Violation]:
-    """A conditional write that was done found its condition true just before; one that was refused shows why.
+    """A write that was done found each of its conditions true just before; one that was refused shows why.
 
-    Sound: etcd compares in the transaction that writes, so the state just before is that of its revision - 1. The ETag
-    of a refusal is the key's mod_revision at the comparison, 0 when it is absent.
+    Sound: etcd compares in the transaction that writes, so the state just before is that of its revision - 1. This goes
+    for a write with an unknown outcome too, once its value is found. A refusal names the key that it is for, and its
+    mod_revision at the comparison, 0 when it was absent. (That a refused batch has written nothing is the business of
+    `failed_writes_are_not_there`.)
     """
     for write in case.writes:
-        if not write.condition or write.kind is Kind.BATCH:
-            continue
-        if write.outcome is Outcome.OK:
-            before = case.truth.at(write.key, write.revision - 1)
+        done_at = _done_at(case, write) if write.preconditions else 0
+        for key, condition in write.preconditions:
+            before = case.truth.at(key, done_at - 1)
             current = before.revision if before and before.value is not None else 0
-            if not _holds(write.condition, current):
-                yield Violation("condition ignored", f"{write.key} was at {current}", (write,))
-        elif write.outcome is Outcome.REFUSED and _holds(write.condition, write.modified):
-            yield Violation("refused without cause", f"{write.key} was at {write.modified}", (write,))
+            if done_at and not _holds(condition, current):
+                yield Violation("condition ignored", f"{key} was at {current}", (write,))
+            if key == write.refusing and _holds(condition, write.modified):
+                yield Violation("refused without cause", f"{key} was at {write.modified}", (write,))
+
+
+def _done_at(case: Case, write: Operation) -> int:
+    """The revision that a write made; 0 when it made none, or when that can't be told."""
+    if write.outcome is Outcome.OK:
+        return write.revision
+    placed = (case.placed_write(key, write) for key, _ in write.changes)
+    return next((change.revision for change in placed if change is not None), 0)
 
 
 def _holds(condition: str, current: int) -> bool:

@@ -63,6 +63,7 @@ class Operation:
     invoked, returned: before the first byte was sent, after the last was received (or the client gave up).
     modified: the ETag, 0 without one. revision: X-Config-Revision, 0 without one. cache: X-Cache. age: Age.
     token: the newest revision the client named (rule 10). condition: "", "absent", "exists" or a mod_revision.
+    conditions: of a batch, one for each change. refusing: the key whose condition did not hold; `modified` is its own.
     asked: of a read, the revision it named (PAST), or the seconds it allowed (STALE).
     """
 
@@ -87,6 +88,8 @@ class Operation:
     condition: str = ""
     asked: int = 0
     batch: tuple[tuple[str, str | None], ...] = ()
+    conditions: tuple[str, ...] = ()
+    refusing: str = ""
     note: str = ""
 
     @property
@@ -95,6 +98,14 @@ class Operation:
         if self.kind is Kind.READ:
             return ()
         return self.batch if self.kind is Kind.BATCH else ((self.key, self.value),)
+
+    @property
+    def preconditions(self) -> tuple[tuple[str, str], ...]:
+        """Keys with what had to hold of them for the write to be done."""
+        if self.kind is Kind.BATCH:
+            pairs = zip(self.batch, self.conditions, strict=False)
+            return tuple((key, condition) for (key, _), condition in pairs if condition)
+        return ((self.key, self.condition),) if self.condition else ()
 
     def to_json(self) -> str:
         """One line, without what is at its default."""
@@ -107,6 +118,7 @@ class Operation:
         for name, kind in (("remembers", Remembers), ("kind", Kind), ("level", Level), ("outcome", Outcome)):
             found[name] = kind(found[name])
         found["batch"] = tuple((key, value) for key, value in found.get("batch", ()))
+        found["conditions"] = tuple(found.get("conditions", ()))
         return cls(**found)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from tests.faults.case import Case
-from tests.faults.history import Kind, Level, Operation, Outcome
+from tests.faults.history import Level, Operation, Outcome
 from tests.faults.violations import Violation
 
 Mark = tuple[int, int]
@@ -120,8 +120,8 @@ def _write(revision: int, write: Operation, *, judged: bool = True) -> Placed:
 
 def _of_write(case: Case, write: Operation) -> Iterator[tuple[str, Placed]]:
     """Where a write stands in the order of each of its keys. A refusal is a read of what stood in its way."""
-    if write.outcome is Outcome.REFUSED and write.modified and write.kind is not Kind.BATCH:
-        yield write.key, _read(write.modified, write)
+    if write.refusing and write.modified:
+        yield write.refusing, _read(write.modified, write)
     if write.outcome is Outcome.OK and not _stores(write):
         yield from ((key, placed) for key, _ in write.changes for placed in _deleted(case, write, key))
         return

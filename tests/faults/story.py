@@ -80,6 +80,8 @@ class Story:
         }
         if fields["outcome"] is not Outcome.OK:
             fields["revision"] = 0
+        if fields["outcome"] is Outcome.REFUSED:
+            fields.setdefault("refusing", key)
         self.history.append(Operation(**fields))
         return self.history[-1]
 

@@ -152,6 +152,46 @@ def refused_without_cause(story: Story) -> Found:
     return {offenders("refused without cause", refused)}
 
 
+def a_batch_ignores_a_condition(story: Story) -> Found:
+    """The second of its changes had one, and the first is done all the same."""
+    story.put(A, '"1"', 0)
+    return {offenders("condition ignored", story.batch(1, (B, '"2"'), (A, '"3"'), conditions=("", "absent")))}
+
+
+def an_unknown_batch_ignores_a_condition(story: Story) -> Found:
+    """Nobody was told that it was done, but it is there."""
+    story.put(A, '"1"', 0)
+    old = story.batch(1, (A, '"2"'), (B, '"3"'), conditions=("exists", "exists"), outcome=Outcome.UNKNOWN)
+    return {offenders("condition ignored", old)}
+
+
+def a_batch_refused_without_cause(story: Story) -> Found:
+    write = story.put(A, '"1"', 0)
+    why: dict[str, Any] = {"refusing": A, "modified": write.revision, "outcome": Outcome.REFUSED}
+    batch = ((B, '"2"'), (A, None))
+    return {
+        offenders("refused without cause", story.tell(Kind.BATCH, "", 1, batch=batch, conditions=("", "exists"), **why))
+    }
+
+
+def a_refused_batch_has_written(story: Story) -> Found:
+    """The change whose condition held is done, the other is not."""
+    write = story.put(A, '"1"', 0)
+    story.change(1, (B, '"2"'))
+    why: dict[str, Any] = {"refusing": A, "modified": write.revision, "outcome": Outcome.REFUSED}
+    batch = ((B, '"2"'), (A, '"3"'))
+    refused = story.tell(Kind.BATCH, "", 1, batch=batch, conditions=("", "absent"), **why)
+    return {offenders("ghost write", refused), offenders("torn batch", refused)}
+
+
+def a_refused_batch_is_a_read(story: Story) -> Found:
+    old = story.put(A, '"1"', 0)
+    new = story.put(A, '"2"', 1)
+    why: dict[str, Any] = {"refusing": A, "modified": old.revision, "outcome": Outcome.REFUSED}
+    refused = story.tell(Kind.BATCH, "", 2, batch=((A, '"3"'),), conditions=("absent",), **why)
+    return {offenders("not linearizable", new, refused)}
+
+
 def without_a_version(story: Story) -> Found:
     story.put(A, '"1"', 0)
     story.changes.pop()
@@ -314,9 +354,11 @@ def session_went_back(story: Story) -> Found:
 
 SMALLEST = [
     lost_value, lost_delete, ghost, from_nowhere, written_twice, deletion_from_nowhere, torn_batch,
-    batch_in_two_revisions, condition_ignored, condition_at_another_revision, refused_without_cause, without_a_version,
-    named_wrongly, nonce_twice, read_from_nowhere, not_at_its_revision, absent_though_written, unforeseen_status,
-    honest_token_refused, uncached_from_the_cache, stale_unasked, a_strict_read_misses_a_write, strict_reads_go_back,
+    a_batch_ignores_a_condition, an_unknown_batch_ignores_a_condition, a_batch_refused_without_cause,
+    a_refused_batch_has_written, a_refused_batch_is_a_read, batch_in_two_revisions, condition_ignored,
+    condition_at_another_revision, refused_without_cause, without_a_version, named_wrongly, nonce_twice,
+    read_from_nowhere, not_at_its_revision, absent_though_written, unforeseen_status, honest_token_refused,
+    uncached_from_the_cache, stale_unasked, a_strict_read_misses_a_write, strict_reads_go_back,
     a_default_read_is_evidence, a_refusal_is_a_read, another_key_went_back, read_before_written,
     a_synchronous_write_not_seen, stale, a_deletion_missed_for_too_long, stale_by_what_another_key_shows,
     a_dishonest_age, staler_than_allowed, token_ignored, own_write_not_read, session_went_back,

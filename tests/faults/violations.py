@@ -44,14 +44,16 @@ def describe(operation: Operation) -> str:
     """Who asked whom for what, and the answer."""
     asked = f"#{operation.number} client {operation.client} -> instance {operation.instance}: {operation.kind}"
     what = " ".join(f"{key}={value}" for key, value in operation.changes) or operation.key
-    condition = f" if {operation.condition}" if operation.condition else ""
+    held = ", ".join(f"{key} {condition}" for key, condition in operation.preconditions)
+    condition = f" if {held}" if held else ""
     token = f" token {operation.token}" if operation.token else ""
     return f"{asked} ({operation.level}) {what}{condition}{token} => {_answer(operation)}"
 
 
 def _answer(operation: Operation) -> str:
     if operation.outcome is not Outcome.OK:
-        return f"{operation.outcome} {operation.status or operation.note}"
+        why = f" for {operation.refusing} of {operation.modified}" if operation.refusing else ""
+        return f"{operation.outcome} {operation.status or operation.note}{why}"
     if operation.kind is not Kind.READ:
         return f"{operation.status} at {operation.revision}"
     found = f"{operation.value} of {operation.modified}" if operation.modified else "absent"

@@ -134,8 +134,14 @@ class Habits:
             return self._put(client)
         keys = list(dict.fromkeys(self._key(WRITTEN) for _ in range(self._random.randrange(2, 6))))
         batch = tuple((key, None if self._random.random() < 0.2 else next(self._values)) for key in keys)
-        condition = self._random.choice(("", "", "absent", "exists"))
-        return client.batch(batch, self._sync(), condition)
+        conditions = tuple(self._condition(client, key, value) for key, value in batch)
+        return client.batch(batch, self._sync(), conditions)
+
+    def _condition(self, client: Client, key: str, value: str | None) -> str:
+        """For one change of a batch; most have none, so that most batches are done."""
+        known = client.known.get(key, 0)
+        chosen = self._random.choice(("", "", "", "", "", "exists", "absent", str(known or "")))
+        return "" if chosen == "absent" and value is None else chosen
 
     def _sync(self) -> Level:
         return self._level(Level.SYNC, Level.DEFAULT) if self._random.random() < 0.3 else Level.DEFAULT

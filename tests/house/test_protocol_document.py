@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tests.faults.checker import CHECKS
+
 PROJECT = Path(__file__).parents[2]
 BUILT = set(range(1, 15))
 
@@ -48,3 +50,11 @@ def test_every_error_and_decision_is_in_the_document() -> None:
         "WrongTimeline",
     ):
         assert name in text
+
+
+def test_every_check_of_the_checker_is_stated_with_its_argument() -> None:
+    """One row each, in the checker's order: what is found, and why a correct service never shows it."""
+    _, _, section = (PROJECT / "PROTOCOL.md").read_text().partition("## The checker")
+    rows = re.findall(r"^\| `(\w+)` \| [^|]{10,} \| [^|]{5,} \|$", section, re.MULTILINE)
+    assert rows == [check.__name__ for check in CHECKS]
+    assert "O(n log n)" in section

@@ -1,71 +1,140 @@
-"""Breaks the protocol, one rule at a time, and tells which test noticed: `python -m tests.mutants [word …]`.
+"""Breaks the protocol, one rule at a time, and tells which test noticed: `python -m tests.mutants [--quick] [word …]`.
 
-Each mutant is a copy of the project with one change; the tests of the protocol must fail on it. With words, only the
-mutants whose description or rule contains one of them. Exits with 1 when a mutant survives, or no longer applies.
+Each mutant is a copy of the project with one change; a test must fail on it. The one that noticed it the last time
+(`docs/mutants.md`) is asked first, then all of them, and the document is written anew; `--quick` asks the first alone
+and writes nothing. With words, only the mutants whose rule or description contains one of them. Exits with 1 when a
+mutant survives. Owns the copies; never touches the project itself but for that document.
 """
 
 from __future__ import annotations
 
+import argparse
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from tests.mutants.catalogue import MUTANTS, Mutant
+from tests.mutants.table import DOCUMENT, document, killers
 
 PROJECT = Path(__file__).parents[2]
-COPIED = ("consistency", "tests/protocol", "tests/support", "tests/__init__.py", "pyproject.toml")
-SECONDS = 300.0
-"""Until a mutant that makes a test hang counts as noticed."""
+COPIED = ("consistency", "metrics", "service", "tests/protocol", "tests/support", "tests/__init__.py", "pyproject.toml")
+PASSED, FAILED = 0, 1
+"""pytest's exit codes. Whatever else it says is about the run and not about the mutant."""
 
 
-def main(words: list[str]) -> int:
-    chosen = [m for m in MUTANTS if not words or any(word in f"rule {m.rule}: {m.break_}" for word in words)]
-    survivors = 0
-    print("| rule | mutant | killed by |\n|---|---|---|")  # noqa: T201  # its output
-    for mutant in chosen:
-        killer = killed_by(mutant)
-        survivors += killer == ""
-        print(f"| {mutant.rule} | {mutant.break_} | {killer or '**nobody**'} |", flush=True)  # noqa: T201
+class Unsound(Exception):
+    """The run tells nothing: a mutant does not apply, or a test fails without one."""
+
+
+def main() -> int:
+    asked = arguments()
+    chosen = [mutant for mutant in MUTANTS if not asked.words or any(word in mutant.title for word in asked.words)]
+    recorded = killers(DOCUMENT.read_text()) if DOCUMENT.exists() else {}
+    tell(f"{len(chosen)} mutants; first the tests without any")
+    check_unbroken(sorted({recorded[m.title] for m in chosen if m.title in recorded}) if asked.quick else everything())
+    with ThreadPoolExecutor(asked.jobs) as pool:
+        found = dict[str, str]()
+        for mutant, killer in zip(chosen, pool.map(partial(killed_by, recorded, asked.quick), chosen), strict=True):
+            tell(f"| {mutant.rule} | {mutant.break_} | {f'`{killer}`' if killer else '**nobody**'} |")
+            found |= {mutant.title: killer} if killer else {}
+    if not asked.quick:
+        DOCUMENT.write_text(document(MUTANTS, recorded | found))
+    survivors = len(chosen) - len(found)
+    tell(f"{survivors} of {len(chosen)} mutants survived" if survivors else f"all {len(chosen)} mutants were noticed")
     return 1 if survivors else 0
 
 
-def killed_by(mutant: Mutant) -> str:
-    """The test that noticed; empty when none did. Raises ValueError when the mutant does not apply."""
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="ask only the tests that docs/mutants.md names")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="mutants at a time (default: %(default)s)")
+    parser.add_argument("words", nargs="*", metavar="word", help="only mutants whose rule or description has one")
+    return parser.parse_args()
+
+
+def killed_by(recorded: dict[str, str], quick: bool, mutant: Mutant) -> str:
+    """The test that noticed, beneath `tests/`; empty when none did. Raises Unsound."""
+    with copied() as copy:
+        plant(mutant, copy)
+        known = recorded.get(mutant.title)
+        if known and first_failure(copy, [known]):
+            return known
+        return "" if quick else search(copy, mutant)
+
+
+def search(copy: Path, mutant: Mutant) -> str:
+    """The first of all tests that fails, and fails again by itself: so no test that is merely slow or lucky."""
+    killer = first_failure(copy, everything())
+    if killer and not first_failure(copy, [killer]):
+        raise Unsound(f"{mutant.title}: {killer} failed, and did not when it was run by itself")
+    return killer
+
+
+def everything() -> list[str]:
+    """The files of the protocol's tests. Last those that draw examples: what they notice once they may miss later."""
+    files = (PROJECT / "tests" / "protocol").glob("test_*.py")
+    ordered = sorted(files, key=lambda file: ("hypothesis" in file.read_text(), file.name))
+    return [str(file.relative_to(PROJECT / "tests")) for file in ordered]
+
+
+def check_unbroken(tests: Sequence[str]) -> None:
+    """Raises Unsound when one of the tests fails on a copy without a mutant."""
+    with copied() as copy:
+        if tests and (failed := first_failure(copy, tests)):
+            raise Unsound(f"{failed} fails without a mutant")
+
+
+def first_failure(copy: Path, tests: Sequence[str]) -> str:
+    """The first of the tests that fails there, without its parameters; empty when all pass. Raises Unsound."""
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", "--hypothesis-seed=0",
+         *(f"tests/{test}" for test in tests)],
+        cwd=copy, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    named = re.search(r"^(?:FAILED|ERROR) tests/([^\s\[]+)", run.stdout, re.MULTILINE)
+    if run.returncode == FAILED and named:
+        return named.group(1)
+    if run.returncode != PASSED:
+        raise Unsound(f"pytest exited with {run.returncode}:\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
+    return ""
+
+
+@contextmanager
+def copied() -> Iterator[Path]:
+    """A copy of what the tests need, to be broken."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as directory:
         copy = Path(directory)
-        plant(mutant, copy)
-        try:
-            run = subprocess.run(
-                [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", "tests/protocol"],
-                cwd=copy, capture_output=True, text=True, timeout=SECONDS, check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            return "a test that hangs"
-    if run.returncode == 0:
-        return ""
-    named = re.search(r"^(?:FAILED|ERROR) (?:tests/protocol/)?(\S+)", run.stdout, re.MULTILINE)
-    return f"`{named.group(1)}`" if named else "collection"
+        for name in COPIED:
+            source, target = PROJECT / name, copy / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, target)
+        yield copy
 
 
 def plant(mutant: Mutant, copy: Path) -> None:
-    """Copies the project and breaks the copy."""
-    for name in COPIED:
-        source, target = PROJECT / name, copy / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, target)
-    (copy / "service").symlink_to(PROJECT / "service")
+    """Breaks the copy. Raises Unsound when there is nothing to break."""
     file = copy / mutant.file
     text = file.read_text()
     if mutant.old not in text:
-        raise ValueError(f"rule {mutant.rule}, {mutant.break_}: {mutant.file} has no {mutant.old!r}")
+        raise Unsound(f"{mutant.title}: {mutant.file} has no {mutant.old!r}")
     file.write_text(text.replace(mutant.old, mutant.new, 1))
 
 
+def tell(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -17,6 +17,20 @@ class Mutant(NamedTuple):
     old: str
     new: str
 
+    @property
+    def title(self) -> str:
+        """What tells it from all others."""
+        return f"rule {self.rule}: {self.break_}"
+
+
+class Impossible(NamedTuple):
+    """A break that this design has no place for; `nearest` is the title of the mutant that comes closest."""
+
+    rule: int
+    break_: str
+    reason: str
+    nearest: str
+
 
 FRESHNESS = "consistency/freshness.py"
 HISTORY = "consistency/history.py"
@@ -28,6 +42,8 @@ CACHE = "consistency/cache.py"
 MEMBERS = "consistency/membership.py"
 ROLL = "consistency/roll_call.py"
 AUDIT = "consistency/audit.py"
+DECISIONS = "consistency/decisions.py"
+GROUP = "consistency/group_commit.py"
 
 MUTANTS = (
     Mutant(1, "serve on after an unknown outcome", CACHE, "self._state.may_have_written(keys)", "pass"),
@@ -35,7 +51,11 @@ MUTANTS = (
     Mutant(1, "retry an unknown write", CACHE, "self._state.may_have_written(keys)\n            raise",
            "self._state.may_have_written(keys)\n            return self._commit(changes, op, sync)"),
     Mutant(1, "reuse a nonce", CACHE, "VersionRecord(new_nonce(), ", 'VersionRecord("same", '),
-    Mutant(2, "skip the lock-step of counts", HISTORY, "event.state.count == applied.count + 1",
+    Mutant(1, "join a group of puts that has been sent", GROUP,
+           "            if self._open is group:\n                self._open = None\n", ""),
+    Mutant(1, "say not done of a put whose group was sent", GROUP, "            if group.sent:",
+           "            if False:"),
+    Mutant(2, "skip the lock-step of version counts", HISTORY, "event.state.count == applied.count + 1",
            "event.state.count > applied.count"),
     Mutant(2, "ignore that the key was recreated", HISTORY, "event.state.created == applied.created", "True"),
     Mutant(2, "apply below the horizon", FRESHNESS, " or event.state.revision <= self.horizon", ""),
@@ -48,6 +68,18 @@ MUTANTS = (
     Mutant(3, "ignore the floor", FRESHNESS, "entry.stale or entry.validated_at < self.floor", "entry.stale"),
     Mutant(3, "ignore staleness", FRESHNESS, "entry.stale or entry.validated_at < self.floor",
            "entry.validated_at < self.floor"),
+    Mutant(3, "without the lock: ignore the clock", DECISIONS, "now < self.until\n            and not entry.stale",
+           "not entry.stale"),
+    Mutant(3, "without the lock: ignore staleness", DECISIONS, "            and not entry.stale\n", ""),
+    Mutant(3, "without the lock: ignore the floor", DECISIONS, "self.floor <= entry.validated_at <= self.horizon",
+           "entry.validated_at <= self.horizon"),
+    Mutant(3, "without the lock: take an entry of a later window", DECISIONS,
+           "self.floor <= entry.validated_at <= self.horizon", "self.floor <= entry.validated_at"),
+    Mutant(3, "without the lock: don't look whether the window has changed", STATE,
+           " or window is not self._window", ""),
+    Mutant(3, "without the lock: keep the window of before", STATE,
+           "    def _publish_locked(self) -> None:\n        self._window = self._fresh.window()",
+           "    def _publish_locked(self) -> None:\n        pass"),
     Mutant(4, "measure the window from the answer", STATE, "self._fresh.accept(part.ticket, verdict)",
            "self._fresh.accept(part.ticket, replace(verdict, fresh_until=self._clock() + self._fresh._bound))"),
     Mutant(4, "ignore the member key", FRESHNESS, "if answer.member != ticket.lease:", "if False:"),
@@ -59,6 +91,11 @@ MUTANTS = (
     Mutant(4, "draw the ticket after the answer", READS, "return [Part(ticket, wants, answer)]",
            "return [Part(self._state.ticket(), wants, answer)]"),
     Mutant(5, "fill without the overtaken check", FRESHNESS, "and not self.history.named_after(key, at)", ""),
+    Mutant(5, "let only the last event overtake a load", HISTORY,
+           "        for name in event.names or ():\n            self._named[name] = event.state.revision",
+           "        self._named = dict.fromkeys(event.names or (), event.state.revision)"),
+    Mutant(5, "fill from an answer that is ahead of the watch", STATE, "                return verdict  # not the last",
+           "                self._fill_locked(part)\n                return verdict  # not the last"),
     Mutant(5, "fill below the floor", FRESHNESS, "and at >= self.floor ", ""),
     Mutant(5, "fill from an earlier epoch", FRESHNESS, "return ticket.epoch == self.epoch and at >= self.floor",
            "return at >= self.floor"),
@@ -66,10 +103,11 @@ MUTANTS = (
     Mutant(5, "trust a forgotten event's silence", HISTORY, "revision < self._base.revision or ", ""),
     Mutant(5, "fill without a proof", STATE, "            case Unproven():\n                pass",
            "            case Unproven():\n                self._fill_locked(part)"),
-    Mutant(6, "keep entries when nothing can be proven", STATE,
+    Mutant(6, "validate by mod_revision across a gap whose history can't be proven", STATE,
            'self._invalidated_locked("history", self._entries.clear())\n                    self._fresh.rebase',
            "self._fresh.rebase"),
-    Mutant(6, "no floor at a gap", FRESHNESS, "self.horizon = self.floor = survey", "self.horizon = survey"),
+    Mutant(6, "keep entries as they are across a gap", FRESHNESS, "self.horizon = self.floor = survey",
+           "self.horizon = survey"),
     Mutant(6, "believe an unproven validation", READS, "if want.entry is not None and isinstance(verdict, Proof):",
            "if want.entry is not None:"),
     Mutant(6, "keep loads in flight across a gap", FRESHNESS,
@@ -109,6 +147,7 @@ MUTANTS = (
     Mutant(9, "keep the slot at the end", MEMBERS,
            "        self._give_back(lease)\n\n    def _join", "\n    def _join"),
     Mutant(10, "ignore the session", FRESHNESS, "if self.horizon < min_revision:", "if False:"),
+    Mutant(10, "without the lock: ignore the session", DECISIONS, "            and min_revision <= self.horizon\n", ""),
     Mutant(10, "ignore that a token is from another history", READS,
            "if part.answer.header.revision < demand.min_revision:", "if False:"),
     Mutant(10, "let a session follow a load in flight", READS, "if demand.min_revision or demand.linearizable:",
@@ -119,6 +158,10 @@ MUTANTS = (
            "if demand.min_revision or demand.linearizable:", "if demand.min_revision:"),
     Mutant(11, "serve the entry without a proof of the read's own", READS,
            "return part.ticket.sent_at if isinstance(verdict, Proof) else None", "return part.ticket.sent_at"),
+    Mutant(11, "let a few go ahead of the crowd", BATCH,
+           " and all(batch.boarded >= other.boarded for other in self._away)", ""),
+    Mutant(11, "give a lane on before its readers have woken", BATCH, "(batch.done and not batch.seats):",
+           "(batch.done and batch in self._away):"),
     Mutant(3, "serve unproven without being asked", FRESHNESS,
            "demand.use_cache and demand.stale_if_error > 0", "True"),
     Mutant(3, "serve what is known to be old if etcd is away", FRESHNESS,
@@ -144,8 +187,21 @@ MUTANTS = (
     Mutant(13, "tell nobody", AUDIT, "VersionRecord(new_nonce(), None, \"audit\")",
            "VersionRecord(new_nonce(), frozenset(), \"audit\")"),
     Mutant(13, "never reload by age", FRESHNESS, "now - entry.loaded_at > self._max_age", "False"),
-    Mutant(14, "follow an overtaken load", STATE, "and not self._fresh.overtaken(key, ticket)", ""),
+    Mutant(13, "without the lock: never reload by age", DECISIONS,
+           "            and now - entry.loaded_at <= self.max_age\n", ""),
+    Mutant(14, "let followers join an overtaken load", STATE, "and not self._fresh.overtaken(key, ticket)", ""),
     Mutant(14, "follow a load older than the bound", STATE, "self._clock() < ticket.sent_at + bound and", ""),
+    Mutant(14, "forget a load when one that it displaced arrives", BATCH,
+           "            if self._flying.get(key) is batch:", "            if key in self._flying:"),
     Mutant(14, "don't look again before loading", BATCH, "elif flying is None and answered():", "elif False:"),
     Mutant(14, "load once for each reader", BATCH, "and follow(flying.ticket):", "and False:"),
+)  # fmt: skip
+
+IMPOSSIBLE = (
+    Impossible(5, "forget a load that a newer one displaced",
+               "there is no list of loads: an answer is overtaken iff an event applied since names its key",
+               "rule 5: let only the last event overtake a load"),
+    Impossible(7, "keep what was validated beyond the horizon at a reconnect",
+               "nothing is: an answer enters the cache as part of a proof only, and a proof lifts the horizon to it",
+               "rule 5: fill from an answer that is ahead of the watch"),
 )  # fmt: skip

@@ -1,23 +1,46 @@
-"""The mutants still apply: a break of source text that is no longer there would break nothing."""
+"""The mutants still apply, and the document says of each of them who notices it."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import ast
 
 import pytest
 
 from tests.mutants.__main__ import PROJECT
-from tests.mutants.catalogue import MUTANTS, Mutant
+from tests.mutants.catalogue import IMPOSSIBLE, MUTANTS, Mutant
+from tests.mutants.table import DOCUMENT, document, killers
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.rule}-{mutant.break_}".replace(" ", "_"))
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.title.replace(" ", "_"))
 def test_a_mutant_applies(mutant: Mutant) -> None:
+    """A break of source text that is no longer there would break nothing."""
     text = (PROJECT / mutant.file).read_text()
     assert mutant.old in text
     assert mutant.old != mutant.new
     compile(text.replace(mutant.old, mutant.new, 1), mutant.file, "exec")
 
 
-def test_every_rule_that_is_built_has_a_mutant() -> None:
+def test_every_rule_has_a_mutant() -> None:
     assert {mutant.rule for mutant in MUTANTS} == set(range(1, 15))
-    assert Path(PROJECT / "PROTOCOL.md").exists()
+
+
+def test_a_title_tells_a_mutant_from_all_others() -> None:
+    assert len({mutant.title for mutant in MUTANTS}) == len(MUTANTS)
+    assert {each.nearest for each in IMPOSSIBLE} <= {mutant.title for mutant in MUTANTS}
+
+
+def test_the_document_is_what_the_runner_would_write() -> None:
+    """Every mutant, and no other, with a test that noticed it: `make mutants` writes it."""
+    text = DOCUMENT.read_text()
+    known = killers(text)
+    assert set(known) == {mutant.title for mutant in MUTANTS}
+    assert text == document(MUTANTS, known)
+
+
+@pytest.mark.parametrize("test", sorted(set(killers(DOCUMENT.read_text()).values())))
+def test_a_test_that_the_document_names_exists(test: str) -> None:
+    path, *names = test.split("::")
+    body = ast.parse((PROJECT / "tests" / path).read_text()).body
+    for name in names[:-1]:
+        body = next(node for node in body if isinstance(node, ast.ClassDef) and node.name == name).body
+    assert names[-1] in {node.name for node in body if isinstance(node, ast.FunctionDef)}

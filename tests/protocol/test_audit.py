@@ -123,6 +123,7 @@ def test_a_document_deleted_from_outside_is_seen(store: FakeStore, cache: Distri
     assert cache.get("k").value is None
 
 
+@pytest.mark.fault("outside write (etcdctl)")
 def test_a_deletion_from_outside_is_seen_among_our_own(
     store: FakeStore, cache: DistributedCache, journal: Journal
 ) -> None:

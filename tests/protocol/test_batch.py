@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -25,6 +25,7 @@ class Road:
         self.error: Exception | None = None
         self._arrivals = threading.Condition()  # protects everything below and above
         self._open = 0
+        self._answered: list[Batch] = []
         self._tickets = 0
         self.batcher = Batcher(stamp=self._stamp, send=self._send, clock=self.clock, lanes=lanes)
 
@@ -37,8 +38,9 @@ class Road:
             self.sent.append(batch)
             self.timeouts.append(timeout)
             self._arrivals.notify_all()
-            assert self._arrivals.wait_for(lambda: self._open > 0, PATIENCE)
-            self._open -= 1
+            assert self._arrivals.wait_for(lambda: batch in self._answered or self._open > 0, PATIENCE)
+            if batch not in self._answered:
+                self._open -= 1
             if self.error is not None:
                 raise self.error
             assert batch.ticket is not None
@@ -56,14 +58,27 @@ class Road:
             self._open += count
             self._arrivals.notify_all()
 
+    def answer(self, *batches: Batch) -> None:
+        """Opens the road for these alone, now or later."""
+        with self._arrivals:
+            self._answered += batches
+            self._arrivals.notify_all()
+
     def join(self, key: str | None, deadline: float = PATIENCE) -> Background[Batch]:
         return Background(lambda: self.batcher.join(Errand(key), self.clock() + deadline))
 
     def await_waiting(self, readers: int) -> None:
         """Until so many readers wait in batches that have not been sent."""
+        self._await(lambda: sum(len(batch.seats) for batch in self.batcher._queue) >= readers)
+
+    def await_seats(self, batch: Batch, readers: int) -> None:
+        """Until so many readers are in the batch, those who follow a load of it included."""
+        self._await(lambda: len(batch.seats) >= readers)
+
+    def _await(self, claim: Callable[[], bool]) -> None:
         for _ in range(10_000):
             with self.batcher._lock:
-                if sum(len(batch.seats) for batch in self.batcher._queue) >= readers:
+                if claim():
                     return
             threading.Event().wait(0.001)
         raise AssertionError("the readers did not come")
@@ -199,9 +214,87 @@ def test_a_leader_out_of_time_hands_the_lane_on(road: Road) -> None:
     road.open()
     first.result()
     assert batch.leader is seat  # step 1
-    assert not road.batcher._give_up(batch, seat)  # step 2
+    road.batcher._leave(batch, seat)  # step 2
     road.open()
     assert neighbour.result().part("b")
+
+
+def test_a_batch_smaller_than_one_on_its_way_waits_for_company() -> None:
+    """Although a lane is free: else the first of a crowd that was just let go would take it for themselves alone."""
+    road = Road(lanes=2)
+    readers = [road.join("a"), road.join("b")]
+    lone = [road.await_sent(1), road.await_sent(2)]
+    readers += [road.join(key) for key in "cde"]
+    road.await_waiting(3)
+    road.answer(*lone)
+    crowd = road.await_sent(3)
+    assert crowd.boarded == 3
+    readers += [road.join("f"), road.join("g")]
+    road.await_waiting(2)
+    assert len(road.sent) == 3
+    readers.append(road.join("h"))
+    company = road.await_sent(4)
+    assert company.boarded == 3
+    road.answer(crowd, company)
+    assert all(reader.result().done for reader in readers)
+
+
+def test_a_batch_that_finds_no_company_goes_when_nothing_is_on_its_way() -> None:
+    road = Road(lanes=2)
+    readers = [road.join("a"), road.join("b")]
+    lone = [road.await_sent(1), road.await_sent(2)]
+    readers += [road.join("c"), road.join("d")]
+    road.await_waiting(2)
+    road.answer(*lone)
+    crowd = road.await_sent(3)
+    readers.append(road.join("e"))
+    road.await_waiting(1)
+    road.answer(crowd)
+    late = road.await_sent(4)
+    assert late.boarded == 1
+    road.answer(late)
+    assert all(reader.result().done for reader in readers)
+
+
+def test_a_lane_is_free_when_every_reader_of_its_batch_has_woken(road: Road) -> None:
+    """So that those who come back travel together, and not each as soon as it wakes."""
+    first = road.join("a")
+    road.await_sent(1)
+    with road.batcher._lock:
+        batch, slow, _ = road.batcher._board(Errand("b"))
+    quick = road.join("b")
+    road.await_waiting(2)
+    road.open(2)
+    first.result()
+    assert quick.result() is batch
+    back = road.join("c")
+    road.await_waiting(1)
+    assert len(road.sent) == 2
+    road.batcher._leave(batch, slow)
+    assert road.await_sent(3).boarded == 1
+    road.open()
+    back.result()
+
+
+def test_a_load_that_was_displaced_does_not_take_the_newer_one_with_it() -> None:
+    """1. L1 loads a key; 2. L2 loads it again, since it may not follow; 3. L1 arrives; 4. the next one follows L2."""
+    road = Road(lanes=2)
+    first = road.join("a")
+    road.await_sent(1)
+    with road.batcher._lock:
+        second, seat, leads = road.batcher._board(Errand("a"))
+    assert leads
+    road.open()
+    first.result()
+    deadline = road.clock() + PATIENCE
+    follower = Background(
+        lambda: road.batcher.share(Errand("a"), deadline, follow=lambda _: True, answered=lambda: False)
+    )
+    road.await_seats(second, 2)
+    road.open()
+    road.batcher._lead(second, deadline)
+    road.batcher._leave(second, seat)
+    assert follower.result() is second
 
 
 def test_a_reader_follows_a_load_in_flight_only_if_it_may(road: Road) -> None:

@@ -59,6 +59,18 @@ def test_a_hit_is_what_the_decision_under_the_lock_would_be() -> None:
     assert hand.state.hit("b") is None
 
 
+def test_an_entry_of_age_is_no_hit_however_young_the_proof() -> None:
+    """Rule 13."""
+    hand = Hand(FakeStore())
+    holding(hand, NearCache(100, 1 << 20), a=b"1")
+    hand.clock.advance(hand.options.max_age)
+    hand.prove()
+    assert hand.state.hit("a") is not None
+    hand.clock.advance(0.5)
+    hand.prove()
+    assert hand.state.hit("a") is None
+
+
 def test_a_hit_in_the_middle_of_an_event_never_claims_the_new_revision_for_the_old_value() -> None:
     """Step 4 of the story in `local_state`: the window is published after the marks."""
     seen: list[Reading | None] = []
@@ -69,6 +81,26 @@ def test_a_hit_in_the_middle_of_an_event_never_claims_the_new_revision_for_the_o
     hand.deliver()
     assert [reading and (reading.value, reading.revision) for reading in seen] == [(b"1", before)]
     assert hand.state.hit("a") is None
+
+
+def test_a_hit_in_the_middle_of_a_fill_never_claims_an_earlier_revision_for_the_newer_value() -> None:
+    """1. a document is put from outside, without a version; 2. a proof brings it, and has not published its window."""
+    seen: list[Reading | None] = []
+    hand = Hand(store := FakeStore())
+
+    class Filling(NearCache):
+        def store(self, key: str, entry: Entry) -> int:
+            evicted = super().store(key, entry)
+            seen.append(hand.state.hit(key))
+            return evicted
+
+    hand.state._entries = Filling(100, 1 << 20)
+    store.put_outside("a", b"1")
+    assert hand.get("a").value == b"1"
+    assert seen == [None]
+    hit = hand.state.hit("a")
+    assert hit is not None
+    assert hit.revision >= hit.mod_revision
 
 
 def test_a_hit_does_not_join_a_window_with_the_entry_of_another_history() -> None:

@@ -58,6 +58,7 @@ def test_an_instance_that_closes_gives_its_slot_back(store: FakeStore) -> None:
     assert journal.all(Left) == [Left(0, "closed")]
 
 
+@pytest.mark.fault("65th instance")
 def test_the_65th_instance_serves_uncached_and_says_so(store: FakeStore) -> None:
     leases = occupy(store, *range(SLOTS))
     journal = Journal()
@@ -85,6 +86,7 @@ def test_a_slot_taken_by_somebody_quicker_is_left_to_them(store: FakeStore) -> N
         assert JoinFailed("taken", "slot 00 was taken meanwhile") in journal.all(JoinFailed)
 
 
+@pytest.mark.fault("member key deleted or lease revoked by hand")
 def test_a_lost_lease_ends_the_hits_and_is_replaced(store: FakeStore) -> None:
     """Expired or revoked by hand: the watch, the proof or the renewal tells, and the instance joins anew."""
     journal = Journal()

@@ -209,6 +209,7 @@ class TestFills:
 class TestGaps:
     """Rule 6."""
 
+    @pytest.mark.fault("stream lost, history provably ours")
     def test_a_missed_event_is_noticed_and_nothing_is_flushed(self, store: FakeStore, hand: Hand) -> None:
         """1. an event is lost; 2. the next one does not follow; 3. a survey: ours; 4. entries are validated lazily."""
         hand.get("k")
@@ -251,6 +252,7 @@ class TestGaps:
         assert reading.result().value == b"1"
         assert not hand.serves("k")
 
+    @pytest.mark.fault("compaction past our horizon while cut off")
     def test_entries_go_when_the_horizon_is_compacted(self, store: FakeStore, hand: Hand) -> None:
         hand.get("k")
         write(store, "third", b"1")
@@ -271,6 +273,7 @@ class TestGaps:
 class TestReconnects:
     """Rule 7."""
 
+    @pytest.mark.fault("stream lost, history provably ours")
     def test_a_new_stream_delivers_what_the_old_one_missed(self, store: FakeStore, hand: Hand) -> None:
         hand.get("k")
         store.cut_watch()
@@ -280,6 +283,7 @@ class TestReconnects:
         assert summary(hand.get("k")) == (b"2", Source.MISS)
         assert hand.invalidations("gap") == 0
 
+    @pytest.mark.fault("stream lost, history provably ours")
     def test_entries_stay_served_across_a_reconnect(self, store: FakeStore, hand: Hand) -> None:
         hand.get("k")
         store.cut_watch()

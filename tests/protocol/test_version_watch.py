@@ -57,6 +57,7 @@ def test_writes_during_an_outage_of_the_watch_are_seen_after_it(store: FakeStore
         assert one.get("k").value == b"2"
 
 
+@pytest.mark.fault("compaction past our horizon while cut off")
 def test_a_compaction_past_the_horizon_drops_the_entries(store: FakeStore) -> None:
     """Fault matrix: cut off while the history is compacted; one load per key afterwards."""
     journal = Journal()
@@ -117,6 +118,7 @@ def test_a_restore_makes_the_instance_start_over(store: FakeStore) -> None:
         assert cache.get("k").value == b"1"
 
 
+@pytest.mark.fault("only the watch broken")
 def test_a_watch_that_is_up_but_silent_is_restarted(store: FakeStore) -> None:
     """Silence is not health: the proofs see versions that the stream does not bring."""
     journal = Journal()

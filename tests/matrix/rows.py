@@ -1,0 +1,216 @@
+"""The fault matrix: what happens, and what users and operators are promised when it does. Data, and nothing else.
+
+B is the staleness bound. `≤ B` means: served from memory while the last proof is younger than B, then 503 with
+Retry-After. `?` means: 504, outcome unknown, said so and never retried by the service.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One fault. The columns say what is promised to each kind of request; tests name the row by `fault`."""
+
+    fault: str
+    default: str
+    uncached: str
+    write: str
+    health: str
+    membership: str
+    note: str = ""  # how the tests differ from the fault as it is named
+    reason: str = ""  # why no test shows it, if none does
+
+
+ROWS = (
+    Row(
+        "etcd killed for 75 s",
+        default="≤ B",
+        uncached="503 within the deadline",
+        write="in flight ?, then 503",
+        health="200, 503 after B",
+        membership="back ≤ 3 s after etcd",
+        note="the outage lasts for seconds, beyond B and the lease: nothing in the service waits for longer than that",
+    ),
+    Row(
+        "etcd paused 20 s",
+        default="≤ B",
+        uncached="503 within the deadline",
+        write="?, then 503",
+        health="200, 503",
+        membership="may survive; verified",
+        note="the longest pause is 10 s, beyond B, the lease and the 8 s after which gRPC gives a silent peer up",
+    ),
+    Row(
+        "leader change (3 nodes)",
+        default="no gap",
+        uncached="answered within the deadline",
+        write="? allowed",
+        health="200, 200",
+        membership="kept",
+    ),
+    Row(
+        "one of three nodes killed",
+        default="no gap",
+        uncached="at most the RPC in flight fails over",
+        write="? allowed",
+        health="200, 200",
+        membership="kept",
+        note=(
+            "B is longer than an election, which takes etcd 1 to 2 s. With a shorter one default reads wait "
+            "for the new leader like all others, and /readyz says 503 until there is one"
+        ),
+    ),
+    Row(
+        "one-way loss, either direction",
+        default="≤ B",
+        uncached="503 within the deadline",
+        write="?; may or may not be there later",
+        health="200, 503",
+        membership="expires; rejoins",
+    ),
+    Row(
+        "only the watch broken",
+        default="goes on, proven by rule 4; never stale",
+        uncached="fine",
+        write="fine",
+        health="200, 200; `config_watch_up` 0",
+        membership="kept",
+    ),
+    Row(
+        "own process paused 20 s, TTL 10",
+        default="proves anew before the first hit",
+        uncached="fine",
+        write="fine",
+        health="none while it is paused",
+        membership="new lease",
+        note="TTL 2, and a pause until etcd has ended the lease",
+    ),
+    Row(
+        "stream lost, history provably ours",
+        default="validated lazily by `mod_revision`; nothing is flushed",
+        uncached="fine",
+        write="fine",
+        health="200, 200",
+        membership="kept",
+    ),
+    Row(
+        "compaction past our horizon while cut off",
+        default="entries dropped, reloaded lazily, one load per key",
+        uncached="fine",
+        write="fine",
+        health="200, 200",
+        membership="kept",
+    ),
+    Row(
+        "older snapshot restored",
+        default="all dropped with the first contact, ≤ B at the latest",
+        uncached="the restored state; lost tokens 410",
+        write="fine",
+        health="200, 503 for a moment",
+        membership="rejoins",
+    ),
+    Row(
+        "outside write (etcdctl)",
+        default="seen within the audit interval",
+        uncached="uncached at once; linearizable, served from memory: within the audit interval",
+        write="fine",
+        health="200, 200",
+        membership="kept",
+    ),
+    Row(
+        "member key deleted or lease revoked by hand",
+        default="no hit after B; back after rejoining",
+        uncached="fine",
+        write="fine",
+        health="200, 200",
+        membership="new slot",
+    ),
+    Row(
+        "wall clock ±1 h",
+        default="no effect",
+        uncached="none",
+        write="none",
+        health="200, 200",
+        membership="kept",
+        note="the clock is set for one process, not for the machine; and nothing of ours reads it to decide anything",
+    ),
+    Row(
+        "NOSPACE",
+        default="fine",
+        uncached="fine",
+        write="507",
+        health="200, 200",
+        membership="old ones stay, new ones uncached",
+    ),
+    Row(
+        "auth enabled, token expired, password changed",
+        default="one re-authentication, nobody notices; wrong password: ≤ B",
+        uncached="the same; wrong password: 503",
+        write="the same",
+        health="200; wrong password: 503 with the reason",
+        membership="kept",
+    ),
+    Row(
+        "wrong CA, wrong name, expired certificate",
+        default="≤ B",
+        uncached="503",
+        write="503",
+        health="200, 503 with the reason",
+        membership="none",
+    ),
+    Row(
+        "kill -9 in mid-PUT",
+        default="others untouched",
+        uncached="others untouched",
+        write="data and version both, or neither",
+        health="none",
+        membership="gone in TTL + 2 s",
+    ),
+    Row(
+        "65th instance",
+        default="correct, uncached",
+        uncached="fine",
+        write="fine",
+        health='200, 200 with `"member": false`',
+        membership="none",
+    ),
+    Row(
+        "rolling restart under load",
+        default="0 failures",
+        uncached="0 failures",
+        write="0 failures",
+        health="off before the drain",
+        membership="left last",
+    ),
+    Row(
+        "1,000 slow clients",
+        default="others are answered",
+        uncached="others are answered",
+        write="503 or slow, never lost",
+        health="200, 200",
+        membership="kept",
+        note=("counted, not timed: a thread that waited for a slow client would be missing for good"),
+    ),
+    Row(
+        "10,000 connections",
+        default="answered",
+        uncached="answered",
+        write="answered",
+        health="answered; bounded memory and descriptors",
+        membership="kept",
+        note=(
+            "10,000 is where the service stops accepting; who comes then waits until another leaves. Where the limit "
+            "on open files is lower, so is this"
+        ),
+    ),
+    Row(
+        "malformed input of any kind",
+        default="400, 404, 405, 411, 413, 414, 415, 431; never 500 or a redirect",
+        uncached="the same",
+        write="the same, and nothing is written",
+        health="200, 200",
+        membership="kept",
+    ),
+)
