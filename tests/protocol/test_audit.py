@@ -89,18 +89,22 @@ def cache(store: FakeStore, journal: Journal) -> Iterator[DistributedCache]:
         cache.put("k", b"1")
         cache.put("other", b"1")
         cache.get("k")
-        await_audits(store, 2)
+        await_audits(cache, store, 2)
         yield cache
 
 
-def await_audits(store: FakeStore, count: int) -> None:
-    """Until so many more audits have begun: the last but one is over by then."""
-    pause, before = threading.Event(), store.calls["touched"]
-    for _ in range(2000):
-        if store.calls["touched"] >= before + count:
-            return
-        pause.wait(0.005)
-    raise AssertionError("nobody audits")
+def await_audits(cache: DistributedCache, store: FakeStore, count: int) -> None:
+    """Until so many more audits have looked: the last but one is over by then. A write gives each something to see."""
+    pause = threading.Event()
+    for number in range(count):
+        before = store.calls["touched"]
+        cache.put("tick", str(number).encode())
+        for _ in range(2000):
+            if store.calls["touched"] > before:
+                break
+            pause.wait(0.005)
+        else:
+            raise AssertionError("nobody audits")
 
 
 def invalidated(journal: Journal) -> None:
@@ -128,6 +132,7 @@ def test_a_deletion_from_outside_is_seen_among_our_own(
     store: FakeStore, cache: DistributedCache, journal: Journal
 ) -> None:
     gate = store.hold("touched", At.REQUEST)
+    cache.put("tick", b"now")
     gate.wait_until_held()
     cache.delete("other")
     cache.put("new", b"1")
@@ -142,6 +147,7 @@ def test_a_deletion_from_outside_of_what_was_just_put_is_seen(
     store: FakeStore, cache: DistributedCache, journal: Journal
 ) -> None:
     gate = store.hold("touched", At.REQUEST)
+    cache.put("tick", b"now")
     gate.wait_until_held()
     cache.put("k", b"2")
     store.delete_outside("k")
@@ -160,9 +166,30 @@ def test_what_the_service_does_itself_is_never_taken_for_an_outside_write(
         if number % 5 == 0:
             cache.delete("k")
         if number % 20 == 0:
-            await_audits(store, 1)
-    await_audits(store, 3)
+            await_audits(cache, store, 1)
+    await_audits(cache, store, 3)
     assert journal.all(AuditFound) == []
+
+
+def test_while_nothing_is_written_an_audit_looks_at_nothing(store: FakeStore, journal: Journal) -> None:
+    """It would have to go through all documents. The proofs show that etcd's revision stands still."""
+
+    class Pauses:
+        stopping = False
+
+        def pause(self, seconds: float) -> None:
+            assert seconds == 0.05
+
+    with started(store, NEVER) as cache:
+        auditor = Auditor(store, cache._state, cache._fleet, interval=0.05, timeout=1, observer=journal)
+        cache.put("a", b"1")
+        for expected in (1, 1, 1, 2, 2):
+            if expected == 2 and store.calls["touched"] == 1:
+                store.put_outside("a", b"2")
+                cache._reads.prove()
+            auditor.run(Pauses())  # type: ignore[arg-type]
+            assert store.calls["touched"] == expected
+    assert journal.all(AuditFound) == [AuditFound(1)]
 
 
 def test_only_the_member_in_the_lowest_slot_audits(store: FakeStore, journal: Journal) -> None:
