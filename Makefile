@@ -1,7 +1,7 @@
 # `make` tells what there is. Every target installs what it needs into .venv: Python 3.11+ and make are enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint mutants torture faults load fleet clean
+.PHONY: help run test check lint mutants torture faults load fleet bench bench-scale clean
 .SUFFIXES:
 
 # The newest Python of these that is new enough.
@@ -14,7 +14,7 @@ N ?= 4
 PORT ?= 8080
 
 help:  ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run  ## Start one instance on http://0.0.0.0:8080 (PORT=…), with an embedded etcd unless another is configured
 	@exec $(BIN)/python -m service
@@ -52,6 +52,10 @@ fleet: $(VENV)/.run  ## Start N=4 instances on one etcd, behind HAProxy at PORT=
 
 bench: $(VENV)/.bench  ## Ratios against peers, in turns (about eight minutes; ROWS=nginx: only rows with these words)
 	@$(BIN)/python -m bench $(ROWS)
+
+bench-scale: INSTANCES ?= 1,4,16,64
+bench-scale: $(VENV)/.bench  ## What 1 to 64 instances cost their etcd, beside other designs (about ten minutes; INSTANCES=1,4)
+	@$(BIN)/python -m bench.scale --instances $(INSTANCES) --plots instance/plots
 
 clean:  ## Remove .venv and caches; the data in instance/ stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

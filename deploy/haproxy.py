@@ -37,8 +37,11 @@ frontend config
 
 backend instances
     balance roundrobin
+    # An instance that is told to stop says 503 here first and is left within 0.7 s; its DRAIN_WAIT has to be longer.
     option httpchk GET /readyz
     http-check expect status 200
+    # Slow is not away: when all of them are short of processor time, none would be left.
+    timeout check 1s
     default-server check inter 500ms fastinter 200ms fall 2 rise 1
 $servers
 """)

@@ -1,8 +1,10 @@
 """Receives the body of a write, whole or not at all.
 
-Owns the places for readers: at most half of the threads may wait for bodies, so that clients that send theirs drop by
-drop can't keep the others from being answered. Servers pass a body that was cut short as if it were whole; counting
-is done here.
+Owns the places for readers: at most half of the threads may receive bodies, so that clients that send theirs drop by
+drop can't keep the others from being answered. Most bodies are there at once and take a place for a moment only: a
+quarter of the threads may wait for one, briefly, and the last quarter is always free of bodies.
+
+Servers pass a body that was cut short as if it were whole; counting is done here.
 """
 
 from __future__ import annotations
@@ -19,14 +21,19 @@ Environ = dict[str, Any]
 
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
 
+PATIENCE = 0.1
+"""Seconds to wait for a place."""
+
 
 class BodyReader:
     """Reads documents from requests. Safe for use from many threads."""
 
-    def __init__(self, *, max_bytes: int, threads: int) -> None:
-        """`max_bytes`: of one body. `threads`: that work on requests; at most half of them read bodies at once."""
+    def __init__(self, *, max_bytes: int, threads: int, patience: float = PATIENCE) -> None:
+        """`max_bytes`: of one body. `threads`: that work on requests. `patience`: seconds to wait for a place."""
         self._max_bytes = max_bytes
         self._places = threading.BoundedSemaphore(max(1, threads // 2))
+        self._queue = threading.BoundedSemaphore(threads // 4)
+        self._patience = patience
 
     def read(self, environ: Environ, max_depth: int = MAX_DEPTH) -> bytes:
         """The JSON document that the request carries, byte for byte.
@@ -63,7 +70,7 @@ class BodyReader:
         return length
 
     def _receive(self, stream: IO[bytes], length: int) -> bytes:
-        if not self._places.acquire(blocking=False):
+        if not self._take_place():
             raise refused(
                 HTTPStatus.SERVICE_UNAVAILABLE, "too-many-bodies", "Too many bodies are being received.", retry_after=1
             )
@@ -71,6 +78,16 @@ class BodyReader:
             return read_up_to(stream, length)
         finally:
             self._places.release()
+
+    def _take_place(self) -> bool:
+        if self._places.acquire(blocking=False):
+            return True
+        if not self._queue.acquire(blocking=False):
+            return False
+        try:
+            return self._places.acquire(timeout=self._patience)
+        finally:
+            self._queue.release()
 
 
 def read_up_to(stream: IO[bytes], length: int) -> bytes:

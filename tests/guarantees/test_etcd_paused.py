@@ -44,6 +44,7 @@ def warm(instance: InstanceProcess) -> None:
     assert within(5.0, lambda: instance.get("k").headers["X-Cache"] == "HIT")
 
 
+@pytest.mark.fault("etcd paused 20 s")
 def test_reads_end_after_the_bound_and_return_with_etcd(etcd: EtcdServer, instance: InstanceProcess) -> None:
     """Fault matrix, etcd paused: default reads <= B, then 503; health 200; readiness 503; recovery within seconds."""
     warm(instance)
@@ -73,6 +74,7 @@ def test_reads_end_after_the_bound_and_return_with_etcd(etcd: EtcdServer, instan
     assert within(5.0, lambda: instance.answers(200, "/readyz"))
 
 
+@pytest.mark.fault("etcd paused 20 s")
 def test_writes_say_what_is_known_of_them(etcd: EtcdServer, instance: InstanceProcess) -> None:
     """The first is in flight, so nobody knows (504); once the connection is known to be dead it is not done (503)."""
     warm(instance)
@@ -90,6 +92,7 @@ def test_writes_say_what_is_known_of_them(etcd: EtcdServer, instance: InstancePr
     assert instance.get("k", params={"use_cache": "false"}).content == b"3"
 
 
+@pytest.mark.fault("own process paused 20 s, TTL 10")
 def test_a_write_by_another_during_the_pause_of_the_instance_is_seen_by_its_first_hit(
     etcd: EtcdServer, instance: InstanceProcess, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -106,6 +109,7 @@ def test_a_write_by_another_during_the_pause_of_the_instance_is_seen_by_its_firs
         other.stop()
 
 
+@pytest.mark.fault("etcd killed for 75 s")
 def test_an_etcd_that_is_gone_refuses_writes_at_once_and_comes_back(
     etcd: EtcdServer, instance: InstanceProcess
 ) -> None:

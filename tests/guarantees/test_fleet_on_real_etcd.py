@@ -50,6 +50,7 @@ def occupy(etcd: EtcdServer, prefix: str, slots: range) -> EtcdStore:
     return store
 
 
+@pytest.mark.fault("65th instance")
 def test_the_slot_of_a_crashed_instance_is_taken_again(etcd: EtcdServer, prefix: str, tmp_path: Path) -> None:
     """Rule 9: 63 slots are held, a process takes the last and is killed; the 65th takes its place, no earlier."""
     others = occupy(etcd, prefix, range(SLOTS - 1))
@@ -68,6 +69,7 @@ def test_the_slot_of_a_crashed_instance_is_taken_again(etcd: EtcdServer, prefix:
     others.close()
 
 
+@pytest.mark.fault("member key deleted or lease revoked by hand")
 def test_a_revoked_lease_ends_the_hits_at_once_and_the_instance_recovers(etcd: EtcdServer, prefix: str) -> None:
     """Rule 9, by `etcdctl lease revoke`."""
     journal = Journal()
@@ -83,6 +85,7 @@ def test_a_revoked_lease_ends_the_hits_at_once_and_the_instance_recovers(etcd: E
         assert cache.get("k").value == b"1"
 
 
+@pytest.mark.fault("member key deleted or lease revoked by hand")
 def test_a_deleted_member_key_is_noticed_though_the_lease_lives(etcd: EtcdServer, prefix: str) -> None:
     journal = Journal()
     with instance((etcd.endpoint,), prefix, journal=journal) as cache:
@@ -116,6 +119,7 @@ def cluster(tmp_path: Path) -> Iterator[EtcdCluster]:
         yield cluster
 
 
+@pytest.mark.fault("one of three nodes killed")
 def test_any_member_of_a_cluster_may_die_and_reads_and_writes_go_on(cluster: EtcdCluster, prefix: str) -> None:
     """Fault matrix, one of three nodes killed: no gap for default reads, no failed read; a write in flight may be
     unknown, never wrong. If it was the leader, everybody waits for an election: that takes etcd one to two seconds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
@@ -68,6 +68,7 @@ def test_a_body_at_the_limit_is_accepted(reader: BodyReader) -> None:
     assert reader.read(environ(b"1" * 100)) == b"1" * 100
 
 
+@pytest.mark.fault("malformed input of any kind")
 def test_a_compressed_body_is_refused(reader: BodyReader) -> None:
     """Stored as it came, it would be returned as if it were JSON."""
     assert status_of(reader, environ(b"1", HTTP_CONTENT_ENCODING="gzip")) == 415
@@ -115,12 +116,27 @@ def slow_clients(reader: BodyReader, count: int) -> Iterator[list[Future[bytes]]
             go_on.set()
 
 
+@pytest.mark.fault("1,000 slow clients")
 def test_at_most_half_of_the_threads_wait_for_bodies(reader: BodyReader) -> None:
     """Hazard: clients that send drop by drop occupy every thread. The rest is told at once that nothing was done."""
     with slow_clients(reader, 2) as reads:
         assert status_of(reader, environ(b"1")) == 503
     assert [read.result(DEADLINE) for read in reads] == [b"1", b"1"]
     assert reader.read(environ(b"1")) == b"1"  # the places are free again
+
+
+def test_a_crowd_of_quick_bodies_waits_its_turn_and_a_quarter_of_the_threads_at_most() -> None:
+    """A body that is sent at once takes a moment: whoever comes in that moment has done nothing to be refused for.
+
+    Two of four threads receive bodies; of two more one may wait, the other is refused while the first still waits.
+    """
+    reader = BodyReader(max_bytes=100, threads=4, patience=DEADLINE)
+    with ThreadPoolExecutor(2) as pool:
+        with slow_clients(reader, 2):
+            more = [pool.submit(reader.read, environ(b"1")) for _ in range(2)]
+            refused, waiting = wait(more, DEADLINE, return_when=FIRST_COMPLETED)
+        assert [type(each.exception(DEADLINE)) for each in refused] == [Refused]
+        assert [each.result(DEADLINE) for each in waiting] == [b"1"]
 
 
 def test_a_place_is_given_back_when_receiving_fails() -> None:

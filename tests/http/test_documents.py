@@ -75,6 +75,7 @@ def test_what_is_not_json_is_refused(document: bytes) -> None:
     assert refusal.value.problem.kind.status == 400
 
 
+@pytest.mark.fault("malformed input of any kind")
 @given(st.binary(max_size=200) | st.text(alphabet='[]{}",:\\ 1ae', max_size=60).map(str.encode))
 def test_bytes_are_a_document_or_refused_and_never_an_error(data: bytes) -> None:
     """Agrees with the standard parser about what is JSON, apart from what is refused on purpose."""

@@ -35,6 +35,7 @@ def start(stack: ExitStack, endpoint: str, *, wait: bool = True) -> Gateway:
     )
 
 
+@pytest.mark.fault("etcd paused 20 s")
 def test_a_paused_etcd_is_503_for_reads(stack: ExitStack, victim: EtcdServer) -> None:
     """Fault matrix: reads from memory for B, then 503 with Retry-After; healthy, not ready, and back by itself."""
     gateway = start(stack, victim.endpoint)
@@ -60,6 +61,7 @@ def test_a_paused_etcd_is_503_for_reads(stack: ExitStack, victim: EtcdServer) ->
     assert gateway.ask("GET", "/config/a").data == b"1"
 
 
+@pytest.mark.fault("etcd paused 20 s")
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 def test_a_write_to_a_paused_etcd_is_504_and_may_happen(stack: ExitStack, victim: EtcdServer, method: str) -> None:
     """Fault matrix: it was sent, and etcd does it when it wakes up. Nothing in the answer invites to send it again."""
@@ -80,6 +82,7 @@ def test_a_write_to_a_paused_etcd_is_504_and_may_happen(stack: ExitStack, victim
     assert after.data in (b"1", b"2") or after.status_code == 404
 
 
+@pytest.mark.fault("etcd killed for 75 s")
 def test_an_etcd_that_was_never_reached_is_503_for_everything(stack: ExitStack) -> None:
     """A write that could not be sent was not done, and says so: it can be tried again."""
     gateway = start(stack, f"http://127.0.0.1:{free_ports(1)[0]}", wait=False)
@@ -93,6 +96,7 @@ def test_an_etcd_that_was_never_reached_is_503_for_everything(stack: ExitStack) 
     assert gateway.ask("GET", "/metrics").status_code == 200
 
 
+@pytest.mark.fault("NOSPACE")
 def test_a_full_etcd_is_507_for_writes_and_reads_go_on(stack: ExitStack, tmp_path: Path) -> None:
     """Hazard: NOSPACE blocks deletes as well, which put the version."""
     full = stack.enter_context(EtcdServer(tmp_path, arguments=("--quota-backend-bytes=200000",)))
@@ -106,6 +110,7 @@ def test_a_full_etcd_is_507_for_writes_and_reads_go_on(stack: ExitStack, tmp_pat
     assert gateway.ask("GET", "/config/a?use_cache=false").data == body
 
 
+@pytest.mark.fault("auth enabled, token expired, password changed")
 def test_a_user_without_the_right_is_503_with_the_reason(stack: ExitStack, victim: EtcdServer) -> None:
     """A fault of the service's set-up, not of the client's: never 401 or 403, and no password in the message."""
     victim.enable_auth("root-password", "config", "hunter2", "/somewhere-else/")

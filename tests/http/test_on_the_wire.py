@@ -111,6 +111,7 @@ def stored(instance: InstanceProcess, key: bytes) -> bytes | None:
     return answer.body if answer.status == 200 else None
 
 
+@pytest.mark.fault("malformed input of any kind")
 def test_a_body_that_is_cut_short_changes_nothing(instance: InstanceProcess) -> None:
     """The client sent 3 of 6 bytes, `123` of `123456`, and went: JSON all the same, but not what it meant."""
     put(instance, b"cut", b"1")
@@ -121,6 +122,7 @@ def test_a_body_that_is_cut_short_changes_nothing(instance: InstanceProcess) -> 
     assert stored(instance, b"cut") == b"1"
 
 
+@pytest.mark.fault("malformed input of any kind")
 @pytest.mark.parametrize(
     ("framing", "statuses"),
     [
@@ -153,6 +155,7 @@ def test_a_request_without_use_for_a_body_may_not_be_chunked_either(instance: In
     assert is_refused(ask(instance, request(method, b"/config/x", b"Transfer-Encoding: chunked") + b"0\r\n\r\n"), 411)
 
 
+@pytest.mark.fault("malformed input of any kind")
 def test_a_body_that_is_refused_is_not_taken_for_the_next_request(instance: InstanceProcess) -> None:
     """What was not read of a body must not be executed."""
     smuggled = request("PUT", b"/config/smuggled", body=b"1")
@@ -195,6 +198,7 @@ def test_head_has_the_headers_of_get(instance: InstanceProcess) -> None:
         assert int(head.headers["content-length"]) == len(get.body)
 
 
+@pytest.mark.fault("malformed input of any kind")
 @pytest.mark.parametrize(
     "target",
     [
@@ -242,6 +246,7 @@ def test_a_key_is_decoded_once(instance: InstanceProcess) -> None:
     assert stored(instance, b"once/b") == b"2"
 
 
+@pytest.mark.fault("malformed input of any kind")
 def test_a_body_nested_50_000_deep_is_400(instance: InstanceProcess) -> None:
     """Hazard: RecursionError, and a 500."""
     assert is_refused(put(instance, b"deep", b"[" * 50_000 + b"]" * 50_000), 400)
@@ -284,6 +289,7 @@ def test_a_condition_that_is_not_ascii_is_not_ignored(instance: InstanceProcess)
     assert stored(instance, b"bytes") == b"1"
 
 
+@pytest.mark.fault("malformed input of any kind")
 def test_huge_headers_are_no_fault(instance: InstanceProcess) -> None:
     """Answered or refused; and the next request is answered."""
     for header in (b"X: " + b"a" * 70_000, b"Cookie: " + b"config_revision=1;" * 3_000, b"X: " + b"a" * 1_000_000):
@@ -293,6 +299,7 @@ def test_huge_headers_are_no_fault(instance: InstanceProcess) -> None:
     assert ask(instance, request("GET", b"/healthz")).status == 200
 
 
+@pytest.mark.fault("1,000 slow clients")
 def test_slow_bodies_leave_half_of_the_threads_alone(instance: InstanceProcess) -> None:
     """Hazard: clients that send drop by drop occupy threads for ever. Others are served, further bodies get 503."""
     head = b"PUT /config/slow HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n["

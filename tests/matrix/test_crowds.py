@@ -173,6 +173,8 @@ NONSENSE = (
     request("GET", b"/config/k?min_revision=" + b"9" * 400),
     request("GET", b"/config/?limit=x"),
     request("GET", b"/metrics/../config/k"),
+    request("GET", b"/config//k"),
+    request("PUT", b"//config/n", body=b"1"),
     request("GET", b"/config/k" + b"%" * 50),
 )
 

@@ -17,6 +17,7 @@ from tests.faults.control import Control
 from tests.faults.history import CHECKED
 from tests.faults.truth import Truth
 from tests.matrix.scene import (
+    AMPLE,
     BOUND,
     PREFIX,
     SLACK,
@@ -76,7 +77,7 @@ def test_member_key_deleted_or_lease_revoked_by_hand(
     etcd: EtcdServer, other: InstanceProcess, tmp_path: Path, how: str
 ) -> None:
     """No request fails, nothing old is served, and it hits again, as another member."""
-    with running(tmp_path, etcd.endpoint, LEASE_TTL="60") as instance:
+    with running(tmp_path, etcd.endpoint, LEASE_TTL="60", ETCD_TIMEOUT=AMPLE) as instance:
         warm(instance)
         before = membership(instance)
         assert before is not None

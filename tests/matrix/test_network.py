@@ -81,11 +81,12 @@ def starts(instance: InstanceProcess, history: str) -> float:
 
 
 @pytest.mark.fault("one-way loss, either direction")
-@pytest.mark.parametrize("ttl", [TTL])
+@pytest.mark.parametrize("ttl", [2 * TTL])
 @pytest.mark.parametrize("way", list(Way))
 def test_one_way_loss(scene: Scene, way: Way) -> None:
     """What was sent may have arrived, or arrive when nobody waits for it any more: unknown, and true either way."""
     warm(scene.instance)
+    scene.instance.wait_for_slot()  # a slow machine may have lost a lease as short as this
     ours = membership(scene.instance)
     assert ours is not None
     scene.link.hold(way)
@@ -94,7 +95,7 @@ def test_one_way_loss(scene: Scene, way: Way) -> None:
     write = scene.instance.put("k", b"2")
     assert write.status_code in (503, 504)
     nothing_can_be_asked(scene.instance)
-    assert within(4 * TTL + SLACK, lambda: ours.slot not in members_in(scene.etcd)), "its lease has expired"
+    assert within(6 * TTL + SLACK, lambda: ours.slot not in members_in(scene.etcd)), "its lease has expired"
     scene.link.heal()
     is_back(scene.instance, 3.0)
     assert membership(scene.instance) != ours, "it has joined anew"

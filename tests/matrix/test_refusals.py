@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.matrix.scene import (
+    AMPLE,
     BOUND,
     PREFIX,
     SLACK,
@@ -58,7 +59,7 @@ def test_nospace(tmp_path: Path) -> None:
 @pytest.mark.fault("auth enabled, token expired, password changed")
 def test_auth_enabled_token_expired_password_changed(tmp_path: Path) -> None:
     """All three under a running instance, in that order. Only the last is noticed, and its reason told."""
-    login = {"ETCD_USER": "app", "ETCD_PASSWORD": "old-password", "LEASE_TTL": "60"}
+    login = {"ETCD_USER": "app", "ETCD_PASSWORD": "old-password", "LEASE_TTL": "60", "ETCD_TIMEOUT": AMPLE}
     with (
         EtcdServer(tmp_path / "etcd", durable=True) as etcd,
         running(tmp_path / "instance", etcd.endpoint, **login) as instance,

@@ -96,7 +96,7 @@ def test_wall_clock_jumps(scene: Scene) -> None:
     hits_end(instance, time.monotonic())
     scene.etcd.resume()
     assert within(3.0 + SLACK, lambda: instance.answers(200, "/readyz"))
-    assert instance.stop() == 0
+    assert instance.stop() == 0, instance.printed()
     last = json.loads(instance.printed().splitlines()[-1])
     assert seconds_ahead(datetime.datetime.fromisoformat(last["time"])) < -NEARLY_AN_HOUR
     assert members_in(scene.etcd) == set()
@@ -106,11 +106,11 @@ def goes_on(instance: InstanceProcess) -> None:
     """For longer than a proof and a lease last, everything is answered as if nothing had happened."""
     jumped = time.monotonic()
     with meanwhile([always(instance, *PATHS)], pause=0.01):
-        while time.monotonic() < jumped + TTL + 2 * BOUND:
+        while time.monotonic() < jumped + TTL + BOUND:
             assert instance.put("other", b"1").ok
             answer = instance.get("k")
             assert (answer.status_code, answer.content) == (200, b"1")
-            assert 0 <= int(answer.headers["Age"]) <= 1
+            assert 0 <= int(answer.headers["Age"]) <= BOUND
 
 
 def seconds_ahead(shown: datetime.datetime) -> float:

@@ -33,6 +33,7 @@ def test_answered_writes_survive_kill_9_of_everything(tmp_path: Path) -> None:
         assert successor.embedded_etcd()["owner"] == successor.pid
 
 
+@pytest.mark.fault("etcd killed for 75 s")
 def test_an_instance_that_lost_its_etcd_says_so_and_lives(tmp_path: Path) -> None:
     """Alive is not ready: the difference decides whether it is restarted or only left out."""
     with InstanceProcess(tmp_path) as instance:

@@ -112,6 +112,7 @@ def test_a_second_signal_changes_nothing(tmp_path: Path) -> None:
         assert instance.wait() == 0
 
 
+@pytest.mark.fault("etcd paused 20 s")
 def test_an_etcd_that_hangs_does_not_keep_the_process_alive(tmp_path: Path) -> None:
     """The lease can't be revoked then; it expires by itself."""
     with EtcdServer(tmp_path / "etcd") as etcd, InstanceProcess(tmp_path, ETCD_ENDPOINTS=etcd.endpoint) as instance:

@@ -77,6 +77,7 @@ def test_the_right_password_opens_everything_beneath_the_prefix(account: Account
     assert account.count("authenticate", "ok") == 1
 
 
+@pytest.mark.fault("auth enabled, token expired, password changed")
 def test_a_wrong_password_is_told_as_that(guarded: EtcdServer) -> None:
     """Point 2: told apart from a certificate and from silence, and nothing was done."""
     account = Account(guarded, password="wrong")
@@ -123,6 +124,7 @@ def test_a_user_where_none_is_demanded_does_no_harm(etcd: EtcdServer, prefix: st
     account.store.close()
 
 
+@pytest.mark.fault("auth enabled, token expired, password changed")
 def test_authentication_may_be_turned_on_under_way(tmp_path: Path) -> None:
     """The first refusal brings the token."""
     with EtcdServer(tmp_path) as server:
@@ -134,6 +136,7 @@ def test_authentication_may_be_turned_on_under_way(tmp_path: Path) -> None:
         account.store.close()
 
 
+@pytest.mark.fault("auth enabled, token expired, password changed")
 def test_a_lost_token_is_renewed_once_for_all_who_wait(guarded: EtcdServer) -> None:
     """Hazard: tokens die; re-authentication costs 56 ms of bcrypt. One for 16 concurrent readers, as etcd counts."""
     account = Account(guarded)
@@ -158,6 +161,7 @@ def authentications(server: EtcdServer) -> float:
     return server.counter("grpc_server_handled_total", grpc_method="Authenticate")
 
 
+@pytest.mark.fault("auth enabled, token expired, password changed")
 @pytest.mark.parametrize("kind", ["commit", "watch", "page"])
 def test_every_kind_of_call_survives_a_lost_token(guarded: EtcdServer, kind: str) -> None:
     """Hazard: an invalid token is a definite failure, so that even a write is made again, once."""
@@ -176,6 +180,7 @@ def test_every_kind_of_call_survives_a_lost_token(guarded: EtcdServer, kind: str
     account.store.close()
 
 
+@pytest.mark.fault("auth enabled, token expired, password changed")
 def test_nobody_notices_a_restart_of_an_etcd_with_users(guarded: EtcdServer) -> None:
     """Hazard: simple tokens may die at restart."""
     account = Account(guarded)

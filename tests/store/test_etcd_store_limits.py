@@ -23,6 +23,7 @@ def fill(store: EtcdStore) -> None:
         store.commit([Put(f"fill-{number}", MEBIBYTE)], version(), timeout=TIMEOUT)
 
 
+@pytest.mark.fault("NOSPACE")
 def test_a_full_etcd_refuses_writes_and_goes_on_reading(tmp_path: Path) -> None:
     """Fault matrix: NOSPACE → 507 for writes; deletes put the version, so they are refused too, and so are leases.
 
@@ -45,6 +46,7 @@ def test_a_full_etcd_refuses_writes_and_goes_on_reading(tmp_path: Path) -> None:
         store.close()
 
 
+@pytest.mark.fault("NOSPACE")
 def test_reads_go_on_where_the_quota_has_been_outgrown_and_etcd_refuses_even_their_transactions(tmp_path: Path) -> None:
     """As when the quota is lowered. Even then a batch read is a snapshot, as of one revision."""
     with EtcdServer(tmp_path) as server:

@@ -56,6 +56,7 @@ def test_a_matching_certificate_is_accepted(secure: EtcdServer) -> None:
     assert outcome(secure.endpoint) == "ok"
 
 
+@pytest.mark.fault("wrong CA, wrong name, expired certificate")
 @pytest.mark.parametrize("ca", [THEIRS, None], ids=["another authority", "public authorities"])
 def test_a_certificate_of_an_authority_not_trusted_is_told(secure: EtcdServer, ca: Authority | None) -> None:
     """Fault matrix: wrong CA."""
@@ -64,6 +65,7 @@ def test_a_certificate_of_an_authority_not_trusted_is_told(secure: EtcdServer, c
     assert f"{secure.endpoint}: its TLS certificate is signed by none of the authorities trusted" in found
 
 
+@pytest.mark.fault("wrong CA, wrong name, expired certificate")
 def test_a_certificate_for_another_name_is_told(tmp_path: Path) -> None:
     """Fault matrix: wrong name."""
     for server in serving(tmp_path, OURS.issue("etcd.example.org")):
@@ -72,6 +74,7 @@ def test_a_certificate_for_another_name_is_told(tmp_path: Path) -> None:
         assert f"{server.endpoint}: its TLS certificate is for another name" in found
 
 
+@pytest.mark.fault("wrong CA, wrong name, expired certificate")
 def test_an_expired_certificate_is_told(tmp_path: Path) -> None:
     """Fault matrix: expired certificate."""
     for server in serving(tmp_path, OURS.issue("127.0.0.1", expired=True)):
@@ -85,6 +88,7 @@ def test_the_right_client_certificate_is_accepted(mutual: EtcdServer) -> None:
     assert outcome(mutual.endpoint, client=OURS.issue("client")) == "ok"
 
 
+@pytest.mark.fault("wrong CA, wrong name, expired certificate")
 @pytest.mark.parametrize("client", [None, THEIRS.issue("client"), OURS.issue("client", expired=True)],
                          ids=["missing", "of another authority", "expired"])  # fmt: skip
 def test_a_wrong_client_certificate_is_told(mutual: EtcdServer, client: Pair | None) -> None:

@@ -1,0 +1,150 @@
+"""A fleet behind HAProxy is renewed, instance by instance, and no client notices.
+
+What makes that so is the order at the end of each: readiness off, wait until the balancer has seen it, finish what is
+under way, give the slot back. The balancer's own means against a refused connection are not needed, and counted.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.client import Answer, Connections
+from tests.faults.world import quiet_ports
+from tests.load.requirements import need_haproxy
+from tests.support.balancer import Balancer
+from tests.support.etcd import EtcdServer, wait_for
+from tests.support.instances import InstanceProcess
+from tests.support.meanwhile import meanwhile
+
+SIZE = 4
+CLIENTS = 6
+DRAIN_WAIT = 4.0
+"""Seconds: far above the 0.7 in which the balancer's checks notice."""
+
+PAUSE = 0.01
+PREFIX = "/rolling"
+FAILURES = ("wretr", "wredis", "econ", "eresp", "srv_abrt", "hrsp_5xx")
+"""HAProxy's counters: connections tried again, requests sent elsewhere, failed connections, answers, transfers, 5xx."""
+
+
+class Client:
+    """A user with keys of its own and a cookie: what it reads is what it wrote, on whichever instance."""
+
+    def __init__(self, number: int, port: int) -> None:
+        self.requests = 0
+        self._key = f"/config/performance_tests/{number}"
+        self._keeps_its_connection = number % 2 == 0
+        self._connections = Connections([port])
+        self._cookie = ""
+        self._values = itertools.count()
+
+    def __call__(self) -> None:
+        """One round: it writes, reads in every way, and deletes. Raises AssertionError for any other answer."""
+        for value in (str(next(self._values)).encode(), str(next(self._values)).encode()):
+            assert self._ask("PUT", value).status in (200, 201)
+            for query in ("", "", "?use_cache=false", "?consistency=linearizable"):
+                assert self._ask("GET", query=query).body == value
+        assert self._ask("DELETE").status == 204
+        for query in ("", "?use_cache=false"):
+            assert self._ask("GET", query=query, expected=(404,)).status == 404
+
+    def close(self) -> None:
+        """Ends its connection."""
+        self._connections.close()
+
+    def _ask(
+        self, method: str, body: bytes | None = None, query: str = "", expected: tuple[int, ...] = (200, 201, 204)
+    ) -> Answer:
+        headers = {"Cookie": self._cookie} if self._cookie else {}
+        answer = self._connections.send(0, method, self._key + query, body, headers)
+        assert answer.status in expected, f"request {self.requests}: {method} {query}: {answer}"
+        if found := re.match("config_revision=[0-9]+", answer.headers.get("set-cookie", "")):
+            self._cookie = found[0]
+        self.requests += 1
+        if not self._keeps_its_connection:
+            self.close()
+        return answer
+
+
+@pytest.fixture
+def etcd(tmp_path: Path) -> Iterator[EtcdServer]:
+    """One of its own, and nothing at all where there is no balancer."""
+    need_haproxy()
+    with EtcdServer(tmp_path / "etcd") as etcd:
+        yield etcd
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, etcd: EtcdServer) -> Iterator[list[InstanceProcess]]:
+    """Instances that hold slots, on ports that nobody takes while they are away."""
+    settings = {"ETCD_ENDPOINTS": etcd.endpoint, "USER_KEY_PREFIX": PREFIX, "DRAIN_WAIT": str(DRAIN_WAIT)}
+    ports = itertools.islice(quiet_ports(), SIZE)
+    fleet = [InstanceProcess(tmp_path / "fleet", PORT=str(port), **settings) for port in ports]
+    try:
+        for instance in fleet:
+            instance.start()
+        for instance in fleet:
+            instance.wait_until_ready().wait_for_slot()
+        yield fleet
+    finally:
+        for instance in fleet:
+            instance.kill()
+
+
+@pytest.fixture
+def clients(balancer: Balancer) -> Iterator[list[Client]]:
+    clients = [Client(number, balancer.port) for number in range(CLIENTS)]
+    yield clients
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def balancer(tmp_path: Path, fleet: list[InstanceProcess]) -> Iterator[Balancer]:
+    port, statistics_port = itertools.islice(quiet_ports(), 2)
+    with Balancer(tmp_path, port, statistics_port, [instance.port for instance in fleet]) as balancer:
+        yield balancer
+
+
+@pytest.mark.timeout(300)  # seconds; half a minute, more on a busy machine
+@pytest.mark.fault("rolling restart under load")
+def test_no_request_fails_while_every_instance_is_restarted(
+    etcd: EtcdServer, fleet: list[InstanceProcess], balancer: Balancer, clients: list[Client]
+) -> None:
+    """Fault matrix. No 5xx, no reset, no refused connection, no wrong value; and none that HAProxy had to make good:
+    it never met a connection that was refused or cut. Each new process then serves its share."""
+    with meanwhile(clients, pause=PAUSE):
+        for number, instance in enumerate(fleet):
+            restart(etcd, instance, balancer, number)
+            await_share(balancer, number)
+    assert balancer.total(*FAILURES) == dict.fromkeys(FAILURES, 0)
+    assert all(client.requests > 10 * SIZE for client in clients)
+
+
+def restart(etcd: EtcdServer, instance: InstanceProcess, balancer: Balancer, number: int) -> None:
+    """SIGTERM, then a new process. The old one serves and is a member until the balancer sends it nothing more."""
+    slot = f"{PREFIX}/members/{instance.wait_for_slot():02}"
+    instance.ask_to_stop()
+    wait_for(lambda: not balancer.sends_to(number), DRAIN_WAIT, f"HAProxy has left instance {number}")
+    assert instance.answers(503, "/readyz")
+    assert instance.get("nothing").status_code == 404
+    assert slot in members(etcd)
+    assert instance.wait() == 0, instance.printed()
+    assert slot not in members(etcd)
+    instance.start().wait_until_ready().wait_for_slot()
+
+
+def await_share(balancer: Balancer, number: int) -> None:
+    """Until the balancer has sent the new process requests again."""
+    before = balancer.served(number)
+    wait_for(lambda: balancer.served(number) > before, what=f"instance {number} is used again")
+
+
+def members(etcd: EtcdServer) -> list[str]:
+    """The member keys in etcd, acknowledgements among them."""
+    return etcd.etcdctl("get", "--prefix", "--keys-only", f"{PREFIX}/members/").split()
