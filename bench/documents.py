@@ -1,0 +1,90 @@
+"""The documents that are read and written, and the requests for them. Pure but for the files it is told to write.
+
+Everybody serves the same bytes: a JSON document of 100 bytes, under a key of 13.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from consistency.terms import VersionRecord, new_nonce
+
+SIZE = 100
+"""Bytes of one document."""
+
+PEER_PREFIX = "/peer"
+"""Where in etcd the gateway's writes go: the instances must not take them for writes from outside."""
+
+HEADERS = (
+    ("Content-Type", "application/json"),
+    ("X-Config-Revision", "4711"),
+    ("X-Cache", "HIT"),
+    ("Age", "1"),
+    ("Cache-Control", "no-cache"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("ETag", '"4711"'),
+)
+"""What a hit's headers look like: peers send the same, so that the same number of bytes goes over the wire."""
+
+
+def name_of(number: int) -> str:
+    """The key of document `number`, as the service's clients name it."""
+    return f"bench/k{number:06}"
+
+
+def document(number: int) -> bytes:
+    """Tells its number, so that an answer can be told from others."""
+    start = f'{{"name": "k{number:06}", "limit": 10, "text": "'
+    return (start + "x" * (SIZE - len(start) - 2) + '"}').encode()
+
+
+def batches(first: int, end: int, size: int = 100) -> Iterator[bytes]:
+    """Bodies for `POST /config/` that put these documents, `size` at a time: as many as the service takes."""
+    for start in range(first, end, size):
+        numbers = range(start, min(start + size, end))
+        puts = [{"op": "put", "key": name_of(each), "value": json.loads(document(each))} for each in numbers]
+        yield json.dumps({"operations": puts}).encode()
+
+
+def reads(count: int, query: str = "") -> Iterator[str]:
+    """GETs of the first `count` documents."""
+    return (f"GET\t/config/{name_of(number)}{query}\t" for number in range(count))
+
+
+def writes(first: int, count: int) -> Iterator[str]:
+    """PUTs of `count` documents from number `first` on."""
+    numbers = range(first, first + count)
+    return (f"PUT\t/config/{name_of(number)}\t{document(number).decode()}" for number in numbers)
+
+
+def gateway_reads(prefix: str, count: int) -> Iterator[str]:
+    """The same reads of etcd itself, over its JSON gateway: linearizable ranges."""
+    keys = (f"{prefix}/config/{name_of(number)}" for number in range(count))
+    return (f"POST\t/v3/kv/range\t{json.dumps({'key': _base64(key)})}" for key in keys)
+
+
+def gateway_writes(first: int, count: int) -> Iterator[str]:
+    """The transaction of a PUT: a look at what was there, the document, the version key with its name."""
+    return (f"POST\t/v3/kv/txn\t{json.dumps(_transaction(number))}" for number in range(first, first + count))
+
+
+def _transaction(number: int) -> object:
+    key, version = f"{PEER_PREFIX}/config/{name_of(number)}", f"{PEER_PREFIX}/version"
+    record = VersionRecord(new_nonce(), frozenset({name_of(number)}), "put").encode()
+    look = {"request_range": {"key": _base64(key), "keys_only": True}}
+    data = {"request_put": {"key": _base64(key), "value": _base64(document(number))}}
+    clock = {"request_put": {"key": _base64(version), "value": _base64(record)}}
+    return {"success": [look, data, clock], "failure": [look]}
+
+
+def _base64(data: str | bytes) -> str:
+    return base64.b64encode(data.encode() if isinstance(data, str) else data).decode()
+
+
+def write_lines(file: Path, lines: Iterable[str]) -> Path:
+    """For wrk's script, which has no JSON and no base64."""
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file

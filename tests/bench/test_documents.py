@@ -1,0 +1,56 @@
+"""What is asked of the peers is what the service does."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
+from google.protobuf import json_format  # type: ignore[import-untyped]
+
+from bench import documents
+from consistency.etcd_store import EtcdConfig, EtcdStore
+from consistency.store import Put
+from consistency.terms import VersionRecord
+
+NUMBER = 7
+
+
+def body(line: str) -> object:
+    return json.loads(line.split("\t")[2])
+
+
+def test_gateway_is_asked_for_the_very_transaction_of_a_put() -> None:
+    """Message for message: the same look, the same two puts, a version with the same names (rule 1)."""
+    (line,) = documents.gateway_writes(NUMBER, 1)
+    asked = json_format.ParseDict(body(line), pb.TxnRequest())
+    record = VersionRecord.decode(asked.success[-1].request_put.value)
+    assert record.names == frozenset({documents.name_of(NUMBER)})
+    store = EtcdStore(EtcdConfig(("http://127.0.0.1:1",), documents.PEER_PREFIX))  # asks nobody
+    with contextlib.closing(store):
+        change = Put(documents.name_of(NUMBER), documents.document(NUMBER))
+        assert asked == store._transaction([change], record, False)
+
+
+def test_each_transaction_has_a_nonce_of_its_own() -> None:
+    lines = list(documents.gateway_writes(NUMBER, 3))
+    records = [json_format.ParseDict(body(line), pb.TxnRequest()).success[-1].request_put.value for line in lines]
+    assert len({VersionRecord.decode(each).nonce for each in records}) == 3
+
+
+def test_gateway_reads_the_key_that_the_instance_has() -> None:
+    lines = list(documents.gateway_reads("/bench", NUMBER + 1))
+    asked = json_format.ParseDict(body(lines[NUMBER]), pb.RangeRequest())
+    assert asked == pb.RangeRequest(key=f"/bench/config/{documents.name_of(NUMBER)}".encode())
+
+
+def test_documents_have_a_hundred_bytes_and_tell_their_number() -> None:
+    for number in (0, NUMBER, 999_999):
+        assert len(documents.document(number)) == documents.SIZE
+        assert json.loads(documents.document(number))["name"] == f"k{number:06}"
+
+
+def test_batches_put_every_document_once() -> None:
+    operations = [each for body in documents.batches(3, 250) for each in json.loads(body)["operations"]]
+    assert [each["key"] for each in operations] == [documents.name_of(number) for number in range(3, 250)]
+    assert {each["op"] for each in operations} == {"put"}
