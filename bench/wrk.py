@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,21 +34,31 @@ class Load:
 
 def run(url: str, *, seconds: int, connections: int = 16, script: str = "", given: Sequence[str] = ()) -> Load:
     """Keeps `connections` busy for that long. `script` is a file in lua/, `given` its arguments. Raises Failed."""
-    scripted = ["-s", str(LUA / script)] if script else []
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *scripted, url]
-    done = subprocess.run(
-        [*command, *(["--", *given] if given else [])],
-        capture_output=True,
-        text=True,
-        timeout=seconds + GRACE,
-        check=False,
-    )
-    if done.returncode:
-        raise Failed(f"{' '.join(command)}: {done.stderr or done.stdout}")
+    command = _command(url, seconds, connections, script, given)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + GRACE, check=False)
     try:
+        if done.returncode:
+            raise Failed(done.stderr or done.stdout)
         return read(done.stdout)
     except Failed as failed:
         raise Failed(f"{' '.join(command)}: {failed}") from None
+
+
+@contextmanager
+def busy(url: str, *, at_most: int, connections: int, script: str = "", given: Sequence[str] = ()) -> Iterator[None]:
+    """While inside, and for `at_most` seconds, the connections are busy. Nothing is measured."""
+    command = _command(url, at_most, connections, script, given)
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+def _command(url: str, seconds: int, connections: int, script: str, given: Sequence[str]) -> list[str]:
+    scripted = ["-s", str(LUA / script)] if script else []
+    arguments = ["--", *given] if given else []
+    return ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *scripted, url, *arguments]
 
 
 def read(printed: str) -> Load:

@@ -74,12 +74,15 @@ class Failed(StoreError):
 
 _CANNOT_CONNECT = ("failed to connect to all addresses", "errors resolving", "dns resolution failed")
 
+_OUR_CERTIFICATE = "it refused our TLS client certificate, or demands one"
+
 # No connection: nothing was sent. (phrase, error, what to tell the operator)
 _CONNECTING: tuple[tuple[str, type[StoreError], str], ...] = (
     ("certificate has expired", BadCredentials, "its TLS certificate has expired"),
     ("certificate_verify_failed", BadCredentials, "its TLS certificate is signed by none of the authorities trusted"),
     ("hostname verification check failed", BadCredentials, "its TLS certificate is for another name"),
-    ("tsi_data_corrupted", BadCredentials, "it refused our TLS client certificate, or demands one"),
+    ("tsi_data_corrupted", BadCredentials, _OUR_CERTIFICATE),  # TLS 1.3: refused after the handshake
+    ("alert_bad_certificate", BadCredentials, _OUR_CERTIFICATE),  # TLS 1.2: refused in it
     ("connection refused", Unavailable, "connection refused"),
     ("name not found", Unavailable, "host name not found"),
     ("lookup failed", Unavailable, "host name not found"),

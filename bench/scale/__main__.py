@@ -12,11 +12,10 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +60,17 @@ def _count(arguments: argparse.Namespace) -> None:
         # One after the other, and from here: two that start together may take the same port for free.
         etcds = {name: _etcd(directory / name, stack) for name in arguments.designs}
         with ThreadPoolExecutor(arguments.at_once) as pool:
-            found = dict(zip(etcds, pool.map(partial(_design, directory, etcds, more), etcds), strict=True))
+            counted = {pool.submit(_design, directory, etcds[name], more, name): name for name in etcds}
+            found: dict[str, Any] = {}
+            for each in as_completed(counted):  # kept as they come: what has been counted took minutes
+                found[counted[each]] = each.result()
+                in_order = {name: found[name] for name in etcds if name in found}
+                _save(arguments, {"etcd": next(iter(etcds.values())).version}, in_order)
+
+
+def _save(arguments: argparse.Namespace, programs: dict[str, str], found: dict[str, Any]) -> None:
+    machine = {"cores": os.cpu_count(), "system": platform.platform(), **programs}
     amount = asdict(SMOKE if arguments.smoke else Amount())
-    version = next(iter(etcds.values())).version
-    machine = {"cores": os.cpu_count(), "system": platform.platform(), "etcd": version}
     content = {"machine": machine, "amount": amount, "designs": found}
     arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
@@ -76,9 +82,9 @@ def _etcd(directory: Path, stack: ExitStack) -> EtcdProcess:
     return etcd
 
 
-def _design(directory: Path, etcds: Mapping[str, EtcdProcess], more: Sequence[str], name: str) -> Any:
+def _design(directory: Path, etcd: EtcdProcess, more: Sequence[str], name: str) -> Any:
     """In a process of its own, which ends what it starts. Raises subprocess.CalledProcessError."""
-    given = ["--etcd", etcds[name].endpoint, "--into", str(directory / name), *more]
+    given = ["--etcd", etcd.endpoint, "--into", str(directory / name), *more]
     command = [sys.executable, "-m", "bench.scale.run", name, *given]
     done = subprocess.run(command, stdout=subprocess.PIPE, timeout=WITHIN, check=True)
     _say(f"{name}: counted")

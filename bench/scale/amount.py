@@ -18,12 +18,12 @@ class Amount:
     size: int = 1_000
     idle: float = 10.0
     reads: int = 4_000
-    rate: float = 400.0
-    writes: int = 20
-    few: int = 3
+    rate: float = 800.0
+    writes: int = 10
+    few: int = 2
     seconds: float = 6.0
     key_steps: tuple[int, ...] = (10, 100, 1_000)
-    rate_steps: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0)
+    rate_steps: tuple[float, ...] = (0.5, 2.0, 5.0)
     size_steps: tuple[int, ...] = (100, 1_000, 10_000, 100_000)
 
 

@@ -27,6 +27,9 @@ _STYLE: Any = {
     "grid.color": _GREY, "grid.alpha": 0.25, "axes.grid": True, "axes.spines.top": False, "axes.spines.right": False,
     "legend.frameon": False, "savefig.transparent": True,
 }  # fmt: skip
+_EITHER = ("ours", "prefix-watch")
+"""Those whose writes cost every instance something."""
+
 _OPERATIONS = "RPCs and watch messages"
 
 Points = Sequence[tuple[float, float]]
@@ -54,7 +57,8 @@ def _instances(results: Results) -> Any:
             writes = (parts[what].beyond(parts["idle"]).operations for what in ("hot", "cold"))
             points.append((size, parts["reading"].counts.operations + sum(writes)))
         _line(axes, name, points)
-    work = f"{amount['reads']:,} reads in 10 s, {amount['writes']} hot and {amount['writes']} cold writes"
+    reads, writes = f"{amount['reads']:,} reads at {amount['rate']:.0f} a second", amount["writes"]
+    work = f"{reads}, {writes} hot and {writes} cold writes"
     _finish(axes, "instances", _OPERATIONS, f"{work}, spread over all instances")
     axes.set_xticks(results.sizes, [str(size) for size in results.sizes])
     axes.legend()
@@ -71,7 +75,7 @@ def _writes(results: Results) -> Any:
     _finish(counted, "writes a second of one of them", f"{_OPERATIONS} a second", title)
     counted.legend()
     largest = max(results.sizes)
-    for name in ("ours", "prefix-watch"):
+    for name in (each for each in _EITHER if each in results.designs):
         parts = results.designs[name][largest]
         idle = parts["idle"]
         for what, style in (("hot", "-"), ("cold", ":")):
@@ -99,7 +103,7 @@ def _keys(results: Results) -> Any:
 
 def _sizes(results: Results) -> Any:
     figure, axes = plt.subplots(figsize=(7.5, 4.2))
-    for name in ("ours", "prefix-watch"):
+    for name in (each for each in _EITHER if each in results.designs):
         for what, style in (("hot", "o-"), ("cold", "o:")):
             steps = results.steps(name, what)
             points = sorted((size, part.beyond(idle).bytes / part.writes) for size, part, idle in steps)

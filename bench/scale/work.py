@@ -93,7 +93,6 @@ class Work:
         names = self._names(what, count)
         self._write_all(names, size)
         self._see(names)
-        self._read_all(names)
         return names
 
     def _names(self, what: str, count: int) -> Sequence[str]:

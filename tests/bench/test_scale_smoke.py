@@ -22,6 +22,7 @@ from bench.scale.fleet import NAMES, Fleet
 from bench.scale.part import Part
 from bench.scale.results import TITLES, Results
 from bench.scale.work import Work
+from tests.bench.test_smoke import running_in
 from tests.support.etcd import EtcdServer
 
 PROJECT = Path(__file__).parents[2]
@@ -43,6 +44,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert [each.name for each in directory.iterdir()] == ["scale.json"]
+    assert running_in(directory) == []
     return Results.load(directory / "scale.json")
 
 

@@ -55,6 +55,11 @@ from consistency.store import (
         ("UNIMPLEMENTED", "unknown service etcdserverpb.KV", Unavailable),
         ("UNAVAILABLE", "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect "
          "to remote host: Connection refused", Unavailable),
+        ("UNAVAILABLE", "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Tls handshake "
+         "failed (TSI_PROTOCOL_FAILURE): SSL_ERROR_SSL: error:10000412:SSL routines:OPENSSL_internal:"
+         "SSLV3_ALERT_BAD_CERTIFICATE: OK", BadCredentials),
+        ("UNAVAILABLE", "failed to connect to all addresses; last error: UNAVAILABLE: ipv4:127.0.0.1:1: Unwrap failed "
+         "(TSI_DATA_CORRUPTED)", BadCredentials),
         ("UNAVAILABLE", "failed to connect to all addresses; last error: something else entirely", Unavailable),
     ],
 )  # fmt: skip

@@ -58,9 +58,15 @@ def main() -> None:
     ]
     for instance in instances:
         instance.start()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # which ends them: they are daemons
+    signal.signal(signal.SIGTERM, _end)
     connection.wait([instance.sentinel for instance in instances])
     sys.exit("an instance has ended")
+
+
+def _end(*_: object) -> None:
+    """Ends the instances, too, which are daemons: a second signal must not come between."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit()
 
 
 if __name__ == "__main__":
