@@ -38,7 +38,7 @@ torture: $(VENV)/.dev  ## Real faults for SECONDS=300, decided by SEED=1, and ev
 	@$(BIN)/python -m tests.faults --seconds $(SECONDS) --seed $(SEED)
 
 faults: $(VENV)/.dev  ## Run the tests of the fault matrix and write docs/faults.md
-	@$(BIN)/python -m pytest -m fault --faults-report docs/faults.md
+	@$(BIN)/python -m pytest -m fault --faults-report=docs/faults.md
 
 load: HOST ?= http://127.0.0.1:8080
 load: $(VENV)/.load  ## 40 users for 60 s against HOST (http://127.0.0.1:8080)

@@ -1,4 +1,4 @@
-"""A pytest plugin: writes down what became of the tests that show faults. `pytest -m fault --faults-report FILE`.
+"""A pytest plugin: writes down what became of the tests that show faults. `pytest -m fault --faults-report=FILE`.
 
 Owns the outcomes of one run. A test with parameters passes when all of its cases do; its id is that of the function.
 """

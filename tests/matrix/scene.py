@@ -33,7 +33,7 @@ LINEARIZABLE = {"consistency": "linearizable"}
 
 @contextlib.contextmanager
 def running(directory: Path, *endpoints: str, **settings: str) -> Iterator[InstanceProcess]:
-    """An instance that is ready and holds a slot."""
+    """An instance that is ready, holds a slot, and has been told so by its watch."""
     short = {
         "ETCD_ENDPOINTS": ",".join(endpoints),
         "USER_KEY_PREFIX": PREFIX,
@@ -43,6 +43,7 @@ def running(directory: Path, *endpoints: str, **settings: str) -> Iterator[Insta
     }
     with InstanceProcess(directory, **(short | settings)) as instance:
         instance.wait_for_slot()
+        assert within(SLACK, lambda: membership(instance) is not None)
         yield instance
 
 
