@@ -68,7 +68,6 @@ class WithoutTransactions:
         self._calls.close()
 
 
-@pytest.mark.fault("NOSPACE")
 @pytest.mark.parametrize("refusing", [False, True], ids=["as this etcd does it", "every transaction refused"])
 def test_reads_go_on_where_the_quota_has_been_outgrown(tmp_path: Path, refusing: bool) -> None:
     """As when it is lowered. Some releases refuse even transactions that only read. A batch read stays a snapshot."""
