@@ -1,8 +1,8 @@
 """Two real instances on one real etcd: what a write on one means for the other, counted by etcd itself.
 
 Every read transaction of an instance has two ranges, the version key's and the member key's, and one more for each
-key that is loaded (rule 4). So, while nobody writes, ranges - 2 x transactions is the number of loads, whatever the
-idle proofs do meanwhile.
+key that is loaded (rule 4); audits and probes are single ranges. So, while nobody writes, the number of loads is that
+of all ranges - 2 x transactions - single ranges, whatever idle proofs and audits do meanwhile.
 """
 
 from __future__ import annotations
@@ -36,14 +36,15 @@ class Loads:
         before = self._look()
         while (found := self._look()) != before or found[0] != found[1]:
             before = found
-        _, transactions, ranges = found
-        return ranges - 2 * transactions
+        _, transactions, ranges, single = found
+        return ranges - 2 * transactions - single
 
-    def _look(self) -> tuple[float, float, float]:
+    def _look(self) -> tuple[float, float, float, float]:
         return (
             self._etcd.counter("grpc_server_started_total", grpc_method="Txn"),
             self._etcd.counter("grpc_server_handled_total", grpc_method="Txn"),
             self._etcd.counter("etcd_debugging_mvcc_range_total"),
+            self._etcd.counter("grpc_server_handled_total", grpc_method="Range"),
         )
 
 
