@@ -283,8 +283,9 @@ class EtcdStore:
     def _snapshot(self, kind: str, request: Any, timeout: float) -> Any:
         """The answer to a transaction of ranges: all of them as of one revision.
 
-        An etcd whose file has outgrown its quota refuses every transaction (before 3.6 also those that only read), but
-        no range. There the ranges go one by one, each as of the revision that the first one found: the same snapshot.
+        Some releases of etcd (3.5.1, not 3.4.23) refuse even a transaction that only reads once their file has outgrown
+        its quota, but no range. There the ranges go one by one, as of the revision that the first one found: the same
+        snapshot.
         """
         deadline = time.monotonic() + timeout
         try:

@@ -91,8 +91,10 @@ class _Changing:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._publish()
-        self._lock.release()
+        try:
+            self._publish()
+        finally:
+            self._lock.release()
 
 
 class LocalState:
