@@ -185,7 +185,7 @@ class DistributedCache:
         """
         change = Put(key, value, precondition)
         if precondition is None and not sync:
-            applied = self._group.put(change, self._clock() + self._options.timeout)
+            applied = self._put_in_company(change)
         else:
             applied = self._write((change,), "put", sync)
         return Written(applied.revision, applied.existed[0], applied.acks)
@@ -241,6 +241,14 @@ class DistributedCache:
             raise _refusal(changes, commit)
         acks = self._await_acks(revision, commit.members) if sync else None
         return Applied(revision, tuple(before > 0 for before in commit.before), acks)
+
+    def _put_in_company(self, put: Put) -> Applied:
+        try:
+            return self._group.put(put, self._clock() + self._options.timeout)
+        except OutcomeUnknown:
+            # The group may still be on its way: who doesn't lead it can be out of time before.
+            self._state.may_have_written((put.key,))
+            raise
 
     def _write_puts(self, puts: Sequence[Put], deadline: float) -> Applied:
         """Of unconditional puts, so there is nothing that could be refused."""

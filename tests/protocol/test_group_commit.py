@@ -15,6 +15,7 @@ from consistency.terms import Applied, VersionEvent
 from tests.protocol.fleet import started
 from tests.protocol.hand import PATIENCE, Background
 from tests.support.fake_store import FakeStore
+from tests.support.gates import At
 
 LONG = 60.0
 
@@ -276,3 +277,34 @@ def test_what_can_fail_by_itself_or_waits_for_others_never_joins_a_group(
     assert first.running
     gate.release()
     first.result()
+
+
+def test_a_key_of_unknown_outcome_is_not_served_even_while_its_group_is_on_its_way(
+    store: FakeStore, cache: DistributedCache
+) -> None:
+    """1. b is in memory; 2. a put of it travels with another's; 3. its time is up; 4. the answer is still not there."""
+    cache.put("b", b"0")
+    assert within_reach(cache, "b")
+    cache._group._patience = LONG
+    first_gate, second_gate = store.hold("commit"), store.hold("commit", At.REQUEST)
+    first = Background(lambda: cache.put("first", b"1"))
+    first_gate.wait_until_held()
+    leader = Background(lambda: cache.put("a", b"1"))
+    await_waiting(cache._group, 1)
+    follower = Background(lambda: cache.put("b", b"1"))
+    await_waiting(cache._group, 2)
+    first_gate.release()
+    second_gate.wait_until_held()
+    with pytest.raises(OutcomeUnknown):
+        follower.result()
+    entry = cache._state._entries.get("b")
+    assert entry is None or entry.stale
+    second_gate.release()
+    first.result()
+    leader.result()
+
+
+def within_reach(cache: DistributedCache, key: str) -> bool:
+    """Whether a read has brought the key into memory."""
+    cache.get(key)
+    return cache._state._entries.get(key) is not None
