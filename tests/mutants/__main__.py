@@ -116,7 +116,7 @@ def copied() -> Iterator[Path]:
             source, target = PROJECT / name, copy / name
             target.parent.mkdir(parents=True, exist_ok=True)
             if source.is_dir():
-                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(source, target)  # compiled files too: what isn't broken need not be compiled again
             else:
                 shutil.copy(source, target)
         yield copy

@@ -47,6 +47,8 @@ GROUP = "consistency/group_commit.py"
 
 MUTANTS = (
     Mutant(1, "serve on after an unknown outcome", CACHE, "self._state.may_have_written(keys)", "pass"),
+    Mutant(1, "serve on while the group of a put of unknown outcome is on its way", CACHE,
+           "self._state.may_have_written((put.key,))", "pass"),
     Mutant(1, "serve the own old value", CACHE, "self._state.wrote(keys, commit.header, ticket)", "pass"),
     Mutant(1, "retry an unknown write", CACHE, "self._state.may_have_written(keys)\n            raise",
            "self._state.may_have_written(keys)\n            return self._commit(changes, op, sync)"),

@@ -97,8 +97,9 @@ def test_the_writer_does_not_serve_its_own_old_value(store: FakeStore, cache: Di
     store.resume_watch()
 
 
+@pytest.mark.parametrize("alone", [True, False], ids=["conditional", "in company"])
 def test_a_write_with_an_unknown_outcome_is_not_repeated_and_its_key_is_not_served(
-    store: FakeStore, cache: DistributedCache
+    store: FakeStore, cache: DistributedCache, alone: bool
 ) -> None:
     """The write happens, its answer is lost, and no event has come yet."""
     cache.put("k", b"1")
@@ -107,7 +108,7 @@ def test_a_write_with_an_unknown_outcome_is_not_repeated_and_its_key_is_not_serv
     commits = store.calls["commit"]
     store.hold("commit").fail(OutcomeUnknown("the answer was lost"))
     with pytest.raises(OutcomeUnknown):
-        cache.put("k", b"2")
+        cache.put("k", b"2", precondition=MustExist() if alone else None)
     assert store.calls["commit"] == commits + 1
     reading = cache.get("k")
     assert (reading.value, reading.source) == (b"2", Source.MISS)
