@@ -55,7 +55,12 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="ask only the tests that docs/mutants.md names")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="mutants at a time (default: %(default)s)")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=2 * (os.cpu_count() or 1),  # many spend their time in waits
+        help="mutants at a time (default: %(default)s)",
+    )
     parser.add_argument("words", nargs="*", metavar="word", help="only mutants whose rule or description has one")
     return parser.parse_args()
 

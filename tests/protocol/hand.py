@@ -125,7 +125,7 @@ class Hand:
         applied: list[bool] = []
         events = iter(self.stream)
         while len(applied) < count:
-            event = next(events)
+            event = Background(lambda: next(events)).result()
             match event:
                 case VersionEvent():
                     applied.append(self.state.apply(event, self.epoch))
