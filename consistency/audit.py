@@ -3,11 +3,17 @@
 The member in the lowest slot audits. From one audit to the next it compares what etcd has with what the versions
 explain: a document written at a revision whose version does not name it was written from outside; so was a deletion,
 if a document is gone that a version has put, or if more are gone than the versions name. Then a version with
-`keys: null` makes every entry be validated before it is served again.
+`keys: null` makes every entry be validated before it is served again; and so it does when there is nothing to compare
+with, or too much: what was written since the predecessor's last look, nobody has compared.
+
+1. The member that audits dies. 2. Somebody writes from outside what all the others have in memory. 3. The next one
+takes its first look, and would find the new state unchanged ever after. Only one first look is harmless: that of an
+instance which comes to an empty fleet, before it joins. All that is in memory then has to be validated (rule 9).
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -15,11 +21,11 @@ from consistency.events import AuditFound, Observer
 from consistency.fleet import Fleet
 from consistency.local_state import LocalState
 from consistency.store import Store, StoreError, Touched
-from consistency.terms import Revision, VersionEvent, VersionRecord, new_nonce
+from consistency.terms import Revision, VersionEvent, VersionRecord, VersionState, new_nonce
 from consistency.workers import Worker
 
 MOST = 1000
-"""Documents, and names, that one audit looks at. With more written in between, entries age out instead (rule 13)."""
+"""Documents, and names, that one audit looks at. With more written in between, everything is validated (rule 13)."""
 
 AT_ONCE = 100
 """Keys asked about in one transaction."""
@@ -29,11 +35,16 @@ Events = Sequence[VersionEvent]
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What the last audit saw: `count` documents at `revision`. Good for one epoch."""
+    """What the last look saw: `count` documents at `revision`, which bore `version`."""
 
-    epoch: int
     revision: Revision
+    version: VersionState
     count: int
+
+
+def seen_at(touched: Touched) -> Baseline:
+    """What to compare the next look with."""
+    return Baseline(touched.header.revision, touched.version, touched.count)
 
 
 def unexplained(touched: Touched, events: Events) -> int:
@@ -79,41 +90,59 @@ class Auditor:
         self._interval = interval
         self._timeout = timeout
         self._observer = observer
+        self._looking = threading.Lock()  # protects _before; held for a look, so that two never cross
         self._before: Baseline | None = None
 
     def run(self, worker: Worker) -> None:
         """One audit, if it is ours to do."""
         worker.pause(self._interval)
-        if worker.stopping or not self._leads():
-            self._before = None
+        if worker.stopping:
             return
         try:
-            self._audit()
+            with self._looking:
+                self._audit()
         except StoreError:
             return  # the next one looks at what this one missed
 
-    def _leads(self) -> bool:
-        """Whether ours is the lowest slot, as far as we see."""
-        us = self._state.snapshot()
-        return us.slot is not None and us.watch_up and us.slot == self._fleet.leader()
+    def look_first(self) -> None:
+        """For who may be about to join an empty fleet. Raises StoreError."""
+        with self._looking:
+            seen = self._look(0, limit=1)
+            if not self._store.survey(None, timeout=self._timeout).members:
+                self._before = seen_at(seen)
 
     def _audit(self) -> None:
-        epoch, before = self._state.epoch, self._before
-        if before and before.epoch == epoch and self._state.snapshot().horizon <= before.revision:
-            return  # a proof since then shows that nobody has written anything: no need to look through all documents
-        since = before.revision if before else 0
-        touched = self._store.touched(since, limit=MOST if before else 1, timeout=self._timeout)
-        if before is None or before.epoch != epoch:
-            self._before = Baseline(epoch, touched.header.revision, touched.count)
+        us, leader = self._state.snapshot(), self._fleet.leader()
+        if us.slot is None or not us.watch_up:
             return
-        events = self._state.events_between(since, touched.version)
+        if leader != us.slot:
+            self._before = None if leader is not None else self._before
+            return
+        before = self._before
+        if before is None or not self._state.has_applied(before.version):
+            seen = self._look(0, limit=1)
+            self._validate_all()
+            self._before = seen_at(seen)
+        elif us.horizon > before.revision:  # else a proof shows that nobody has written anything since
+            self._compare(before)
+
+    def _compare(self, before: Baseline) -> None:
+        seen = self._look(before.revision, limit=MOST)
+        events = self._state.events_between(before.version, seen.version)
         if events is None:
             return  # not all applied yet: look again
-        outside = self._outside(before, touched, events) if touched.complete else 0
-        self._before = Baseline(epoch, touched.header.revision, touched.count)
+        outside = self._outside(before, seen, events) if seen.complete else 0
         if outside:
             self._observer(AuditFound(outside))
-            self._store.commit((), VersionRecord(new_nonce(), None, "audit"), timeout=self._timeout)
+        if outside or not seen.complete:
+            self._validate_all()
+        self._before = seen_at(seen)  # only now: if nobody could be told, the next one finds it again
+
+    def _look(self, since: Revision, *, limit: int) -> Touched:
+        return self._store.touched(since, limit=limit, timeout=self._timeout)
+
+    def _validate_all(self) -> None:
+        self._store.commit((), VersionRecord(new_nonce(), None, "audit"), timeout=self._timeout)
 
     def _outside(self, before: Baseline, touched: Touched, events: Events) -> int:
         """How many documents were written or deleted past the version key."""

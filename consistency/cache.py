@@ -79,8 +79,16 @@ class DistributedCache:
             self._fleet,
             timeout=options.timeout,
             observer=observer,
-            on_moved=self._prove_soon,
+            on_moved=self._ask_soon,
             on_owed=self._acknowledge_soon,
+        )
+        auditor = Auditor(
+            store,
+            self._state,
+            self._fleet,
+            interval=options.audit_interval,
+            timeout=options.timeout,
+            observer=observer,
         )
         membership = Membership(
             store,
@@ -90,6 +98,7 @@ class DistributedCache:
             description=description,
             timeout=options.timeout,
             observer=observer,
+            before_first=auditor.look_first,
             on_joined=self._prove_soon,
         )
         prover = Prover(
@@ -101,14 +110,6 @@ class DistributedCache:
             on_stuck=self._watch_again,
         )
         acknowledger = Acknowledger(store, self._state, self._fleet, timeout=options.timeout)
-        auditor = Auditor(
-            store,
-            self._state,
-            self._fleet,
-            interval=options.audit_interval,
-            timeout=options.timeout,
-            observer=observer,
-        )
         self._follower = Worker("version-watch", self._watch.run, observer)
         self._joiner = Worker("membership", membership.run, observer)
         self._prover = Worker("prover", prover.run, observer)
@@ -286,6 +287,10 @@ class DistributedCache:
                 self._start_over()
             case Left(cause="expired" | "taken"):
                 self._joiner.wake()
+
+    def _ask_soon(self) -> None:
+        self._joiner.wake()
+        self._prover.wake()
 
     def _prove_soon(self) -> None:
         self._prover.wake()

@@ -24,7 +24,8 @@ class Invalidated:
     """Entries lost their right to be served until they are loaded or validated again.
 
     cause: "version" (named by an event), "everything" (`keys: null`), "own write", "unknown outcome",
-    "gap" (kept, validated lazily), "history" (dropped: another or an unprovable history), "age" (CACHE_MAX_AGE).
+    "gap" and "left" (kept, validated lazily), "history" (dropped: another or an unprovable history), "age"
+    (CACHE_MAX_AGE).
     """
 
     cause: str

@@ -218,9 +218,14 @@ class Freshness:
         self.slot, self.lease = slot, lease
 
     def leave(self) -> None:
-        """Holds no slot any more: no hits."""
+        """Holds no slot any more: no hits. What is in memory is validated after joining again (rule 13).
+
+        For perhaps nobody audits meanwhile. The claim is a write, hence of a revision above all that was seen: the
+        first proof after it lifts the horizon past the floor.
+        """
         self.slot, self.lease = None, 0
         self.fresh_until = 0.0
+        self.floor = self.seen + 1
 
     def doubt(self) -> None:
         """No hits until the next proof."""

@@ -77,14 +77,15 @@ class History:
         """Whether an applied event names the key after `revision`. True also when that can't be told any more."""
         return revision < self._base.revision or self._named.get(key, 0) > revision
 
-    def between(self, after: Revision, upto: VersionState) -> tuple[VersionEvent, ...] | None:
-        """The events after `after`, up to the one that made `upto`, in order; None if that is not applied here.
+    def holds(self, state: VersionState) -> bool:
+        """Whether `state` was applied here and every event since is in memory."""
+        return self._states.get(state.revision) == state
 
-        Events that have been forgotten are left out.
-        """
-        if self._states.get(upto.revision) != upto:
+    def between(self, start: VersionState, end: VersionState) -> tuple[VersionEvent, ...] | None:
+        """The events that led from `start` to `end`, in order; None unless both are held."""
+        if not (self.holds(start) and self.holds(end)):
             return None
-        return tuple(event for event in self._events if after < event.state.revision <= upto.revision)
+        return tuple(event for event in self._events if start.revision < event.state.revision <= end.revision)
 
     def _forget_oldest(self) -> None:
         oldest = self._events.popleft()

@@ -294,10 +294,15 @@ class LocalState:
                 self._fresh.doubt()
             return doubtful
 
-    def events_between(self, after: Revision, upto: VersionState) -> tuple[VersionEvent, ...] | None:
+    def has_applied(self, version: VersionState) -> bool:
+        """See `History.holds`."""
+        with self._lock:
+            return self._fresh.history.holds(version)
+
+    def events_between(self, start: VersionState, end: VersionState) -> tuple[VersionEvent, ...] | None:
         """See `History.between`."""
         with self._lock:
-            return self._fresh.history.between(after, upto)
+            return self._fresh.history.between(start, end)
 
     @property
     def epoch(self) -> int:
@@ -312,6 +317,12 @@ class LocalState:
         self._moved.notify_all()
 
     # Belonging
+
+    @property
+    def has_watched(self) -> bool:
+        """Whether a watch has begun and knows where it goes on."""
+        with self._lock:
+            return self._fresh.history.applied.count > 0
 
     def join(self, slot: int, lease: int) -> None:
         """This instance holds `slot`; hits need a proof first (rule 9)."""
@@ -329,6 +340,7 @@ class LocalState:
     def _leave_locked(self, cause: str) -> None:
         if self._fresh.slot is not None:
             self._happened.append(Left(self._fresh.slot, cause))
+            self._invalidated_locked("left", len(self._entries))
             self._fresh.leave()
 
     @property

@@ -12,13 +12,16 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_ran
 
 from consistency.events import JoinFailed, Observer
 from consistency.local_state import LocalState
-from consistency.store import Lease, Store, StoreError
+from consistency.store import Lease, Store, StoreError, Survey
 from consistency.terms import SLOTS
 from consistency.workers import Worker
 
 BACKOFF = wait_random_exponential(multiplier=0.1, max=2.0)
 RETRY_RENEWAL = 0.5
 """Seconds between attempts to renew while the store can't be reached."""
+
+AWAIT_WATCH = 1.0
+"""Seconds after which to see for oneself whether the watch has begun."""
 
 
 class SlotTaken(StoreError):
@@ -30,7 +33,10 @@ class Full(StoreError):
 
 
 class Membership:
-    """`run` belongs to a worker's thread: it joins, holds, and when the slot is lost it returns, to be run again."""
+    """`run` belongs to a worker's thread: it joins, holds, and when the slot is lost it returns, to be run again.
+
+    before_first: nobody is a member; called before this instance becomes the first. May raise StoreError.
+    """
 
     def __init__(
         self,
@@ -42,6 +48,7 @@ class Membership:
         description: str,
         timeout: float,
         observer: Observer,
+        before_first: Callable[[], None],
         on_joined: Callable[[], None],
     ) -> None:
         self._store = store
@@ -51,11 +58,17 @@ class Membership:
         self._description = description
         self._timeout = timeout
         self._observer = observer
+        self._before_first = before_first
         self._on_joined = on_joined
         self._collided = False  # instances that start together should not all try the same slot again
 
     def run(self, worker: Worker) -> None:
-        """One membership, from the search for a slot to its loss; at a stop the lease is revoked."""
+        """One membership, from the search for a slot to its loss; at a stop the lease is revoked.
+
+        Who doesn't watch yet could make no use of a slot; the owner wakes the worker when the watch begins.
+        """
+        while not (self._state.has_watched or worker.stopping):
+            worker.pause(AWAIT_WATCH)
         retrying = Retrying(
             retry=retry_if_exception_type(StoreError),
             wait=self._wait,
@@ -73,7 +86,10 @@ class Membership:
         self._give_back(lease)
 
     def _join(self) -> Lease:
-        slot = self._free_slot()
+        survey = self._store.survey(None, timeout=self._timeout)
+        slot = self._free_slot(survey)
+        if not survey.members:
+            self._before_first()
         lease = self._store.grant(self._ttl, timeout=self._timeout)
         try:
             if not self._store.claim(slot, lease.id, self._description, timeout=self._timeout):
@@ -87,8 +103,8 @@ class Membership:
         self._on_joined()
         return lease
 
-    def _free_slot(self) -> int:
-        taken = {member.slot for member in self._store.survey(None, timeout=self._timeout).members}
+    def _free_slot(self, survey: Survey) -> int:
+        taken = {member.slot for member in survey.members}
         free = [slot for slot in range(SLOTS) if slot not in taken]
         if not free:
             raise Full(f"all {SLOTS} slots are held")

@@ -28,8 +28,8 @@ BACKOFF = wait_random_exponential(multiplier=0.1, max=2.0)
 class VersionWatch:
     """Connects, follows, and connects again; `run` belongs to a worker's thread, `restart` to any.
 
-    on_moved: a proof is worth trying now: the stream came up, or our own slot is in doubt. on_owed: an event has been
-    applied that asks for an acknowledgement.
+    on_moved: a proof or a slot is worth asking for now: the stream came up, or our slot is in doubt. on_owed: an event
+    has been applied that asks for an acknowledgement.
     """
 
     def __init__(

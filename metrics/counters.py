@@ -31,7 +31,7 @@ from consistency.terms import Source
 from metrics.tally import Tallies
 
 BYPASS_REASONS = ("asked", "not a member")
-INVALIDATION_CAUSES = ("version", "everything", "own write", "unknown outcome", "gap", "history", "age")
+INVALIDATION_CAUSES = ("version", "everything", "own write", "unknown outcome", "gap", "left", "history", "age")
 WATCH_END_CAUSES = ("compacted", "denied", "unavailable", "gap", "stuck", "history", "closed")
 LEAVE_CAUSES = ("expired", "taken", "history", "closed")
 JOIN_FAILURE_CAUSES = ("full", "taken", "unavailable")

@@ -118,8 +118,6 @@ ROWS = (
         write="fine",
         health="200, 200",
         membership="kept",
-        note="from the first look of the instance that looks: what was written between its predecessor's last and its "
-        "own first is seen when entries reach CACHE_MAX_AGE",
     ),
     Row(
         "member key deleted or lease revoked by hand",

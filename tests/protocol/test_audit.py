@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from consistency import DistributedCache, Source
+from consistency import DistributedCache, Source, Unavailable
 from consistency.audit import Auditor, Baseline, perhaps_deleted, undone, unexplained, vanished
-from consistency.events import AuditFound, Invalidated
+from consistency.events import AuditFound, Invalidated, WatchStarted
 from consistency.store import Header, Listed, Touched
 from consistency.terms import VersionEvent, VersionState
 from tests.protocol.fleet import QUICK, Journal, await_status, started
@@ -19,7 +19,7 @@ from tests.support.gates import At
 
 EAGER = dataclasses.replace(QUICK, audit_interval=0.05)
 NEVER = dataclasses.replace(QUICK, audit_interval=3600.0)
-BEFORE = Baseline(epoch=0, revision=10, count=3)
+BEFORE = Baseline(revision=10, version=VersionState(10, 1, 10, "m"), count=3)
 
 
 def touched(*keys: tuple[str, int, int], count: int = 3) -> Touched:
@@ -171,45 +171,158 @@ def test_what_the_service_does_itself_is_never_taken_for_an_outside_write(
     assert journal.all(AuditFound) == []
 
 
+class Tick:
+    """A worker whose pauses pass at once."""
+
+    stopping = False
+
+    def pause(self, seconds: float) -> None:
+        assert seconds == 0.05
+
+
+def auditor_of(cache: DistributedCache, store: FakeStore, journal: Journal) -> Auditor:
+    return Auditor(store, cache._state, cache._fleet, interval=0.05, timeout=1, observer=journal)
+
+
+def audit(auditor: Auditor, cache: DistributedCache, store: FakeStore) -> None:
+    """One look at all that has been written, and what it leads to."""
+    cache._reads.prove()
+    auditor.run(Tick())  # type: ignore[arg-type]
+    await_status(cache, lambda status: status.horizon >= store.revision)
+
+
 def test_while_nothing_is_written_an_audit_looks_at_nothing(store: FakeStore, journal: Journal) -> None:
     """It would have to go through all documents. The proofs show that etcd's revision stands still."""
-
-    class Pauses:
-        stopping = False
-
-        def pause(self, seconds: float) -> None:
-            assert seconds == 0.05
-
     with started(store, NEVER) as cache:
-        auditor = Auditor(store, cache._state, cache._fleet, interval=0.05, timeout=1, observer=journal)
-        cache.put("a", b"1")
-        for expected in (1, 1, 1, 2, 2):
-            if expected == 2 and store.calls["touched"] == 1:
-                store.put_outside("a", b"2")
-                cache._reads.prove()
-            auditor.run(Pauses())  # type: ignore[arg-type]
-            assert store.calls["touched"] == expected
+        auditor = auditor_of(cache, store, journal)
+        audit(auditor, cache, store)
+        audit(auditor, cache, store)
+        looked = store.calls["touched"]
+        for _ in range(3):
+            audit(auditor, cache, store)
+            assert store.calls["touched"] == looked
+        store.put_outside("a", b"2")
+        audit(auditor, cache, store)
+        assert store.calls["touched"] == looked + 1
     assert journal.all(AuditFound) == [AuditFound(1)]
 
 
 def test_only_the_member_in_the_lowest_slot_audits(store: FakeStore, journal: Journal) -> None:
-    class Pauses:
-        stopping = False
-
-        def pause(self, seconds: float) -> None:
-            assert seconds == 0.05
-
-    def audit(cache: DistributedCache) -> None:
-        auditor = Auditor(store, cache._state, cache._fleet, interval=0.05, timeout=1, observer=journal)
-        auditor.run(Pauses())  # type: ignore[arg-type]
-
     with started(store, NEVER) as first, started(store, NEVER) as second:
         await_status(second, lambda status: len(status.members) == 2)
-        audit(second)
-        assert store.calls["touched"] == 0
-        audit(first)
-        assert store.calls["touched"] == 1
+        before = store.calls["touched"]
+        audit(auditor_of(second, store, journal), second, store)
+        assert store.calls["touched"] == before
+        audit(auditor_of(first, store, journal), first, store)
+        assert store.calls["touched"] == before + 1
         first.close()
         await_status(second, lambda status: len(status.members) == 1)
-        audit(second)
-        assert store.calls["touched"] == 2
+        audit(auditor_of(second, store, journal), second, store)
+        assert store.calls["touched"] == before + 2
+
+
+class TestFirstLook:
+    """There is none before it to compare with."""
+
+    def test_who_comes_to_an_empty_fleet_has_looked_before_and_hits_go_on(self, store: FakeStore) -> None:
+        with started(store, EAGER) as cache:
+            cache.put("k", b"1")
+            cache.get("k")
+            await_audits(cache, store, 1)
+            assert store.calls["commit"] == len(("genesis", "k", "tick"))
+            assert cache.get("k").source is Source.HIT
+
+    def test_what_was_written_before_it_is_validated_by_all(self, store: FakeStore, journal: Journal) -> None:
+        """1. Both hold k; 2. who audits dies; 3. k is put from outside; 4. the other comes to audit."""
+        with started(store, NEVER) as first, started(store, NEVER) as second:
+            await_status(second, lambda status: len(status.members) == 2)
+            second.put("k", b"1")
+            second.get("k")
+            first.close()
+            await_status(second, lambda status: len(status.members) == 1)
+            store.put_outside("k", b"2")
+            audit(auditor_of(second, store, journal), second, store)
+            assert second.get("k").value == b"2"
+
+    def test_it_is_no_beginning_when_somebody_has_joined_meanwhile(self, store: FakeStore, journal: Journal) -> None:
+        with started(store, NEVER) as cache:
+            auditor = auditor_of(cache, store, journal)
+            auditor.look_first()
+            before = store.calls["commit"]
+            audit(auditor, cache, store)
+            assert store.calls["commit"] == before + 1
+
+    def test_a_new_stream_that_goes_on_where_the_old_one_ended_needs_none(
+        self, store: FakeStore, journal: Journal
+    ) -> None:
+        with started(store, NEVER, journal=journal) as cache:
+            auditor = auditor_of(cache, store, journal)
+            audit(auditor, cache, store)
+            cache.put("k", b"1")
+            cache.get("k")
+            journal.clear()
+            store.cut_watch()
+            store.put_outside("k", b"2")
+            journal.await_event(lambda event: isinstance(event, WatchStarted))
+            await_status(cache, lambda status: status.watch_up)
+            audit(auditor, cache, store)
+            assert journal.all(AuditFound) == [AuditFound(1)]
+            assert cache.get("k").value == b"2"
+
+    def test_another_history_needs_one(self, store: FakeStore, journal: Journal) -> None:
+        with started(store, NEVER, journal=journal) as cache:
+            auditor = auditor_of(cache, store, journal)
+            audit(auditor, cache, store)
+            saved = store.snapshot()
+            cache.put("k", b"1")
+            audit(auditor, cache, store)
+            journal.clear()
+            store.restore(saved)
+            journal.await_event(lambda event: isinstance(event, WatchStarted))
+            await_status(cache, lambda status: status.fresh and status.watch_up)
+            before = store.calls["commit"]
+            audit(auditor, cache, store)
+            assert store.calls["commit"] == before + 1
+
+    def test_what_is_in_memory_when_the_fleet_is_empty_is_validated_after_it(self, store: FakeStore) -> None:
+        """1. k is cached; 2. its holder loses its slot, nobody audits; 3. k is put from outside; 4. it joins again."""
+        with started(store, NEVER) as cache:
+            cache.put("k", b"1")
+            cache.get("k")
+            gate = store.hold("survey", At.REQUEST)
+            store.vanish(cache._state.lease)
+            gate.wait_until_held()
+            store.put_outside("k", b"2")
+            gate.release()
+            await_status(cache, lambda status: status.slot is not None and status.fresh)
+            assert cache.get("k").value == b"2"
+
+
+def test_when_too_much_was_written_to_compare_everything_is_validated(
+    store: FakeStore, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consistency.audit.MOST", 3)
+    with started(store, NEVER) as cache:
+        auditor = auditor_of(cache, store, journal)
+        cache.put("k", b"1")
+        audit(auditor, cache, store)
+        cache.get("k")
+        store.put_outside("k", b"2")
+        for number in range(3):
+            cache.put(f"other{number}", b"1")
+        audit(auditor, cache, store)
+        assert cache.get("k").value == b"2"
+
+
+def test_what_could_not_be_told_is_found_again(store: FakeStore, journal: Journal) -> None:
+    with started(store, NEVER) as cache:
+        auditor = auditor_of(cache, store, journal)
+        cache.put("k", b"1")
+        audit(auditor, cache, store)
+        cache.get("k")
+        store.put_outside("k", b"2")
+        store.hold("commit", At.REQUEST).fail(Unavailable("no endpoint"))
+        cache._reads.prove()
+        auditor.run(Tick())  # type: ignore[arg-type]
+        audit(auditor, cache, store)
+        assert cache.get("k").value == b"2"

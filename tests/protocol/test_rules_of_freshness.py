@@ -138,7 +138,13 @@ class TestHit:
     def test_a_new_member_serves_nothing_before_a_proof_of_its_own(self, proven: Freshness) -> None:
         proven.leave()
         proven.join(1, LEASE + 1)
-        assert isinstance(proven.decide(entry(10), now=0.5), Confirm)
+        assert isinstance(proven.decide(entry(11), now=0.5), Confirm)
+
+    def test_what_a_member_held_is_validated_after_it_has_joined_again(self, proven: Freshness) -> None:
+        """Nobody need have audited meanwhile."""
+        proven.leave()
+        proven.join(1, LEASE + 1)
+        assert isinstance(proven.decide(entry(10), now=0.5), Validate)
 
 
 class TestProof:
