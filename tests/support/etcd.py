@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Self
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from service.embedded_etcd import find_etcd
 from tests.support.certificates import TlsFiles
@@ -30,6 +31,18 @@ _PORT_ATTEMPTS = 5
 
 # Linux: the kernel kills etcd when the thread that started it ends. Elsewhere a killed test leaves its etcd behind.
 _DIE_WITH_PARENT = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
+
+
+class Scrape:
+    """What /metrics said at one moment, or nearly: it is put together piece by piece."""
+
+    def __init__(self, samples: list[Sample]) -> None:
+        self._samples = samples
+
+    def sum(self, metric: str, **labels: str) -> float:
+        """Of a metric's samples that bear these labels; 0.0 when there is none."""
+        samples = (sample for sample in self._samples if sample.name == metric)
+        return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
 
 
 class EtcdServer:
@@ -163,10 +176,13 @@ class EtcdServer:
             return False
 
     def counter(self, metric: str, **labels: str) -> float:
-        """The sum of a metric's samples that bear these labels, from its /metrics; 0.0 when there is none."""
+        """See `Scrape.sum`; of a scrape of its own."""
+        return self.scrape().sum(metric, **labels)
+
+    def scrape(self) -> Scrape:
+        """Its /metrics, now."""
         families = text_string_to_metric_families(self._get("/metrics").decode())
-        samples = (sample for family in families for sample in family.samples if sample.name == metric)
-        return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+        return Scrape([sample for family in families for sample in family.samples])
 
     def etcdctl(self, *arguments: str, user: str = "", stdin: str = "") -> str:
         """Runs etcdctl, as `user` ("name:password"); what it printed. Raises AssertionError when it failed."""
