@@ -19,6 +19,7 @@ from metrics import Instruments
 from service.answers import answer_problem
 from service.bodies import BodyReader, refuse_ambiguous_framing
 from service.config_routes import config_routes
+from service.document_writes import DocumentWrites
 from service.failures import answer_failure
 from service.hit_path import HitPath
 from service.ops_routes import ops_routes
@@ -66,9 +67,10 @@ def create_app(cache: DistributedCache, settings: Settings, instruments: Instrum
     app.register_error_handler(HTTPException, _routing_error)
     app.register_error_handler(Exception, _error)
     reader = BodyReader(max_bytes=settings.max_value_bytes, threads=settings.threads)
-    app.register_blueprint(config_routes(cache, reader))
+    writes = DocumentWrites(cache, reader)
+    app.register_blueprint(config_routes(cache, writes, reader))
     app.register_blueprint(ops_routes(cache.status, lambda: app.draining, instruments))
-    app.wsgi_app = HitPath(app.wsgi_app, cache, instruments)  # type: ignore[method-assign]  # Flask's way to wrap it
+    app.wsgi_app = HitPath(app.wsgi_app, cache, writes, instruments)  # type: ignore[method-assign]  # Flask's way to wrap it
     return app
 
 

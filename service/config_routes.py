@@ -8,17 +8,17 @@ from __future__ import annotations
 from flask import Blueprint, request
 
 from consistency.cache import DistributedCache
-from consistency.terms import MustBeAbsent, MustBeAt, Precondition, PreconditionFailed
-from service import batches, bodies, parameters
-from service.answers import Answer, answer_batch, answer_delete, answer_page, answer_put
-from service.conditions import AnyOf, write_condition
+from consistency.terms import PreconditionFailed
+from service import batches, parameters
+from service.answers import Answer, answer_batch, answer_page
+from service.bodies import BodyReader
 from service.document_reads import answer_read
-from service.keys import key_from_path
+from service.document_writes import DocumentWrites
 from service.problems import bad_request
 from service.responses import Response, respond
 
 
-def config_routes(cache: DistributedCache, reader: bodies.BodyReader) -> Blueprint:
+def config_routes(cache: DistributedCache, writes: DocumentWrites, reader: BodyReader) -> Blueprint:
     """The routes, over this cache."""
     routes = Blueprint("config", __name__)
 
@@ -31,12 +31,12 @@ def config_routes(cache: DistributedCache, reader: bodies.BodyReader) -> Bluepri
     @routes.route("/config/<rest:key>", methods=["PUT", "POST"])
     def put(key: str) -> Response:
         del key
-        return respond(_put(cache, reader))
+        return respond(writes.put(request.environ))
 
     @routes.delete("/config/<rest:key>")
     def delete(key: str) -> Response:
         del key
-        return respond(_delete(cache))
+        return respond(writes.delete(request.environ))
 
     @routes.get("/config")  # or Flask would redirect
     @routes.get("/config/")
@@ -52,25 +52,7 @@ def config_routes(cache: DistributedCache, reader: bodies.BodyReader) -> Bluepri
     return routes
 
 
-def _put(cache: DistributedCache, reader: bodies.BodyReader) -> Answer:
-    key = _key()
-    sync = parameters.write_parameters(_query())
-    condition = write_condition(*_conditions())
-    document = reader.read(request.environ)
-    written = cache.put(key, document, precondition=settle(condition, cache, key), sync=sync)
-    return answer_put(key, document, written)
-
-
-def _delete(cache: DistributedCache) -> Answer:
-    key = _key()
-    sync = parameters.write_parameters(_query())
-    condition = write_condition(*_conditions())
-    if isinstance(condition, MustBeAbsent):
-        raise bad_request("invalid-condition", "If-None-Match: * allows a DELETE only of what does not exist.")
-    return answer_delete(cache.delete(key, precondition=settle(condition, cache, key), sync=sync))
-
-
-def _batch(cache: DistributedCache, reader: bodies.BodyReader) -> Answer:
+def _batch(cache: DistributedCache, reader: BodyReader) -> Answer:
     sync = parameters.write_parameters(_query())
     if _conditions() != (None, None):
         raise bad_request("invalid-condition", "The conditions of a batch are those of its operations, not headers.")
@@ -79,24 +61,6 @@ def _batch(cache: DistributedCache, reader: bodies.BodyReader) -> Answer:
         return answer_batch(changes, cache.apply(changes, sync=sync))
     except PreconditionFailed as failed:
         raise batches.refused_by(failed, changes) from failed
-
-
-def settle(condition: Precondition | AnyOf | None, cache: DistributedCache, key: str) -> Precondition | None:
-    """One comparison for etcd's transaction. Several tags: the one that is current, read from etcd just now.
-
-    Should the key change in between, the transaction refuses, as it would have done a moment later.
-    Raises PreconditionFailed when none is current.
-    """
-    if not isinstance(condition, AnyOf):
-        return condition
-    current = cache.get(key, use_cache=False).mod_revision
-    if current not in condition.revisions:
-        raise PreconditionFailed(key, current)
-    return MustBeAt(current)
-
-
-def _key() -> str:
-    return key_from_path(request.environ["PATH_INFO"])
 
 
 def _query() -> str:

@@ -1,8 +1,8 @@
-"""The short way of a read, in front of Flask, whose dispatch alone takes many times as long as a hit.
+"""The short way to a document, in front of Flask, whose dispatch alone takes many times as long as a hit.
 
 Owns nothing but the order in which things are tried. It answers what Flask would have answered, byte for byte: a hit
-here and now, any other read of a document by the same function as Flask's route. Whatever is not plainly such a read
-is left to Flask.
+here and now, any other read of a document, and every write of one, by the same function as Flask's route. Whatever is
+not plainly about one document is left to Flask.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from service.answers import Answer, answer_reading, headers_for
 from service.bodies import framing_is_ambiguous
 from service.conditions import read_condition
 from service.document_reads import Environ, answer_read
+from service.document_writes import DocumentWrites
 from service.failures import answer_failure
 from service.keys import ROOT
 from service.sessions import revision_in
@@ -31,9 +32,10 @@ Wire = tuple[int, list[tuple[str, str]], bytes]
 """Status, headers with the length of the body, body."""
 
 ROUTE = "/config/<key>"
-"""What these reads are counted under, as those that Flask answers."""
+"""What these requests are counted under, as those that Flask answers."""
 
 _READS = ("GET", "HEAD")
+_METHODS = (*_READS, "PUT", "POST", "DELETE")
 _PLAIN_QUERIES = ("", "use_cache=true")
 _ONE_TAG = re.compile(r'"[0-9]{1,19}"', re.ASCII)
 _OK = int(HTTPStatus.OK)  # looked up each time, it would be a noticeable part of a hit
@@ -41,26 +43,34 @@ _STATUS_LINES = {code: f"{code} {phrase.upper()}" for code, phrase in HTTP_STATU
 
 
 class HitPath:
-    """WSGI middleware: `app.wsgi_app = HitPath(app.wsgi_app, cache, instruments)`."""
+    """WSGI middleware: `app.wsgi_app = HitPath(app.wsgi_app, cache, writes, instruments)`."""
 
-    def __init__(self, rest: WsgiApplication, cache: DistributedCache, instruments: Instruments) -> None:
+    def __init__(
+        self, rest: WsgiApplication, cache: DistributedCache, writes: DocumentWrites, instruments: Instruments
+    ) -> None:
         self._rest = rest
         self._cache = cache
+        self._writes = writes
         self._instruments = instruments
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answers, or leaves it to Flask."""
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        if method not in _READS or not path.startswith(ROOT) or path == ROOT or framing_is_ambiguous(environ):
+        if method not in _METHODS or not path.startswith(ROOT) or path == ROOT or framing_is_ambiguous(environ):
             return self._rest(environ, start_response)
         started = time.perf_counter()
         try:
-            status, headers, body = self._hit(environ, path) or to_wire(answer_read(self._cache, environ))
+            if method in _READS:
+                status, headers, body = self._hit(environ, path) or to_wire(answer_read(self._cache, environ))
+            elif method == "DELETE":
+                status, headers, body = to_wire(self._writes.delete(environ))
+            else:
+                status, headers, body = to_wire(self._writes.put(environ))
         except Exception as error:  # noqa: BLE001  # as Flask's own handler
             status, headers, body = to_wire(answer_failure(error, method, path))
         self._instruments.http(method, ROUTE, status, time.perf_counter() - started)
         start_response(_STATUS_LINES[status], headers)
-        return [body] if body and method == "GET" else []
+        return [body] if body and method != "HEAD" else []
 
     def _hit(self, environ: Environ, path: str) -> Wire | None:
         """The answer from memory. None: there is none, or the request asks for more than is understood here."""

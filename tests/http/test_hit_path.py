@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -133,14 +135,114 @@ def refuse(environ: Environ, _: StartResponse) -> Iterable[bytes]:
     raise AssertionError(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']} went to Flask")
 
 
+def without_flask(gateway: Gateway) -> HitPath:
+    """What stands in front, with nothing behind it."""
+    front = hit_path(gateway)
+    return HitPath(refuse, front._cache, front._writes, front._instruments)
+
+
 @pytest.mark.parametrize(
     "query", ["", "use_cache=true", "use_cache=false", "consistency=linearizable", "min_revision=1"]
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_no_read_of_a_document_goes_through_flask(known: Gateway, method: str, query: str) -> None:
-    short = HitPath(refuse, known.cache, hit_path(known)._instruments)
+    short = without_flask(known)
     status, _, body, _ = answer(short, Request(method, b"/config/a", query, None, None, None, {}))
     assert (status, body) == ("200 OK", b'{"value": "a"}' if method == "GET" else b"")
+
+
+WRITTEN = "/config/written"
+"""The one key that writes meet."""
+
+BEAR_REVISIONS = ("ETag", "X-Config-Revision", "Set-Cookie")
+REVISION = re.compile(r'^("?|config_revision=)(\d+)')
+AT_REVISION = re.compile(r"at revision \d+")  # as a refusal says it
+
+bodies = st.one_of(
+    st.sampled_from([b'{"a": 1}', b"[1]", b"", b"{", b"NaN", b'"\xff"', b"1" * 2_000, b"[" * 200 + b"]" * 200]),
+    st.binary(max_size=4),
+)
+lengths = st.sampled_from([None, None, None, "", "0", "3", "-1", "x", "9" * 19, "99999999"])
+"""None: that of the body."""
+
+
+@dataclass(frozen=True)
+class Write:
+    """`method`, `query` and the conditions as a client may send them, with a body."""
+
+    method: str
+    query: str
+    if_match: str | None
+    if_none_match: str | None
+    body: bytes
+    length: str | None
+    others: dict[str, str]
+
+    def environ(self, etag: str) -> Environ:
+        """For one application. `etag`: for CURRENT."""
+        given = {"HTTP_IF_MATCH": self.if_match, "HTTP_IF_NONE_MATCH": self.if_none_match}
+        return {
+            **EnvironBuilder("/").get_environ(),
+            **self.others,
+            **{name: value.replace(CURRENT, etag) for name, value in given.items() if value is not None},
+            "REQUEST_METHOD": self.method,
+            "PATH_INFO": WRITTEN,
+            "QUERY_STRING": self.query,
+            "CONTENT_LENGTH": str(len(self.body)) if self.length is None else self.length,
+            "wsgi.input": io.BytesIO(self.body),
+        }
+
+
+writes = st.builds(
+    Write,
+    st.sampled_from(["PUT", "PUT", "POST", "DELETE", "PATCH"]),
+    st.one_of(
+        st.just(""),
+        st.sampled_from(["sync=false", "sync=True", "a=b", "=", "&"]),
+        st.text(st.characters(max_codepoint=255), max_size=4),
+    ),
+    st.one_of(st.none(), tags, st.just(CURRENT), st.just(f'"1", {CURRENT}')),
+    st.one_of(st.none(), st.just("*"), tags),
+    bodies,
+    lengths,
+    others,
+)
+
+
+@pytest.mark.parametrize("there", [True, False])
+@settings(max_examples=500, deadline=None)
+@given(write=writes)
+@example(Write("PUT", "", None, None, b"[1]", None, {}))
+@example(Write("DELETE", "", None, None, b"", None, {}))
+@example(Write("PUT", "", CURRENT, None, b"[1]", None, {}))
+@example(Write("DELETE", "", f'"1", {CURRENT}', None, b"", None, {}))
+def test_with_and_without_the_short_way_a_write_ends_the_same(known: Gateway, there: bool, write: Write) -> None:
+    """Byte for byte, but for the revisions; and so does the document."""
+    short, flask = hit_path(known), hit_path(known)._rest
+    assert outcome(known, short, write, there) == outcome(known, flask, write, there)
+
+
+def outcome(gateway: Gateway, application: Any, write: Write, there: bool) -> tuple[Any, ...]:
+    """Status line, headers, body; and what the document is then. Revisions are told from that of before."""
+    cache = gateway.cache
+    before = cache.put("written", b"[0]").revision if there else cache.delete("written").revision
+    body, status, headers = run_wsgi_app(application, write.environ(f'"{before}"'), buffered=True)
+    whole = b"".join(body)
+    assert headers.pop("Content-Length", None) in (str(len(whole)), None)
+    told = [(name, since(before, value) if name in BEAR_REVISIONS else value) for name, value in headers.items()]
+    return status, told, AT_REVISION.sub("at", whole.decode("latin-1")), cache.get("written", use_cache=False).value
+
+
+def since(before: int, text: str) -> str:
+    """The text, with how many revisions after `before` instead of the revision that it names, if any."""
+    return REVISION.sub(lambda found: f"{found[1]}<{int(found[2]) - before}>", text)
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])
+def test_no_write_of_a_document_goes_through_flask(known: Gateway, method: str) -> None:
+    write = Write(method, "", None, None, b"" if method == "DELETE" else b"[1]", None, {})
+    status, *_ = outcome(known, without_flask(known), write, there=True)
+    assert status == ("204 NO CONTENT" if method == "DELETE" else "200 OK")
 
 
 def test_what_is_served_is_counted_whichever_way_it_took(known: Gateway) -> None:
