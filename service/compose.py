@@ -30,9 +30,9 @@ class Instance:
     def __init__(self, settings: Settings, connection: Connection) -> None:
         self._instruments = Instruments()
         self._log = EventLog()
-        self._store = EtcdStore(etcd_config(settings, connection), observer=self._observe)
+        self._store = EtcdStore(etcd_config(settings, connection), observer=self.observe)
         self._cache = DistributedCache(
-            self._store, settings.cache_options(), description=describe(settings), observer=self._observe
+            self._store, settings.cache_options(), description=describe(settings), observer=self.observe
         )
         self._instruments.track(self._cache.status)
         self.app: Application = create_app(self._cache, settings, self._instruments)
@@ -56,7 +56,8 @@ class Instance:
         """Endpoint and version of the etcd that answers. Raises Unavailable, Denied: the message tells why."""
         return self._store.version(timeout)
 
-    def _observe(self, event: Event) -> None:
+    def observe(self, event: Event) -> None:
+        """Counts and logs what has happened."""
         self._instruments.observe(event)
         self._log.observe(event)
 

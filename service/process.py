@@ -102,6 +102,7 @@ def _serve(surroundings: Surroundings, say: Callable[[str], None], stop: EarlySt
     # Not before now: gRPC and Flask take a while to load, and must not be there when etcd is forked.
     from service.banner import introduce
     from service.compose import Instance
+    from service.one_cpu import OneCpu
     from service.server import Server
 
     settings = surroundings.settings
@@ -124,7 +125,8 @@ def _serve(surroundings: Surroundings, say: Callable[[str], None], stop: EarlySt
                 on_stop=on_stop,
                 stop_asked=lambda: stop.asked,
             )
-            server.run(instance.app)
+            with OneCpu(settings.threads_on_one_cpu, instance.observe) as cpu:
+                server.run(cpu.wrap(instance.app))
             if not server.drained:
                 log.warning("some requests were not answered in time")
     except SystemExit:

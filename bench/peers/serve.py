@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from service.listener import listen
+from service.one_cpu import OneCpu
 from service.server import Server
 from service.settings import Settings
 
@@ -52,14 +53,15 @@ def main() -> None:
     parser.add_argument("--prefix", help="where in etcd the documents are")
     given = parser.parse_args()
     application = PEERS[given.name](given)
-    with listen("127.0.0.1", given.port) as listener:
+    cpu = OneCpu(Settings().threads_on_one_cpu, lambda _: None)
+    with listen("127.0.0.1", given.port) as listener, cpu:
         Server(
             listener,
             threads=Settings().threads,
             drain_wait=0,
             on_stop=lambda: None,
             stop_asked=lambda: False,
-        ).run(application)
+        ).run(cpu.wrap(application))
 
 
 if __name__ == "__main__":
