@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench import documents, memory, propagation, wrk
 from bench.contest import Measure
@@ -80,6 +80,12 @@ def ours(query: str) -> Callable[[Stage], Requests]:
         return _listed(stage.instance, stage.lines(name, documents.reads(stage.effort.hot, query)))
 
     return requests
+
+
+def unbound(query: str) -> Callable[[Stage], Requests]:
+    """The same, of the instance whose threads are spread."""
+    requests = ours(query)
+    return lambda stage: replace(requests(stage), url=stage.unbound)
 
 
 def gateway(stage: Stage) -> Requests:

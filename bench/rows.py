@@ -19,6 +19,7 @@ from bench.measures import (
     raw_watch,
     resident,
     served_by,
+    unbound,
 )
 from bench.stage import Stage
 
@@ -103,6 +104,30 @@ ROWS: tuple[Row[Stage], ...] = (
         "ms",
         hits_among_misses(EVERY),
         hits_among_misses(0),
+    ),
+    Row(
+        "cached GET, 64 connections",
+        "with threads on all CPUs",
+        None,
+        _RATE,
+        rate(ours(""), CROWD),
+        rate(unbound(""), CROWD),
+    ),
+    Row(
+        "cached GET's p99, 64 connections",
+        "with threads on all CPUs",
+        None,
+        "ms",
+        p99(ours(""), CROWD),
+        p99(unbound(""), CROWD),
+    ),
+    Row(
+        "use_cache=false GET, 64 connections",
+        "with threads on all CPUs",
+        None,
+        _RATE,
+        rate(ours("?use_cache=false"), CROWD),
+        rate(unbound("?use_cache=false"), CROWD),
     ),
     Row(
         "PUT on A until fresh read on B, p99, 8 instances",

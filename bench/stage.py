@@ -67,6 +67,11 @@ class Stage:
         return self.start_instance(PREFIX).url
 
     @cached_property
+    def unbound(self) -> str:
+        """Another instance over the same documents, whose threads the kernel spreads over the CPUs. Where it is."""
+        return self.start_instance(PREFIX, THREADS_ON_ONE_CPU="false").url
+
+    @cached_property
     def fleet(self) -> tuple[str, ...]:
         """Several instances with a prefix of their own."""
         return tuple(self.start_instance("/fleet").url for _ in range(self.effort.instances))
