@@ -97,8 +97,7 @@ class Reads:
         Otherwise a hung etcd would take every thread of the server for the whole of its deadline, and requests that
         need no etcd, /healthz first, would wait behind them.
         """
-        probed = self._clock() - self._probed_at < self._options.timeout + self._options.staleness_bound
-        if self._down and probed:
+        if self._down and self._clock() - self._probed_at < self._options.timeout + self._options.staleness_bound:
             raise Unavailable(f"etcd does not answer: {self.last_error}")
 
     # The decisions of Freshness, acted upon

@@ -7,6 +7,7 @@ would let two paths name one key, decoding them twice would let an encoded `..` 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import quote
 
 from service.problems import bad_request
@@ -17,6 +18,7 @@ MAX_KEY_BYTES = 512
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
+@lru_cache(maxsize=4096)  # of a key that is asked for all the time; what is refused isn't kept
 def key_from_path(path_info: str) -> str:
     """The key of a path below `/config/`, as WSGI's PATH_INFO carries it. Raises Refused (400)."""
     path = decode(path_info, "path")
