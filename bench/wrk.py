@@ -68,4 +68,6 @@ def read(printed: str) -> Load:
     p99 = re.search(r"^\s+99%\s+([\d.]+)(us|ms|s|m) *$", printed, re.MULTILINE)
     if trouble or not rate or not p99:
         raise Failed(trouble.group().strip() if trouble else f"wrk said:\n{printed}")
+    if not float(rate[1]):
+        raise Failed(f"nothing was answered:\n{printed}")
     return Load(float(rate[1]), float(p99[1]) * _FACTOR[p99[2]], printed)

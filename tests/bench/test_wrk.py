@@ -46,6 +46,11 @@ def test_report_with_failures_is_refused_by_their_name(line: str) -> None:
         wrk.read(REPORT.format(p99="1.38ms") + line + "\n")
 
 
+def test_a_server_that_hangs_has_no_rate() -> None:
+    with pytest.raises(wrk.Failed, match="nothing was answered"):
+        wrk.read(REPORT.format(p99="0.00us").replace("47282.25", "0.00"))
+
+
 def test_what_is_no_report_is_refused() -> None:
     with pytest.raises(wrk.Failed, match="unable to connect"):
         wrk.read("unable to connect to 127.0.0.1:1 Connection refused\n")
