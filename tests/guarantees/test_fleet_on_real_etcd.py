@@ -126,6 +126,7 @@ def test_any_member_of_a_cluster_may_die_and_reads_and_writes_go_on(cluster: Etc
     with instance(cluster.endpoints, prefix, dataclasses.replace(OPTIONS, timeout=10.0)) as cache:
         wait_until_fresh(cache)
         number = 0
+        cache.put("k", b"0")
         for server in cluster.servers:
             server.kill()
             for _ in range(30):
