@@ -69,6 +69,8 @@ class Membership:
         """
         while not (self._state.has_watched or worker.stopping):
             worker.pause(AWAIT_WATCH)
+        if worker.stopping:
+            return
         retrying = Retrying(
             retry=retry_if_exception_type(StoreError),
             wait=self._wait,

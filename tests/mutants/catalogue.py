@@ -180,7 +180,7 @@ MUTANTS = (
     Mutant(12, "ask nobody", CACHE, "op, ack=sync)", "op)"),
     Mutant(12, "count an older acknowledgement", ROLL, ">= revision for slot in members", "> 0 for slot in members"),
     Mutant(12, "take no members for all members", ROLL, "bool(members) and ", ""),
-    Mutant(13, "everybody audits", AUDIT, "leader != us.slot", "False"),
+    Mutant(13, "everybody audits", AUDIT, "us.slot != self._fleet.leader()", "False"),
     Mutant(13, "ignore outside writes", AUDIT, "return unexplained(touched, events) + undone", "return undone"),
     Mutant(13, "ignore outside deletions", AUDIT, "max(0, vanished(before, touched) - accounted)", "0"),
     Mutant(13, "ignore outside deletions of what was just put", AUDIT, "+ undone(touched, events) ", ""),

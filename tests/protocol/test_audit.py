@@ -185,7 +185,8 @@ def auditor_of(cache: DistributedCache, store: FakeStore, journal: Journal) -> A
 
 
 def audit(auditor: Auditor, cache: DistributedCache, store: FakeStore) -> None:
-    """One look at all that has been written, and what it leads to."""
+    """One look at all that has been written, and what it leads to, by an instance that knows who leads."""
+    await_status(cache, lambda status: status.slot in [member.slot for member in status.members])
     cache._reads.prove()
     auditor.run(Tick())  # type: ignore[arg-type]
     await_status(cache, lambda status: status.horizon >= store.revision)
@@ -268,6 +269,21 @@ class TestFirstLook:
             audit(auditor, cache, store)
             assert journal.all(AuditFound) == [AuditFound(1)]
             assert cache.get("k").value == b"2"
+
+    def test_who_audits_again_goes_on_from_its_own_last_look(self, store: FakeStore, journal: Journal) -> None:
+        with started(store, dataclasses.replace(NEVER, preferred_slot=1)) as second:
+            auditor = auditor_of(second, store, journal)
+            audit(auditor, second, store)
+            with started(store, dataclasses.replace(NEVER, preferred_slot=0)):
+                await_status(second, lambda status: len(status.members) == 2)
+                audit(auditor, second, store)
+                second.put("k", b"1")
+                second.get("k")
+                store.put_outside("k", b"2")
+            await_status(second, lambda status: len(status.members) == 1)
+            audit(auditor, second, store)
+            assert journal.all(AuditFound) == [AuditFound(1)]
+            assert second.get("k").value == b"2"
 
     def test_another_history_needs_one(self, store: FakeStore, journal: Journal) -> None:
         with started(store, NEVER, journal=journal) as cache:

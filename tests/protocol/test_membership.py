@@ -131,3 +131,29 @@ def test_an_unreachable_store_does_not_end_a_membership_by_itself(store: FakeSto
         await_status(cache, lambda status: status.fresh)
         assert cache.status().slot == slot
         assert journal.all(Left) == []
+
+
+def test_nobody_joins_before_the_watch_has_begun(store: FakeStore) -> None:
+    """Not even once more when it is told to stop."""
+    hand = Hand(store, slot=None, watching=False)
+    joining = Membership(
+        store, hand.state, ttl=10, preferred_slot=None, description="{}", timeout=1, observer=hand.happened.append,
+        before_first=lambda: None, on_joined=lambda: None,
+    )  # fmt: skip
+
+    class Stopped:
+        stopping = False
+
+        def pause(self, _seconds: float) -> None:
+            self.stopping = True
+
+    before = dict(store.calls)
+    joining.run(Stopped())  # type: ignore[arg-type]
+    assert dict(store.calls) == before
+
+
+def test_what_is_held_when_the_slot_is_lost_is_counted(store: FakeStore) -> None:
+    hand = Hand(store)
+    hand.get("k")
+    hand.state.leave("expired")
+    assert hand.invalidations("left") == 1
