@@ -36,19 +36,20 @@ Application = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Clock ticks since the machine started: of each CPU in all, and busy; and of our threads on theirs."""
+    """Clock ticks: of each CPU since the machine started, in all and busy; and of each thread at home so far."""
 
     total: Mapping[int, int]
     busy: Mapping[int, int]
-    ours: int
+    ours: Mapping[int, int]
 
 
 def used_by_others(before: Usage, now: Usage, home: int) -> dict[int, float]:
     """Which part of the time between two looks each CPU spent on others than the threads at home."""
+    ours = sum(ticks - before.ours.get(thread, 0) for thread, ticks in now.ours.items())
     parts = {}
     for cpu, total in now.total.items():
         passed = total - before.total.get(cpu, 0)
-        busy = now.busy[cpu] - before.busy.get(cpu, 0) - (now.ours - before.ours if cpu == home else 0)
+        busy = now.busy[cpu] - before.busy.get(cpu, 0) - (ours if cpu == home else 0)
         parts[cpu] = max(0.0, busy / passed) if passed > 0 else 1.0
     return parts
 
@@ -64,10 +65,10 @@ class OneCpu:
 
     def __init__(self, wanted: bool, observer: Observer) -> None:
         self._allowed = _allowed_cpus() if wanted else frozenset()
-        self._lock = threading.Lock()  # protects the three below
+        self._lock = threading.Lock()  # protects the two below
         self._threads: set[int] = set()
         self._home = random.choice(sorted(self._allowed)) if self._allowed else 0
-        self._before: Usage | None = None
+        self._before: Usage | None = None  # the worker's own
         self._here = _Here()
         self._worker = Worker("one-cpu", self._look_around, observer)
 
@@ -107,24 +108,27 @@ class OneCpu:
 
     def _look_around(self, worker: Worker) -> None:
         worker.pause(LOOK_EVERY * random.uniform(0.5, 1.5))
-        with self._lock:
-            self._let_heirs_go()
-            now = _usage(self._allowed, self._threads)
-            if self._before is not None:
-                self._move_to(better_home(self._home, used_by_others(self._before, now, self._home)))
-            self._before = now
+        before, self._before = self._before, _usage(self._allowed, self._let_heirs_go())
+        if before is not None:
+            self._move_to(better_home(self._home, used_by_others(before, self._before, self._home)))
 
-    def _let_heirs_go(self) -> None:
-        """A thread that one of ours has started is bound as its parent is; gRPC starts some whenever it likes."""
+    def _let_heirs_go(self) -> frozenset[int]:
+        """A thread that one of ours has started is bound as its parent is; gRPC starts some whenever it likes.
+
+        The threads at home that are still there.
+        """
         present = {int(task.name) for task in Path("/proc/self/task").iterdir()}
-        self._threads &= present
-        for thread in present - self._threads:
-            _bind(thread, self._allowed)
+        with self._lock:  # who comes home meanwhile is not taken for an heir
+            self._threads &= present
+            for thread in present - self._threads:
+                _bind(thread, self._allowed)
+            return frozenset(self._threads)
 
     def _move_to(self, cpu: int) -> None:
-        if cpu != self._home:
-            self._home = cpu
-            self._threads = {thread for thread in self._threads if _bind(thread, {cpu})}
+        with self._lock:
+            if cpu != self._home:
+                self._home = cpu
+                self._threads = {thread for thread in self._threads if _bind(thread, {cpu})}
 
 
 class _Here(threading.local):
@@ -150,7 +154,7 @@ def _bind(thread: int, cpus: Collection[int]) -> bool:
     return True
 
 
-def _usage(allowed: frozenset[int], threads: set[int]) -> Usage:
+def _usage(allowed: frozenset[int], threads: frozenset[int]) -> Usage:
     total, busy = {}, {}
     for line in Path("/proc/stat").read_text().splitlines():
         name, *numbers = line.split()
@@ -158,7 +162,7 @@ def _usage(allowed: frozenset[int], threads: set[int]) -> Usage:
             ticks = [int(number) for number in numbers[:8]]  # what guests use is counted twice
             total[int(name[3:])] = sum(ticks)
             busy[int(name[3:])] = sum(ticks) - ticks[3] - ticks[4]  # idle, waiting for a disk
-    return Usage(total, busy, sum(map(_ticks_of, threads)))
+    return Usage(total, busy, {thread: _ticks_of(thread) for thread in threads})
 
 
 def _ticks_of(thread: int) -> int:

@@ -15,13 +15,31 @@ from tests.support.instances import InstanceProcess
 
 
 def test_what_the_threads_at_home_use_does_not_count() -> None:
-    before = Usage({0: 1000, 1: 1000}, {0: 500, 1: 500}, ours=100)
-    now = Usage({0: 1100, 1: 1100}, {0: 590, 1: 530}, ours=180)
+    before = Usage({0: 1000, 1: 1000}, {0: 500, 1: 500}, ours={7: 60, 8: 40})
+    now = Usage({0: 1100, 1: 1100}, {0: 590, 1: 530}, ours={7: 120, 8: 50, 9: 10})
     assert used_by_others(before, now, home=0) == {0: 0.1, 1: 0.3}
 
 
+def test_what_a_thread_used_that_has_ended_is_not_taken_back() -> None:
+    before = Usage({0: 1000, 1: 1000}, {0: 500, 1: 500}, ours={7: 60, 8: 4000})
+    now = Usage({0: 1100, 1: 1100}, {0: 590, 1: 530}, ours={7: 140})
+    assert used_by_others(before, now, home=0) == {0: 0.1, 1: 0.3}
+
+
+def test_where_there_is_one_cpu_only_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    with OneCpu(True, lambda _: None) as cpu:
+        assert cpu.home is None
+        assert cpu.wrap(refuse) is refuse
+
+
+def refuse(*_: object) -> None:
+    """An application."""
+    raise AssertionError("nobody calls it")
+
+
 def test_a_cpu_of_which_nothing_is_known_counts_as_busy() -> None:
-    same = Usage({0: 1000}, {0: 500}, ours=0)
+    same = Usage({0: 1000}, {0: 500}, ours={})
     assert used_by_others(same, same, home=0) == {0: 1.0}
 
 
