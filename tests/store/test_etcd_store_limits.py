@@ -48,7 +48,6 @@ def test_a_full_etcd_refuses_writes_and_goes_on_reading(tmp_path: Path) -> None:
         store.close()
 
 
-@pytest.mark.fault("NOSPACE")
 class WithoutTransactions:
     """Calls to an etcd that refuses every transaction, as some releases do that have outgrown their quota."""
 
@@ -68,6 +67,7 @@ class WithoutTransactions:
         self._calls.close()
 
 
+@pytest.mark.fault("NOSPACE")
 @pytest.mark.parametrize("refusing", [False, True], ids=["as this etcd does it", "every transaction refused"])
 def test_reads_go_on_where_the_quota_has_been_outgrown(tmp_path: Path, refusing: bool) -> None:
     """As when it is lowered. Some releases refuse even transactions that only read. A batch read stays a snapshot."""
