@@ -44,7 +44,7 @@ class SettingsError(Exception):
     """The environment can't be used. The message names each variable, what was found, what was expected, an example."""
 
 
-def _text(default: str | bool | None, description: str, expected: str, example: str, **more: Any) -> Any:
+def _text(default: str | None, description: str, expected: str, example: str, **more: Any) -> Any:
     extra: JsonDict = {"expected": expected, "example": example}
     return Field(default, description=description, json_schema_extra=extra, **more)
 
@@ -57,6 +57,11 @@ def _number(default: float, unit: str, description: str, low: float, high: float
         "unit": unit,
     }
     return Field(default, description=description, json_schema_extra=extra, ge=low, le=high)
+
+
+def _flag(default: bool, description: str) -> Any:
+    extra: JsonDict = {"expected": "true or false", "example": str(not default).lower()}
+    return Field(default, description=description, json_schema_extra=extra)
 
 
 Pem = Annotated[bytes | None, BeforeValidator(setting_values.pem)]
@@ -86,12 +91,10 @@ class Settings(BaseSettings):
     )
     port: int = _number(8080, "", "TCP port to listen on", 1, 65535)
     threads: int = _number(32, "threads", "Requests worked on at the same time", 2, 512)
-    threads_on_one_cpu: bool = _text(
+    threads_on_one_cpu: bool = _flag(
         True,
         "Keep the threads that answer requests on one CPU, which changes with the machine's load: Python runs one of "
         "them at a time, and passing its lock from CPU to CPU costs more than most answers",
-        "true or false",
-        "false",
     )
     drain_wait: float = _number(
         0.0, "seconds", "Time between readiness off and the end of listening, for a load balancer to notice", 0, 5

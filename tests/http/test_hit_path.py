@@ -1,4 +1,4 @@
-"""The short way of a read answers what Flask answers, whatever is asked; and Flask isn't bothered with hits."""
+"""The short way answers what Flask answers, whatever is asked; and Flask isn't bothered with single documents."""
 
 from __future__ import annotations
 
