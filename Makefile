@@ -29,7 +29,7 @@ lint: $(VENV)/.dev  ## Formatting, style and types
 
 check: lint test  ## All that a reviewer would run
 
-mutants: $(VENV)/.dev  ## Break each rule of the protocol and see which test notices (QUICK=1: only those that did the last time)
+mutants: $(VENV)/.dev  ## Break each rule of the protocol and see which test notices (QUICK=1: write nothing)
 	@$(BIN)/python -m tests.mutants $(if $(QUICK),--quick)
 
 torture: SECONDS ?= 300
