@@ -247,6 +247,7 @@ def test_a_batch_that_finds_no_company_goes_when_nothing_is_on_its_way() -> None
     road.await_waiting(2)
     road.answer(*lone)
     crowd = road.await_sent(3)
+    assert all(reader.result().done for reader in readers[:2])  # both have gone: one lane is free
     readers.append(road.join("e"))
     road.await_waiting(1)
     road.answer(crowd)
