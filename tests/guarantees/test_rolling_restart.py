@@ -7,14 +7,13 @@ under way, give the slot back. The balancer's own means against a refused connec
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.client import Answer, Connections
 from tests.faults.world import quiet_ports
+from tests.guarantees.user import User
 from tests.load.requirements import need_haproxy
 from tests.support.balancer import Balancer
 from tests.support.etcd import EtcdServer, wait_for
@@ -30,45 +29,6 @@ PAUSE = 0.01
 PREFIX = "/rolling"
 FAILURES = ("wretr", "wredis", "econ", "eresp", "srv_abrt", "hrsp_5xx")
 """HAProxy's counters: connections tried again, requests sent elsewhere, failed connections, answers, transfers, 5xx."""
-
-
-class Client:
-    """A user with keys of its own and a cookie: what it reads is what it wrote, on whichever instance."""
-
-    def __init__(self, number: int, port: int) -> None:
-        self.requests = 0
-        self._key = f"/config/performance_tests/{number}"
-        self._keeps_its_connection = number % 2 == 0
-        self._connections = Connections([port])
-        self._cookie = ""
-        self._values = itertools.count()
-
-    def __call__(self) -> None:
-        """One round: it writes, reads in every way, and deletes. Raises AssertionError for any other answer."""
-        for value in (str(next(self._values)).encode(), str(next(self._values)).encode()):
-            assert self._ask("PUT", value).status in (200, 201)
-            for query in ("", "", "?use_cache=false", "?consistency=linearizable"):
-                assert self._ask("GET", query=query).body == value
-        assert self._ask("DELETE").status == 204
-        for query in ("", "?use_cache=false"):
-            assert self._ask("GET", query=query, expected=(404,)).status == 404
-
-    def close(self) -> None:
-        """Ends its connection."""
-        self._connections.close()
-
-    def _ask(
-        self, method: str, body: bytes | None = None, query: str = "", expected: tuple[int, ...] = (200, 201, 204)
-    ) -> Answer:
-        headers = {"Cookie": self._cookie} if self._cookie else {}
-        answer = self._connections.send(0, method, self._key + query, body, headers)
-        assert answer.status in expected, f"request {self.requests}: {method} {query}: {answer}"
-        if found := re.match("config_revision=[0-9]+", answer.headers.get("set-cookie", "")):
-            self._cookie = found[0]
-        self.requests += 1
-        if not self._keeps_its_connection:
-            self.close()
-        return answer
 
 
 @pytest.fixture
@@ -97,8 +57,8 @@ def fleet(tmp_path: Path, etcd: EtcdServer) -> Iterator[list[InstanceProcess]]:
 
 
 @pytest.fixture
-def clients(balancer: Balancer) -> Iterator[list[Client]]:
-    clients = [Client(number, balancer.port) for number in range(CLIENTS)]
+def clients(balancer: Balancer) -> Iterator[list[User]]:
+    clients = [User(number, balancer.port) for number in range(CLIENTS)]
     yield clients
     for client in clients:
         client.close()
@@ -114,7 +74,7 @@ def balancer(tmp_path: Path, fleet: list[InstanceProcess]) -> Iterator[Balancer]
 @pytest.mark.timeout(300)  # seconds; half a minute, more on a busy machine
 @pytest.mark.fault("rolling restart under load")
 def test_no_request_fails_while_every_instance_is_restarted(
-    etcd: EtcdServer, fleet: list[InstanceProcess], balancer: Balancer, clients: list[Client]
+    etcd: EtcdServer, fleet: list[InstanceProcess], balancer: Balancer, clients: list[User]
 ) -> None:
     """Fault matrix. No 5xx, no reset, no refused connection, no wrong value; and none that HAProxy had to make good:
     it never met a connection that was refused or cut. Each new process then serves its share."""
