@@ -1,7 +1,7 @@
 # `make` tells what there is. Every target installs what it needs into .venv: Python 3.11+ and make are enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint mutants torture faults load fleet bench bench-scale clean
+.PHONY: help run test test-secured check lint mutants torture faults load fleet bench bench-scale clean
 .SUFFIXES:
 
 # The newest Python of these that is new enough.
@@ -14,13 +14,19 @@ N ?= 4
 PORT ?= 8080
 
 help:  ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run  ## Start one instance on http://0.0.0.0:8080 (PORT=…), with an embedded etcd unless another is configured
 	@exec $(BIN)/python -m service
 
 test: $(VENV)/.dev  ## Run all tests
 	$(BIN)/python -m pytest $(TESTS)
+
+# Those that are about the service and not about how it is let in; in the order in which they share one etcd.
+SECURED := tests/http tests/guarantees tests/store/test_etcd_store_limits.py tests/store/test_store_contract.py
+
+test-secured: $(VENV)/.dev  ## Tests against etcd with mutual TLS and users who may use their own prefix alone
+	$(BIN)/python -m pytest --secured-etcd $(SECURED)
 
 lint: $(VENV)/.dev  ## Formatting, style and types
 	$(BIN)/ruff format --check .

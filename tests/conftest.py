@@ -9,16 +9,31 @@ import pytest
 
 from tests.support.etcd import EtcdServer
 from tests.support.fake_store import FakeStore
+from tests.support.secured_etcd import SecuredEtcd
 
 pytest_plugins = ("pytester", "tests.matrix.report")
 
 _numbers = itertools.count(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--secured-etcd",
+        action="store_true",
+        help="over mutual TLS, as a user whose role allows a test's own prefix alone",
+    )
+
+
 @pytest.fixture(scope="session")
-def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+def new_etcd(pytestconfig: pytest.Config) -> type[EtcdServer]:
+    """Starts an etcd of a test's own, of the kind that this run is about."""
+    return SecuredEtcd if pytestconfig.getoption("secured_etcd") else EtcdServer
+
+
+@pytest.fixture(scope="session")
+def etcd(new_etcd: type[EtcdServer], tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
     """One etcd for the whole session. A test that harms or restarts etcd starts its own."""
-    with EtcdServer(tmp_path_factory.mktemp("etcd")) as server:
+    with new_etcd(tmp_path_factory.mktemp("etcd")) as server:
         yield server
 
 

@@ -17,20 +17,21 @@ from tests.support.instances import InstanceProcess, within
 
 BOUND = 1.0
 TIMEOUT = 2.0
+PREFIX = "/paused"
 SLACK = 1.0
 """Seconds granted to a loaded machine on top of what is promised."""
 
 
 @pytest.fixture
-def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
-    with EtcdServer(tmp_path_factory.mktemp("etcd")) as server:
+def etcd(new_etcd: type[EtcdServer], tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+    with new_etcd(tmp_path_factory.mktemp("etcd")) as server:
         yield server
 
 
 @pytest.fixture
 def instance(etcd: EtcdServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InstanceProcess]:
     settings = {
-        "ETCD_ENDPOINTS": etcd.endpoint,
+        **etcd.settings(PREFIX),
         "CACHE_STALENESS_BOUND": str(BOUND),
         "ETCD_TIMEOUT": str(TIMEOUT),
     }
@@ -98,7 +99,7 @@ def test_a_write_by_another_during_the_pause_of_the_instance_is_seen_by_its_firs
 ) -> None:
     """Own process paused longer than the bound: it proves anew before it serves anything from memory."""
     warm(instance)
-    with InstanceProcess(tmp_path_factory.mktemp("other"), ETCD_ENDPOINTS=etcd.endpoint) as other:
+    with InstanceProcess(tmp_path_factory.mktemp("other"), **etcd.settings(PREFIX)) as other:
         instance.pause()
         assert other.put("k", b"2").status_code == 200
         written = time.monotonic()

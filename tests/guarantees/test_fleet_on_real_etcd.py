@@ -23,11 +23,11 @@ OPTIONS = CacheOptions(staleness_bound=1.0, timeout=3.0, lease_ttl=5)
 
 @contextlib.contextmanager
 def instance(
-    endpoints: tuple[str, ...], prefix: str, options: CacheOptions = OPTIONS, journal: Journal | None = None
+    config: EtcdConfig, options: CacheOptions = OPTIONS, journal: Journal | None = None
 ) -> Iterator[DistributedCache]:
     """An instance in this process, with its own connections."""
     journal = journal or Journal()
-    store = EtcdStore(EtcdConfig(endpoints=endpoints, prefix=prefix), observer=journal)
+    store = EtcdStore(config, observer=journal)
     cache = DistributedCache(store, options, observer=journal)
     cache.start()
     try:
@@ -43,7 +43,7 @@ def wait_until_fresh(cache: DistributedCache) -> None:
 
 def occupy(etcd: EtcdServer, prefix: str, slots: range) -> EtcdStore:
     """Claims slots by leases that outlive the test; for the store that holds them."""
-    store = EtcdStore(EtcdConfig(endpoints=(etcd.endpoint,), prefix=prefix))
+    store = EtcdStore(etcd.config(prefix))
     lease = store.grant(600, timeout=5)
     for slot in slots:
         assert store.claim(slot, lease.id, "{}", timeout=5)
@@ -54,10 +54,10 @@ def occupy(etcd: EtcdServer, prefix: str, slots: range) -> EtcdStore:
 def test_the_slot_of_a_crashed_instance_is_taken_again(etcd: EtcdServer, prefix: str, tmp_path: Path) -> None:
     """Rule 9: 63 slots are held, a process takes the last and is killed; the 65th takes its place, no earlier."""
     others = occupy(etcd, prefix, range(SLOTS - 1))
-    settings = {"ETCD_ENDPOINTS": etcd.endpoint, "USER_KEY_PREFIX": prefix, "LEASE_TTL": "2"}
+    settings = {**etcd.settings(prefix), "LEASE_TTL": "2"}
     with InstanceProcess(tmp_path / "last", **settings) as last:
         assert last.wait_for_slot() == SLOTS - 1
-        with instance((etcd.endpoint,), prefix, dataclasses.replace(OPTIONS, lease_ttl=2)) as late:
+        with instance(etcd.config(prefix), dataclasses.replace(OPTIONS, lease_ttl=2)) as late:
             late.put("k", b"1")
             assert [late.get("k").source for _ in range(3)] == [Source.BYPASS] * 3
             status = await_status(late, lambda status: status.why_not_ready == "")
@@ -73,7 +73,7 @@ def test_the_slot_of_a_crashed_instance_is_taken_again(etcd: EtcdServer, prefix:
 def test_a_revoked_lease_ends_the_hits_at_once_and_the_instance_recovers(etcd: EtcdServer, prefix: str) -> None:
     """Rule 9, by `etcdctl lease revoke`."""
     journal = Journal()
-    with instance((etcd.endpoint,), prefix, journal=journal) as cache:
+    with instance(etcd.config(prefix), journal=journal) as cache:
         wait_until_fresh(cache)
         cache.put("k", b"1")
         cache.get("k")
@@ -88,7 +88,7 @@ def test_a_revoked_lease_ends_the_hits_at_once_and_the_instance_recovers(etcd: E
 @pytest.mark.fault("member key deleted or lease revoked by hand")
 def test_a_deleted_member_key_is_noticed_though_the_lease_lives(etcd: EtcdServer, prefix: str) -> None:
     journal = Journal()
-    with instance((etcd.endpoint,), prefix, journal=journal) as cache:
+    with instance(etcd.config(prefix), journal=journal) as cache:
         wait_until_fresh(cache)
         etcd.etcdctl("del", "--prefix", f"{prefix}/members/")
         journal.await_event(lambda event: isinstance(event, Left))
@@ -98,7 +98,7 @@ def test_a_deleted_member_key_is_noticed_though_the_lease_lives(etcd: EtcdServer
 def test_a_deleted_version_key_costs_no_stale_read(etcd: EtcdServer, prefix: str) -> None:
     """Rule 6, by `etcdctl del`."""
     journal = Journal()
-    with instance((etcd.endpoint,), prefix, journal=journal) as one, instance((etcd.endpoint,), prefix) as two:
+    with instance(etcd.config(prefix), journal=journal) as one, instance(etcd.config(prefix)) as two:
         wait_until_fresh(one)
         wait_until_fresh(two)
         two.put("k", b"1")
@@ -123,7 +123,7 @@ def cluster(tmp_path: Path) -> Iterator[EtcdCluster]:
 def test_any_member_of_a_cluster_may_die_and_reads_and_writes_go_on(cluster: EtcdCluster, prefix: str) -> None:
     """Fault matrix, one of three nodes killed: no gap for default reads, no failed read; a write in flight may be
     unknown, never wrong. If it was the leader, everybody waits for an election: that takes etcd one to two seconds."""
-    with instance(cluster.endpoints, prefix, dataclasses.replace(OPTIONS, timeout=10.0)) as cache:
+    with instance(EtcdConfig(cluster.endpoints, prefix), dataclasses.replace(OPTIONS, timeout=10.0)) as cache:
         wait_until_fresh(cache)
         number = 0
         cache.put("k", b"0")
@@ -146,7 +146,7 @@ def test_any_member_of_a_cluster_may_die_and_reads_and_writes_go_on(cluster: Etc
 
 def test_a_paused_member_is_left_for_another(cluster: EtcdCluster, prefix: str) -> None:
     """Nothing is refused, nothing answers: the deadline is divided, and one endpoint does not eat it all."""
-    with instance(cluster.endpoints, prefix, dataclasses.replace(OPTIONS, timeout=10.0)) as cache:
+    with instance(EtcdConfig(cluster.endpoints, prefix), dataclasses.replace(OPTIONS, timeout=10.0)) as cache:
         wait_until_fresh(cache)
         cache.put("k", b"1")
         for server in cluster.servers:

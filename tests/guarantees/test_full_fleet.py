@@ -61,7 +61,7 @@ class Fleet:
 
     def _start(self) -> InstanceProcess:
         port = next(self._ports)
-        settings = {**SETTINGS, "ETCD_ENDPOINTS": self._etcd.endpoint, "USER_KEY_PREFIX": PREFIX, "PORT": f"{port}"}
+        settings = {**SETTINGS, **self._etcd.settings(PREFIX), "PORT": f"{port}"}
         self.instances.append(InstanceProcess(self._directory, **settings))
         return self.instances[-1].start()
 
@@ -79,8 +79,8 @@ class Fleet:
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    with EtcdServer(tmp_path_factory.mktemp("etcd")) as etcd:
+def fleet(new_etcd: type[EtcdServer], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    with new_etcd(tmp_path_factory.mktemp("etcd")) as etcd:
         fleet = Fleet(tmp_path_factory.mktemp("fleet"), etcd)
         try:
             yield fleet

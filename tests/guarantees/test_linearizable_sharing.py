@@ -43,11 +43,11 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(new_etcd: type[EtcdServer], tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One instance that holds every key in its memory, and a crowd of readers connected to it."""
     with ExitStack() as stack:
-        etcd = stack.enter_context(EtcdServer(tmp_path_factory.mktemp("etcd")))
-        instance = InstanceProcess(tmp_path_factory.mktemp("instance"), ETCD_ENDPOINTS=etcd.endpoint)
+        etcd = stack.enter_context(new_etcd(tmp_path_factory.mktemp("etcd")))
+        instance = InstanceProcess(tmp_path_factory.mktemp("instance"), **etcd.settings("/sharing"))
         stack.enter_context(instance).wait_for_slot()
         for key in KEYS:
             assert instance.put(key, VALUE).status_code in (200, 201)

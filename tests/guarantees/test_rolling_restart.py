@@ -32,17 +32,17 @@ FAILURES = ("wretr", "wredis", "econ", "eresp", "srv_abrt", "hrsp_5xx")
 
 
 @pytest.fixture
-def etcd(tmp_path: Path) -> Iterator[EtcdServer]:
+def etcd(new_etcd: type[EtcdServer], tmp_path: Path) -> Iterator[EtcdServer]:
     """One of its own, and nothing at all where there is no balancer."""
     need_haproxy()
-    with EtcdServer(tmp_path / "etcd") as etcd:
+    with new_etcd(tmp_path / "etcd") as etcd:
         yield etcd
 
 
 @pytest.fixture
 def fleet(tmp_path: Path, etcd: EtcdServer) -> Iterator[list[InstanceProcess]]:
     """Instances that hold slots, on ports that nobody takes while they are away."""
-    settings = {"ETCD_ENDPOINTS": etcd.endpoint, "USER_KEY_PREFIX": PREFIX, "DRAIN_WAIT": str(DRAIN_WAIT)}
+    settings = {**etcd.settings(PREFIX), "DRAIN_WAIT": str(DRAIN_WAIT)}
     ports = itertools.islice(quiet_ports(), SIZE)
     fleet = [InstanceProcess(tmp_path / "fleet", PORT=str(port), **settings) for port in ports]
     try:

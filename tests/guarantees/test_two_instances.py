@@ -59,10 +59,10 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with EtcdServer(tmp_path_factory.mktemp("etcd")) as etcd:
+def world(new_etcd: type[EtcdServer], tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with new_etcd(tmp_path_factory.mktemp("etcd")) as etcd:
         directory = tmp_path_factory.mktemp("fleet")
-        settings = {"ETCD_ENDPOINTS": etcd.endpoint, "CACHE_STALENESS_BOUND": str(BOUND)}
+        settings = {**etcd.settings("/two"), "CACHE_STALENESS_BOUND": str(BOUND)}
         with InstanceProcess(directory / "a", **settings) as a, InstanceProcess(directory / "b", **settings) as b:
             assert {a.wait_for_slot(), b.wait_for_slot()} == {0, 1}
             yield World(etcd, a, b)

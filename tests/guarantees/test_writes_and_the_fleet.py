@@ -31,8 +31,7 @@ class Fleet:
 def fleet(etcd: EtcdServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     directory = tmp_path_factory.mktemp("fleet")
     settings = {
-        "ETCD_ENDPOINTS": etcd.endpoint,
-        "USER_KEY_PREFIX": "/writes",
+        **etcd.settings("/writes"),
         "CACHE_STALENESS_BOUND": str(BOUND),
         "CACHE_AUDIT_INTERVAL": str(AUDIT),
         "LEASE_TTL": str(LEASE_TTL),

@@ -15,7 +15,7 @@ import pytest
 from werkzeug.test import Client, TestResponse
 
 from consistency.cache import DistributedCache
-from consistency.etcd_store import EtcdConfig, EtcdStore
+from consistency.etcd_store import EtcdStore
 from metrics import Instruments
 from service.app import Application, create_app
 from service.settings import Settings
@@ -55,10 +55,10 @@ class Gateway:
 StartGateway = Callable[..., Gateway]
 
 
-def start_gateway(stack: ExitStack, endpoint: str, prefix: str, *, wait: bool = True, **settings: object) -> Gateway:
+def start_gateway(stack: ExitStack, etcd: EtcdServer, prefix: str, *, wait: bool = True, **settings: object) -> Gateway:
     """A running instance that is closed with `stack`; `wait` until it may serve from memory."""
     chosen = Settings(**{"cache_staleness_bound": BOUND, **settings})  # type: ignore[arg-type]
-    store = EtcdStore(EtcdConfig((endpoint,), prefix, None, None, None, None, None))
+    store = EtcdStore(etcd.config(prefix))
     stack.callback(store.close)
     instruments = Instruments()
     cache = DistributedCache(
@@ -80,7 +80,7 @@ def gateways(etcd: EtcdServer) -> Iterator[StartGateway]:
     """Starts instances of one fleet."""
     prefix = f"/http-{next(_numbers)}"
     with ExitStack() as stack:
-        yield lambda **settings: start_gateway(stack, etcd.endpoint, prefix, **settings)
+        yield lambda **settings: start_gateway(stack, etcd, prefix, **settings)
 
 
 @pytest.fixture
@@ -93,4 +93,4 @@ def gateway(gateways: StartGateway) -> Gateway:
 def shared(etcd: EtcdServer) -> Iterator[Gateway]:
     """One for all examples of a property; keys are left behind."""
     with ExitStack() as stack:
-        yield start_gateway(stack, etcd.endpoint, f"/http-{next(_numbers)}")
+        yield start_gateway(stack, etcd, f"/http-{next(_numbers)}")

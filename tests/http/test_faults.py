@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.http.conftest import Gateway, start_gateway
-from tests.support.etcd import EtcdServer, free_ports, wait_for
+from tests.support.etcd import EtcdServer, wait_for
 
 BOUND = 0.5
 TIMEOUT = 1.0
@@ -25,20 +25,20 @@ def stack() -> Iterator[ExitStack]:
 
 
 @pytest.fixture
-def victim(stack: ExitStack, tmp_path: Path) -> EtcdServer:
-    return stack.enter_context(EtcdServer(tmp_path))
+def victim(stack: ExitStack, new_etcd: type[EtcdServer], tmp_path: Path) -> EtcdServer:
+    return stack.enter_context(new_etcd(tmp_path))
 
 
-def start(stack: ExitStack, endpoint: str, *, wait: bool = True) -> Gateway:
+def start(stack: ExitStack, etcd: EtcdServer, *, wait: bool = True) -> Gateway:
     return start_gateway(
-        stack, endpoint, "/faults", wait=wait, cache_staleness_bound=BOUND, etcd_timeout=TIMEOUT, lease_ttl=60
+        stack, etcd, "/faults", wait=wait, cache_staleness_bound=BOUND, etcd_timeout=TIMEOUT, lease_ttl=60
     )
 
 
 @pytest.mark.fault("etcd paused 20 s")
 def test_a_paused_etcd_is_503_for_reads(stack: ExitStack, victim: EtcdServer) -> None:
     """Fault matrix: reads from memory for B, then 503 with Retry-After; healthy, not ready, and back by itself."""
-    gateway = start(stack, victim.endpoint)
+    gateway = start(stack, victim)
     gateway.ask("PUT", "/config/a", b"1")
     wait_for(lambda: gateway.ask("GET", "/config/a").headers["X-Cache"] == "HIT")
     victim.pause()
@@ -65,7 +65,7 @@ def test_a_paused_etcd_is_503_for_reads(stack: ExitStack, victim: EtcdServer) ->
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 def test_a_write_to_a_paused_etcd_is_504_and_may_happen(stack: ExitStack, victim: EtcdServer, method: str) -> None:
     """Fault matrix: it was sent, and etcd does it when it wakes up. Nothing in the answer invites to send it again."""
-    gateway = start(stack, victim.endpoint)
+    gateway = start(stack, victim)
     gateway.ask("PUT", "/config/a", b"1")
     victim.pause()
     asked = time.monotonic()
@@ -83,9 +83,9 @@ def test_a_write_to_a_paused_etcd_is_504_and_may_happen(stack: ExitStack, victim
 
 
 @pytest.mark.fault("etcd killed for 75 s")
-def test_an_etcd_that_was_never_reached_is_503_for_everything(stack: ExitStack) -> None:
+def test_an_etcd_that_was_never_reached_is_503_for_everything(stack: ExitStack, tmp_path: Path) -> None:
     """A write that could not be sent was not done, and says so: it can be tried again."""
-    gateway = start(stack, f"http://127.0.0.1:{free_ports(1)[0]}", wait=False)
+    gateway = start(stack, EtcdServer(tmp_path), wait=False)
     for method, path in (("GET", "/config/a"), ("PUT", "/config/a"), ("DELETE", "/config/a"), ("GET", "/config/")):
         answer = gateway.ask(method, path, b"1" if method == "PUT" else None)
         assert (answer.status_code, answer.get_json(force=True)["outcome"]) == (503, "not done"), method
@@ -97,10 +97,12 @@ def test_an_etcd_that_was_never_reached_is_503_for_everything(stack: ExitStack) 
 
 
 @pytest.mark.fault("NOSPACE")
-def test_a_full_etcd_is_507_for_writes_and_reads_go_on(stack: ExitStack, tmp_path: Path) -> None:
+def test_a_full_etcd_is_507_for_writes_and_reads_go_on(
+    stack: ExitStack, new_etcd: type[EtcdServer], tmp_path: Path
+) -> None:
     """Hazard: NOSPACE blocks deletes as well, which put the version."""
-    full = stack.enter_context(EtcdServer(tmp_path, arguments=("--quota-backend-bytes=200000",)))
-    gateway = start(stack, full.endpoint)
+    full = stack.enter_context(new_etcd(tmp_path, arguments=("--quota-backend-bytes=200000",)))
+    gateway = start(stack, full)
     body = b'"' + b"x" * 20_000 + b'"'
     assert gateway.ask("PUT", "/config/a", body).status_code == 201
     # etcd looks at its size a few times a second, so it notices a little late.
@@ -111,10 +113,11 @@ def test_a_full_etcd_is_507_for_writes_and_reads_go_on(stack: ExitStack, tmp_pat
 
 
 @pytest.mark.fault("auth enabled, token expired, password changed")
-def test_a_user_without_the_right_is_503_with_the_reason(stack: ExitStack, victim: EtcdServer) -> None:
+def test_a_user_without_the_right_is_503_with_the_reason(stack: ExitStack, tmp_path: Path) -> None:
     """A fault of the service's set-up, not of the client's: never 401 or 403, and no password in the message."""
+    victim = stack.enter_context(EtcdServer(tmp_path))
     victim.enable_auth("root-password", "config", "hunter2", "/somewhere-else/")
-    gateway = start(stack, victim.endpoint, wait=False)
+    gateway = start(stack, victim, wait=False)
     for method, path in (("GET", "/config/a"), ("PUT", "/config/a"), ("GET", "/config/")):
         answer = gateway.ask(method, path, b"1" if method == "PUT" else None)
         assert answer.status_code == 503, method

@@ -22,8 +22,7 @@ THREADS = 4
 def instance(etcd: EtcdServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InstanceProcess]:
     """A real process with a bound wide enough for hits to stay hits."""
     settings = {
-        "ETCD_ENDPOINTS": etcd.endpoint,
-        "USER_KEY_PREFIX": "/on-the-wire",
+        **etcd.settings("/on-the-wire"),
         "THREADS": str(THREADS),
         "CACHE_STALENESS_BOUND": "30",
     }

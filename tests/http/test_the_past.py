@@ -80,10 +80,10 @@ def stack() -> Iterator[ExitStack]:
         yield stack
 
 
-def test_a_compacted_revision_is_410(stack: ExitStack, tmp_path: Path) -> None:
+def test_a_compacted_revision_is_410(stack: ExitStack, new_etcd: type[EtcdServer], tmp_path: Path) -> None:
     """On an etcd of its own: a compaction is for everybody. At the compacted revision itself etcd still answers."""
-    etcd = stack.enter_context(EtcdServer(tmp_path))
-    gateway = start_gateway(stack, etcd.endpoint, "/past")
+    etcd = stack.enter_context(new_etcd(tmp_path))
+    gateway = start_gateway(stack, etcd, "/past")
     first, second, third = (int(gateway.ask("PUT", KEY, b"%d" % n).headers["X-Config-Revision"]) for n in (1, 2, 3))
     etcd.etcdctl("compaction", str(second))
     compacted = gateway.ask("GET", f"{KEY}?revision={first}")

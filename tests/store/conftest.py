@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from consistency.etcd_store import EtcdConfig, EtcdStore
+from consistency.etcd_store import EtcdStore
 from consistency.layout import Layout
 from consistency.store import Commit, Delete, Put, Store
 from consistency.terms import Precondition, VersionRecord, new_nonce
@@ -63,7 +63,7 @@ def etcd_subject(etcd: EtcdServer, prefix: str) -> Subject:
     """The store over etcd, with etcdctl behind its back."""
     layout = Layout(prefix)
     return Subject(
-        EtcdStore(EtcdConfig((etcd.endpoint,), prefix)),
+        EtcdStore(etcd.config(prefix)),
         compact=lambda revision: _ignore(etcd.etcdctl("compaction", str(revision))),
         put_outside=lambda key, value, lease: _ignore(
             etcd.etcdctl("put", layout.document(key).decode(), value.decode(), f"--lease={lease:x}")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from consistency.etcd_calls import Call
-from consistency.etcd_store import MAX_REQUEST, EtcdConfig, EtcdStore
+from consistency.etcd_store import MAX_REQUEST, EtcdStore
 from consistency.events import Event
 from consistency.store import Delete, NoSpace, Put, TooLarge, Want
 from consistency.terms import VersionRecord
@@ -26,13 +26,13 @@ def fill(store: EtcdStore) -> None:
 
 
 @pytest.mark.fault("NOSPACE")
-def test_a_full_etcd_refuses_writes_and_goes_on_reading(tmp_path: Path) -> None:
+def test_a_full_etcd_refuses_writes_and_goes_on_reading(new_etcd: type[EtcdServer], tmp_path: Path) -> None:
     """Fault matrix: NOSPACE → 507 for writes; deletes put the version, so they are refused too, and so are leases.
 
     Acknowledgements as well: a synchronous write can't be waited for then, but there is none either (rule 12).
     """
-    with EtcdServer(tmp_path, arguments=["--quota-backend-bytes=8000000"]) as server:
-        store = EtcdStore(EtcdConfig((server.endpoint,), "full"))
+    with new_etcd(tmp_path, arguments=["--quota-backend-bytes=8000000"]) as server:
+        store = EtcdStore(server.config("full"))
         lease = store.grant(60, timeout=TIMEOUT).id
         assert store.claim(0, lease, "{}", timeout=TIMEOUT)
         with pytest.raises(NoSpace, match="database space exceeded"):
@@ -72,14 +72,14 @@ class WithoutTransactions:
 def test_reads_go_on_where_the_quota_has_been_outgrown(tmp_path: Path, refusing: bool) -> None:
     """As when it is lowered. Some releases refuse even transactions that only read. A batch read stays a snapshot."""
     with EtcdServer(tmp_path) as server:
-        store = EtcdStore(EtcdConfig((server.endpoint,), "full"))
+        store = EtcdStore(server.config("full"))
         lease = store.grant(60, timeout=TIMEOUT).id
         assert store.claim(0, lease, "{}", timeout=TIMEOUT)
         first = store.commit([Put("a", MEBIBYTE)], version(), timeout=TIMEOUT).header.revision
         last = store.commit([Put("b", b"2")], version(), timeout=TIMEOUT).header.revision
         store.close()
     with EtcdServer(tmp_path, arguments=["--quota-backend-bytes=100000"]) as server:
-        store = EtcdStore(EtcdConfig((server.endpoint,), "full"))
+        store = EtcdStore(server.config("full"))
         calls = WithoutTransactions(store)
         if refusing:
             store._calls = calls  # type: ignore[assignment]
@@ -100,7 +100,7 @@ def test_reads_go_on_where_the_quota_has_been_outgrown(tmp_path: Path, refusing:
 
 def test_an_answer_beyond_the_receive_limit_is_too_large_and_not_without_space(etcd: EtcdServer, prefix: str) -> None:
     """Hazard: both are RESOURCE_EXHAUSTED; told apart by their details. Asking for fewer works."""
-    store = EtcdStore(EtcdConfig((etcd.endpoint,), prefix))
+    store = EtcdStore(etcd.config(prefix))
     for number in range(17):
         store.commit([Put(f"key-{number}", MEBIBYTE)], version(), timeout=TIMEOUT)
     wants = [Want(f"key-{number}") for number in range(17)]
@@ -113,7 +113,7 @@ def test_an_answer_beyond_the_receive_limit_is_too_large_and_not_without_space(e
 
 def test_the_largest_write_we_let_through_is_one_that_etcd_takes(etcd: EtcdServer, prefix: str) -> None:
     """Hazard: 1.5 MiB a request. Our limit is checked before sending, and is not above etcd's."""
-    store = EtcdStore(EtcdConfig((etcd.endpoint,), prefix))
+    store = EtcdStore(etcd.config(prefix))
     record = version("a")
     overhead = next(extra for extra in range(1000) if fits(store, record, MAX_REQUEST - extra))
     assert overhead > 0, "the key and the version count as well"
@@ -127,7 +127,7 @@ def test_a_write_beyond_the_limits_is_refused_before_it_is_sent(
 ) -> None:
     """Hazard: cap before sending, with a clear error."""
     seen: list[Event] = []
-    store = EtcdStore(EtcdConfig((etcd.endpoint,), prefix), observer=seen.append)
+    store = EtcdStore(etcd.config(prefix), observer=seen.append)
     with pytest.raises(TooLarge, match="etcd takes at most 100 changes and 1,572,000 bytes"):
         store.commit(changes, version(), timeout=TIMEOUT)
     assert seen == []

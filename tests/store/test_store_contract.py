@@ -510,7 +510,7 @@ def test_a_page_lists_keys_in_the_order_of_their_bytes(subject: Subject) -> None
 
 
 @pytest.mark.parametrize(
-    ("prefix", "after", "limit", "keys", "more"),
+    ("start", "after", "limit", "keys", "more"),
     [
         ("a", "", 3, ["a", "a b", "a/b"], True),
         ("a", "a/b", 10, ["a/b/c", "aß"], False),
@@ -524,11 +524,11 @@ def test_a_page_lists_keys_in_the_order_of_their_bytes(subject: Subject) -> None
     ],
 )
 def test_pages_begin_and_end_where_they_should(
-    subject: Subject, prefix: str, after: str, limit: int, keys: list[str], more: bool
+    subject: Subject, start: str, after: str, limit: int, keys: list[str], more: bool
 ) -> None:
     """The contract: `after` is exclusive, `more` tells whether to go on."""
     subject.store.commit([Put(key, b"1") for key in ODD_KEYS], version(), timeout=TIMEOUT)
-    page = subject.store.page(prefix, after=after, limit=limit, timeout=TIMEOUT)
+    page = subject.store.page(start, after=after, limit=limit, timeout=TIMEOUT)
     assert ([listed.key for listed in page.keys], page.more) == (keys, more)
     assert page.header.revision >= 2
 

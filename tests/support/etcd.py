@@ -23,6 +23,7 @@ from typing import Self
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from consistency.etcd_config import EtcdConfig
 from service.embedded_etcd import find_etcd
 from tests.support.certificates import TlsFiles
 
@@ -88,6 +89,14 @@ class EtcdServer:
     def endpoint(self) -> str:
         """Its client URL."""
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.client_port}"
+
+    def config(self, prefix: str) -> EtcdConfig:
+        """What a store needs to use this prefix."""
+        return EtcdConfig((self.endpoint,), prefix)
+
+    def settings(self, prefix: str) -> dict[str, str]:
+        """What an instance needs to use this prefix, as environment variables."""
+        return {"ETCD_ENDPOINTS": self.endpoint, "USER_KEY_PREFIX": prefix}
 
     @property
     def peer(self) -> str:
