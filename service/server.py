@@ -29,6 +29,9 @@ DRAIN_WITHIN = 6
 """Seconds for requests in flight to be answered; none takes longer unless its client is slow or hangs."""
 
 MAX_CONNECTIONS = 10_000
+MAX_HEADER = 16 * 1024
+"""Bytes of a request before its body; beyond: 431. A client in the middle of one may cost twice as many."""
+
 RESERVED_FILES = 256
 """File descriptors for everything but clients."""
 
@@ -52,7 +55,7 @@ class Server(MTServer):
             interface=Interfaces.WSGI,
             http=HTTPModes.http1,
             # The header timeout also ends idle connections, which routers keep for 90 s: as long as Granian lets us.
-            http1_settings=HTTP1Settings(header_read_timeout=60_000),
+            http1_settings=HTTP1Settings(header_read_timeout=60_000, max_buffer_size=MAX_HEADER),
             blocking_threads=threads,
             blocking_threads_idle_timeout=600,
             backlog=BACKLOG,

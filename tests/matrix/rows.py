@@ -206,6 +206,14 @@ ROWS = (
         ),
     ),
     Row(
+        "flood of misses",
+        default="answered; what is in use stays in memory",
+        uncached="answered",
+        write="answered",
+        health="200, 200; bounded memory",
+        membership="kept",
+    ),
+    Row(
         "malformed input of any kind",
         default="400, 404, 405, 411, 413, 414, 415, 431; never 500 or a redirect",
         uncached="the same",

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import resource
 import select
 import socket
 import struct
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
 import pytest
 
+from tests.faults.client import Connections
 from tests.http.test_on_the_wire import ask, request
 from tests.matrix.scene import always, is_hit, membership, metric, running, times_written, warm
 from tests.support.etcd import EtcdServer
@@ -130,7 +133,7 @@ def test_10000_connections(instance: InstanceProcess) -> None:
             assert instance.answers(200, path)
         assert instance.put("many", b"1").ok
         assert metric(instance, "process_open_fds") < most
-        assert metric(instance, "process_resident_memory_bytes") < memory + 300 * MEGABYTE
+        assert metric(instance, "process_resident_memory_bytes") < memory + 150 * MEGABYTE
         late = [stack.enter_context(Client(instance, request("GET", b"/config/k"))) for _ in range(200)]
         for client in clients:
             client.__exit__()
@@ -138,6 +141,50 @@ def test_10000_connections(instance: InstanceProcess) -> None:
     assert within(10.0, lambda: metric(instance, "process_open_fds") < SPARE_FILES)
     assert is_hit(instance)
     assert membership(instance) == before
+
+
+@pytest.mark.fault("1,000 slow clients")
+def test_headers_that_never_end(instance: InstanceProcess) -> None:
+    """They are cut at 16 kB, and so cost no memory, however many send them; a header of 8 kB is none of these."""
+    memory = metric(instance, "process_resident_memory_bytes")
+    with ExitStack() as stack:
+        for number in range(2 * SLOW):
+            begun = b"GET /config/%d HTTP/1.1\r\nHost: h\r\nX: " % number
+            stack.enter_context(Client(instance, begun + b"x" * 250 * 1024))
+        assert instance.answers(200, "/config/k")
+        assert metric(instance, "process_resident_memory_bytes") < memory + 100 * MEGABYTE
+    assert within(10.0, lambda: metric(instance, "process_open_fds") < SPARE_FILES)
+    assert ask(instance, request("GET", b"/config/k", b"X: " + b"x" * 64 * 1024)).status == 431
+    assert ask(instance, request("GET", b"/config/k", b"X: " + b"x" * 8 * 1024)).status == 200
+
+
+@pytest.mark.fault("flood of misses")
+def test_a_flood_of_misses(etcd: EtcdServer, tmp_path: Path) -> None:
+    """Keys that nobody has, each asked for once: memory stays bounded, and what is in use stays in it."""
+    flooding, each, most = 8, 600, 1_000
+    numbers = itertools.count()
+    with running(tmp_path, etcd.endpoint, LEASE_TTL="60", CACHE_MAX_ENTRIES=str(most), ETCD_TIMEOUT="10") as instance:
+        warm(instance)
+        memory, hits = metric(instance, "process_resident_memory_bytes"), hits_of(instance)
+
+        def flood(_: int) -> None:
+            connections = Connections([instance.port])
+            paths = (f"/config/nobody/{next(numbers)}" for _ in range(each))
+            assert {connections.send(0, "GET", path, None, {}).status for path in paths} == {404}
+            connections.close()
+
+        with ThreadPoolExecutor(flooding) as threads, meanwhile([always(instance, "/config/k")], pause=0.005):
+            list(threads.map(flood, range(flooding)))
+        assert next(numbers) == flooding * each
+        assert metric(instance, "config_cache_entries") <= most
+        assert metric(instance, "process_resident_memory_bytes") < memory + 50 * MEGABYTE
+        assert hits_of(instance) > hits
+        assert is_hit(instance), "what is read again and again is not what is evicted"
+
+
+def hits_of(instance: InstanceProcess) -> float:
+    """Reads that it has answered from memory."""
+    return metric(instance, "config_cache_reads_total", source="hit")
 
 
 def _files_allowed() -> int:
