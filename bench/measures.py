@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from bench import documents, memory, propagation, wrk
 from bench.contest import Measure
 from bench.processes import PROJECT
+from bench.slow_clients import slow_clients
 from bench.stage import PREFIX, Stage
 
 FEW = 16
@@ -23,6 +24,10 @@ WRITTEN = 900_000
 
 EVERY = 20
 """The how many-th read is a miss: 5 %."""
+
+
+SLOW = 900
+"""Clients who don't finish what they have begun, a third of them in the middle of a body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +144,18 @@ def hits_among_misses(every: int) -> Measure[Stage]:
         return _hits_p99(load(lambda stage: Requests(stage.instance, "hits.lua", given))(stage).printed, every)
 
     return measure
+
+
+def hits_among_slow_clients(count: int) -> Measure[Stage]:
+    """p99 of hits, ms, at 16 connections, while so many clients don't finish what they have begun."""
+    measure = p99(hot)
+
+    def beside(stage: Stage, number: int) -> float:
+        stage.need(1)  # a write needs a place among the bodies
+        with slow_clients(stage.instance, count):
+            return measure(stage, number)
+
+    return beside
 
 
 def _hits_p99(printed: str, every: int) -> float:

@@ -6,11 +6,13 @@ from bench.contest import AtLeast, AtMost, Row
 from bench.measures import (
     CROWD,
     EVERY,
+    SLOW,
     fresh_elsewhere,
     gateway,
     gateway_first,
     gateway_puts,
     hits_among_misses,
+    hits_among_slow_clients,
     hot,
     ours,
     p99,
@@ -104,6 +106,14 @@ ROWS: tuple[Row[Stage], ...] = (
         "ms",
         hits_among_misses(EVERY),
         hits_among_misses(0),
+    ),
+    Row(
+        "hits' p99 beside 900 slow clients, 16 connections",
+        "without slow clients",
+        AtMost(3),
+        "ms",
+        hits_among_slow_clients(SLOW),
+        p99(hot),
     ),
     Row(
         "cached GET, 64 connections",
