@@ -1,7 +1,7 @@
 # `make` tells what there is. Every target installs what it needs into .venv: Python 3.11+ and make are enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-secured check lint mutants torture faults load fleet bench bench-scale clean
+.PHONY: help run test test-secured contract check lint mutants torture faults load fleet bench bench-scale clean
 .SUFFIXES:
 
 # The newest Python of these that is new enough.
@@ -29,6 +29,9 @@ SECURED := tests/http $(filter-out %/test_full_fleet.py,$(wildcard tests/guarant
 
 test-secured: $(VENV)/.dev  ## Tests against etcd with mutual TLS and users who may use their own prefix alone
 	$(BIN)/python -m pytest --secured-etcd $(SECURED)
+
+contract: $(VENV)/.dev  ## Requests made from service/openapi.yaml, at least 5,000, to a live service
+	@$(BIN)/python -m tests.contract
 
 lint: $(VENV)/.dev  ## Formatting, style and types
 	$(BIN)/ruff format --check .

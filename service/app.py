@@ -19,6 +19,7 @@ from metrics import Instruments
 from service.answers import answer_problem
 from service.bodies import BodyReader, refuse_ambiguous_framing
 from service.config_routes import config_routes
+from service.docs_routes import docs_routes
 from service.document_writes import DocumentWrites
 from service.failures import answer_failure
 from service.hit_path import HitPath
@@ -70,6 +71,7 @@ def create_app(cache: DistributedCache, settings: Settings, instruments: Instrum
     writes = DocumentWrites(cache, reader)
     app.register_blueprint(config_routes(cache, writes, reader))
     app.register_blueprint(ops_routes(cache.status, lambda: app.draining, instruments))
+    app.register_blueprint(docs_routes())
     app.wsgi_app = HitPath(app.wsgi_app, cache, writes, instruments)  # type: ignore[method-assign]  # Flask's way to wrap it
     return app
 

@@ -24,6 +24,7 @@ FRONT_PAGE = """<!doctype html>
 <li><a href="/config/">/config/</a>: the keys; a document is at <code>/config/&lt;key&gt;</code>
 <li><a href="/members">/members</a>: the instances of the fleet
 <li><a href="/healthz">/healthz</a>, <a href="/readyz">/readyz</a>: is this one alive, is it ready
+<li><a href="/docs">/docs</a>, <a href="/openapi.yaml">/openapi.yaml</a>: all of it described
 <li><a href="/metrics">/metrics</a>, <a href="/members/targets">/members/targets</a>: for Prometheus
 </ul>
 """

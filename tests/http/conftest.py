@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from werkzeug.test import Client, TestResponse
@@ -19,9 +20,22 @@ from consistency.etcd_store import EtcdStore
 from metrics import Instruments
 from service.app import Application, create_app
 from service.settings import Settings
+from tests.support import contract
 from tests.support.etcd import EtcdServer, wait_for
 
 BOUND = 30.0
+
+
+class CheckedClient(Client):
+    """A client that takes no answer which openapi.yaml does not describe."""
+
+    def open(self, *args: Any, **more: Any) -> TestResponse:
+        """As `Client.open`. Raises AssertionError."""
+        response = super().open(*args, **more)
+        asked = response.request.environ  # its `path` has lost leading slashes
+        method, path = asked["REQUEST_METHOD"], asked["PATH_INFO"]
+        contract.check(method, path, response.status_code, dict(response.headers), response.data)
+        return response
 
 
 @dataclass(frozen=True)
@@ -35,11 +49,11 @@ class Gateway:
     @property
     def client(self) -> Client:
         """A client without cookies, so that every request stands for itself."""
-        return Client(self.app, use_cookies=False)
+        return CheckedClient(self.app, use_cookies=False)
 
     def browser(self) -> Client:
         """A client that keeps cookies."""
-        return Client(self.app)
+        return CheckedClient(self.app)
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> TestResponse:
         """One request; `If_Match="*"` is the header If-Match."""

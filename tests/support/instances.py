@@ -16,9 +16,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import requests
 
+from tests.support import contract
 from tests.support.etcd import dying_with_us, free_ports, pause
 
 PROJECT = Path(__file__).parents[2]
@@ -136,10 +138,15 @@ class InstanceProcess:
     # --- asking it
 
     def request(self, method: str, path: str, timeout: float = 10.0, **more: Any) -> requests.Response:
-        """One request on a connection of its own, without cookies and without proxies."""
+        """One request on a connection of its own, without cookies and without proxies.
+
+        Raises AssertionError when openapi.yaml does not describe such an answer.
+        """
         with requests.Session() as session:
             session.trust_env = False
-            return session.request(method, self.url + path, timeout=timeout, allow_redirects=False, **more)
+            answer = session.request(method, self.url + path, timeout=timeout, allow_redirects=False, **more)
+        contract.check(method, urlsplit(path).path, answer.status_code, answer.headers, answer.content)
+        return answer
 
     def get(self, key: str, **more: Any) -> requests.Response:
         """GET /config/<key>."""

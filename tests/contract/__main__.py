@@ -1,0 +1,75 @@
+"""Asks a live service for all that openapi.yaml describes, and for what it rules out: `python -m tests.contract`.
+
+schemathesis makes the requests, single ones and such as follow from one another, the same ones for the same seed; real
+instances on a real etcd answer. Exits with 1 when an answer is not as described, or when there were too few cases.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from service.docs_routes import DESCRIPTION
+from tests.support.instances import PROJECT, InstanceProcess
+
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+HOOKS = "tests.contract.unsayable"
+LEAST = 5_000
+"""Cases, in all runs together."""
+
+_CASES = re.compile(r"^\s*(\d+) generated", re.MULTILINE)
+
+
+def main() -> int:
+    asked = arguments()
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        # What one run deletes another must not read: each has an instance and an etcd of its own.
+        instances = [InstanceProcess(directory / str(number), LOG_LEVEL="ERROR") for number in range(asked.runs)]
+        urls = [stack.enter_context(instance).url for instance in instances]
+        with ThreadPoolExecutor(asked.runs) as threads:
+            seeds = range(asked.seed, asked.seed + asked.runs)
+            reports = list(threads.map(partial(run, asked.examples), urls, seeds))
+        codes = [report.returncode for report in reports] + [instance.stop() for instance in instances]
+    for report in reports:
+        sys.stdout.write(report.stdout[report.stdout.rfind("Test Phases:") if not report.returncode else 0 :])
+        sys.stderr.write(report.stderr)
+    cases = sum(int(number) for report in reports for number in _CASES.findall(report.stdout))
+    sys.stdout.write(f"{cases} cases in all, of at least {asked.least}\n")
+    return 1 if any(codes) or cases < asked.least else 0
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.contract", description=__doc__)
+    parser.add_argument("--runs", type=int, default=2, help="at the same time, a seed each (default: %(default)s)")
+    parser.add_argument("--examples", type=int, default=260, help="most for an operation (default: %(default)s)")
+    parser.add_argument("--least", type=int, default=LEAST, help="cases in all (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of the first run (default: %(default)s)")
+    return parser.parse_args()
+
+
+def run(examples: int, url: str, seed: int) -> subprocess.CompletedProcess[str]:
+    """All phases, all checks. One worker: with several, CPython 3.11's parser fails now and then."""
+    return subprocess.run(
+        [sys.executable, "-m", "schemathesis.cli", f"--config-file={CONFIG}", "run", DESCRIPTION, f"--url={url}",
+         f"--max-examples={examples}", f"--seed={seed}", "--workers=1", "--no-color",
+         "--suppress-health-check=all"],
+        cwd=PROJECT,
+        env={**os.environ, "SCHEMATHESIS_HOOKS": HOOKS},
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())
