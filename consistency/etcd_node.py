@@ -54,11 +54,11 @@ class EtcdNode:
         self._methods: dict[str, Callable[..., Any]] = {}
         self._closed = False
 
-    def rpc(self, call: Call, timeout: float, token: str) -> Any:
-        """See etcd_calls.Node."""
-        started = time.monotonic()
+    def rpc(self, call: Call, timeout: float, token: str, *, leader: bool = True) -> Any:
+        """See etcd_calls.Node. Without `leader` a member answers even if it knows none."""
+        started, metadata = time.monotonic(), metadata_for(token) if leader else ()
         try:
-            return self.call(call.method, call.request, timeout=timeout, metadata=metadata_for(token))
+            return self.call(call.method, call.request, timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
             raise Failed(judge_rpc(error, time.monotonic() - started)) from error
 

@@ -1,4 +1,4 @@
-"""`python -m service`: starts one instance. Turns the errors of the start into one message and an exit code."""
+"""`python -m service`: starts one instance, or examines its etcd. Turns errors into one message and an exit code."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from service.startup import StartupError
 
 
 def main() -> int:
-    """The exit code: 0 stopped as asked, 1 could not start or serve, 2 unknown argument, 130 stopped while starting."""
-    _parser().parse_args()
+    """The exit code: 0 stopped as asked, 1 could not start or serve, 2 unknown argument, 130 stopped while starting.
+
+    Of `doctor`: 0 the service would work, warnings or not; 1 it would not.
+    """
+    asked = _parser().parse_args()
     try:
-        return run(os.environ)
+        return _doctor(as_json=asked.json) if asked.command == "doctor" else run(os.environ)
     except (SettingsError, StartupError) as error:
         sys.stderr.write(f"config-service: {error}\n")
         return 1
@@ -29,13 +32,34 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m service",
-        description="Starts one instance of the configuration service.",
+        description="Starts one instance of the configuration service; with a command, does that instead.",
         epilog=f"Everything is set by environment variables:\n\n{_settings()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
+    doctor = commands.add_parser(
+        "doctor",
+        help="examine the etcd that an instance would use; exit code 1 if it would not work",
+        description="Examines the etcd that an instance with the same settings would use, and says what to do. "
+        "Exit code: 0 the service would work (there may be warnings), 1 it would not, 2 unknown argument.",
+        allow_abbrev=False,
+    )
+    doctor.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
+
+
+def _doctor(*, as_json: bool) -> int:
+    # Not before now: gRPC takes a while to load.
+    from service import logs
+
+    logs.configure("ERROR")
+    from service.doctor import examine
+
+    report = examine(os.environ)
+    sys.stdout.write(report.json() if as_json else report.text())
+    return 0 if report.healthy else 1
 
 
 class _Version(argparse.Action):
