@@ -134,16 +134,11 @@ class EtcdProbe:
         self._calls.ask(self._cheap_read, timeout)
 
     def write(self, nonce: str, lease: int, timeout: float) -> None:
-        """Writes a key that means nothing; it ends with the lease at the latest. Raises StoreError."""
+        """Writes a key that means nothing, and ends with the lease. Raises StoreError."""
         put = pb.RequestOp(
             request_put=pb.PutRequest(key=self._layout.doctor(nonce), value=b"a trial of writing", lease=lease)
         )
         self._calls.send(Call("write", "txn", pb.TxnRequest(success=(put,)), write=True), timeout)
-
-    def remove(self, nonce: str, timeout: float) -> None:
-        """Removes what `write` wrote. Raises StoreError."""
-        delete = pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=self._layout.doctor(nonce)))
-        self._calls.send(Call("remove", "txn", pb.TxnRequest(success=(delete,)), write=True), timeout)
 
 
 def _look(key: bytes, *, ranged: bool) -> Any:

@@ -53,9 +53,8 @@ def _writes(etcd: Etcd, limit: float) -> Finding:
         lease = etcd.store.grant(LEASE, timeout=etcd.timeout).id
         try:
             taken = _measure(lambda: etcd.probe.write(nonce, lease, etcd.timeout))
-            etcd.probe.remove(nonce, etcd.timeout)
         finally:
-            with contextlib.suppress(StoreError):  # then it ends by itself, and takes the key along
+            with contextlib.suppress(StoreError):  # then it ends by itself; either way it takes the key along
                 etcd.store.revoke(lease, timeout=etcd.timeout)
     except StoreError as error:
         return wrong("latency", f"a write failed: {error}", "See the findings above, and etcd's log.")

@@ -1,6 +1,6 @@
 """Are we let in, and may we do what the service does? Tried, not looked up: with each key that the service uses.
 
-What is written is a key that means nothing, attached to a lease and removed again.
+Nothing is written for that: etcd refuses before it looks at the condition, which never holds.
 """
 
 from __future__ import annotations

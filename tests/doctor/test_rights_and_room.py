@@ -116,12 +116,12 @@ def fill(server: EtcdServer) -> None:
 
 
 def test_a_file_that_is_nearly_full_is_a_warning(tmp_path: Path, examined: Examine) -> None:
-    with EtcdServer(tmp_path / "etcd", arguments=["--quota-backend-bytes=2000000"]) as server:
-        while server.counter("etcd_mvcc_db_total_size_in_bytes") < 1_600_000:
-            server.etcdctl("put", "filler", stdin="x" * 100_000)
+    with EtcdServer(tmp_path / "etcd", arguments=["--quota-backend-bytes=20000000"]) as server:
+        while server.counter("etcd_mvcc_db_total_size_in_bytes") < 16_500_000:
+            server.etcdctl("put", "filler", stdin="x" * 400_000)
         found = examined(ETCD_ENDPOINTS=server.endpoint)
     assert found.not_ok() == {"space": Level.WARNING}
-    assert "of the quota of 2,000 kB" in found.one("space").found
+    assert "of the quota of 20 MB" in found.one("space").found
 
 
 def test_slow_reads_are_measured_against_the_bound() -> None:
