@@ -1,7 +1,7 @@
 # `make` tells what there is. Every target installs what it needs into .venv: Python 3.11+ and make are enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-secured contract check lint mutants torture faults load fleet bench bench-scale clean
+.PHONY: help run test test-secured contract check lint mutants torture faults settings load fleet bench bench-scale clean
 .SUFFIXES:
 
 # The newest Python of these that is new enough.
@@ -50,6 +50,9 @@ torture: $(VENV)/.dev  ## Real faults for SECONDS=300, decided by SEED=1, and ev
 
 faults: $(VENV)/.dev  ## Run the tests of the fault matrix and write docs/faults.md
 	@$(BIN)/python -m pytest -m fault --faults-report=docs/faults.md
+
+settings: $(VENV)/.run  ## Write docs/settings.md from the settings
+	@$(BIN)/python -m deploy.settings_page
 
 load: HOST ?= http://127.0.0.1:8080
 load: $(VENV)/.load  ## 40 users for 60 s against HOST (http://127.0.0.1:8080)

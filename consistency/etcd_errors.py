@@ -76,6 +76,8 @@ _CANNOT_CONNECT = ("failed to connect to all addresses", "errors resolving", "dn
 
 _OUR_CERTIFICATE = "it refused our TLS client certificate, or demands one"
 
+_SILENCE = "nothing comes back from there: are packets dropped on the way?"
+
 # No connection: nothing was sent. (phrase, error, what to tell the operator)
 _CONNECTING: tuple[tuple[str, type[StoreError], str], ...] = (
     ("certificate has expired", BadCredentials, "its TLS certificate has expired"),
@@ -87,6 +89,10 @@ _CONNECTING: tuple[tuple[str, type[StoreError], str], ...] = (
     ("name not found", Unavailable, "host name not found"),
     ("lookup failed", Unavailable, "host name not found"),
     ("no route to host", Unavailable, "no route to host"),
+    ("network is unreachable", Unavailable, "network is unreachable"),
+    ("before receiving settings", Unavailable, "it takes connections but says nothing: does it hang?"),
+    ("tcp handshaker shutdown", Unavailable, _SILENCE),  # gRPC's own limit of time, as it words it either way
+    ("timed out", Unavailable, _SILENCE),
     ("handshake read failed", Unavailable, "it closed the connection in the TLS handshake: does it expect http?"),
     ("wrong_version_number", Unavailable, "it does not speak TLS: does it expect http?"),
     ("socket closed", Unavailable, "it closed the connection at once: does it expect https?"),

@@ -1,20 +1,20 @@
-"""The store over etcd: the only module that imports etcd3 and grpc.
+"""The store over etcd.
 
-Owns the connections, which endpoint is asked, and the translation of every foreign error. Refuses to guess: a write is
-sent once, to an endpoint that has just answered, and an answer that doesn't come is OutcomeUnknown. Makes no connection
-and no thread before the first call, so that it can be built before a fork.
+Owns the messages and their meaning. Refuses to guess: a write is sent once, to an endpoint that has just answered, and
+an answer that doesn't come is OutcomeUnknown. Makes no connection and no thread before the first call, so that it can
+be built before a fork.
 
-Beside it, and pure: `etcd_config` (where etcd is), `etcd_errors` (what a failure means), `failover` (whom to ask next),
-`etcd_token` (one Authenticate for all), `etcd_answers` (reading messages), `layout` (names of keys).
+Beside it `etcd_node` (the connections to one endpoint), and, pure: `etcd_config` (where etcd is), `etcd_errors` (what a
+failure means), `failover` (whom to ask next), `etcd_token` (one Authenticate for all), `etcd_answers` (reading
+messages), `layout` (names of keys). No other module speaks to etcd, but for the doctor's questions in `etcd_probe`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, assert_never
 
 import grpc  # type: ignore[import-untyped]
@@ -22,8 +22,9 @@ from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
 from consistency import etcd_answers as answers
 from consistency.etcd_calls import Call, Calls, snake_case
-from consistency.etcd_config import Endpoint, EtcdConfig
-from consistency.etcd_errors import Failed, NoSuchLease, Verdict, judge
+from consistency.etcd_config import EtcdConfig
+from consistency.etcd_errors import Failed, NoSuchLease, judge
+from consistency.etcd_node import EtcdNode, judge_rpc, metadata_for
 from consistency.events import Observer, StoreCalled, ignore
 from consistency.layout import Layout, encode, range_end
 from consistency.store import (
@@ -72,25 +73,6 @@ MAX_LOOKED_AT = 62
 MAX_REQUEST = 1_572_000
 """Most bytes of one write, all included: etcd's 1.5 MiB less what it adds itself."""
 
-MAX_ANSWER = 16 * 1024 * 1024
-"""Most bytes of one answer."""
-
-_OPTIONS = (
-    ("grpc.use_local_subchannel_pool", 1),  # or the two channels of an endpoint would share a connection
-    ("grpc.enable_retries", 0),  # a write must not be sent twice
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.max_receive_message_length", MAX_ANSWER),
-    ("grpc.keepalive_time_ms", 6_000),  # less than 5 s makes etcd hang up: too_many_pings
-    ("grpc.keepalive_timeout_ms", 2_000),
-    ("grpc.http2.ping_timeout_ms", 2_000),  # without it a paused peer is found after 60 s only
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.min_reconnect_backoff_ms", 2_000),  # also the time that one attempt to connect may take
-    ("grpc.max_reconnect_backoff_ms", 2_000),
-)
-
-_WITH_LEADER = ("hasleader", "true")  # a member cut off from the others says so at once, instead of falling silent
-
 
 class EtcdStore:
     """`consistency.store.Store` over etcd, and `version`. Safe for concurrent access; see the module's opening."""
@@ -99,8 +81,8 @@ class EtcdStore:
         self._observer = observer
         self._layout = Layout(config.prefix)
         self._ask_version = _range_op(self._layout.version)
-        self._nodes = tuple(_Node(endpoint, config) for endpoint in config.servers())
-        self._calls = Calls(self._nodes, _probe(self._layout), _login(config), observer)
+        self._nodes = tuple(EtcdNode(endpoint, config) for endpoint in config.servers())
+        self._calls = Calls(self._nodes, cheap_read(self._layout), login(config), observer)
 
     # --- reads
 
@@ -335,7 +317,7 @@ class EtcdStore:
     def _range_members(self, **options: Any) -> Any:
         return _range_op(self._layout.members, range_end=range_end(self._layout.members), **options)
 
-    def _open_watch(self, node: _Node, version_from: Revision, members_from: Revision, timeout: float) -> EtcdWatch:
+    def _open_watch(self, node: EtcdNode, version_from: Revision, members_from: Revision, timeout: float) -> EtcdWatch:
         requests = (
             _watch_request(self._layout.version, b"", version_from),
             _watch_request(self._layout.members, range_end(self._layout.members), members_from),
@@ -343,7 +325,7 @@ class EtcdStore:
         # Two requests, then the sending half is closed: etcd keeps the stream open, and gRPC's sending thread ends.
         try:
             token = self._calls.token(node, timeout)
-            call = node.call("watch", iter(requests), metadata=_metadata(token))
+            call = node.call("watch", iter(requests), metadata=metadata_for(token))
         except Failed as failed:
             raise failed.error(f"watch at {node.name}", write=False) from failed
         stream = EtcdWatch(call, self._layout, node.name)
@@ -393,7 +375,7 @@ class EtcdWatch:
         except StopIteration:
             raise Unavailable(f"the watch at {self.endpoint} was ended by etcd") from None
         except grpc.RpcError as error:
-            verdict = _judge(error, 0.0)
+            verdict = judge_rpc(error, 0.0)
             finding = "closed" if self._closed else verdict.finding
             raise verdict.meaning(write=False)(f"the watch at {self.endpoint} ended: {finding}") from error
         if answer.canceled:
@@ -410,107 +392,13 @@ class EtcdWatch:
         return verdict.meaning(write=False)(f"the watch at {self.endpoint} was canceled: {verdict.finding}")
 
 
-class _Node:
-    """One endpoint: its two channels, made at the first call.
-
-    The second channel is for the streams: a watch that shares a connection with heavy reads starves (etcd #15402).
-    """
-
-    def __init__(self, endpoint: Endpoint, config: EtcdConfig) -> None:
-        self.name = endpoint.url
-        self._endpoint = endpoint
-        self._config = config
-        self._lock = threading.Lock()  # protects the three below
-        self._channels: tuple[Any, ...] = ()
-        self._methods: dict[str, Callable[..., Any]] = {}
-        self._closed = False
-
-    def rpc(self, call: Call, timeout: float, token: str) -> Any:
-        """See etcd_calls.Node."""
-        started = time.monotonic()
-        try:
-            return self.call(call.method, call.request, timeout=timeout, metadata=_metadata(token))
-        except grpc.RpcError as error:
-            raise Failed(_judge(error, time.monotonic() - started)) from error
-
-    def call(self, method: str, request: Any, **arguments: Any) -> Any:
-        """Makes an RPC. Raises grpc.RpcError, and Failed once closed."""
-        methods = self._methods or self._connect()
-        try:
-            return methods[method](request, **arguments)
-        except ValueError as error:  # how gRPC says that a channel is closed
-            if self._closed:
-                raise Failed(_CLOSED) from error
-            raise
-
-    def close(self) -> None:
-        """Ends the calls under way; later ones fail."""
-        with self._lock:
-            self._closed, channels = True, self._channels
-        for channel in channels:
-            channel.close()
-
-    def _connect(self) -> dict[str, Callable[..., Any]]:
-        with self._lock:
-            if self._closed:
-                raise Failed(_CLOSED)
-            if not self._methods:
-                data, streams = self._channels = (self._channel(), self._channel())
-                self._methods = _methods(data, streams)
-            return self._methods
-
-    def _channel(self) -> Any:
-        if not self._endpoint.tls:
-            return grpc.insecure_channel(self._endpoint.target, _OPTIONS)
-        credentials = grpc.ssl_channel_credentials(self._config.ca_cert, self._config.key, self._config.cert)
-        return grpc.secure_channel(self._endpoint.target, credentials, _OPTIONS)
-
-
-_CLOSED = Verdict(Unavailable, "the store is closed", connected=False)
-
-
-def _methods(data: Any, streams: Any) -> dict[str, Callable[..., Any]]:
-    kv, lease = pb.KVStub(data), pb.LeaseStub(data)
-    return {
-        "range": kv.Range,
-        "txn": kv.Txn,
-        "grant": lease.LeaseGrant,
-        "revoke": lease.LeaseRevoke,
-        "status": pb.MaintenanceStub(data).Status,
-        "authenticate": pb.AuthStub(data).Authenticate,
-        "keep_alive": _first_answer(pb.LeaseStub(streams).LeaseKeepAlive),
-        "watch": pb.WatchStub(streams).Watch,
-    }
-
-
-def _first_answer(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A streaming RPC as a plain one: one request, one answer, one deadline."""
-
-    def call(request: Any, *, timeout: float, metadata: Any) -> Any:
-        stream = method(iter((request,)), timeout=timeout, metadata=metadata)
-        try:
-            return next(stream)
-        except StopIteration:
-            raise Failed(Verdict(OutcomeUnknown, "the stream ended without an answer")) from None
-        finally:
-            stream.cancel()
-
-    return call
-
-
-def _metadata(token: str) -> tuple[tuple[str, str], ...]:
-    return (_WITH_LEADER, ("token", token)) if token else (_WITH_LEADER,)
-
-
-def _judge(error: Any, seconds: float) -> Verdict:
-    return judge(error.code().name, error.details() or "", seconds)
-
-
-def _probe(layout: Layout) -> Call:
+def cheap_read(layout: Layout) -> Call:
+    """A linearizable read that moves nothing."""
     return Call("probe", "range", pb.RangeRequest(key=layout.version, count_only=True))
 
 
-def _login(config: EtcdConfig) -> Call | None:
+def login(config: EtcdConfig) -> Call | None:
+    """What asks for a token; None without a user."""
     if config.user is None:
         return None
     return Call("authenticate", "authenticate", pb.AuthenticateRequest(name=config.user, password=config.password))

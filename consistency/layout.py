@@ -6,6 +6,7 @@ Owns the table below and nothing else. Pure: no I/O, and no opinion on which key
     P/version            what the last write changed; its mod_revision is the logical clock
     P/members/00 … 63    one instance of the fleet, attached to its lease
     P/members/00/ack     the revision up to which that instance has applied versions
+    P/doctor/<nonce>     what `python -m service doctor` writes and removes again
 
 Names are UTF-8. Bytes that are not (another tool may have put them) survive the way there and back unchanged, as
 the lone surrogates of PEP 383.
@@ -65,6 +66,10 @@ class Layout:
     def ack(self, slot: int) -> bytes:
         """The etcd key of a slot's acknowledgement."""
         return self.member(slot) + b"/ack"
+
+    def doctor(self, nonce: str) -> bytes:
+        """A key that means nothing to anybody, for a trial of writing."""
+        return encode(f"{self.prefix}/doctor/{nonce}")
 
     def slot_of(self, raw: bytes) -> int | None:
         """The slot whose member key this is; None for an acknowledgement, or for what is no key of ours."""

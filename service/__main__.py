@@ -1,4 +1,4 @@
-"""`python -m service`: starts one instance. Turns the errors of the start into one message and an exit code."""
+"""`python -m service`: starts one instance, or examines its etcd. Turns errors into one message and an exit code."""
 
 from __future__ import annotations
 
@@ -14,9 +14,15 @@ from service.startup import StartupError
 
 
 def main() -> int:
-    """The exit code: 0 stopped as asked, 1 could not start or serve, 2 unknown argument, 130 stopped while starting."""
-    _parser().parse_args()
+    """The exit code: 0 stopped as asked, 1 could not start or serve, 2 unknown argument, 130 stopped while starting.
+
+    Of `doctor`: 0 the service would work, warnings or not; 1 it would not.
+    """
+    arguments = sys.argv[1:]
     try:
+        if arguments[:1] == ["doctor"]:
+            return _doctor(as_json=_doctor_parser().parse_args(arguments[1:]).json)
+        _parser().parse_args(arguments)
         return run(os.environ)
     except (SettingsError, StartupError) as error:
         sys.stderr.write(f"config-service: {error}\n")
@@ -27,15 +33,44 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    """Of what comes without a command. (argparse's own commands would take the value of a misspelt option for one.)"""
     parser = argparse.ArgumentParser(
         prog="python -m service",
-        description="Starts one instance of the configuration service.",
-        epilog=f"Everything is set by environment variables:\n\n{_settings()}",
+        usage="%(prog)s [-h] [--version] [doctor]",
+        description="Starts one instance of the configuration service; with a command, does that instead.",
+        epilog=f"{_COMMANDS}\n\nsettings, all of them environment variables:\n\n{_settings()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     return parser
+
+
+_COMMANDS = """commands:
+  doctor      examine the etcd that an instance would use, and say what to do (see doctor --help)"""
+
+
+def _doctor_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m service doctor",
+        description="Examines the etcd that an instance with the same settings would use, and says what to do. "
+        "Exit code: 0 the service would work (there may be warnings), 1 it would not, 2 unknown argument.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def _doctor(*, as_json: bool) -> int:
+    # Not before now: gRPC takes a while to load.
+    from service import logs
+
+    logs.configure("ERROR")
+    from service.doctor import examine
+
+    report = examine(os.environ)
+    sys.stdout.write(report.json() if as_json else report.text())
+    return 0 if report.healthy else 1
 
 
 class _Version(argparse.Action):
@@ -50,12 +85,13 @@ class _Version(argparse.Action):
 
 def _settings() -> str:
     return "\n".join(
-        f"  {doc.name}{f' (default {doc.default})' if doc.default else ''}\n"
+        f"  {doc.name}{f' (default {doc.default_with_unit})' if doc.default else ''}\n"
         + textwrap.fill(
             f"{doc.description}: {doc.expected}. Example: {doc.example}",
             width=100,
             initial_indent="      ",
             subsequent_indent="      ",
+            break_on_hyphens=False,
         )
         for doc in Settings.describe()
     )

@@ -25,6 +25,8 @@ from service.failures import answer_failure
 from service.hit_path import HitPath
 from service.ops_routes import ops_routes
 from service.problems import NOT_DONE, Kind, Problem
+from service.request_ids import HEADER as REQUEST_ID
+from service.request_log import finish
 from service.responses import Response, respond
 from service.settings import Settings
 
@@ -89,7 +91,18 @@ def _check_request() -> None:
 def _measurement(instruments: Instruments) -> Callable[[flask.Response], flask.Response]:
     def measure(response: flask.Response) -> flask.Response:
         route = UNKNOWN_ROUTE if request.url_rule is None else template(request.url_rule.rule)
-        instruments.http(request.method, route, response.status_code, time.perf_counter() - g.started)
+        seconds = time.perf_counter() - g.started
+        instruments.http(request.method, route, response.status_code, seconds)
+        revision = response.headers.get("X-Config-Revision", "")
+        if identity := finish(
+            request.environ,
+            response.status_code,
+            seconds,
+            failure=g.get("failure"),
+            revision=revision,
+            keys=g.get("keys", ()),
+        ):
+            response.headers[REQUEST_ID] = identity
         return response
 
     return measure
@@ -102,6 +115,7 @@ def template(rule: str) -> str:
 
 
 def _error(error: Exception) -> Response:
+    g.failure = error  # for its line in the log
     return respond(answer_failure(error, request.method, request.path))
 
 

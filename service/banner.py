@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import structlog
+
+from consistency.etcd_versions import ADVICE, weaknesses
 from consistency.store import StoreError
 from consistency.terms import Status
 from service.compose import Instance
@@ -17,6 +20,8 @@ SLOT_WITHIN = 3.0
 """Seconds that the first lines wait for a slot; the instance goes on trying after that."""
 
 POLL = 0.02
+
+log = structlog.stdlib.get_logger("config.start")
 
 
 def introduce(
@@ -54,6 +59,8 @@ def _ask(settings: Settings, connection: Connection, instance: Instance) -> str:
         endpoint, version = instance.etcd_version(settings.etcd_timeout)
     except StoreError as error:
         return f"{', '.join(connection.endpoints)}, from {connection.origin}: no answer yet ({error})"
+    if faults := weaknesses(version):  # the embedded one is for development, where they do no harm
+        log.warning(f"etcd {version} has weaknesses; {ADVICE}", endpoint=endpoint, weaknesses=faults)
     return f"{endpoint}, version {version}, not embedded (from {connection.origin})"
 
 

@@ -5,7 +5,7 @@ Keeps no state. Everything is refused that can be before the cache is asked, and
 
 from __future__ import annotations
 
-from flask import Blueprint, request
+from flask import Blueprint, g, request
 
 from consistency.cache import DistributedCache
 from consistency.terms import PreconditionFailed
@@ -57,6 +57,7 @@ def _batch(cache: DistributedCache, reader: BodyReader) -> Answer:
     if _conditions() != (None, None):
         raise bad_request("invalid-condition", "The conditions of a batch are those of its operations, not headers.")
     changes = batches.changes_in(reader.read(request.environ, batches.MAX_DEPTH))
+    g.keys = [change.key for change in changes]  # for its line in the log
     try:
         return answer_batch(changes, cache.apply(changes, sync=sync))
     except PreconditionFailed as failed:

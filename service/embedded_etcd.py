@@ -21,7 +21,7 @@ from service.etcd_binary import EtcdNotFound, find_etcd
 from service.etcd_process import EtcdProcess, ask_version, launch
 from service.startup import StartupError
 
-__all__ = ["EmbeddedEtcd", "EtcdNotFound", "RunningEtcd", "find_etcd"]
+__all__ = ["EmbeddedEtcd", "EtcdNotFound", "RunningEtcd", "find_etcd", "find_running"]
 
 START_WITHIN = 30.0
 """Seconds until an etcd has to answer; replaying a long log takes some."""
@@ -119,6 +119,16 @@ class EmbeddedEtcd:
             f"{who} uses {self._data}, but its etcd does not answer after {START_WITHIN:.0f} s. "
             f"See {self._log}, and end that process, or start in another directory"
         )
+
+
+def find_running(directory: Path) -> RunningEtcd | None:
+    """The embedded etcd of `directory` if it runs. Starts nothing, and takes no lock."""
+    try:
+        with (directory / "etcd.json").open(encoding="utf-8") as file:
+            running = _read(file)
+    except OSError:
+        return None
+    return running if running and can_be_joined(running) else None
 
 
 def _try_lock(lock: IO[str]) -> bool:

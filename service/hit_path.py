@@ -24,6 +24,8 @@ from service.document_reads import Environ, answer_read
 from service.document_writes import DocumentWrites
 from service.failures import answer_failure
 from service.keys import ROOT
+from service.request_ids import HEADER as REQUEST_ID
+from service.request_log import finish
 from service.sessions import revision_in
 
 StartResponse = Callable[..., Any]
@@ -38,7 +40,7 @@ _READS = ("GET", "HEAD")
 _METHODS = (*_READS, "PUT", "POST", "DELETE")
 _PLAIN_QUERIES = ("", "use_cache=true")
 _ONE_TAG = re.compile(r'"[0-9]{1,19}"', re.ASCII)
-_OK = int(HTTPStatus.OK)  # looked up each time, it would be a noticeable part of a hit
+_OK, _FAILED = int(HTTPStatus.OK), int(HTTPStatus.INTERNAL_SERVER_ERROR)  # looked up, a noticeable part of a hit
 _STATUS_LINES = {code: f"{code} {phrase.upper()}" for code, phrase in HTTP_STATUS_CODES.items()}
 
 
@@ -58,17 +60,24 @@ class HitPath:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         if method not in _METHODS or not path.startswith(ROOT) or path == ROOT or framing_is_ambiguous(environ):
             return self._rest(environ, start_response)
-        started = time.perf_counter()
+        started, reads, failure = time.perf_counter(), method in _READS, None
         try:
-            if method in _READS:
+            if reads:
                 status, headers, body = self._hit(environ, path) or to_wire(answer_read(self._cache, environ))
             elif method == "DELETE":
                 status, headers, body = to_wire(self._writes.delete(environ))
             else:
                 status, headers, body = to_wire(self._writes.put(environ))
         except Exception as error:  # noqa: BLE001  # as Flask's own handler
+            failure = error
             status, headers, body = to_wire(answer_failure(error, method, path))
-        self._instruments.http(method, ROUTE, status, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        self._instruments.http(method, ROUTE, status, seconds)
+        # Most reads are spared the call: they have no line in the log, and bear an id only if the client sent one.
+        if not reads or status >= _FAILED or "HTTP_X_REQUEST_ID" in environ:
+            revision = next((value for name, value in headers if name == "X-Config-Revision"), "")
+            if identity := finish(environ, status, seconds, failure=failure, revision=revision):
+                headers.append((REQUEST_ID, identity))
         start_response(_STATUS_LINES[status], headers)
         return [body] if body and method != "HEAD" else []
 

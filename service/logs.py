@@ -3,19 +3,27 @@
 JSON, one object a line, unless stderr is a terminal: then coloured text. The standard library's loggers (Granian's,
 Flask's, grpc's) end in the same place. Refuses to show secrets: no password, token or credential leaves through here,
 and tracebacks come without the values of variables.
+
+The lines on requests have a handler of their own, without the standard library's and structlog's usual ways: those take
+70 µs a line, a third of what a write takes; this one 15.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from service import request_log
+from service.log_writer import LogWriter
 
 GRANIAN: dict[str, Any] = {
     "formatters": {},
@@ -27,6 +35,9 @@ GRANIAN: dict[str, Any] = {
 _SECRET_NAME = re.compile(r"password|token|secret|authorization|cookie", re.IGNORECASE)
 _SECRET_TEXT = re.compile(r"(?<=://)[^/@\s]+(?=@)|(?<=\bbearer )\S+|(?<=\bbasic )\S+", re.IGNORECASE)
 HIDDEN = "***"
+
+WRITTEN_WITHIN = 1.0
+"""Seconds that a stopping process gives to lines that nobody has read yet."""
 
 
 def configure(level: str, *, terminal: bool | None = None) -> None:
@@ -55,6 +66,50 @@ def configure(level: str, *, terminal: bool | None = None) -> None:
         )
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    requests = logging.getLogger(request_log.LOGGER)
+    requests.handlers, requests.propagate = [logging.StreamHandler(sys.stderr)], False
+    requests.handlers[0].setFormatter(RequestLines(_renderer(coloured)))
+
+
+@contextlib.contextmanager
+def in_background() -> Iterator[None]:
+    """Within the block nobody who logs waits for stderr. To be entered when no process is forked any more."""
+    writer = LogWriter(sys.stderr, _tell_dropped)
+    writer.start()
+    _write_to(writer)
+    try:
+        yield
+    finally:
+        if writer.close(WRITTEN_WITHIN):  # else whoever writes to stderr directly would wait as well
+            _write_to(sys.stderr)
+
+
+def _write_to(stream: Any) -> None:
+    for handler in logging.getLogger().handlers + logging.getLogger(request_log.LOGGER).handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setStream(stream)
+
+
+def _tell_dropped(lines: int) -> None:
+    structlog.stdlib.get_logger("config.logs").warning("log lines were dropped, nobody read them in time", lines=lines)
+
+
+class RequestLines(logging.Formatter):
+    """Renders records whose message is a dictionary."""
+
+    def __init__(self, render: Processor) -> None:
+        super().__init__()
+        self._render = render
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        line = {**record.msg, "level": record.levelname.lower(), "logger": record.name}  # type: ignore[dict-item]
+        if "detail" in line:  # all else are names and numbers
+            line["detail"] = _without_credentials(line["detail"])
+        return str(self._render(None, "", _TIME(None, "", line)))
+
+
+_TIME = structlog.processors.TimeStamper(fmt="iso", utc=True, key="time")
 
 
 def _shared() -> list[Processor]:
@@ -62,7 +117,7 @@ def _shared() -> list[Processor]:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.PositionalArgumentsFormatter(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        _TIME,
     ]
 
 

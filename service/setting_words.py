@@ -28,6 +28,11 @@ class SettingDoc:
     example: str
     secret: bool
 
+    @property
+    def default_with_unit(self) -> str:
+        """Such as "1.0 seconds"."""
+        return f"{self.default} {self.unit}".rstrip()
+
 
 def document(fields: Mapping[str, FieldInfo], secrets: Collection[str]) -> tuple[SettingDoc, ...]:
     """Every setting, in the order in which they are declared."""
@@ -36,7 +41,7 @@ def document(fields: Mapping[str, FieldInfo], secrets: Collection[str]) -> tuple
 
 def _document(name: str, info: FieldInfo, secret: bool) -> SettingDoc:
     extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-    default = "" if info.default in (None, (), PydanticUndefined) else str(info.default)
+    default = "" if info.default in (None, (), PydanticUndefined) else _default(info.default)
     return SettingDoc(
         name=name,
         description=info.description or "",
@@ -46,6 +51,20 @@ def _document(name: str, info: FieldInfo, secret: bool) -> SettingDoc:
         example=str(extra.get("example", "")),
         secret=secret,
     )
+
+
+def _default(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def table(docs: Sequence[SettingDoc]) -> str:
+    """The settings as a table in Markdown."""
+    rows = [
+        f"| `{doc.name}` | {f'`{doc.default}` {doc.unit}'.rstrip() if doc.default else ''} | {doc.expected} | "
+        f"{doc.description}{'. Never shown' if doc.secret else ''} |"
+        for doc in docs
+    ]
+    return "\n".join(["| setting | default | expected | what it is |", "|---|---|---|---|", *rows]) + "\n"
 
 
 def explain(errors: Sequence[ErrorDetails], docs: Sequence[SettingDoc], environ: Mapping[str, str]) -> str:

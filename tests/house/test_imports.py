@@ -56,9 +56,10 @@ def test_prometheus_is_known_to_metrics_only() -> None:
     assert all(file.startswith("metrics/") for file in importers("prometheus_client"))
 
 
-@pytest.mark.parametrize("module", ["etcd3", "grpc"])
-def test_one_file_speaks_to_etcd(module: str) -> None:
-    assert importers(module) == {"consistency/etcd_store.py"}
+def test_one_file_connects_to_etcd_and_two_make_messages_for_it() -> None:
+    """The store also reads streams, which end with gRPC's errors."""
+    assert importers("grpc") == {"consistency/etcd_node.py", "consistency/etcd_store.py"}
+    assert importers("etcd3") == importers("grpc") | {"consistency/etcd_probe.py"}
 
 
 @pytest.mark.parametrize(

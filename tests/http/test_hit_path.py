@@ -52,7 +52,8 @@ cookies = st.sampled_from(
 others = st.dictionaries(
     st.sampled_from(
         ["HTTP_ACCEPT", "HTTP_ACCEPT_ENCODING", "HTTP_HOST", "HTTP_TRANSFER_ENCODING", "HTTP_RANGE", "CONTENT_LENGTH",
-         "HTTP_CONTENT_ENCODING", "HTTP_AUTHORIZATION", "HTTP_IF_MODIFIED_SINCE", "HTTP_EXPECT", "HTTP_CONNECTION"]
+         "HTTP_CONTENT_ENCODING", "HTTP_AUTHORIZATION", "HTTP_IF_MODIFIED_SINCE", "HTTP_EXPECT", "HTTP_CONNECTION",
+         "HTTP_X_REQUEST_ID", "HTTP_X_VCAP_REQUEST_ID"]
     ),
     st.sampled_from(["", "x", "a, b", "gzip", "bytes=0-1", "0", "7", "chunked", "identity;q=0"]),
     max_size=2,
@@ -119,6 +120,8 @@ def answer(application: Any, request: Request, etag: str = '""') -> tuple[str, H
 @example(Request("GET", b"/config/\xc3\xa9", "", None, None, None, {}))
 @example(Request("GET", b"/config/a", "", None, None, "config_revision=99999999", {}))
 @example(Request("GET", b"/config//a", "a=b", "x", "y", None, {}))
+@example(Request("GET", b"/config/a", "", None, None, None, {"HTTP_X_REQUEST_ID": "x"}))
+@example(Request("GET", b"/config/a", "", CURRENT, None, None, {"HTTP_X_REQUEST_ID": "x"}))
 def test_with_and_without_the_short_way_the_answer_is_the_same(known: Gateway, request: Request) -> None:
     """Byte for byte, but for Age, which may pass from one second to the next in between."""
     short, flask = hit_path(known), hit_path(known)._rest
@@ -156,6 +159,7 @@ WRITTEN = "/config/written"
 
 BEAR_REVISIONS = ("ETag", "X-Config-Revision", "Set-Cookie")
 REVISION = re.compile(r'^("?|config_revision=)(\d+)')
+MADE_UP = re.compile(r"[0-9a-f]{16}")  # a request id, which no two requests share
 AT_REVISION = re.compile(r"at revision \d+")  # as a refusal says it
 
 bodies = st.one_of(
@@ -216,8 +220,10 @@ writes = st.builds(
 @example(Write("DELETE", "", None, None, b"", None, {}))
 @example(Write("PUT", "", CURRENT, None, b"[1]", None, {}))
 @example(Write("DELETE", "", f'"1", {CURRENT}', None, b"", None, {}))
+@example(Write("PUT", "", None, None, b"[1]", None, {"HTTP_X_REQUEST_ID": "x"}))
+@example(Write("PUT", "", None, None, b"[1]", None, {"HTTP_X_VCAP_REQUEST_ID": "x"}))
 def test_with_and_without_the_short_way_a_write_ends_the_same(known: Gateway, there: bool, write: Write) -> None:
-    """Byte for byte, but for the revisions; and so does the document."""
+    """Byte for byte, but for the revisions and the ids that are made up; and so does the document."""
     short, flask = hit_path(known), hit_path(known)._rest
     assert outcome(known, short, write, there) == outcome(known, flask, write, there)
 
@@ -229,6 +235,7 @@ def outcome(gateway: Gateway, application: Any, write: Write, there: bool) -> tu
     body, status, headers = run_wsgi_app(application, write.environ(f'"{before}"'), buffered=True)
     whole = b"".join(body)
     assert headers.pop("Content-Length", None) in (str(len(whole)), None)
+    headers["X-Request-Id"] = MADE_UP.sub("made up", headers.get("X-Request-Id", "none"))
     told = [(name, since(before, value) if name in BEAR_REVISIONS else value) for name, value in headers.items()]
     return status, told, AT_REVISION.sub("at", whole.decode("latin-1")), cache.get("written", use_cache=False).value
 

@@ -15,6 +15,7 @@ import structlog
 from granian.log import LogLevels, configure_logging
 
 from service import logs
+from service.request_log import LOGGER
 
 Capture = pytest.CaptureFixture[str]
 
@@ -29,11 +30,12 @@ class Terminal(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def _logging_restored() -> Iterator[None]:
-    root = logging.getLogger()
+    root, requests = logging.getLogger(), logging.getLogger(LOGGER)
     handlers, level = root.handlers[:], root.level
     root.handlers = []
     yield
     root.handlers, root.level = handlers, level
+    requests.handlers, requests.propagate = [], True
     structlog.reset_defaults()
 
 
@@ -140,3 +142,27 @@ def test_traceback_tells_where_and_not_with_which_values(capsys: Capture, termin
     assert written.count("refused 7 letters") == 2
     assert written.count("test_traceback_tells_where") == 2
     assert "hunter2" not in written
+
+
+@pytest.mark.parametrize(("terminal", "expected"), [(False, '"key": "a"'), (True, "key")])
+def test_lines_on_requests_end_in_the_same_place(capsys: Capture, terminal: bool, expected: str) -> None:
+    """Once, and in the same form."""
+    logs.configure("INFO", terminal=terminal)
+    logging.getLogger(LOGGER).info({"event": "write", "key": "a", "detail": "at https://root:hunter2@etcd"})
+    written = capsys.readouterr().err
+    assert written.count("write") == 1
+    assert expected in written
+    assert "hunter2" not in written
+    assert ("\x1b[" in written) == terminal
+
+
+def test_nobody_waits_within_the_block_and_every_line_is_there_after_it(capsys: Capture) -> None:
+    """In the order in which they were logged, from both kinds of handlers."""
+    logs.configure("INFO")
+    with logs.in_background():
+        for number in range(100):
+            logging.getLogger("x").info("line %d", number)
+            logging.getLogger(LOGGER).info({"event": f"line {number}"})
+    logging.getLogger("x").info("afterwards")
+    found = [line["event"] for line in lines(capsys)]
+    assert found == [f"line {number}" for number in range(100) for _ in range(2)] + ["afterwards"]

@@ -9,6 +9,7 @@ import shlex
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,9 +19,14 @@ from tests.support.instances import InstanceProcess, environment, run_service, w
 EXAMPLE = "for example"
 
 
+def lines_of(instance: InstanceProcess) -> list[dict[str, Any]]:
+    """The log."""
+    return [json.loads(line) for line in instance.printed().splitlines()]
+
+
 def lines(instance: InstanceProcess) -> list[str]:
     """The messages of the log."""
-    return [json.loads(line)["event"] for line in instance.printed().splitlines()]
+    return [line["event"] for line in lines_of(instance)]
 
 
 def paste(instance: InstanceProcess, line: str) -> int:
@@ -68,6 +74,17 @@ def test_an_etcd_that_is_not_embedded_is_named_with_its_origin(tmp_path: Path) -
         assert f"etcd:    {etcd.endpoint}, version " in told
         assert "not embedded (from ETCD_ENDPOINTS)" in told
         assert not (tmp_path / "instance").exists()
+
+
+def test_an_etcd_with_known_faults_is_warned_about(tmp_path: Path, etcd_351: Path) -> None:
+    """The table is the doctor's; the embedded etcd, which is for development, is not talked about."""
+    with (
+        EtcdServer(tmp_path / "etcd", program=etcd_351) as etcd,
+        InstanceProcess(tmp_path, ETCD_ENDPOINTS=etcd.endpoint) as instance,
+    ):
+        (line,) = [line for line in lines_of(instance) if line["level"] == "warning"]
+        assert line["event"] == "etcd 3.5.1 has weaknesses; use etcd ≥ 3.5.22 or ≥ 3.6.5"
+        assert line["weaknesses"][0].startswith("members may come to hold different data")
 
 
 def test_an_etcd_that_does_not_answer_does_not_keep_the_service_from_starting(tmp_path: Path) -> None:

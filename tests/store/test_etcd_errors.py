@@ -53,6 +53,12 @@ from consistency.store import (
         ("UNKNOWN", "Stream removed", OutcomeUnknown),
         ("SOMETHING_NEW", "", OutcomeUnknown),
         ("UNIMPLEMENTED", "unknown service etcdserverpb.KV", Unavailable),
+        ("UNAVAILABLE", "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: tcp handshaker "
+         "shutdown", Unavailable),
+        ("UNAVAILABLE", "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect "
+         "to remote host: connect() timed out", Unavailable),
+        ("UNAVAILABLE", "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: connection "
+         "attempt timed out before receiving SETTINGS frame", Unavailable),
         ("UNAVAILABLE", "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect "
          "to remote host: Connection refused", Unavailable),
         ("UNAVAILABLE", "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Tls handshake "

@@ -48,6 +48,7 @@ class InstanceProcess:
         self.port = int(settings.get("PORT") or free_ports(1)[0])
         self._settings = {"HOST": "127.0.0.1", "LOG_LEVEL": "INFO", **settings, "PORT": str(self.port)}
         self.output: int | None = None  # a file descriptor for what it prints besides its log
+        self.errors: int | None = None  # a file descriptor for its log
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -72,7 +73,7 @@ class InstanceProcess:
                 env=environment(**self._settings),
                 stdin=subprocess.DEVNULL,
                 stdout=self.output or log,
-                stderr=log,
+                stderr=self.errors or log,
                 start_new_session=True,
             )
         return self

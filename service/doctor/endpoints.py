@@ -1,0 +1,148 @@
+"""Each endpoint by itself: does it answer, with which certificate, and which release is it?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from cryptography import x509
+
+from consistency.etcd_config import EtcdConfig
+from consistency.etcd_errors import Failed
+from consistency.etcd_probe import EtcdProbe, MemberStatus
+from consistency.etcd_versions import ADVICE, weaknesses
+from service.doctor.glimpse import Glimpse, glimpse
+from service.doctor.report import Finding, ok, warning, wrong
+
+ANSWER_WITHIN = 3.0
+"""Seconds that one endpoint has; gRPC gives up an attempt to connect after two."""
+
+SOON = timedelta(days=14)
+
+# (what was found, as `consistency.etcd_errors` words it; what to do). Read from the top.
+_REMEDIES = (
+    ("signed by none", "Give ETCD_CA_CERT the authority that signed the certificate of {0} (etcd's --cert-file)."),
+    ("for another name", "Issue a certificate for {0} whose subjectAltName has the host of that URL."),
+    ("has expired", "Renew the certificate of {0} (etcd's --cert-file)."),
+    (
+        "client certificate",
+        "Set ETCD_CERT and ETCD_KEY to a valid pair signed by the authority that etcd trusts for clients "
+        "(its --trusted-ca-file).",
+    ),
+    ("expect https", "Write https instead of http for {0}, and set ETCD_CA_CERT."),
+    ("expect http?", "Write http instead of https for {0}, or turn TLS on there (etcd's --cert-file and --key-file)."),
+    ("connection refused", "Start the etcd at {0}, or correct ETCD_ENDPOINTS: nothing listens there."),
+    ("host name not found", "Correct the host name in {0}, or the name service of this machine."),
+    ("packets dropped", "Open the way to {0}: look at firewalls, routes and security groups, and at the address."),
+    ("does it hang", "Look at the etcd at {0}: is its process stopped, or its machine overloaded?"),
+)
+_OTHER_REMEDY = "Look at the log of the etcd at {0}."
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at one endpoint gave. `failure` is empty when there is a `status`."""
+
+    endpoint: str
+    status: MemberStatus | None = None
+    failure: str = ""
+    seconds: float = 0.0
+    seen: Glimpse = field(default_factory=Glimpse)
+
+
+def look_at_all(config: EtcdConfig) -> list[Look]:
+    """One after the other."""
+    probe = EtcdProbe(config)
+    try:
+        return [_look_at(probe, index, endpoint.url) for index, endpoint in enumerate(config.servers())]
+    finally:
+        probe.close()
+
+
+def _look_at(probe: EtcdProbe, index: int, endpoint: str) -> Look:
+    started = time.monotonic()
+    try:
+        status = probe.status(index, ANSWER_WITHIN)
+    except Failed as failed:
+        # A certificate that is not trusted is worth a look.
+        seen = glimpse(endpoint, ANSWER_WITHIN) if "certificate" in failed.verdict.finding else Glimpse()
+        return Look(endpoint, failure=failed.verdict.finding, seen=seen)
+    return Look(endpoint, status, seconds=time.monotonic() - started, seen=glimpse(endpoint, ANSWER_WITHIN))
+
+
+def reachability(looks: Sequence[Look]) -> list[Finding]:
+    """One that fails is a warning as long as another answers: the service goes to that one."""
+    blame = warning if any(look.status for look in looks) else wrong
+    return [_reached(look.endpoint, look.status, look.seconds) if look.status else blame(
+        "endpoint", f"{look.endpoint}: {look.failure}", remedy_for(look)
+    ) for look in looks]  # fmt: skip
+
+
+def _reached(endpoint: str, status: MemberStatus, seconds: float) -> Finding:
+    said = f"{endpoint}: etcd {status.version} answers after {seconds * 1000:.0f} ms"
+    if status.learner:
+        remedy = f"Promote {endpoint} (etcdctl member promote {status.member:x}), or take it out of ETCD_ENDPOINTS."
+        return warning("endpoint", f"{said}, but is a learner, which answers no linearizable read", remedy)
+    return ok("endpoint", said)
+
+
+def remedy_for(look: Look) -> str:
+    """What to do about an endpoint that gives no answer."""
+    found = (remedy for phrase, remedy in _REMEDIES if phrase in look.failure)
+    return next(found, _OTHER_REMEDY).format(look.endpoint)
+
+
+def versions(looks: Sequence[Look]) -> list[Finding]:
+    """One line for each release that answers."""
+    by_version: dict[str, list[str]] = {}
+    for look in looks:
+        if look.status:
+            by_version.setdefault(look.status.version, []).append(look.endpoint)
+    found = [_judged(version, " ".join(endpoints)) for version, endpoints in by_version.items()]
+    if len(by_version) > 1:
+        several = f"members run different releases: {', '.join(sorted(by_version))}"
+        found.append(warning("version", several, "Finish the upgrade of etcd: one release for all members."))
+    return found
+
+
+def _judged(version: str, endpoints: str) -> Finding:
+    if faults := weaknesses(version):
+        remedy = f"Upgrade etcd, one member at a time; {ADVICE}."
+        return warning("version", f"etcd {version} ({endpoints}): {'; '.join(faults)}", remedy)
+    return ok("version", f"etcd {version} has no fault known to matter here")
+
+
+def certificates(looks: Sequence[Look], config: EtcdConfig) -> list[Finding]:
+    """How long each certificate is valid: etcd's as shown, ours and the authorities' as set."""
+    found = [
+        _validity(f"certificate of {look.endpoint}", look.seen.certificate, "Renew etcd's --cert-file")
+        for look in looks
+        if look.seen.certificate
+    ]
+    for what, pem in (("client certificate (ETCD_CERT)", config.cert), ("authority (ETCD_CA_CERT)", config.ca_cert)):
+        found += [_validity(what, certificate, f"Renew the {what}") for certificate in _parse(pem)]
+    if not found and any(endpoint.tls for endpoint in config.servers()):
+        return [warning("tls", "no certificate could be seen", "Mend the endpoints first.")]
+    return found
+
+
+def _parse(pem: bytes | None) -> Sequence[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(pem) if pem else ()
+    except ValueError:
+        return ()  # gRPC has complained already
+
+
+def _validity(what: str, certificate: x509.Certificate, remedy: str) -> Finding:
+    end, now = certificate.not_valid_after_utc, datetime.now(UTC)
+    said = f"{what}: valid until {end:%Y-%m-%d %H:%M} UTC"
+    if certificate.not_valid_before_utc > now:
+        begins = f"{what}: not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+        return wrong("tls", begins, "Set this machine's clock, or wait.")
+    if end <= now:
+        return wrong("tls", f"{what}: expired at {end:%Y-%m-%d %H:%M} UTC", f"{remedy}.")
+    if end - now < SOON:
+        return warning("tls", f"{said}, in {(end - now).days} days", f"{remedy} before {end:%Y-%m-%d}.")
+    return ok("tls", said)

@@ -1,0 +1,119 @@
+"""The examination: which etcd, and then everything about it, in the order in which one thing rests on another.
+
+Reads settings as the service does, starts nothing, and leaves nothing behind. Every question has a deadline.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from consistency.etcd_config import EtcdConfig
+from consistency.etcd_probe import EtcdProbe
+from consistency.etcd_store import EtcdStore
+from consistency.store import StoreError
+from service.compose import etcd_config
+from service.connection import INSTANCE, Connection, resolve
+from service.doctor import cluster, endpoints
+from service.doctor.fleet import fleet
+from service.doctor.pace import clocks, latencies
+from service.doctor.report import Finding, Level, Report, ok, warning, wrong
+from service.doctor.rights import Etcd, authentication, permissions
+from service.embedded_etcd import find_etcd, find_running
+from service.settings import Settings, SettingsError
+from service.startup import StartupError
+
+LONGEST_QUESTION = 5.0
+"""Seconds that one question may take at most, whatever ETCD_TIMEOUT allows."""
+
+
+def examine(environ: Mapping[str, str], instance: Path = INSTANCE) -> Report:
+    """Everything about the etcd that `python -m service` would use with this environment, in this directory."""
+    try:
+        settings = Settings.load(environ)
+        connection = resolve(settings, instance)
+    except (SettingsError, StartupError) as error:
+        return Report("config-service: no etcd to examine", [wrong("settings", *_first_and_rest(str(error)))])
+    findings = [warning("settings", each, "Correct or unset it.") for each in Settings.warnings(environ)]
+    if connection.embedded:
+        return _examine_embedded(settings, connection, instance, findings)
+    return _examine_at(settings, connection, findings)
+
+
+def _first_and_rest(message: str) -> tuple[str, str]:
+    first, _, rest = message.partition("\n")
+    return first, rest.strip() or "Correct it as it says; python -m service --help lists every setting."
+
+
+def _examine_embedded(settings: Settings, connection: Connection, instance: Path, before: list[Finding]) -> Report:
+    if running := find_running(instance):
+        return _examine_at(settings, connection.at(running.endpoint), before)
+    subject = f"config-service: the embedded etcd in {instance / 'etcd'}, prefix {settings.user_key_prefix}"
+    try:
+        program = find_etcd()
+    except StartupError as error:
+        return Report(subject, [*before, wrong("endpoint", *_first_and_rest(str(error)))])
+    what = f"not running; an instance would start {program} ({_version_of(program)})"
+    return Report(subject, [*before, ok("endpoint", f"{what}, for itself and others in this directory")])
+
+
+def _version_of(program: Path) -> str:
+    try:
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return "which doesn't tell its version"
+    return done.stdout.partition("\n")[0]
+
+
+def _examine_at(settings: Settings, connection: Connection, findings: list[Finding]) -> Report:
+    config = etcd_config(settings, connection)
+    subject = (
+        f"config-service: etcd at {', '.join(config.endpoints)} (from {connection.origin}), prefix {config.prefix}"
+    )
+    looks = endpoints.look_at_all(config)
+    statuses = [look.status for look in looks if look.status]
+    findings += endpoints.reachability(looks)
+    findings += endpoints.certificates(looks, config)
+    if not statuses:
+        return Report(subject, findings)
+    findings += endpoints.versions(looks)
+    findings += [cluster.identity(statuses), cluster.leadership(statuses)]
+    # Those that don't answer would only take time from the questions that follow.
+    alive = replace(config, endpoints=tuple(status.endpoint for status in statuses))
+    with _opened(alive, connection.origin, min(settings.etcd_timeout, LONGEST_QUESTION)) as etcd:
+        findings += _ask_cluster(etcd, looks, settings)
+    return Report(subject, [*findings, clocks(looks)])
+
+
+def _ask_cluster(etcd: Etcd, looks: list[endpoints.Look], settings: Settings) -> Iterator[Finding]:
+    let_in = authentication(etcd)
+    yield let_in
+    if let_in.level is Level.WRONG:
+        return
+    yield from cluster.space(looks, _alarms(etcd), etcd.etcdctl)
+    permitted = permissions(etcd)
+    yield from permitted
+    if all(finding.level is Level.OK for finding in permitted):
+        yield from latencies(etcd, settings)
+        yield from fleet(etcd)
+
+
+def _alarms(etcd: Etcd) -> cluster.Alarms:
+    """None if our user may not ask: then a full file is told by its size."""
+    try:
+        return etcd.probe.alarms(etcd.timeout)
+    except StoreError:
+        return ()
+
+
+@contextlib.contextmanager
+def _opened(config: EtcdConfig, origin: str, timeout: float) -> Iterator[Etcd]:
+    probe, store = EtcdProbe(config), EtcdStore(config)
+    try:
+        yield Etcd(config, probe, store, origin, timeout)
+    finally:
+        probe.close()
+        store.close()

@@ -1,0 +1,82 @@
+"""What an endpoint shows to anybody who asks over HTTP: its certificate, its clock, its quota.
+
+Trusts nobody and sends no secret: what it sees is for a report. What does not show is None, and no error: whether the
+endpoint works is found out over gRPC.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import re
+import ssl
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+from cryptography import x509
+
+LONGEST_ANSWER = 4 * 1024 * 1024
+_QUOTA = re.compile(rb"^etcd_server_quota_backend_bytes (\S+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """certificate: the one shown, trusted or not. ahead: seconds by which its wall clock is ahead of ours. quota_bytes:
+    what its file may grow to."""
+
+    certificate: x509.Certificate | None = None
+    ahead: float | None = None
+    quota_bytes: int | None = None
+
+
+def glimpse(endpoint: str, timeout: float) -> Glimpse:
+    """Looks at `http(s)://host:port` for at most about `timeout` seconds. Never raises."""
+    parts = urlsplit(endpoint)
+    host = parts.hostname or ""
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        connection = http.client.HTTPSConnection(host, parts.port, timeout=timeout / 2, context=_trusting_anybody())
+    else:
+        connection = http.client.HTTPConnection(host, parts.port, timeout=timeout / 2)
+    with contextlib.closing(connection):
+        return _look(connection, timeout / 2)
+
+
+def _look(connection: http.client.HTTPConnection, within: float) -> Glimpse:
+    certificate = None
+    try:
+        connection.connect()
+        certificate = _shown(connection.sock)
+        connection.request("GET", "/metrics")
+        with connection.getresponse() as answer:
+            ahead, body = _ahead(answer.headers.get("Date", "")), _read(answer, time.monotonic() + within)
+    except (OSError, http.client.HTTPException, ValueError):
+        return Glimpse(certificate)
+    quota = _QUOTA.search(body)
+    return Glimpse(certificate, ahead, int(float(quota[1])) if quota else None)
+
+
+def _trusting_anybody() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _shown(sock: object) -> x509.Certificate | None:
+    der = sock.getpeercert(binary_form=True) if isinstance(sock, ssl.SSLSocket) else None
+    return x509.load_der_x509_certificate(der) if der else None
+
+
+def _ahead(date: str) -> float:
+    """Of whole seconds, so it is right to one second or so. Raises ValueError."""
+    return parsedate_to_datetime(date).timestamp() + 0.5 - time.time()
+
+
+def _read(answer: http.client.HTTPResponse, deadline: float) -> bytes:
+    body = b""
+    while len(body) < LONGEST_ANSWER and time.monotonic() < deadline and (piece := answer.read1(65536)):
+        body += piece
+    return body

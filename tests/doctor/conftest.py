@@ -1,0 +1,45 @@
+"""Examinations of real etcds, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service.doctor import Finding, Level, Report, examine
+
+PREFIX = "/config-service"
+
+
+class Examined:
+    """A report, and what a test asks of it."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+
+    def of(self, check: str) -> list[Finding]:
+        """The findings of one check."""
+        return [finding for finding in self.report.findings if finding.check == check]
+
+    def one(self, check: str) -> Finding:
+        """The only finding of one check."""
+        (finding,) = self.of(check)
+        return finding
+
+    def not_ok(self) -> dict[str, Level]:
+        """What is not well, but for the release of the etcd that tests have."""
+        return {
+            each.check: each.level
+            for each in self.report.findings
+            if each.level is not Level.OK and each.check != "version"
+        }
+
+
+Examine = Callable[..., Examined]
+
+
+@pytest.fixture
+def examined(tmp_path: Path) -> Examine:
+    """`examined(ETCD_ENDPOINTS=…)`, in an empty directory."""
+    return lambda **environ: Examined(examine(environ, tmp_path / "instance"))

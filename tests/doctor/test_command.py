@@ -1,0 +1,96 @@
+"""`python -m service doctor` as a command: what it prints, its exit code, and the etcd that it chooses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from service.doctor.report import Report, ok, warning, wrong
+from tests.support.etcd import EtcdServer, free_ports
+from tests.support.instances import InstanceProcess, environment, run_service
+
+
+def doctor(directory: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    done = run_service(directory, "doctor", *arguments, env=environment(**settings))
+    assert done.stderr == ""
+    return done
+
+
+def test_a_line_for_each_check_then_what_to_do() -> None:
+    report = Report(
+        "config-service: etcd at a",
+        [ok("leader", "it leads"), warning("version", "old", "Upgrade."), wrong("auth", "no", "Do:\nthis"),
+         wrong("read", "no", "Do:\nthis")],
+    )  # fmt: skip
+    assert report.text() == (
+        "config-service: etcd at a\n"
+        "\n"
+        "ok       leader       it leads\n"
+        "warning  version      old\n"
+        "wrong    auth         no\n"
+        "wrong    read         no\n"
+        "\n"
+        "What to do:\n"
+        "  1. Do:\n"
+        "      this\n"
+        "  2. Upgrade.\n"
+    )
+    assert Report("x", [ok("a", "b")]).text().endswith("\n\nNothing to do.\n")
+
+
+def test_warnings_alone_are_healthy() -> None:
+    assert Report("x", [ok("a", ""), warning("b", "", "")]).healthy
+    assert not Report("x", [ok("a", ""), wrong("b", "", "")]).healthy
+
+
+def test_the_exit_code_says_whether_the_service_would_work(etcd: EtcdServer, tmp_path: Path) -> None:
+    done = doctor(tmp_path, ETCD_ENDPOINTS=etcd.endpoint)
+    assert done.returncode == 0, done.stdout
+    assert f"etcd at {etcd.endpoint} (from ETCD_ENDPOINTS)" in done.stdout
+    done = doctor(tmp_path, ETCD_ENDPOINTS=f"http://127.0.0.1:{free_ports(1)[0]}")
+    assert done.returncode == 1
+    assert "\nwrong    endpoint " in done.stdout
+
+
+def test_json_says_the_same(etcd: EtcdServer, tmp_path: Path) -> None:
+    done = doctor(tmp_path, "--json", ETCD_ENDPOINTS=etcd.endpoint)
+    found = json.loads(done.stdout)
+    assert found["healthy"] is True
+    assert {"level": "ok", "check": "auth", "found": "etcd asks for no user, and none is given", "remedy": ""} in (
+        found["findings"]
+    )
+
+
+def test_settings_that_can_not_be_used_are_told_as_a_start_tells_them(tmp_path: Path) -> None:
+    done = doctor(tmp_path, LEASE_TTL="soon")
+    assert done.returncode == 1
+    assert "LEASE_TTL is 'soon'; expected a whole number" in done.stdout
+
+
+def test_the_file_decides_if_no_setting_does(etcd: EtcdServer, tmp_path: Path) -> None:
+    """The service's own order: ETCD_ENDPOINTS, VCAP_SERVICES, instance/etcd.config.json, embedded."""
+    hosts = [{"hostname": "127.0.0.1", "port": etcd.client_port}]
+    (tmp_path / "instance").mkdir()
+    (tmp_path / "instance" / "etcd.config.json").write_text(json.dumps({"connection": {"grpc": {"hosts": hosts}}}))
+    done = doctor(tmp_path)
+    assert f"etcd at {etcd.endpoint} (from instance/etcd.config.json)" in done.stdout
+    assert done.returncode == 0
+
+
+def test_the_embedded_etcd_is_examined_if_it_runs_and_never_started(tmp_path: Path) -> None:
+    done = doctor(tmp_path)
+    assert (done.returncode, "not running; an instance would start" in done.stdout) == (0, True)
+    assert list(tmp_path.iterdir()) == []
+    with InstanceProcess(tmp_path) as instance:
+        instance.wait_for_slot()
+        done = doctor(tmp_path)
+        assert f"etcd at {instance.embedded_etcd()['endpoint']} (from embedded)" in done.stdout
+        assert "1 of 64 slots are taken" in done.stdout
+
+
+def test_unknown_arguments_are_refused(tmp_path: Path) -> None:
+    for arguments in (["doctor", "--jsno"], ["doctro"], ["doctor", "now"]):
+        done = run_service(tmp_path, *arguments, env=environment())
+        assert done.returncode == 2, arguments
+        assert "error: " in done.stderr
