@@ -34,12 +34,15 @@ Wire = tuple[int, list[tuple[str, str]], bytes]
 ROUTE = "/config/<key>"
 """What these requests are counted under, as those that Flask answers."""
 
+UNKNOWN_ROUTE = "unknown"
+"""What is counted of those that no route is for."""
+
 _READS = ("GET", "HEAD")
 _METHODS = (*_READS, "PUT", "POST", "DELETE")
 _PLAIN_QUERIES = ("", "use_cache=true")
 _ONE_TAG = re.compile(r'"[0-9]{1,19}"', re.ASCII)
 _OK = int(HTTPStatus.OK)  # looked up each time, it would be a noticeable part of a hit
-_STATUS_LINES = {code: f"{code} {phrase.upper()}" for code, phrase in HTTP_STATUS_CODES.items()}
+STATUS_LINES = {code: f"{code} {phrase.upper()}" for code, phrase in HTTP_STATUS_CODES.items()}
 
 
 class HitPath:
@@ -69,7 +72,7 @@ class HitPath:
         except Exception as error:  # noqa: BLE001  # as Flask's own handler
             status, headers, body = to_wire(answer_failure(error, method, path))
         self._instruments.http(method, ROUTE, status, time.perf_counter() - started)
-        start_response(_STATUS_LINES[status], headers)
+        start_response(STATUS_LINES[status], headers)
         return [body] if body and method != "HEAD" else []
 
     def _hit(self, environ: Environ, path: str) -> Wire | None:

@@ -110,9 +110,11 @@ class Refused(Exception):
         self.problem = problem
 
 
-def refused(status: HTTPStatus, slug: str, detail: str, *, retry_after: int | None = None) -> Refused:
+def refused(
+    status: HTTPStatus, slug: str, detail: str, *, retry_after: int | None = None, headers: Headers = ()
+) -> Refused:
     """A refusal with the status' own phrase as its title."""
-    return Refused(Problem(Kind(slug, status, status.phrase, NOT_DONE, retry_after), detail))
+    return Refused(Problem(Kind(slug, status, status.phrase, NOT_DONE, retry_after), detail, headers))
 
 
 def bad_request(slug: str, detail: str) -> Refused:
