@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from service.api_tokens import Scope, Token
+from service.api_tokens import Scope, Token, offers_bearer
 from service.keys import ROOT, key_from_path
 from service.problems import Refused, refused
 
@@ -24,26 +24,31 @@ _READS = ("GET", "HEAD")
 
 def needed(method: str, path: str) -> Scope | None:
     """The scope that a request needs; None if it is open. `path`: decoded, as WSGI has it."""
-    if path.startswith(ROOT) or path in COLLECTION:
+    if names_document(path) or path in COLLECTION:
         return Scope.READ if method in _READS else Scope.WRITE
     if path in OPEN:
         return None
     return Scope.OBSERVE if path in OBSERVED else Scope.ADMIN
 
 
-def check(scope: Scope, token: Token | None, path: str, *, offered: bool) -> str:
+def check(scope: Scope, token: Token | None, path: str, header: str) -> str:
     """With what the keys start that this token is for, if it is for what needs this scope, at this path.
 
-    `offered`: some bearer token was sent. Raises Refused: 401; 403; 400 when the token is for some keys only, and the
-    path names none.
+    `header`: the Authorization that was sent. Raises Refused: 401; 403; 400 when the token is for some keys only, and
+    the path names none.
     """
     if token is None:
-        raise _unknown(offered)
+        raise _unknown(offered=offers_bearer(header))
     if not token.may(scope):
         raise _forbidden(scope, f"This needs a token with the scope {scope}, which {token.name} does not have.")
-    if token.prefix and path not in COLLECTION:
+    if token.prefix and names_document(path):
         check_key(key_from_path(path), token.prefix, scope)
     return token.prefix
+
+
+def names_document(path: str) -> bool:
+    """Whether it is the path of one document, if of anything."""
+    return path.startswith(ROOT) and path != ROOT
 
 
 def check_key(key: str, prefix: str, scope: Scope) -> None:
@@ -64,7 +69,7 @@ def narrowed(asked: str, prefix: str) -> str:
     raise _forbidden(Scope.READ, f"This token is for keys that start with {prefix!r}; with {asked!r} none does.")
 
 
-def _unknown(offered: bool) -> Refused:
+def _unknown(*, offered: bool) -> Refused:
     """401. Whoever sent no token is told no error (RFC 6750, 3.1)."""
     if not offered:
         return _challenge(HTTPStatus.UNAUTHORIZED, "no-token", "This needs a header Authorization: Bearer <token>.")

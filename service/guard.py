@@ -11,13 +11,11 @@ import time
 from collections.abc import Iterable
 
 from metrics import Instruments
-from service.access import COLLECTION, OBSERVED, check, needed
+from service.access import COLLECTION, OBSERVED, check, names_document, needed
 from service.answers import answer_problem
-from service.api_tokens import offers_bearer
 from service.document_reads import Environ
 from service.hit_path import ROUTE, STATUS_LINES, UNKNOWN_ROUTE, StartResponse, WsgiApplication, to_wire
 from service.keyring import Keyring
-from service.keys import ROOT
 from service.problems import Problem, Refused
 
 _PREFIX = "config_service.prefix"
@@ -41,7 +39,7 @@ class Guard:
             header = environ.get("HTTP_AUTHORIZATION", "")
             token = self._keyring.bearers.find(header) if header else None
             try:
-                environ[_PREFIX] = check(scope, token, path, offered=offers_bearer(header))
+                environ[_PREFIX] = check(scope, token, path, header)
             except Refused as refused:
                 self._instruments.http(method, _route(path), refused.problem.kind.status, time.perf_counter() - started)
                 return _answer(refused.problem, method, start_response)
@@ -68,4 +66,4 @@ def _route(path: str) -> str:
     """What a refusal is counted under: what it would have been counted under."""
     if path in COLLECTION or path in OBSERVED:
         return path
-    return ROUTE if path.startswith(ROOT) else UNKNOWN_ROUTE
+    return ROUTE if names_document(path) else UNKNOWN_ROUTE
