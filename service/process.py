@@ -83,13 +83,15 @@ def run(environ: MutableMapping[str, str]) -> int:
     """
     stop = EarlyStop()
     settings = Settings.load(environ)
+    # Before anything else is loaded: some libraries copy the environment when they are.
     Settings.forget_secrets(environ)
     logs.configure(settings.log_level)
     for warning in Settings.warnings(environ):
         log.warning(warning)
     console = Console()
     connection, keyring = resolve(settings), _keyring(settings, stop)
-    with _surroundings(settings.without_secrets(), connection, keyring, console.say) as surroundings:
+    settings = settings.without_secrets()
+    with _surroundings(settings, connection, keyring, console.say) as surroundings:
         stop.check()
         code = _serve(surroundings, console.say, stop)
     console.say("stopped")

@@ -126,8 +126,8 @@ def _explain(error: ErrorDetails, found: Sequence[object]) -> str:
     index, *place = error["loc"]
     entry = found[int(index)]
     name = entry.get("name") if isinstance(entry, dict) else None
-    shown_name = f" ({name})" if isinstance(name, str) and re.fullmatch(_NAME, name) else ""
-    return f"token {int(index) + 1}{shown_name}: {_words(error, [str(part) for part in place])}"
+    known_as = f" ({name})" if isinstance(name, str) and re.fullmatch(_NAME, name) and len(name) < SHORTEST else ""
+    return f"token {int(index) + 1}{known_as}: {_words(error, [str(part) for part in place])}"
 
 
 def _words(error: ErrorDetails, place: Sequence[str]) -> str:
@@ -154,10 +154,10 @@ def _shown(found: object) -> str:
 
 
 def _refuse_twins(tokens: Sequence[Token]) -> None:
-    by_name: dict[str, Token] = {}
-    by_digest: dict[bytes, Token] = {}
-    for token in tokens:
-        if by_name.setdefault(token.name, token) is not token:
-            raise TokensError(f"two tokens have the name {token.name}; expected a name of its own for each")
-        if (twin := by_digest.setdefault(token.digest, token)) is not token:
-            raise TokensError(f"{twin.name} and {token.name} are one token; expected a token of its own for each")
+    names: dict[str, int] = {}
+    digests: dict[bytes, int] = {}
+    for number, token in enumerate(tokens, start=1):
+        if (twin := names.setdefault(token.name, number)) != number:
+            raise TokensError(f"tokens {twin} and {number} have the same name; expected a name of its own for each")
+        if (twin := digests.setdefault(token.digest, number)) != number:
+            raise TokensError(f"tokens {twin} and {number} are the same; expected different tokens or hashes")

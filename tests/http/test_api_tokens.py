@@ -179,9 +179,11 @@ def test_a_scope_is_for_itself_and_admin_for_all(scopes: list[str], may: set[str
         ([entry(prefix=5)], "prefix: input should be a valid string"),
         ([entry(scopes=["admin"], prefix="a/")], "admin is for everything; expected other scopes, or no prefix"),
         ([entry(scopes=["observe"], prefix="a/")], "a prefix limits read and write"),
-        ([entry(), entry(token=OTHER)], "two tokens have the name ci"),
-        ([entry(), entry(name="b")], "ci and b are one token"),
-        ([entry(), entry(name="b", token=None, sha256=HASH)], "ci and b are one token"),
+        ([entry(name=CANARY, token=OTHER, scopes=[])], "token 1: scopes: list should"),  # two values mixed up
+        ([entry(name=CANARY), entry(name=CANARY, token=OTHER)], "tokens 1 and 2 have the same name"),
+        ([entry(), entry(token=OTHER)], "tokens 1 and 2 have the same name"),
+        ([entry(), entry(name="b")], "tokens 1 and 2 are the same"),
+        ([entry(), entry(name="b", token=None, sha256=HASH)], "tokens 1 and 2 are the same"),
     ],
 )
 def test_a_list_that_can_not_be_used_is_told_without_its_secrets(found: object, told: str) -> None:
