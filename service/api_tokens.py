@@ -54,7 +54,7 @@ class Bearers:
 
     def find(self, header: str) -> Token | None:
         """None if the header is anything but `Bearer`, in either case, and one of the tokens (RFC 6750, 2.1)."""
-        digest = _digest(header)
+        digest = digest_of(header)
         return self._known.get(digest) or self._look_up(header, digest)
 
     def _look_up(self, header: str, digest: bytes) -> Token | None:
@@ -85,10 +85,6 @@ def is_token(text: str) -> bool:
     return re.fullmatch(_TOKEN, text, re.ASCII) is not None
 
 
-def digest_of(token: str) -> bytes:
-    """What is kept of a token."""
-    return _digest(token)
-
-
-def _digest(text: str) -> bytes:
+def digest_of(text: str) -> bytes:
+    """What is kept of a token, or of a header that bears one."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -204,6 +204,13 @@ def test_a_refusal_is_the_same_whether_there_is_such_a_key_or_not(gateway: Gatew
         assert there.text.replace("team-b/x", "team-b/y") == absent.text
 
 
+def test_a_refused_head_has_the_headers_of_get_and_no_body(gateway: Gateway) -> None:
+    for name in (None, "a"):
+        get, head = (ask(gateway, name, method, "/config/team-b/x") for method in ("GET", "HEAD"))
+        assert (head.status, list(head.headers), head.data) == (get.status, list(get.headers), b"")
+        assert int(head.headers["Content-Length"]) == len(get.data) > 0
+
+
 # Listing
 
 

@@ -18,7 +18,7 @@ class Canary:
     text: str
 
     def forms(self) -> dict[str, str]:
-        """How it might get out: as it is, backwards never, but hashed, or encoded once more."""
+        """How it might get out: as it is, hashed, or encoded."""
         raw = self.text.encode()
         return {
             "as it is": self.text,
