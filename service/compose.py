@@ -28,7 +28,7 @@ from service.settings import Settings
 class Instance:
     """One instance: store, cache, metrics and application. `start` once, `close` once."""
 
-    def __init__(self, settings: Settings, connection: Connection, keyring: Keyring | None = None) -> None:
+    def __init__(self, settings: Settings, connection: Connection, keyring: Keyring | None) -> None:
         self._instruments = Instruments()
         self._log = EventLog()
         self._store = EtcdStore(etcd_config(settings, connection), observer=self.observe)
