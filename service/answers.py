@@ -18,9 +18,9 @@ from service.conditions import ReadCondition, etag_of
 from service.keys import path_of
 from service.problems import CONTENT_TYPE as PROBLEM_TYPE
 from service.problems import NOT_FOUND, Headers, Problem, problem_for
+from service.security_headers import SECURITY_HEADERS
 
 JSON_TYPE = "application/json"
-NOSNIFF = ("X-Content-Type-Options", "nosniff")
 REVALIDATE = ("Cache-Control", "no-cache")
 
 _JSON = ("Content-Type", JSON_TYPE)
@@ -48,7 +48,7 @@ def headers_for(reading: Reading) -> list[tuple[str, str]]:
         _X_CACHE[reading.source],
         ("Age", str(math.ceil(reading.age))),
         REVALIDATE,
-        NOSNIFF,
+        *SECURITY_HEADERS,
     ]
     if reading.value is not None:
         headers.append(("ETag", etag_of(reading.mod_revision)))
@@ -73,13 +73,13 @@ def answer_put(key: str, document: bytes, written: Written) -> Answer:
     status = HTTPStatus.OK if written.existed else HTTPStatus.CREATED
     etag = ("ETag", etag_of(written.revision))
     location = () if written.existed else (("Location", path_of(key)),)
-    headers = (("Content-Type", JSON_TYPE), etag, *location, *_write_headers(written), NOSNIFF)
+    headers = (("Content-Type", JSON_TYPE), etag, *location, *_write_headers(written), *SECURITY_HEADERS)
     return Answer(status, headers, document)
 
 
 def answer_delete(written: Written) -> Answer:
     """204, whether there was such a key or not."""
-    return Answer(HTTPStatus.NO_CONTENT, (*_write_headers(written), NOSNIFF))
+    return Answer(HTTPStatus.NO_CONTENT, (*_write_headers(written), *SECURITY_HEADERS))
 
 
 def answer_batch(changes: Sequence[Change], applied: Applied) -> Answer:
@@ -113,7 +113,7 @@ def answer_page(page: Page) -> Answer:
 def answer_json(document: object, status: int = HTTPStatus.OK, headers: Headers = ()) -> Answer:
     """Any JSON of our own."""
     body = json.dumps(document, ensure_ascii=False).encode() + b"\n"
-    return Answer(status, (("Content-Type", JSON_TYPE), *headers, NOSNIFF), body)
+    return Answer(status, (("Content-Type", JSON_TYPE), *headers, *SECURITY_HEADERS), body)
 
 
 def answer_problem(problem: Problem) -> Answer:

@@ -22,15 +22,15 @@ from service.config_routes import config_routes
 from service.docs_routes import docs_routes
 from service.document_writes import DocumentWrites
 from service.failures import answer_failure
-from service.hit_path import HitPath
+from service.guard import Guard, all_keys, keys_granted
+from service.hit_path import UNKNOWN_ROUTE, HitPath
+from service.keyring import Keyring
 from service.ops_routes import ops_routes
 from service.problems import NOT_DONE, Kind, Problem
 from service.request_ids import HEADER as REQUEST_ID
 from service.request_log import finish
 from service.responses import Response, respond
 from service.settings import Settings
-
-UNKNOWN_ROUTE = "unknown"
 
 
 class RestOfPath(BaseConverter):
@@ -61,8 +61,10 @@ class Application(Flask):
         return self._draining.is_set()
 
 
-def create_app(cache: DistributedCache, settings: Settings, instruments: Instruments) -> Application:
-    """The application over a cache that somebody else starts and closes."""
+def create_app(
+    cache: DistributedCache, settings: Settings, instruments: Instruments, keyring: Keyring | None = None
+) -> Application:
+    """The application over a cache that somebody else starts and closes. Without a keyring everybody is let in."""
     app = Application()
     app.before_request(_start_measuring)
     app.before_request(_check_request)
@@ -71,10 +73,12 @@ def create_app(cache: DistributedCache, settings: Settings, instruments: Instrum
     app.register_error_handler(Exception, _error)
     reader = BodyReader(max_bytes=settings.max_value_bytes, threads=settings.threads)
     writes = DocumentWrites(cache, reader)
-    app.register_blueprint(config_routes(cache, writes, reader))
+    app.register_blueprint(config_routes(cache, writes, reader, all_keys if keyring is None else keys_granted))
     app.register_blueprint(ops_routes(cache.status, lambda: app.draining, instruments))
     app.register_blueprint(docs_routes())
     app.wsgi_app = HitPath(app.wsgi_app, cache, writes, instruments)  # type: ignore[method-assign]  # Flask's way to wrap it
+    if keyring is not None:
+        app.wsgi_app = Guard(app.wsgi_app, keyring, instruments)  # type: ignore[method-assign]  # in front of both ways
     return app
 
 

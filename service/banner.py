@@ -1,4 +1,4 @@
-"""The first lines of a service that has started: where it is, which etcd, which slot, what to try. Decides nothing."""
+"""The first lines of a service that has started: where it is, which etcd, which slot, who may in. Decides nothing."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from consistency.terms import Status
 from service.compose import Instance
 from service.connection import Connection
 from service.embedded_etcd import RunningEtcd
+from service.keyring import Keyring
 from service.listener import EVERY_ADDRESS
 from service.settings import Settings
 
@@ -30,13 +31,16 @@ def introduce(
     connection: Connection,
     embedded: RunningEtcd | None,
     instance: Instance,
+    keyring: Keyring | None,
 ) -> None:
-    """The first lines: address, etcd, slot, and a line to paste. Waits a moment for etcd and for the slot."""
+    """The first lines: address, etcd, slot, access, and a line to paste. Waits a moment for etcd and for the slot."""
     say(f"address: {url(settings.host, settings.port)}")
     answer = words_for_embedded(embedded) if embedded else _ask(settings, connection, instance)
     say(f"etcd:    {answer}")
     say(f"slot:    {words_for_slot(_wait_for_slot(instance))}")
-    say(f"try:     curl -X PUT -d '\"hello\"' {_local_url(settings)}/config/greeting")
+    say(f"access:  {keyring.describe() if keyring else 'everybody, since there are no API_TOKENS'}")
+    token = "--oauth2-bearer YOUR-TOKEN " if keyring else ""
+    say(f"try:     curl {token}-X PUT -d '\"hello\"' {_local_url(settings)}/config/greeting")
 
 
 def url(host: str, port: int) -> str:

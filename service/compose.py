@@ -20,6 +20,7 @@ from metrics.build import version
 from service.app import Application, create_app
 from service.connection import Connection
 from service.event_log import EventLog
+from service.keyring import Keyring
 from service.listener import EVERY_ADDRESS
 from service.settings import Settings
 
@@ -27,7 +28,7 @@ from service.settings import Settings
 class Instance:
     """One instance: store, cache, metrics and application. `start` once, `close` once."""
 
-    def __init__(self, settings: Settings, connection: Connection) -> None:
+    def __init__(self, settings: Settings, connection: Connection, keyring: Keyring | None) -> None:
         self._instruments = Instruments()
         self._log = EventLog()
         self._store = EtcdStore(etcd_config(settings, connection), observer=self.observe)
@@ -35,7 +36,7 @@ class Instance:
             self._store, settings.cache_options(), description=describe(settings), observer=self.observe
         )
         self._instruments.track(self._cache.status)
-        self.app: Application = create_app(self._cache, settings, self._instruments)
+        self.app: Application = create_app(self._cache, settings, self._instruments, keyring)
 
     def start(self) -> None:
         """Starts the threads; returns at once."""

@@ -5,21 +5,26 @@ Keeps no state. Everything is refused that can be before the cache is asked, and
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from flask import Blueprint, g, request
 
 from consistency.cache import DistributedCache
 from consistency.terms import PreconditionFailed
-from service import batches, parameters
+from service import access, batches, parameters
 from service.answers import Answer, answer_batch, answer_page
+from service.api_tokens import Scope
 from service.bodies import BodyReader
-from service.document_reads import answer_read
+from service.document_reads import Environ, answer_read
 from service.document_writes import DocumentWrites
 from service.problems import bad_request
 from service.responses import Response, respond
 
 
-def config_routes(cache: DistributedCache, writes: DocumentWrites, reader: BodyReader) -> Blueprint:
-    """The routes, over this cache."""
+def config_routes(
+    cache: DistributedCache, writes: DocumentWrites, reader: BodyReader, prefix_of: Callable[[Environ], str]
+) -> Blueprint:
+    """The routes, over this cache. `prefix_of`: with what the keys start that a request may be about."""
     routes = Blueprint("config", __name__)
 
     # The key that Flask found is not used: it has been decoded leniently.
@@ -42,22 +47,26 @@ def config_routes(cache: DistributedCache, writes: DocumentWrites, reader: BodyR
     @routes.get("/config/")
     def page() -> Response:
         asked = parameters.list_parameters(_query())
-        return respond(answer_page(cache.page(asked.prefix, after=asked.after, limit=asked.limit)))
+        # One prefix within the other is one range: a page is full, and ends, as if there were no other keys.
+        prefix = access.narrowed(asked.prefix, prefix_of(request.environ))
+        return respond(answer_page(cache.page(prefix, after=asked.after, limit=asked.limit)))
 
     @routes.post("/config")
     @routes.post("/config/")
     def batch() -> Response:
-        return respond(_batch(cache, reader))
+        return respond(_batch(cache, reader, prefix_of(request.environ)))
 
     return routes
 
 
-def _batch(cache: DistributedCache, reader: BodyReader) -> Answer:
+def _batch(cache: DistributedCache, reader: BodyReader, prefix: str) -> Answer:
     sync = parameters.write_parameters(_query())
     if _conditions() != (None, None):
         raise bad_request("invalid-condition", "The conditions of a batch are those of its operations, not headers.")
     changes = batches.changes_in(reader.read(request.environ, batches.MAX_DEPTH))
     g.keys = [change.key for change in changes]  # for its line in the log
+    for change in changes:
+        access.check_key(change.key, prefix, Scope.WRITE)
     try:
         return answer_batch(changes, cache.apply(changes, sync=sync))
     except PreconditionFailed as failed:

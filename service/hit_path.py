@@ -36,12 +36,15 @@ Wire = tuple[int, list[tuple[str, str]], bytes]
 ROUTE = "/config/<key>"
 """What these requests are counted under, as those that Flask answers."""
 
+UNKNOWN_ROUTE = "unknown"
+"""What is counted of those that no route is for."""
+
 _READS = ("GET", "HEAD")
 _METHODS = (*_READS, "PUT", "POST", "DELETE")
 _PLAIN_QUERIES = ("", "use_cache=true")
 _ONE_TAG = re.compile(r'"[0-9]{1,19}"', re.ASCII)
 _OK, _FAILED = int(HTTPStatus.OK), int(HTTPStatus.INTERNAL_SERVER_ERROR)  # looked up, a noticeable part of a hit
-_STATUS_LINES = {code: f"{code} {phrase.upper()}" for code, phrase in HTTP_STATUS_CODES.items()}
+STATUS_LINES = {code: f"{code} {phrase.upper()}" for code, phrase in HTTP_STATUS_CODES.items()}
 
 
 class HitPath:
@@ -78,7 +81,7 @@ class HitPath:
             revision = next((value for name, value in headers if name == "X-Config-Revision"), "")
             if identity := finish(environ, status, seconds, failure=failure, revision=revision):
                 headers.append((REQUEST_ID, identity))
-        start_response(_STATUS_LINES[status], headers)
+        start_response(STATUS_LINES[status], headers)
         return [body] if body and method != "HEAD" else []
 
     def _hit(self, environ: Environ, path: str) -> Wire | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import socket
 
 from service.startup import StartupError
@@ -11,6 +12,14 @@ BACKLOG = 4096
 """Connections that may wait to be accepted; the kernel has a bound of its own."""
 
 EVERY_ADDRESS = ("0.0.0.0", "::")
+
+
+def is_public(host: str) -> bool:
+    """Whether others than this machine can reach what listens there, as far as the text tells."""
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() != "localhost"
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -9,9 +9,10 @@ from flask import Blueprint
 
 from consistency.terms import Status
 from metrics import Instruments
-from service.answers import NOSNIFF, Answer, answer_json
+from service.answers import Answer, answer_json
 from service.members import fleet, targets
 from service.responses import Response, respond
+from service.security_headers import SECURITY_HEADERS
 
 NO_STORE = ("Cache-Control", "no-store")
 
@@ -46,7 +47,7 @@ def ops_routes(status: Callable[[], Status], draining: Callable[[], bool], instr
     @routes.get("/metrics")
     def metrics() -> Response:
         body, content_type = instruments.exposition()
-        return respond(Answer(HTTPStatus.OK, (("Content-Type", content_type), NO_STORE, NOSNIFF), body))
+        return respond(Answer(HTTPStatus.OK, (("Content-Type", content_type), NO_STORE, *SECURITY_HEADERS), body))
 
     @routes.get("/members")
     def members() -> Response:
@@ -59,7 +60,7 @@ def ops_routes(status: Callable[[], Status], draining: Callable[[], bool], instr
     @routes.get("/", strict_slashes=False)  # an empty path is no reason to redirect
     def front_page() -> Response:
         html = ("Content-Type", "text/html; charset=utf-8")
-        return respond(Answer(HTTPStatus.OK, (html, NO_STORE, NOSNIFF), FRONT_PAGE.encode()))
+        return respond(Answer(HTTPStatus.OK, (html, NO_STORE, *SECURITY_HEADERS), FRONT_PAGE.encode()))
 
     return routes
 

@@ -22,6 +22,7 @@ from consistency.store import (
     Unavailable,
 )
 from consistency.terms import PreconditionFailed, WrongTimeline
+from service.security_headers import SECURITY_HEADERS
 
 CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:problem-type:config-service:"
@@ -96,7 +97,7 @@ class Problem:
 
     def all_headers(self) -> Headers:
         """`headers`, and those that every problem bears."""
-        common = (("Content-Type", CONTENT_TYPE), ("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
+        common = (("Content-Type", CONTENT_TYPE), ("Cache-Control", "no-store"), *SECURITY_HEADERS)
         retry = () if self.kind.retry_after is None else (("Retry-After", str(self.kind.retry_after)),)
         given = {name for name, _ in self.headers}
         return self.headers + tuple(pair for pair in common + retry if pair[0] not in given)
@@ -110,9 +111,11 @@ class Refused(Exception):
         self.problem = problem
 
 
-def refused(status: HTTPStatus, slug: str, detail: str, *, retry_after: int | None = None) -> Refused:
+def refused(
+    status: HTTPStatus, slug: str, detail: str, *, retry_after: int | None = None, headers: Headers = ()
+) -> Refused:
     """A refusal with the status' own phrase as its title."""
-    return Refused(Problem(Kind(slug, status, status.phrase, NOT_DONE, retry_after), detail))
+    return Refused(Problem(Kind(slug, status, status.phrase, NOT_DONE, retry_after), detail, headers))
 
 
 def bad_request(slug: str, detail: str) -> Refused:

@@ -10,18 +10,19 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 from socket import socket
 from types import FrameType
 
 import structlog
 
-from service import logs
+from service import logs, token_sources
 from service.connection import INSTANCE, Connection, resolve
 from service.console import Console
 from service.embedded_etcd import EmbeddedEtcd, RunningEtcd
-from service.listener import listen
+from service.keyring import Keyring
+from service.listener import is_public, listen
 from service.settings import Settings
 
 END_WITHIN = 9.0
@@ -34,11 +35,15 @@ log = structlog.stdlib.get_logger("config.process")
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What an instance needs before there is one. `embedded` is None when the etcd is not ours to start."""
+    """What an instance needs before there is one.
+
+    `embedded` is None when the etcd is not ours to start; `keyring` is None when everybody is let in.
+    """
 
     settings: Settings
     listener: socket
     connection: Connection
+    keyring: Keyring | None
     embedded: RunningEtcd | None
 
 
@@ -51,6 +56,7 @@ class EarlyStop:
 
     def __init__(self) -> None:
         self.asked = False
+        self.hung_up = False
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._remember)
 
@@ -59,42 +65,67 @@ class EarlyStop:
         if self.asked:
             raise KeyboardInterrupt
 
+    def mind_hangup(self) -> None:
+        """From now on SIGHUP is remembered, too; until then it ends the process."""
+        signal.signal(signal.SIGHUP, self._remember_hangup)
+
+    def _remember_hangup(self, _signum: int, _frame: FrameType | None) -> None:
+        self.hung_up = True
+
     def _remember(self, _signum: int, _frame: FrameType | None) -> None:
         self.asked = True
         _limit_the_end(None)
 
 
-def run(environ: Mapping[str, str]) -> int:
-    """Serves until it is told to stop; the exit code.
+def run(environ: MutableMapping[str, str]) -> int:
+    """Serves until it is told to stop; the exit code. Takes the secrets out of `environ`.
 
     Raises SettingsError and StartupError when that can't begin, KeyboardInterrupt when it is stopped before.
     """
     stop = EarlyStop()
     settings = Settings.load(environ)
+    # Before anything else is loaded: some libraries copy the environment when they are.
+    Settings.forget_secrets(environ)
     logs.configure(settings.log_level)
     for warning in Settings.warnings(environ):
         log.warning(warning)
     console = Console()
-    with _surroundings(settings, console.say) as surroundings:
+    connection, keyring = resolve(settings), _keyring(settings, stop)
+    settings = settings.without_secrets()
+    with _surroundings(settings, connection, keyring, console.say) as surroundings:
         stop.check()
         code = _serve(surroundings, console.say, stop)
     console.say("stopped")
     return code
 
 
+def _keyring(settings: Settings, stop: EarlyStop) -> Keyring | None:
+    """The tokens that are let in; None if everybody is."""
+    if settings.api_tokens_file:
+        stop.mind_hangup()
+    source = token_sources.resolve(settings)
+    if source is None and is_public(settings.host):
+        log.warning(
+            f"everybody who reaches {settings.host} may read and write everything; set API_TOKENS or API_TOKENS_FILE, "
+            "see docs/security.md, or HOST=127.0.0.1"
+        )
+    return Keyring(source) if source else None
+
+
 @contextlib.contextmanager
-def _surroundings(settings: Settings, say: Callable[[str], None]) -> Iterator[Surroundings]:
+def _surroundings(
+    settings: Settings, connection: Connection, keyring: Keyring | None, say: Callable[[str], None]
+) -> Iterator[Surroundings]:
     with listen(settings.host, settings.port) as listener:
-        connection = resolve(settings)
         if not connection.embedded:
-            yield Surroundings(settings, listener, connection, None)
+            yield Surroundings(settings, listener, connection, keyring, None)
             return
         if settings.vcap_application:
             log.warning("no etcd is bound: each container has one of its own, and they share nothing; bind a service")
         etcd = EmbeddedEtcd(INSTANCE, say)
         running = etcd.start()
         try:
-            yield Surroundings(settings, listener, connection.at(running.endpoint), running)
+            yield Surroundings(settings, listener, connection.at(running.endpoint), keyring, running)
         finally:
             etcd.stop(ETCD_END_WITHIN)
 
@@ -106,8 +137,8 @@ def _serve(surroundings: Surroundings, say: Callable[[str], None], stop: EarlySt
     from service.one_cpu import OneCpu
     from service.server import Server
 
-    settings = surroundings.settings
-    instance = Instance(settings, surroundings.connection)
+    settings, keyring = surroundings.settings, surroundings.keyring
+    instance = Instance(settings, surroundings.connection, keyring)
 
     def on_stop() -> None:
         instance.app.start_draining()
@@ -117,7 +148,7 @@ def _serve(surroundings: Surroundings, say: Callable[[str], None], stop: EarlySt
         with contextlib.closing(instance):
             stop.check()
             instance.start()
-            introduce(say, settings, surroundings.connection, surroundings.embedded, instance)
+            introduce(say, settings, surroundings.connection, surroundings.embedded, instance, keyring)
             stop.check()
             server = Server(
                 surroundings.listener,
@@ -125,6 +156,8 @@ def _serve(surroundings: Surroundings, say: Callable[[str], None], stop: EarlySt
                 drain_wait=settings.drain_wait,
                 on_stop=on_stop,
                 stop_asked=lambda: stop.asked,
+                on_hangup=keyring.read_again if keyring and keyring.has_file else None,
+                hung_up=lambda: stop.hung_up,
             )
             with OneCpu(settings.threads_on_one_cpu, instance.observe) as cpu, logs.in_background():
                 server.run(cpu.wrap(instance.app))

@@ -49,7 +49,10 @@ class Server(MTServer):
         drain_wait: float,
         on_stop: Callable[[], None],
         stop_asked: Callable[[], bool],
+        on_hangup: Callable[[], None] | None = None,
+        hung_up: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`on_hangup`: what SIGHUP asks for, done in the main thread; None: it means that the terminal is closed."""
         super().__init__(
             "config-service",
             interface=Interfaces.WSGI,
@@ -68,11 +71,13 @@ class Server(MTServer):
         self._drain_wait = drain_wait
         self._on_stop = on_stop
         self._stop_asked = stop_asked
+        self._on_hangup = on_hangup
+        self._hung_up = hung_up
         self.main_loop_interrupt = Wakeup()  # type: ignore[assignment]  # does what an Event does for Granian
         self._outlives_terminal = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # started by nohup
 
     def run(self, app: Callable[..., Any]) -> None:
-        """Serves until SIGTERM, SIGINT or SIGHUP. Raises SystemExit when Granian's worker ended by itself."""
+        """Serves until SIGTERM, SIGINT or the terminal's end. Raises SystemExit when the worker ends by itself."""
         self.serve(target_loader=lambda: app, wrap_loader=False)
 
     @property
@@ -97,13 +102,23 @@ class Server(MTServer):
         super().signal_handler_interrupt(*args, **kwargs)  # type: ignore[no-untyped-call]  # Granian leaves it so
 
     def signal_handler_reload(self, *args: Any, **kwargs: Any) -> None:
-        """SIGHUP, for Granian the wish to start a new worker; for us a closed terminal."""
-        if not self._outlives_terminal:
+        """SIGHUP, for Granian the wish to start a new worker; for us `on_hangup`, or a closed terminal."""
+        if self._on_hangup is not None:
+            super().signal_handler_reload(*args, **kwargs)  # type: ignore[no-untyped-call]  # the same
+        elif not self._outlives_terminal:
             self.signal_handler_interrupt(*args, **kwargs)
+
+    def _reload(self, *_: Any) -> None:
+        """After SIGHUP, in the main thread and outside of the handler. What comes meanwhile is done afterwards."""
+        self.reload_signal = False
+        if self._on_hangup is not None:
+            self._on_hangup()
 
     def _serve_loop(self, spawn_target: Any, target_loader: Any) -> None:
         if self._stop_asked():  # by a signal that came before ours were set
             self.signal_handler_interrupt()
+        if self._hung_up():
+            self._reload()
         super()._serve_loop(spawn_target, target_loader)  # type: ignore[no-untyped-call]  # the same
         if self.interrupt_signal:
             time.sleep(self._drain_wait)

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from service import token_lists
+from service.api_tokens import Token
+
 MAX_PEM_BYTES = 1024 * 1024
 
 
@@ -75,6 +78,11 @@ def json_object(given: str | Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(loaded, dict):
         raise ValueError("it is JSON, but not an object")
     return loaded
+
+
+def tokens(given: str | tuple[Token, ...]) -> tuple[Token, ...]:
+    """Tokens, from a JSON list. Raises ValueError, saying which is wrong and how, but not what stands there."""
+    return token_lists.from_json(given) if isinstance(given, str) else given
 
 
 def key_prefix(text: str) -> str:

@@ -6,7 +6,8 @@ amount to is decided in `service.connection`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -30,14 +31,15 @@ from pydantic_settings import (
 
 from consistency.options import CacheOptions
 from consistency.terms import SLOTS
-from service import setting_values, setting_words
+from service import setting_values, setting_words, token_lists
+from service.api_tokens import Token
 from service.setting_words import SettingDoc
 
 MAX_VALUE_BYTES_LIMIT = 1_500_000
 """etcd takes requests of 1.5 MiB; what is missing here is for the key, the prefix and the version record."""
 
-SECRETS = frozenset({"ETCD_PASSWORD", "ETCD_KEY", "VCAP_SERVICES"})
-"""Variables whose value never appears in a message."""
+SECRETS = frozenset({"API_TOKENS", "ETCD_PASSWORD", "ETCD_KEY", "VCAP_SERVICES"})
+"""Variables whose value never appears in a message, and is taken out of the environment once it has been read."""
 
 
 class SettingsError(Exception):
@@ -70,6 +72,7 @@ JsonObject = Annotated[Mapping[str, Any] | None, NoDecode, BeforeValidator(setti
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda text: str(text).strip().upper())
 ]
+Tokens = Annotated[tuple[Token, ...], NoDecode, BeforeValidator(setting_values.tokens)]
 KeyPrefix = Annotated[str, BeforeValidator(setting_values.key_prefix)]
 _PEM = "the path of a PEM file, or PEM text"
 _BY_CF = "Set by Cloud Foundry:"
@@ -106,6 +109,23 @@ class Settings(BaseSettings):
         "Where in etcd everything is kept; instances with the same prefix are one fleet",
         "1 to 256 bytes without spaces (slashes at the end are dropped)",
         "/config-service",
+    )
+
+    api_tokens: Tokens = Field(
+        default=(),
+        description="Who may read and write. Without it, API_TOKENS_FILE, and a bound service whose credentials hold "
+        "api_tokens, whoever reaches the service may do everything",
+        json_schema_extra={
+            "expected": "a JSON list of tokens with name, sha256 or token, scopes (read, write, observe, admin), and "
+            "prefix for those that are for some keys only",
+            "example": token_lists.EXAMPLE,
+        },
+    )
+    api_tokens_file: Path | None = _text(
+        None,
+        "A file that holds what API_TOKENS would; it is read again on SIGHUP",
+        "the path of a file",
+        "/etc/config-service/tokens.json",
     )
 
     etcd_user: str | None = _text(None, "User known to etcd", "a user name", "config")
@@ -190,6 +210,12 @@ class Settings(BaseSettings):
             message = setting_words.explain(error.errors(include_url=False), cls.describe(), environ)
             raise SettingsError(message) from None  # the cause would print what was found, secrets included
 
+    @staticmethod
+    def forget_secrets(environ: MutableMapping[str, str]) -> None:
+        """Takes them out of `environ`: the server hands a copy of it to each request, and children inherit it."""
+        for name in SECRETS:
+            environ.pop(name, None)
+
     @classmethod
     def describe(cls) -> tuple[SettingDoc, ...]:
         """Every setting with its unit, bounds and an example: what --help and the documentation print."""
@@ -199,6 +225,10 @@ class Settings(BaseSettings):
     def warnings(cls, environ: Mapping[str, str]) -> tuple[str, ...]:
         """A sentence for each `CACHE_…` or `ETCD_…` variable that is no setting: a misspelt one has no other voice."""
         return setting_words.unknown(environ.keys(), cls.describe())
+
+    def without_secrets(self) -> Settings:
+        """The same, for the time after those who need the secrets have taken them. Tokens are hashes, and stay."""
+        return self.model_copy(update={"etcd_password": None, "etcd_key": None, "vcap_services": None})
 
     def cache_options(self) -> CacheOptions:
         """What the protocol needs of these."""

@@ -18,8 +18,11 @@ from werkzeug.test import Client, TestResponse
 from consistency.cache import DistributedCache
 from consistency.etcd_store import EtcdStore
 from metrics import Instruments
+from service import token_lists
 from service.app import Application, create_app
+from service.keyring import Keyring
 from service.settings import Settings
+from service.token_sources import TokenSource
 from tests.support import contract
 from tests.support.etcd import EtcdServer, wait_for
 
@@ -69,7 +72,14 @@ class Gateway:
 StartGateway = Callable[..., Gateway]
 
 
-def start_gateway(stack: ExitStack, etcd: EtcdServer, prefix: str, *, wait: bool = True, **settings: object) -> Gateway:
+def keyring(tokens: object) -> Keyring:
+    """That of these tokens, as operators write them down."""
+    return Keyring(TokenSource("a test", token_lists.from_list(tokens)))
+
+
+def start_gateway(
+    stack: ExitStack, etcd: EtcdServer, prefix: str, *, wait: bool = True, tokens: object = None, **settings: object
+) -> Gateway:
     """A running instance that is closed with `stack`; `wait` until it may serve from memory."""
     chosen = Settings(**{"cache_staleness_bound": BOUND, **settings})  # type: ignore[arg-type]
     store = EtcdStore(etcd.config(prefix))
@@ -83,7 +93,7 @@ def start_gateway(stack: ExitStack, etcd: EtcdServer, prefix: str, *, wait: bool
     cache.start()
     if wait:
         wait_for(lambda: cache.status().fresh, what="the first proof of a member")
-    return Gateway(create_app(cache, chosen, instruments), cache, prefix)
+    return Gateway(create_app(cache, chosen, instruments, keyring(tokens) if tokens else None), cache, prefix)
 
 
 _numbers = itertools.count()

@@ -17,8 +17,10 @@ def test_a_read_has_the_headers_of_the_contract() -> None:
     assert sorted(headers_for(FOUND)) == [
         ("Age", "1"),
         ("Cache-Control", "no-cache"),
+        ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
         ("Content-Type", "application/json"),
         ("ETag", '"7"'),
+        ("Referrer-Policy", "no-referrer"),
         ("X-Cache", "HIT"),
         ("X-Config-Revision", "9"),
         ("X-Content-Type-Options", "nosniff"),

@@ -5,17 +5,21 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
+from metrics import Instruments
+from service.app import create_app
 from service.document_reads import Environ
+from service.guard import Guard
 from service.hit_path import HitPath, StartResponse
-from tests.http.conftest import Gateway
+from service.settings import Settings
+from tests.http.conftest import Gateway, keyring
 
 Headers = list[tuple[str, str]]
 
@@ -131,6 +135,90 @@ def test_with_and_without_the_short_way_the_answer_is_the_same(known: Gateway, r
     *found, age_found = answer(short, request, etag)
     assert found == expected
     assert 0 <= age_found - age <= 1 or age_found == 0 or age == 0
+
+
+SECRETS = {"all": "all-0123456789-abcdef", "b": "b-0123456789-abcdefgh", "writer": "writer-0123456789-abc"}
+TOKENS = [
+    {"name": "all", "token": SECRETS["all"], "scopes": ["read", "write"]},
+    {"name": "b", "token": SECRETS["b"], "scopes": ["read"], "prefix": "b/"},
+    {"name": "writer", "token": SECRETS["writer"], "scopes": ["write"]},
+]
+
+authorizations = st.one_of(
+    st.sampled_from([f"Bearer {token}" for token in SECRETS.values()]),
+    st.builds(
+        "{}{}{}{}".format,
+        st.sampled_from(["Bearer", "bearer", "BEARER", "Basic", "Token", "", " Bearer", "Bearer Bearer"]),
+        st.sampled_from([" ", "  ", "\t", "", ", ", "="]),
+        st.one_of(st.sampled_from([*SECRETS.values(), "wrong-0123456789-abc"]), st.text(max_size=20)),
+        st.sampled_from(["", "", " ", "=", ", Bearer x", f",Bearer {SECRETS['all']}", "\n", "\xff"]),
+    ),
+    st.none(),
+)
+
+
+def bearer_of(header: str | None) -> str | None:
+    """Which of the tokens a header bears, told in another way than the service does."""
+    scheme, _, rest = (header or "").partition(" ")
+    found = [name for name, token in SECRETS.items() if rest.lstrip(" ") == token]
+    return found[0] if found and scheme.lower() == "bearer" else None
+
+
+@pytest.fixture(scope="module")
+def doors(known: Gateway) -> tuple[Guard, Guard]:
+    """The same instance behind tokens: with the short way, and with Flask alone."""
+    short, flask = (create_app(known.cache, Settings(), Instruments(), keyring(TOKENS)).wsgi_app for _ in range(2))
+    assert isinstance(short, Guard)
+    assert isinstance(flask, Guard)
+    assert isinstance(flask._rest, HitPath)
+    flask._rest = flask._rest._rest
+    return short, flask
+
+
+@settings(max_examples=1500, deadline=None)
+@given(request=requests, header=authorizations)
+@example(Request("GET", b"/config/a", "", None, None, None, {}), f"Bearer {SECRETS['all']}")
+@example(Request("GET", b"/config/a", "", None, None, None, {}), f"Bearer {SECRETS['b']}")
+@example(Request("GET", b"/config/b/c", "", None, None, None, {}), f"Bearer {SECRETS['b']}")
+@example(Request("GET", b"/config/b/c", "", CURRENT, None, None, {}), f"Bearer {SECRETS['b']}")
+@example(Request("HEAD", b"/config/a", "revision=1", None, None, "config_revision=1", {}), None)
+def test_with_tokens_the_answer_is_the_same_both_ways_or_the_same_refusal(
+    known: Gateway, doors: tuple[Guard, Guard], request: Request, header: str | None
+) -> None:
+    """And nothing but a token's own rights decides which: no key that is there, no other header."""
+    sent = {"HTTP_AUTHORIZATION": header} if header is not None else {}
+    others = {name: value for name, value in request.others.items() if name != "HTTP_AUTHORIZATION"} | sent
+    request = replace(request, others=others)
+    short, flask = doors
+    answer(known.app.wsgi_app, request)  # what is not in memory yet is now
+    *expected, age = answer(flask, request)
+    *found, age_found = answer(short, request)
+    assert found == expected
+    assert 0 <= age_found - age <= 1 or age_found == 0 or age == 0
+    name = bearer_of(header)
+    assume(name != "b" or request.path == b"/config/b/c" or not request.path.startswith(b"/config/b/"))
+    due = due_to(request, name)
+    assert expected[0] in due if due else expected == list(answer(known.app.wsgi_app, request)[:3])
+
+
+OPEN_PATHS = (b"", b"/")
+COLLECTION = (b"/config", b"/config/")
+
+
+def due_to(request: Request, name: str | None) -> tuple[str, ...]:
+    """The status lines that there may be for a bearer who may not have this, or not all of it; none: he may."""
+    reads, beneath = request.method in ("GET", "HEAD"), request.path.startswith(b"/config/")
+    if request.path in OPEN_PATHS:
+        return ()
+    if name is None:
+        return ("401 UNAUTHORIZED",)
+    if not (beneath or request.path in COLLECTION) or name == ("writer" if reads else "b"):
+        return ("403 FORBIDDEN",)
+    if name == "b" and request.path in COLLECTION:
+        return ("200 OK", "400 BAD REQUEST", "411 LENGTH REQUIRED")
+    if name == "b" and request.path != b"/config/b/c":
+        return ("403 FORBIDDEN", "400 BAD REQUEST")
+    return ()
 
 
 def refuse(environ: Environ, _: StartResponse) -> Iterable[bytes]:

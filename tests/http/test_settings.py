@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from consistency.options import CacheOptions
-from service.settings import Settings, SettingsError
+from service.settings import SECRETS, Settings, SettingsError
 
 PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
@@ -183,6 +183,16 @@ def test_no_representation_shows_a_secret() -> None:
     assert "hunter2" not in str(settings)
     assert settings.etcd_password is not None
     assert settings.etcd_password.get_secret_value() == "hunter2"
+
+
+def test_what_is_left_after_the_start_is_no_secret() -> None:
+    """Of none of them; tokens are hashes from the beginning."""
+    given = {name: f'{{"password": "{name} hunter2"}}' for name in SECRETS - {"API_TOKENS", "ETCD_KEY"}}
+    given |= {"ETCD_USER": "u", "ETCD_CERT": PEM, "ETCD_KEY": PEM, "PATH": "/bin"}
+    left = Settings.load(given).without_secrets()
+    assert {name: getattr(left, name.lower()) for name in SECRETS if getattr(left, name.lower())} == {}
+    Settings.forget_secrets(given)
+    assert given == {"ETCD_USER": "u", "ETCD_CERT": PEM, "PATH": "/bin"}
 
 
 def test_a_certificate_is_a_file_or_its_text(tmp_path: Path) -> None:

@@ -28,7 +28,18 @@ READY_WITHIN = 20.0
 END_WITHIN = 10.0
 """Seconds from the signal to the end that the service promises."""
 
-NOT_INHERITED = ("ETCD_", "CACHE_", "CF_", "VCAP_", "HOST", "PORT", "USER_KEY_PREFIX", "LOG_LEVEL", "LEASE_TTL")
+NOT_INHERITED = (
+    "API_TOKEN",
+    "ETCD_",
+    "CACHE_",
+    "CF_",
+    "VCAP_",
+    "HOST",
+    "PORT",
+    "USER_KEY_PREFIX",
+    "LOG_LEVEL",
+    "LEASE_TTL",
+)
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -49,6 +60,7 @@ class InstanceProcess:
         self._settings = {"HOST": "127.0.0.1", "LOG_LEVEL": "INFO", **settings, "PORT": str(self.port)}
         self.output: int | None = None  # a file descriptor for what it prints besides its log
         self.errors: int | None = None  # a file descriptor for its log
+        self.token = ""  # what requests bear from now on, if anything
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -139,10 +151,12 @@ class InstanceProcess:
     # --- asking it
 
     def request(self, method: str, path: str, timeout: float = 10.0, **more: Any) -> requests.Response:
-        """One request on a connection of its own, without cookies and without proxies.
+        """One request on a connection of its own, without cookies and without proxies; with the token, if any.
 
         Raises AssertionError when openapi.yaml does not describe such an answer.
         """
+        if self.token:
+            more["headers"] = {"Authorization": f"Bearer {self.token}", **more.get("headers", {})}
         with requests.Session() as session:
             session.trust_env = False
             answer = session.request(method, self.url + path, timeout=timeout, allow_redirects=False, **more)

@@ -1,0 +1,69 @@
+"""The door, in front of every way in: Flask's routes and the short way to a document alike.
+
+It looks at the Authorization header of each request that needs a token, and lets it through or answers 401 or 403. No
+cookie, no parameter and no other header gives a right. It is there only if there are tokens; without any, nothing is
+asked of a request.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from metrics import Instruments
+from service.access import COLLECTION, OBSERVED, check, names_document, needed
+from service.answers import answer_problem
+from service.document_reads import Environ
+from service.hit_path import ROUTE, STATUS_LINES, UNKNOWN_ROUTE, StartResponse, WsgiApplication, to_wire
+from service.keyring import Keyring
+from service.problems import Problem, Refused
+
+_PREFIX = "config_service.prefix"
+"""In a request's environment: with what the keys start that it may be about. No header can be named so."""
+
+
+class Guard:
+    """WSGI middleware: `app.wsgi_app = Guard(app.wsgi_app, keyring, instruments)`."""
+
+    def __init__(self, rest: WsgiApplication, keyring: Keyring, instruments: Instruments) -> None:
+        self._rest = rest
+        self._keyring = keyring
+        self._instruments = instruments
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Lets it through, or answers."""
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        scope = needed(method, path)
+        if scope is not None:
+            started = time.perf_counter()
+            header = environ.get("HTTP_AUTHORIZATION", "")
+            token = self._keyring.bearers.find(header) if header else None
+            try:
+                environ[_PREFIX] = check(scope, token, path, header)
+            except Refused as refused:
+                self._instruments.http(method, _route(path), refused.problem.kind.status, time.perf_counter() - started)
+                return _answer(refused.problem, method, start_response)
+        return self._rest(environ, start_response)
+
+
+def keys_granted(environ: Environ) -> str:
+    """With what the keys start that a request may be about which has come through the door. Raises KeyError."""
+    return str(environ[_PREFIX])
+
+
+def all_keys(_: Environ) -> str:
+    """The same, where there is no door."""
+    return ""
+
+
+def _answer(problem: Problem, method: str, start_response: StartResponse) -> Iterable[bytes]:
+    status, headers, body = to_wire(answer_problem(problem))
+    start_response(STATUS_LINES[status], headers)
+    return [] if method == "HEAD" else [body]
+
+
+def _route(path: str) -> str:
+    """What a refusal is counted under: what it would have been counted under."""
+    if path in COLLECTION or path in OBSERVED:
+        return path
+    return ROUTE if names_document(path) else UNKNOWN_ROUTE
