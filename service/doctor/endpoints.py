@@ -56,20 +56,20 @@ def look_at_all(config: EtcdConfig) -> list[Look]:
     """One after the other."""
     probe = EtcdProbe(config)
     try:
-        return [_look_at(probe, index, endpoint.url) for index, endpoint in enumerate(config.servers())]
+        return [_look_at(probe, index, endpoint.url, config) for index, endpoint in enumerate(config.servers())]
     finally:
         probe.close()
 
 
-def _look_at(probe: EtcdProbe, index: int, endpoint: str) -> Look:
+def _look_at(probe: EtcdProbe, index: int, endpoint: str, config: EtcdConfig) -> Look:
     started = time.monotonic()
     try:
         status = probe.status(index, ANSWER_WITHIN)
     except Failed as failed:
         # A certificate that is not trusted is worth a look.
-        seen = glimpse(endpoint, ANSWER_WITHIN) if "certificate" in failed.verdict.finding else Glimpse()
+        seen = glimpse(endpoint, config, ANSWER_WITHIN) if "certificate" in failed.verdict.finding else Glimpse()
         return Look(endpoint, failure=failed.verdict.finding, seen=seen)
-    return Look(endpoint, status, seconds=time.monotonic() - started, seen=glimpse(endpoint, ANSWER_WITHIN))
+    return Look(endpoint, status, seconds=time.monotonic() - started, seen=glimpse(endpoint, config, ANSWER_WITHIN))
 
 
 def reachability(looks: Sequence[Look]) -> list[Finding]:

@@ -1,7 +1,7 @@
 """What an endpoint shows to anybody who asks over HTTP: its certificate, its clock, its quota.
 
-Trusts nobody and sends no secret: what it sees is for a report. What does not show is None, and no error: whether the
-endpoint works is found out over gRPC.
+Trusts nobody and sends no secret: what it sees is for a report. Our client certificate is shown where one is demanded.
+What does not show is None, and no error: whether the endpoint works is found out over gRPC.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ import contextlib
 import http.client
 import re
 import ssl
+import tempfile
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from cryptography import x509
+
+from consistency.etcd_config import EtcdConfig
 
 LONGEST_ANSWER = 4 * 1024 * 1024
 _QUOTA = re.compile(rb"^etcd_server_quota_backend_bytes (\S+)$", re.MULTILINE)
@@ -31,13 +35,15 @@ class Glimpse:
     quota_bytes: int | None = None
 
 
-def glimpse(endpoint: str, timeout: float) -> Glimpse:
-    """Looks at `http(s)://host:port` for at most about `timeout` seconds. Never raises."""
+def glimpse(endpoint: str, config: EtcdConfig, timeout: float) -> Glimpse:
+    """Looks at `http(s)://host:port`, one of `config`, for at most about `timeout` seconds. Never raises."""
     parts = urlsplit(endpoint)
     host = parts.hostname or ""
     connection: http.client.HTTPConnection
     if parts.scheme == "https":
-        connection = http.client.HTTPSConnection(host, parts.port, timeout=timeout / 2, context=_trusting_anybody())
+        connection = http.client.HTTPSConnection(
+            host, parts.port, timeout=timeout / 2, context=_trusting_anybody(config)
+        )
     else:
         connection = http.client.HTTPConnection(host, parts.port, timeout=timeout / 2)
     with contextlib.closing(connection):
@@ -58,11 +64,23 @@ def _look(connection: http.client.HTTPConnection, within: float) -> Glimpse:
     return Glimpse(certificate, ahead, int(float(quota[1])) if quota else None)
 
 
-def _trusting_anybody() -> ssl.SSLContext:
+def _trusting_anybody(config: EtcdConfig) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    if config.cert and config.key:
+        with contextlib.suppress(ssl.SSLError):  # gRPC tells what is wrong with them
+            _present(context, config.cert, config.key)
     return context
+
+
+def _present(context: ssl.SSLContext, cert: bytes, key: bytes) -> None:
+    """OpenSSL wants files: they are there for this moment, in a directory that nobody else may read."""
+    with tempfile.TemporaryDirectory() as directory:
+        files = Path(directory, "cert"), Path(directory, "key")
+        for file, pem in zip(files, (cert, key), strict=True):
+            file.write_bytes(pem)
+        context.load_cert_chain(*files, password="")  # or OpenSSL would ask the terminal for one
 
 
 def _shown(sock: object) -> x509.Certificate | None:

@@ -169,7 +169,10 @@ def test_a_missing_client_certificate_is_told_and_a_fitting_one_is_accepted(tmp_
         ours = OURS.issue("client")
         found = examined(**settings, ETCD_CERT=ours.cert.decode(), ETCD_KEY=ours.key.decode())
         assert found.not_ok() == {}
-        assert any("client certificate (ETCD_CERT): valid until" in each.found for each in found.of("tls"))
+        shown = [each.found.partition(": valid until ")[0] for each in found.of("tls")]
+        assert shown == [
+            f"certificate of {server.endpoint}", "client certificate (ETCD_CERT)", "authority (ETCD_CA_CERT)"
+        ]  # fmt: skip
 
 
 def test_http_where_https_is_expected_is_told(tmp_path: Path, examined: Examine) -> None:
