@@ -15,6 +15,9 @@ from service.problems import Refused, refused
 OPEN = frozenset({"", "/", "/healthz", "/readyz", "/docs", "/openapi.yaml"})
 """For everybody: pages that say nothing of what is stored, and what platforms ask without a token."""
 
+DOCS = "/docs/"
+"""What the page /docs is made of; no part of it is anybody's."""
+
 OBSERVED = frozenset({"/metrics", "/members", "/members/targets"})
 COLLECTION = frozenset({"/config", ROOT})
 REALM = "config-service"
@@ -26,7 +29,7 @@ def needed(method: str, path: str) -> Scope | None:
     """The scope that a request needs; None if it is open. `path`: decoded, as WSGI has it."""
     if names_document(path) or path in COLLECTION:
         return Scope.READ if method in _READS else Scope.WRITE
-    if path in OPEN:
+    if path in OPEN or path.startswith(DOCS):
         return None
     return Scope.OBSERVE if path in OBSERVED else Scope.ADMIN
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from flask import Blueprint, abort
 
-from service.answers import NOSNIFF, REVALIDATE, Answer
+from service.answers import REVALIDATE, Answer
 from service.problems import Headers
 from service.responses import Response, respond
+from service.security_headers import SECURITY_HEADERS
 
 DESCRIPTION = Path(__file__).with_name("openapi.yaml")
 _OURS = Path(__file__).with_name("docs")
@@ -66,5 +67,6 @@ def _swagger_ui() -> Path:
 
 
 def _file(file: Path, content_type: str, more: Headers = ()) -> Answer:
-    headers = (("Content-Type", content_type), REVALIDATE, NOSNIFF, *more)
+    common = tuple(pair for pair in SECURITY_HEADERS if pair[0] not in dict(more))
+    headers = (("Content-Type", content_type), REVALIDATE, *common, *more)
     return Answer(HTTPStatus.OK, headers, file.read_bytes())
