@@ -27,11 +27,14 @@ test: $(VENV)/.dev  ## Run all tests
 SECURED := tests/http $(filter-out %/test_full_fleet.py,$(wildcard tests/guarantees/test_*.py)) \
 	tests/store/test_etcd_store_limits.py tests/store/test_store_contract.py
 
-test-secured: $(VENV)/.dev  ## Tests against etcd with mutual TLS and users who may use their own prefix alone
-	$(BIN)/python -m pytest --secured-etcd $(SECURED)
+SECURED_QUICK := tests/guarantees/test_two_instances.py tests/guarantees/test_writes_and_the_fleet.py \
+	tests/store/test_etcd_store_limits.py
 
-contract: $(VENV)/.dev  ## Requests made from service/openapi.yaml, at least 5,000, to a live service
-	@$(BIN)/python -m tests.contract
+test-secured: $(VENV)/.dev  ## Tests against etcd with mutual TLS and users who may use their own prefix alone (QUICK=1: some)
+	$(BIN)/python -m pytest --secured-etcd $(if $(QUICK),$(SECURED_QUICK),$(SECURED))
+
+contract: $(VENV)/.dev  ## Requests made from service/openapi.yaml, at least 5,000, to a live service (QUICK=1: 1,000)
+	@$(BIN)/python -m tests.contract $(if $(QUICK),--examples=15 --least=1000)
 
 lint: $(VENV)/.dev  ## Formatting, style and types
 	$(BIN)/ruff format --check .

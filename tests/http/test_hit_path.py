@@ -329,8 +329,15 @@ def outcome(gateway: Gateway, application: Any, write: Write, there: bool) -> tu
 
 
 def since(before: int, text: str) -> str:
-    """The text, with how many revisions after `before` instead of the revision that it names, if any."""
-    return REVISION.sub(lambda found: f"{found[1]}<{int(found[2]) - before}>", text)
+    """The text, with "<later>" instead of the revision that it names, if any; "<same>" if it is `before`.
+
+    How much later is no matter of ours: whoever else uses this etcd may write in between, or its lease may expire.
+    """
+    return REVISION.sub(lambda found: f"{found[1]}{_than(before, int(found[2]))}", text)
+
+
+def _than(before: int, revision: int) -> str:
+    return "<same>" if revision == before else "<later>" if revision > before else "<earlier>"
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])
