@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 
@@ -19,7 +19,7 @@ from service.doctor.report import Finding, ok, warning, wrong
 ANSWER_WITHIN = 3.0
 """Seconds that one endpoint has; gRPC gives up an attempt to connect after two."""
 
-SOON = timedelta(days=14)
+SOON = datetime.timedelta(days=14)
 
 # (what was found, as `consistency.etcd_errors` words it; what to do). Read from the top.
 _REMEDIES = (
@@ -136,7 +136,7 @@ def _parse(pem: bytes | None) -> Sequence[x509.Certificate]:
 
 
 def _validity(what: str, certificate: x509.Certificate, remedy: str) -> Finding:
-    end, now = certificate.not_valid_after_utc, datetime.now(UTC)
+    end, now = certificate.not_valid_after_utc, datetime.datetime.now(datetime.UTC)
     said = f"{what}: valid until {end:%Y-%m-%d %H:%M} UTC"
     if certificate.not_valid_before_utc > now:
         begins = f"{what}: not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"

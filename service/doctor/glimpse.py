@@ -7,6 +7,7 @@ What does not show is None, and no error: whether the endpoint works is found ou
 from __future__ import annotations
 
 import contextlib
+import datetime
 import http.client
 import re
 import ssl
@@ -90,7 +91,8 @@ def _shown(sock: object) -> x509.Certificate | None:
 
 def _ahead(date: str) -> float:
     """Of whole seconds, so it is right to one second or so. Raises ValueError."""
-    return parsedate_to_datetime(date).timestamp() + 0.5 - time.time()
+    there = parsedate_to_datetime(date).replace(tzinfo=datetime.UTC)  # HTTP has no other times (RFC 9110, 5.6.7)
+    return (there - datetime.datetime.now(datetime.UTC)).total_seconds() + 0.5
 
 
 def _read(answer: http.client.HTTPResponse, deadline: float) -> bytes:

@@ -63,9 +63,10 @@ def _refused(etcd: Etcd, error: StoreError) -> Finding:
     user = etcd.config.user
     if user is None:
         remedy = "Set ETCD_USER and ETCD_PASSWORD."
-        return wrong("auth", f"etcd wants a user and a password, and none is given ({etcd.origin})", remedy)
+        return wrong("auth", "etcd wants a user and a password, and none is given", remedy)
+    where = "" if etcd.origin == "ETCD_ENDPOINTS" else f", or {etcd.origin}"
     remedy = (
-        f"Correct the user or the password (ETCD_USER and ETCD_PASSWORD, or {etcd.origin}), or set it in etcd:\n"
+        f"Correct the user or the password (ETCD_USER and ETCD_PASSWORD{where}), or set it in etcd:\n"
         f"{etcd.etcdctl} user passwd {user}"
     )
     return wrong("auth", f"etcd refuses user {user!r} with this password ({_last(error)})", remedy)

@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from consistency.etcd_config import EtcdConfig
 from service.doctor import Level
+from service.doctor.endpoints import Look
+from service.doctor.glimpse import Glimpse, glimpse
+from service.doctor.pace import clocks
 from tests.doctor.conftest import Examine
 from tests.support.certificates import Authority, Pair, TlsFiles
 from tests.support.etcd import EtcdCluster, EtcdServer, free_ports
@@ -179,3 +183,20 @@ def test_http_where_https_is_expected_is_told(tmp_path: Path, examined: Examine)
     with secure(tmp_path / "etcd", OURS.issue("127.0.0.1")) as server:
         found = examined(ETCD_ENDPOINTS=server.endpoint.replace("https", "http"))
     assert "Write https instead of http" in found.one("endpoint").remedy
+
+
+@pytest.mark.parametrize(("hours", "level"), [(0, Level.OK), (1, Level.WARNING), (-1, Level.WARNING)])
+def test_a_wall_clock_that_is_off_is_a_warning(hours: int, level: Level) -> None:
+    """Nothing rests on it but certificates, and the times in logs."""
+    look = Look("http://a:1", seen=Glimpse(ahead=hours * 3600.0))
+    found = clocks([look])
+    assert found.level is level
+    assert ("3600 s ahead" in found.found, "3600 s behind" in found.found) == (hours > 0, hours < 0)
+
+
+def test_the_wall_clock_of_an_etcd_is_seen(etcd: EtcdServer) -> None:
+    """The same machine's, by its Date header, which has whole seconds."""
+    seen = glimpse(etcd.endpoint, EtcdConfig((etcd.endpoint,), "/x"), 5.0)
+    assert seen.ahead is not None
+    assert abs(seen.ahead) < 2
+    assert seen.quota_bytes == 2 * 1024**3

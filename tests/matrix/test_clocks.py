@@ -13,8 +13,10 @@ SOURCES = [path for room in ("consistency", "metrics", "service") for path in so
 STEADY = {"clock_gettime", "monotonic", "perf_counter", "sleep"}
 """What may be used of the module `time`. `clock_gettime` only with CLOCK_BOOTTIME."""
 
-SAID = {"service/compose.py": {"datetime.datetime.now(datetime.UTC)"}}
-"""Where the wall clock is read, and how: an instance tells people in its description since when it runs."""
+NOW = "datetime.datetime.now(datetime.UTC)"
+SAID = {"service/compose.py": {NOW}, "service/doctor/endpoints.py": {NOW}, "service/doctor/glimpse.py": {NOW}}
+"""Where the wall clock is read, and how: an instance tells people in its description since when it runs; the doctor
+tells them when certificates end, and whether etcd's wall clock agrees."""
 
 
 def wall_clock(source: str) -> Iterator[str]:
