@@ -16,6 +16,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 from service.document_reads import Environ
 from service.hit_path import HitPath, StartResponse
 from tests.http.conftest import Gateway
+from tests.support import contract
 
 Headers = list[tuple[str, str]]
 
@@ -102,10 +103,12 @@ def hit_path(gateway: Gateway) -> HitPath:
 
 
 def answer(application: Any, request: Request, etag: str = '""') -> tuple[str, Headers, bytes, int]:
-    """Status line, headers without Age, body, Age."""
-    body, status, headers = run_wsgi_app(application, request.environ(etag), buffered=True)
+    """Status line, headers without Age, body, Age. Raises AssertionError when openapi.yaml does not describe them."""
+    pieces, status, headers = run_wsgi_app(application, request.environ(etag), buffered=True)
+    body = b"".join(pieces)
+    contract.check(request.method, request.path.decode("latin-1"), int(status.split()[0]), dict(headers), body)
     age = int(headers.pop("Age", 0))
-    return status, list(headers.items()), b"".join(body), age
+    return status, list(headers.items()), body, age
 
 
 @settings(max_examples=1500, deadline=None)
