@@ -25,6 +25,8 @@ def test_a_file_is_sent_once(shared: Gateway, path: str) -> None:
     assert first.headers["Cache-Control"] == "no-cache"
     again = shared.ask("GET", path, If_None_Match=f'"other", W/{first.headers["ETag"]}')
     assert (first.status_code, again.status_code, again.data) == (200, 304, b"")
+    # What a 304 says takes the place of what the browser has kept (RFC 9111, 4.3.4): another policy would end the page.
+    assert again.headers.get("Content-Security-Policy") == first.headers.get("Content-Security-Policy")
     assert shared.ask("GET", path, If_None_Match='"other"').data == first.data
     assert shared.ask("GET", path, If_None_Match="other").status_code == 400
 
