@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from consistency.terms import Reading
+from consistency.terms import Reading, Source
 from service.answers import headers_for
 from service.app import template
 from service.docs_routes import DESCRIPTION
@@ -19,20 +19,8 @@ from tests.http.conftest import Gateway
 from tests.support import contract
 from tests.support.contract import ALIASES, FILE, resolved
 
-GOOD = {
-    "Content-Type": "application/json",
-    "ETag": '"4"',
-    "X-Config-Revision": "9",
-    "X-Cache": "HIT",
-    "Age": "1",
-    "Cache-Control": "no-cache",
-    "X-Content-Type-Options": "nosniff",
-}
-PROBLEM = {
-    "Content-Type": "application/problem+json",
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-}
+GOOD = dict(headers_for(Reading(value=b"{}", mod_revision=4, revision=9, source=Source.HIT, age=0.5)))
+PROBLEM = dict(Problem(NOT_FOUND, "").all_headers())
 OF_ROUTING = {"not-found", "method-not-allowed"}
 """What `service.app` makes of a status, where Flask refuses."""
 
