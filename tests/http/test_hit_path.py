@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,9 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from service.document_reads import Environ
 from service.hit_path import HitPath, StartResponse
-from tests.http.conftest import Gateway
+from tests.http.conftest import Gateway, start_gateway
 from tests.support import contract
+from tests.support.etcd import EtcdServer
 
 Headers = list[tuple[str, str]]
 
@@ -86,14 +88,20 @@ requests = st.builds(Request, methods, paths, queries, tags, tags, cookies, othe
 
 
 @pytest.fixture(scope="module")
-def known(shared: Gateway) -> Gateway:
-    """Two documents, and a key that is known to be absent; also one that is not ASCII."""
-    for key in KEYS:
-        if key != "absent":
-            assert shared.ask("PUT", f"/config/{key}", b'{"value": "%b"}' % key.encode()).status_code == 201
-    for key in KEYS:
-        shared.ask("GET", f"/config/{key}")
-    return shared
+def known(new_etcd: type[EtcdServer], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """Two documents, and a key that is known to be absent; also one that is not ASCII.
+
+    On an etcd of its own: elsewhere somebody's write, or a lease that ends, would be counted among the revisions.
+    """
+    with ExitStack() as stack:
+        etcd = stack.enter_context(new_etcd(tmp_path_factory.mktemp("etcd")))
+        gateway = start_gateway(stack, etcd, "/hit-path")
+        for key in KEYS:
+            if key != "absent":
+                assert gateway.ask("PUT", f"/config/{key}", b'{"value": "%b"}' % key.encode()).status_code == 201
+        for key in KEYS:
+            gateway.ask("GET", f"/config/{key}")
+        yield gateway
 
 
 def hit_path(gateway: Gateway) -> HitPath:
@@ -237,15 +245,8 @@ def outcome(gateway: Gateway, application: Any, write: Write, there: bool) -> tu
 
 
 def since(before: int, text: str) -> str:
-    """The text, with "<later>" instead of the revision that it names, if any; "<same>" if it is `before`.
-
-    How much later is no matter of ours: whoever else uses this etcd may write in between, or its lease may expire.
-    """
-    return REVISION.sub(lambda found: f"{found[1]}{_than(before, int(found[2]))}", text)
-
-
-def _than(before: int, revision: int) -> str:
-    return "<same>" if revision == before else "<later>" if revision > before else "<earlier>"
+    """The text, with how many revisions after `before` instead of the revision that it names, if any."""
+    return REVISION.sub(lambda found: f"{found[1]}<{int(found[2]) - before}>", text)
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])
