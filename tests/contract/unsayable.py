@@ -28,7 +28,7 @@ def use_after_delete(
 
 
 def _asks_for_two_times(case: schemathesis.Case[Any]) -> bool:
-    """`revision` goes with no other parameter; `min_revision` of the future may be refused, as 410."""
+    """`revision` goes with no other parameter."""
     return "revision" in (case.query or {}) and len(case.query) > 1
 
 
