@@ -71,7 +71,8 @@ def _file(file: Path, content_type: str, more: Headers = ()) -> Answer:
     """200, or 304 for a browser that has the file as it is. Raises Refused (400) when If-None-Match is malformed."""
     content = file.read_bytes()
     tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
-    headers = (("ETag", tag), REVALIDATE, NOSNIFF, *more)  # on a 304, too: a browser takes them in place of those it has
+    # On a 304, too: a browser takes them in place of those that it has.
+    headers = (("ETag", tag), REVALIDATE, NOSNIFF, *more)
     offered = request.environ.get("HTTP_IF_NONE_MATCH")
     if offered is not None and parse_tags(offered, "If-None-Match").match_weakly(tag):
         return Answer(HTTPStatus.NOT_MODIFIED, headers)
