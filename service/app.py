@@ -10,7 +10,7 @@ from functools import cache as remember
 from http import HTTPStatus
 
 import flask
-from flask import Flask, g, request
+from flask import Flask, current_app, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import BaseConverter
 
@@ -90,6 +90,9 @@ def _check_request() -> None:
     refuse_ambiguous_framing(request.environ)
     if request.environ["PATH_INFO"].startswith("//"):
         raise NotFound  # Flask takes it for the path with one slash
+    if request.url_rule is not None and request.environ["REQUEST_METHOD"] != request.method:
+        # Flask takes `put` for PUT, but methods are case-sensitive (RFC 9110, 9.1).
+        raise MethodNotAllowed(current_app.url_map.bind("").allowed_methods(request.path))
 
 
 def _measurement(instruments: Instruments) -> Callable[[flask.Response], flask.Response]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.world import quiet_ports
-from tests.guarantees.user import User
+from tests.guarantees.user import User, users
 from tests.load.requirements import need_haproxy
 from tests.support.balancer import Balancer
 from tests.support.etcd import EtcdServer, wait_for
@@ -58,10 +58,8 @@ def fleet(tmp_path: Path, etcd: EtcdServer) -> Iterator[list[InstanceProcess]]:
 
 @pytest.fixture
 def clients(balancer: Balancer) -> Iterator[list[User]]:
-    clients = [User(number, balancer.port) for number in range(CLIENTS)]
-    yield clients
-    for client in clients:
-        client.close()
+    with users(CLIENTS, balancer.port) as clients:
+        yield clients
 
 
 @pytest.fixture

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
+from collections.abc import Iterator
 
 from tests.faults.client import Answer, Connections
 
@@ -45,3 +47,14 @@ class User:
         if not self._keeps_its_connection:
             self.close()
         return answer
+
+
+@contextlib.contextmanager
+def users(count: int, port: int) -> Iterator[list[User]]:
+    """So many, each with keys of its own, for as long as this is entered."""
+    everybody = [User(number, port) for number in range(count)]
+    try:
+        yield everybody
+    finally:
+        for user in everybody:
+            user.close()

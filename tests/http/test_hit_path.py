@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +20,9 @@ from service.document_reads import Environ
 from service.guard import Guard
 from service.hit_path import HitPath, StartResponse
 from service.settings import Settings
-from tests.http.conftest import Gateway, keyring
+from tests.http.conftest import Gateway, keyring, start_gateway
+from tests.support import contract
+from tests.support.etcd import EtcdServer
 
 Headers = list[tuple[str, str]]
 
@@ -90,14 +93,20 @@ requests = st.builds(Request, methods, paths, queries, tags, tags, cookies, othe
 
 
 @pytest.fixture(scope="module")
-def known(shared: Gateway) -> Gateway:
-    """Two documents, and a key that is known to be absent; also one that is not ASCII."""
-    for key in KEYS:
-        if key != "absent":
-            assert shared.ask("PUT", f"/config/{key}", b'{"value": "%b"}' % key.encode()).status_code == 201
-    for key in KEYS:
-        shared.ask("GET", f"/config/{key}")
-    return shared
+def known(new_etcd: type[EtcdServer], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """Two documents, and a key that is known to be absent; also one that is not ASCII.
+
+    On an etcd of its own: elsewhere somebody's write, or a lease that ends, would be counted among the revisions.
+    """
+    with ExitStack() as stack:
+        etcd = stack.enter_context(new_etcd(tmp_path_factory.mktemp("etcd")))
+        gateway = start_gateway(stack, etcd, "/hit-path")
+        for key in KEYS:
+            if key != "absent":
+                assert gateway.ask("PUT", f"/config/{key}", b'{"value": "%b"}' % key.encode()).status_code == 201
+        for key in KEYS:
+            gateway.ask("GET", f"/config/{key}")
+        yield gateway
 
 
 def hit_path(gateway: Gateway) -> HitPath:
@@ -107,10 +116,12 @@ def hit_path(gateway: Gateway) -> HitPath:
 
 
 def answer(application: Any, request: Request, etag: str = '""') -> tuple[str, Headers, bytes, int]:
-    """Status line, headers without Age, body, Age."""
-    body, status, headers = run_wsgi_app(application, request.environ(etag), buffered=True)
+    """Status line, headers without Age, body, Age. Raises AssertionError when openapi.yaml does not describe them."""
+    pieces, status, headers = run_wsgi_app(application, request.environ(etag), buffered=True)
+    body = b"".join(pieces)
+    contract.check(request.method, request.path.decode("latin-1"), int(status.split()[0]), dict(headers), body)
     age = int(headers.pop("Age", 0))
-    return status, list(headers.items()), b"".join(body), age
+    return status, list(headers.items()), body, age
 
 
 @settings(max_examples=1500, deadline=None)
@@ -329,15 +340,8 @@ def outcome(gateway: Gateway, application: Any, write: Write, there: bool) -> tu
 
 
 def since(before: int, text: str) -> str:
-    """The text, with "<later>" instead of the revision that it names, if any; "<same>" if it is `before`.
-
-    How much later is no matter of ours: whoever else uses this etcd may write in between, or its lease may expire.
-    """
-    return REVISION.sub(lambda found: f"{found[1]}{_than(before, int(found[2]))}", text)
-
-
-def _than(before: int, revision: int) -> str:
-    return "<same>" if revision == before else "<later>" if revision > before else "<earlier>"
+    """The text, with how many revisions after `before` instead of the revision that it names, if any."""
+    return REVISION.sub(lambda found: f"{found[1]}<{int(found[2]) - before}>", text)
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])

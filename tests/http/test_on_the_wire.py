@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
 
+from service.server import MAX_HEADER
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess
 
@@ -55,7 +57,9 @@ class Wire:
         self._socket.close()
 
     def send(self, data: bytes) -> Wire:
-        self._socket.sendall(data)
+        """A server that refuses may answer and close before all is sent: what it said can still be read."""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self._socket.sendall(data)
         return self
 
     def end(self) -> Wire:
@@ -64,7 +68,11 @@ class Wire:
         return self
 
     def line(self) -> bytes:
-        return self._file.readline()
+        """Empty at the end, however the server brought it about."""
+        try:
+            return self._file.readline()
+        except ConnectionResetError:
+            return b""
 
     def answer(self, *, bodiless: bool = False) -> Raw:
         """The next response; `bodiless` when it answers a HEAD."""
@@ -226,12 +234,13 @@ def test_head_has_the_headers_of_get(instance: InstanceProcess) -> None:
 def test_a_malformed_target_is_refused_and_never_redirected(
     instance: InstanceProcess, method: str, target: bytes
 ) -> None:
-    """Fault matrix: 400, 404, 405, 414, 431; nothing is written under any other key."""
+    """Fault matrix: 400, 404, 405, 414, and 431 for what is longer than the server reads; nothing is written under any
+    other key."""
     if (method, target) == ("GET", b"/config/"):
         return  # the listing
     before = ask(instance, request("GET", b"/config/")).body
     answer = ask(instance, request(method, target, body=b"1" if method == "PUT" else None))
-    assert is_refused(answer, 400, 404, 405, 414, 431)
+    assert is_refused(answer, *((431,) if len(target) > MAX_HEADER else (400, 404, 405, 414)))
     assert ask(instance, request("GET", b"/config/")).body.partition(b'"revision"')[0] in before
 
 

@@ -208,6 +208,18 @@ def test_a_method_that_is_not_offered_is_405(gateway: Gateway, method: str, path
     assert set(answer.headers["Allow"].split(", ")) == allowed
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("put", "/config/b", 405), ("Delete", "/config/a", 405), ("get", "/config/", 405), ("get", "/nowhere", 404)],
+)
+def test_a_method_in_small_letters_is_another_method(gateway: Gateway, method: str, path: str, status: int) -> None:
+    """RFC 9110, 9.1. Whoever goes by the method, a proxy that lets only reads through, must not be gone round."""
+    gateway.ask("PUT", "/config/a", b"1")
+    answer = gateway.client.open(path, data=b"2", environ_overrides={"REQUEST_METHOD": method})
+    assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json")
+    assert [entry["key"] for entry in gateway.ask("GET", "/config/").get_json()["keys"]] == ["a"]
+
+
 @pytest.mark.parametrize("query", ["?sync=yes", "?sync", "?use_cache=false", "?revision=1", "?x", "?a=1&a=2"])
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])
 def test_a_write_with_a_wrong_parameter_is_400(shared: Gateway, method: str, query: str) -> None:

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from service import logs, request_log
 from service.request_log import legible
 from tests.http.conftest import Gateway, start_gateway
-from tests.support.etcd import EtcdServer, free_ports
+from tests.support.etcd import EtcdServer
 
 
 class Lines:
@@ -46,15 +47,15 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
 @pytest.fixture(scope="module")
 def gateway(etcd: EtcdServer) -> Iterator[Gateway]:
     with ExitStack() as stack:
-        yield start_gateway(stack, etcd.endpoint, "/request-log")
+        yield start_gateway(stack, etcd, "/request-log")
 
 
 @pytest.fixture
-def without_etcd() -> Iterator[Gateway]:
+def without_etcd(tmp_path: Path) -> Iterator[Gateway]:
     """One that nobody answers."""
     with ExitStack() as stack:
-        endpoint = f"http://127.0.0.1:{free_ports(1)[0]}"
-        yield start_gateway(stack, endpoint, "/request-log", wait=False, etcd_timeout=0.3)
+        never_started = EtcdServer(tmp_path)
+        yield start_gateway(stack, never_started, "/request-log", wait=False, etcd_timeout=0.3)
 
 
 def told(line: dict[str, Any]) -> dict[str, Any]:
@@ -137,7 +138,7 @@ def test_a_write_whose_outcome_nobody_knows_is_a_line_that_says_so(
     tmp_path_factory: pytest.TempPathFactory, lines: Lines, way: str
 ) -> None:
     with EtcdServer(tmp_path_factory.mktemp("paused")) as server, ExitStack() as stack:
-        gateway = start_gateway(stack, server.endpoint, "/paused", etcd_timeout=0.5)
+        gateway = start_gateway(stack, server, "/paused", etcd_timeout=0.5)
         gateway.ask("PUT", "/config/a", b"1")
         server.pause()
         body = b'{"operations": [{"op": "delete", "key": "a"}]}'

@@ -161,11 +161,11 @@ def test_headers_that_never_end(instance: InstanceProcess) -> None:
 @pytest.mark.fault("flood of misses")
 def test_a_flood_of_misses(etcd: EtcdServer, tmp_path: Path) -> None:
     """Keys that nobody has, each asked for once: memory stays bounded, and what is in use stays in it."""
-    flooding, each, most = 8, 600, 1_000
+    flooding, each, most = 8, 600, 500
     numbers = itertools.count()
     with running(tmp_path, etcd.endpoint, LEASE_TTL="60", CACHE_MAX_ENTRIES=str(most), ETCD_TIMEOUT="10") as instance:
         warm(instance)
-        memory, hits = metric(instance, "process_resident_memory_bytes"), hits_of(instance)
+        memory, misses = metric(instance, "process_resident_memory_bytes"), misses_of(instance)
 
         def flood(_: int) -> None:
             connections = Connections([instance.port])
@@ -178,13 +178,16 @@ def test_a_flood_of_misses(etcd: EtcdServer, tmp_path: Path) -> None:
         assert next(numbers) == flooding * each
         assert metric(instance, "config_cache_entries") <= most
         assert metric(instance, "process_resident_memory_bytes") < memory + 50 * MEGABYTE
-        assert hits_of(instance) > hits
-        assert is_hit(instance), "what is read again and again is not what is evicted"
+        # Evicted in the order of arrival, it would have been loaded again nine times: whenever 500 others had come.
+        assert misses_of(instance) - misses - flooding * each <= 3, (
+            "what is read again and again is not what is evicted"
+        )
+        assert is_hit(instance)
 
 
-def hits_of(instance: InstanceProcess) -> float:
-    """Reads that it has answered from memory."""
-    return metric(instance, "config_cache_reads_total", source="hit")
+def misses_of(instance: InstanceProcess) -> float:
+    """Reads for which it has asked etcd for the value."""
+    return metric(instance, "config_cache_reads_total", source="miss")
 
 
 def _files_allowed() -> int:

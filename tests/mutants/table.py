@@ -23,7 +23,7 @@ _OPENING = """\
 
 Written by `make mutants`. Each mutant is one deliberate break of one rule of [PROTOCOL.md](../PROTOCOL.md), applied to
 a copy of the source (`tests/mutants/catalogue.py`); a test has to fail on it. Mostly several do; named is the first.
-CI replays every row: the mutant against the test that is named here.
+CI replays every row: the mutant against the test that is named here, and against all others should that one miss it.
 
 | rule | mutant | killed by |
 |---|---|---|

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.world import quiet_ports
-from tests.guarantees.user import User
+from tests.guarantees.user import User, users
 from tests.load.requirements import need_haproxy
 from tests.platform.apps import SERVICE
 from tests.platform.foundry import Foundry
@@ -59,29 +59,27 @@ def router(tmp_path: Path) -> Iterator[Router]:
 
 
 @pytest.fixture
-def users(router: Router) -> Iterator[list[User]]:
-    users = [User(number, router.port) for number in range(USERS)]
-    yield users
-    for user in users:
-        user.close()
+def clients(router: Router) -> Iterator[list[User]]:
+    with users(USERS, router.port) as clients:
+        yield clients
 
 
 @pytest.mark.timeout(420)  # seconds; a minute, more on a busy machine
 def test_no_request_fails_while_the_app_is_scaled_and_renewed(
-    tmp_path: Path, router: Router, users: list[User], credentials: object
+    tmp_path: Path, router: Router, clients: list[User], credentials: object
 ) -> None:
     """1 to 8 to 3 instances, then a rolling update with one more than these. Every answer is right; everybody ends by
     itself in ten seconds and within the manifest's memory (the foundry asserts that); all new instances are used."""
     began = time.monotonic()
 
     def say(line: str) -> None:
-        answered = sum(user.requests for user in users)
+        answered = sum(client.requests for client in clients)
         sys.stdout.write(f"{time.monotonic() - began:6.1f} s {answered:7} requests  {line}\n")
 
     ports = itertools.islice(quiet_ports(), 1, None)
     with Foundry(SERVICE, router, ports, tmp_path, credentials, say) as foundry:
         foundry.scale(1)
-        with meanwhile(users, pause=PAUSE):
+        with meanwhile(clients, pause=PAUSE):
             foundry.scale(8)
             foundry.scale(3)
             foundry.roll()

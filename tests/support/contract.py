@@ -30,27 +30,33 @@ _READERS: dict[str, Callable[[bytes], Any]] = {
 }
 """How a media type is read, by what stands behind the last "+"; text, if it isn't here."""
 
-OF_HTTP = frozenset({"content-type", "content-length", "date", "server", "connection", "allow"})
+OF_HTTP = frozenset({"content-type", "content-length", "date", "server", "connection"})
 """Headers that need no description."""
+
+ANYWHERE = {400: "BadRequest", 404: "NoSuchPath", 405: "MethodNotAllowed", 411: "LengthRequired", 500: "Unexpected"}
+"""What may be answered where nothing is described, by its name among the file's responses."""
 
 
 def check(method: str, path: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
-    """Raises AssertionError when this answer to `method path` is not described. Unknown paths must be 404."""
+    """Raises AssertionError, or ValidationError, when this answer to `method path` is not described."""
     where = f"{method} {path}: {status}"
-    operations = FILE["paths"].get(template(path))
-    if operations is None:
-        assert status in (400, 404, 405, 411), f"{where}: this path is not described"
-        return
-    operation = operations.get(method.lower()) or (operations.get("get") if method == "HEAD" else None)
-    if operation is None:
-        assert status in (400, 404, 405, 411), f"{where}: this method is not described"
-        return
-    response = resolved(operation["responses"].get(str(status)))
+    response = resolved(_responses(method, path).get(str(status)))
     assert response is not None, f"{where} is not described"
     given = {name.lower(): value for name, value in headers.items()}
     _check_headers(where, {name.lower(): resolved(it) for name, it in response.get("headers", {}).items()}, given)
     if method != "HEAD":
-        _check_body(where, response.get("content", {}), given, body)
+        _check_body(where, status, response.get("content", {}), given, body)
+
+
+def _responses(method: str, path: str) -> Mapping[str, Any]:
+    """What may be answered, by status."""
+    operations = {name.upper(): operation for name, operation in FILE["paths"].get(template(path), {}).items()}
+    operation = operations.get(method) or (operations.get("GET") if method == "HEAD" else None)
+    if operation is None:
+        described = FILE["components"]["responses"]
+        return {str(status): described[name] for status, name in ANYWHERE.items()}
+    responses: Mapping[str, Any] = operation["responses"]
+    return responses
 
 
 def template(path: str) -> str:
@@ -82,15 +88,19 @@ def _check_headers(where: str, described: Mapping[str, Any], given: Mapping[str,
     assert not unknown, f"{where}: {', '.join(sorted(unknown))} is not described"
 
 
-def _check_body(where: str, described: Mapping[str, Any], given: Mapping[str, str], body: bytes) -> None:
+def _check_body(where: str, status: int, described: Mapping[str, Any], given: Mapping[str, str], body: bytes) -> None:
     if not described:
         assert not body, f"{where}: no body is described"
         return
     media_type = re.split("[; ]", given.get("content-type", ""))[0]
     assert media_type in described, f"{where}: {media_type or 'no media type'} is not described"
     schema = described[media_type].get("schema", {})
-    if resolved(schema).keys() - {"description"}:  # else it may be any
-        _validator(json.dumps(schema)).validate(_READERS.get(media_type.rpartition("+")[2], bytes.decode)(body))
+    if not resolved(schema).keys() - {"description"}:  # it may be any
+        return
+    document = _READERS.get(media_type.rpartition("+")[2], bytes.decode)(body)
+    _validator(json.dumps(schema)).validate(document)
+    if media_type == "application/problem+json":
+        assert document["status"] == status, f"{where}: the problem document says {document['status']}"
 
 
 @cache

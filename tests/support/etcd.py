@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -160,6 +161,10 @@ class EtcdServer:
             self._process.wait(5)
             self._process = None
 
+    def forget(self) -> None:
+        """Drops its data, while it does not run."""
+        shutil.rmtree(self._data, ignore_errors=True)
+
     def restart(self) -> None:
         """Starts it again on the same ports and data."""
         self.stop()
@@ -294,11 +299,16 @@ class EtcdCluster:
             initial_cluster = ",".join(server.peer for server in self.servers)
             for server in self.servers:
                 server.launch(initial_cluster)
-            if all(server.wait_until_ready() for server in self.servers):
-                return self
+            try:
+                if all(server.wait_until_ready() for server in self.servers):
+                    return self
+            except AssertionError:
+                self.__exit__(None, None, None)
+                raise
             self.__exit__(None, None, None)
             for server in self.servers:
                 server.pick_ports()
+                server.forget()  # who had come up has written down where the others were to be
         raise AssertionError(f"no free ports for a cluster after {_PORT_ATTEMPTS} attempts")
 
     def __exit__(

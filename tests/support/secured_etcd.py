@@ -20,7 +20,7 @@ _CHEAP = "--bcrypt-cost=4"  # the least; tests make hundreds of users
 
 
 class SecuredEtcd(EtcdServer):
-    """As `EtcdServer`, which the etcd of root's own tests is: `etcdctl` acts as root."""
+    """One process, as `EtcdServer`; `etcdctl` acts as root. Started once: what it made at its start is in its data."""
 
     def __init__(self, directory: Path, *, arguments: Sequence[str] = (), **more: Any) -> None:
         self._client = _AUTHORITY.issue("client.example.com")
