@@ -68,6 +68,20 @@ def test_settings_that_can_not_be_used_are_told_as_a_start_tells_them(tmp_path: 
     assert "LEASE_TTL is 'soon'; expected a whole number" in done.stdout
 
 
+def test_who_is_let_in_is_told_and_a_list_that_would_end_a_start_is_wrong(etcd: EtcdServer, tmp_path: Path) -> None:
+    settings = {"ETCD_ENDPOINTS": etcd.endpoint}
+    assert "warning  tokens       none, and HOST is 0.0.0.0" in doctor(tmp_path, **settings, HOST="0.0.0.0").stdout
+    assert "ok       tokens       none; HOST is 127.0.0.1" in doctor(tmp_path, **settings, HOST="127.0.0.1").stdout
+    file = tmp_path / "tokens.json"
+    file.write_text('[{"name": "one", "token": "0123456789-abcdef", "scopes": ["read"]}]')
+    done = doctor(tmp_path, **settings, API_TOKENS_FILE=str(file))
+    assert (done.returncode, "ok       tokens       1 token, from API_TOKENS_FILE" in done.stdout) == (0, True)
+    file.write_text('[{"name": "one", "token": "short", "scopes": ["read"]}]')
+    done = doctor(tmp_path, **settings, API_TOKENS_FILE=str(file))
+    assert (done.returncode, "wrong    tokens       API_TOKENS_FILE is" in done.stdout) == (1, True)
+    assert "short" not in done.stdout.replace("shorter", "")
+
+
 def test_the_file_decides_if_no_setting_does(etcd: EtcdServer, tmp_path: Path) -> None:
     """The service's own order: ETCD_ENDPOINTS, VCAP_SERVICES, instance/etcd.config.json, embedded."""
     hosts = [{"hostname": "127.0.0.1", "port": etcd.client_port}]
