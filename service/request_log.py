@@ -58,7 +58,7 @@ def finish(
         if revision:
             line["revision"] = int(revision)
         if name := environ.get(BEARER):
-            line["token"] = name
+            line["bearer"] = name
         line |= {"ms": round(seconds * 1000, 2), "request_id": identity, **_reason(status, failure)}
         _log.log(level, line)
     return identity

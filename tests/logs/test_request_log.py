@@ -114,7 +114,7 @@ def test_with_tokens_a_line_says_whose_it_was(etcd: EtcdServer, lines: Lines) ->
         gateway.ask("GET", "/config/b", Authorization=bearer)
         stranger = gateway.ask("PUT", "/config/b", b"2", Authorization="Bearer stranger-0123456789")
     written = lines.take()
-    assert [(line["status"], line.get("token"), line.get("problem")) for line in written] == [
+    assert [(line["status"], line.get("bearer"), line.get("problem")) for line in written] == [
         (201, "deployer", None),
         (200, "deployer", None),
         (403, "deployer", "insufficient-scope"),
