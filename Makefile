@@ -1,7 +1,7 @@
 # `make` tells what there is. Every target installs what it needs into .venv: Python 3.11+ and make are enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-secured contract check lint mutants torture faults settings load fleet bench bench-scale clean
+.PHONY: help run test test-secured contract check lint mutants torture faults settings load fleet demo bench bench-scale clean
 .SUFFIXES:
 
 # The newest Python of these that is new enough.
@@ -66,6 +66,9 @@ load: $(VENV)/.load  ## 40 users for 60 s against HOST (http://127.0.0.1:8080)
 
 fleet: $(VENV)/.run  ## Start N=4 instances on one etcd, behind HAProxy at PORT=8080 when it is installed
 	@exec $(BIN)/python -m deploy.fleet -n $(N) --port $(PORT)
+
+demo: $(VENV)/.load  ## A fleet of N=4 to look at, under load and with a writer: its page at PORT=8080, locust's at :8089
+	@exec $(BIN)/python -m deploy.demo -n $(N) --port $(PORT)
 
 bench: $(VENV)/.bench  ## Ratios against peers, in turns (about eight minutes; ROWS=nginx: only rows with these words)
 	@$(BIN)/python -m bench $(ROWS)

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from threading import Event
 
@@ -29,6 +29,7 @@ BALANCER_DRAIN = 2
 INSTANCE_DRAIN = 9.0
 """Seconds for the instances, all at once: they drain for up to 8."""
 ETCD_STOP = 2.0
+GUESTS_STOP = 12.0
 POLL = 0.1
 
 
@@ -42,6 +43,7 @@ class Fleet:
         self._etcd: EmbeddedEtcd | None = None
         self._instances: list[Child] = []
         self._balancer: Child | None = None
+        self._guests: list[Child] = []
         self._ready: set[Child] = set()
         self._dead: set[Child] = set()
 
@@ -114,6 +116,12 @@ class Fleet:
         self._ready.add(child)
         self._tell(_row(child.name, child.address, child.pid, child.log))
 
+    def admit(self, guest: Child) -> None:
+        """Watches somebody who uses the fleet, too, and stops them first."""
+        self._guests.append(guest)
+        self._ready.add(guest)
+        self._tell(_row(guest.name, guest.address, guest.pid, guest.log))
+
     def run(self) -> bool:
         """Watches until told to stop, reports who dies; whether nobody did. Ends early when there is nothing left."""
         while not self._stopping.wait(POLL):
@@ -127,12 +135,15 @@ class Fleet:
         return not self._dead
 
     def _running(self) -> list[Child]:
-        everyone = [*self._instances, *([self._balancer] if self._balancer else [])]
+        everyone = [*self._guests, *self._instances, *([self._balancer] if self._balancer else [])]
         return [child for child in everyone if child not in self._dead]
 
     def stop(self) -> bool:
-        """Stops all that runs, in order, in less than 15 s; whether all ended well and by themselves."""
-        well = True
+        """Stops all that runs, in order, the fleet in less than 15 s; whether all ended well and by themselves."""
+        guests = [guest for guest in self._guests if guest not in self._dead]
+        for guest in guests:
+            guest.ask_to_stop()
+        well = self._ended_well(guests, GUESTS_STOP)
         if self._balancer and self._balancer not in self._dead:
             # HAProxy's word for "take nothing new and finish what is under way"; SIGTERM would cut.
             self._balancer.ask_to_stop(signal.SIGUSR1)
@@ -179,15 +190,22 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
 def main(given: Sequence[str] | None = None) -> int:
     """Runs a fleet until SIGINT or SIGTERM; the exit code."""
     arguments = _arguments(given)
+    return serve(arguments.n, arguments.host, arguments.port)
+
+
+def serve(size: int, host: str, port: int, guests: Callable[[str], Iterable[Child]] = lambda _: ()) -> int:
+    """Runs a fleet until SIGINT or SIGTERM, and, once it is ready, its `guests`, told its address; the exit code."""
     stopping = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     fleet = Fleet(Path("instance"), _tell, stopping)
     well = False
     try:
-        fleet.start(arguments.n, arguments.host, arguments.port)
+        fleet.start(size, host, port)
         if not stopping.is_set():
-            _tell(f"\ncurl http://127.0.0.1:{arguments.port}/members      Ctrl-C stops the fleet\n")
+            for guest in guests(f"http://127.0.0.1:{port}"):
+                fleet.admit(guest)
+            _tell(f"\nhttp://127.0.0.1:{port}/ is its page      Ctrl-C stops the fleet\n")
         well = fleet.run()
     except StartupError as error:
         _tell(f"the fleet can't start: {error}")

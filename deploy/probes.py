@@ -31,11 +31,12 @@ def _is_free(host: str, port: int) -> bool:
     return True
 
 
-def require_free(host: str, port: int) -> None:
+def require_free(host: str, port: int, option: str = "--port") -> None:
     """Raises StartupError when something listens there already."""
     if not _is_free(host, port):
         raise StartupError(
-            f"--port {port}: something else listens on {host}:{port}. Expected a free port, for example --port 9080"
+            f"{option} {port}: something else listens on {host}:{port}. Expected a free port, for example "
+            f"{option} {port + 1000}"
         )
 
 

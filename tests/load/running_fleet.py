@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,14 +22,18 @@ START_WITHIN = 60.0
 STOP_WITHIN = 15.0
 """What the fleet promises."""
 
-NO_HAPROXY = "import sys; from deploy import fleet, haproxy; haproxy.find = lambda: None; sys.exit(fleet.main())"
+FLEET = ("-m", "deploy.fleet")
+WITHOUT_HAPROXY = (
+    "-c",
+    "import sys; from deploy import fleet, haproxy; haproxy.find = lambda: None; sys.exit(fleet.main())",
+)
+"""As where it is not installed."""
 
 
 class RunningFleet:
-    """`python -m deploy.fleet` as a child process; with `balanced` False as where HAProxy is not installed."""
+    """A program that runs a fleet, as a child process."""
 
-    def __init__(self, directory: Path, size: int, *, balanced: bool = True) -> None:
-        program = ["-m", "deploy.fleet"] if balanced else ["-c", NO_HAPROXY]
+    def __init__(self, directory: Path, size: int, program: Sequence[str] = FLEET) -> None:
         (self.port,) = free_ports(1)
         where = ["--host", "127.0.0.1", "--port", str(self.port)]
         self.address = f"http://127.0.0.1:{self.port}"
@@ -59,7 +63,9 @@ class RunningFleet:
 
     def rows(self) -> dict[str, tuple[str, int]]:
         """The table it prints: address and process id by name."""
-        found = re.findall(r"^(etcd|instance \d+|balancer)\b.*?(http://\S+)\s+(\d+) ", self.printed, re.MULTILINE)
+        found = re.findall(
+            r"^(etcd|instance \d+|balancer|load|writer)\b.*?(http://\S+)\s+(\d+) ", self.printed, re.MULTILINE
+        )
         return {name: (address, int(pid)) for name, address, pid in found}
 
     def instances(self) -> list[str]:
@@ -84,9 +90,9 @@ class RunningFleet:
 
 
 @contextmanager
-def running_fleet(directory: Path, size: int, *, balanced: bool = True) -> Iterator[RunningFleet]:
+def running_fleet(directory: Path, size: int, program: Sequence[str] = FLEET) -> Iterator[RunningFleet]:
     """Starts one, waits until it serves, and leaves no process behind, whatever the test did."""
-    fleet = RunningFleet(directory, size, balanced=balanced)
+    fleet = RunningFleet(directory, size, program)
     try:
         fleet.wait_until("Ctrl-C stops the fleet")
         yield fleet

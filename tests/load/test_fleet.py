@@ -16,7 +16,7 @@ import requests
 
 from tests.load.locust_run import ROOT, run
 from tests.load.requirements import need_haproxy
-from tests.load.running_fleet import STOP_WITHIN, RunningFleet, alive, running, running_fleet, sample
+from tests.load.running_fleet import STOP_WITHIN, WITHOUT_HAPROXY, RunningFleet, alive, running, running_fleet, sample
 
 SIZE = 3
 
@@ -110,7 +110,7 @@ def test_instance_that_dies_is_reported_and_the_others_go_on(tmp_path: Path) -> 
 
 def test_without_haproxy_the_instances_are_reached_one_by_one(tmp_path: Path) -> None:
     """The first one gets the port asked for, and the ports are printed."""
-    with running_fleet(tmp_path, 2, balanced=False) as fleet:
+    with running_fleet(tmp_path, 2, WITHOUT_HAPROXY) as fleet:
         assert "HAProxy is not installed" in fleet.printed
         first, second = fleet.instances()
         assert first == fleet.address
