@@ -46,7 +46,7 @@ def _guests(directory: Path, load_port: int, address: str) -> Iterable[Child]:
     )
     yield Child(
         name="writer",
-        address=f"{address}/config/demo/",
+        address=address,
         command=[sys.executable, "-m", "deploy.demo_writer", address],
         log=directory / "writer.log",
         env=os.environ,
