@@ -233,6 +233,7 @@ class DistributedCache:
             bytes=snapshot.bytes,
             watch_up=snapshot.watch_up,
             members=self._fleet.members(),
+            lease_age=None if snapshot.slot is None else max(0.0, now - snapshot.renewed_at),
         )
 
     def _write(self, changes: tuple[Change, ...], op: str, sync: bool) -> Applied:

@@ -76,6 +76,7 @@ class Snapshot:
     entries: int
     bytes: int
     watch_up: bool
+    renewed_at: float
 
 
 class _Changing:
@@ -108,6 +109,7 @@ class LocalState:
         self._fresh = Freshness(options.staleness_bound, options.max_age)
         self._entries = NearCache(options.max_entries, options.max_bytes)
         self._watch_up = False
+        self._renewed_at = 0.0  # local seconds, as all times here
         self._happened: list[Event] = []  # under the lock, for the observer afterwards
         self._window = self._fresh.window()  # written under the lock, read without it
         self._changing = _Changing(self._lock, self._publish_locked)
@@ -328,8 +330,13 @@ class LocalState:
         """This instance holds `slot`; hits need a proof first (rule 9)."""
         with self._changing:
             self._fresh.join(slot, lease)
+            self._renewed_at = self._clock()
             self._happened.append(Joined(slot))
         self._tell()
+
+    def renewed(self) -> None:
+        """The lease of our slot was renewed. For those who look: hits don't rest on it."""
+        self._renewed_at = self._clock()
 
     def leave(self, cause: str) -> None:
         """No hits from now on. Does nothing without a slot."""
@@ -364,6 +371,7 @@ class LocalState:
                 entries=len(self._entries),
                 bytes=self._entries.bytes,
                 watch_up=self._watch_up,
+                renewed_at=self._renewed_at,
             )
 
     def _invalidated_locked(self, cause: str, entries: int) -> None:

@@ -129,6 +129,7 @@ class Membership:
             if not alive:
                 self._state.leave("expired")
                 return
+            self._state.renewed()
             wait = lease.ttl / 3
 
     def _give_back(self, lease: Lease) -> None:

@@ -254,6 +254,7 @@ class Status:
     slot: 0 to 63, or None when this instance serves uncached.
     proof_age: seconds since the last proof; None before the first.
     fresh: whether hits are allowed now (rule 3's clock clause).
+    lease_age: seconds since the lease of the slot was granted or renewed; None without a slot.
     """
 
     why_not_ready: str
@@ -265,3 +266,4 @@ class Status:
     bytes: int
     watch_up: bool
     members: tuple[Member, ...]
+    lease_age: float | None = None

@@ -4,6 +4,6 @@ Knows the events and terms of the protocol and nothing else of it; the only pack
 Every metric is described in docs/metrics.md.
 """
 
-from metrics.instruments import Instruments
+from metrics.instruments import Instruments, Totals
 
-__all__ = ["Instruments"]
+__all__ = ["Instruments", "Totals"]

@@ -133,6 +133,10 @@ class EventCounters:
     def _sizes(self, name: str, text: str) -> Histogram:
         return Histogram(name, text, buckets=BATCH_BUCKETS, registry=self._registry)
 
+    def reads(self) -> dict[str, int]:
+        """Reads answered, by source."""
+        return {source.value.lower(): tally.value() for source, tally in self._reads.items()}
+
     def observe(self, event: Event) -> None:
         """Counts one event. ReadServed comes first: it is the one that happens thousands of times a second."""
         match event:

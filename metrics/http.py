@@ -35,6 +35,17 @@ class HttpCounters(Collector):
         series = (method if method in METHODS else "other", route, status)
         return self._seen.setdefault(series, Timings(LATENCY_BUCKETS))
 
+    def totals(self) -> tuple[int, int]:
+        """Requests for documents answered, and how many of them with 5xx."""
+        requests = errors = 0
+        for (_, route, status), timings in list(self._seen.items()):
+            if not route.startswith("/config"):
+                continue
+            count = sum(timings.read()[0])
+            requests += count
+            errors += count if status >= 500 else 0
+        return requests, errors
+
     def collect(self) -> Iterator[Metric]:
         """Both families, from one reading."""
         requests = CounterMetricFamily(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -16,6 +17,18 @@ from metrics.build import version
 from metrics.counters import EventCounters
 from metrics.http import HttpCounters
 from metrics.status import StatusCollector
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """A few counts since the start, for people.
+
+    reads: answered, by source. requests: for documents. errors: those of them that were answered with 5xx.
+    """
+
+    reads: Mapping[str, int]
+    requests: int
+    errors: int
 
 
 class Instruments:
@@ -48,6 +61,11 @@ class Instruments:
     def track(self, status: Callable[[], Status]) -> None:
         """Reads the gauges from `status` at every scrape. To be called once."""
         self._registry.register(StatusCollector(status))
+
+    def totals(self) -> Totals:
+        """The counts, as of now."""
+        requests, errors = self._http.totals()
+        return Totals(self._events.reads(), requests, errors)
 
     def exposition(self) -> tuple[bytes, str]:
         """Everything in Prometheus' text format, and its content type."""

@@ -18,7 +18,13 @@ OPEN = frozenset({"", "/", "/healthz", "/readyz", "/docs", "/openapi.yaml"})
 DOCS = "/docs/"
 """What the page /docs is made of; no part of it is anybody's."""
 
-OBSERVED = frozenset({"/metrics", "/members", "/members/targets"})
+PAGE = "/page/"
+"""What the page / is made of."""
+
+OBSERVED = frozenset({"/metrics", "/members", "/members/targets", "/members/me", "/members/states"})
+MEMBERS = "/members"
+"""In front of a document's path: what every member answers to its read."""
+
 COLLECTION = frozenset({"/config", ROOT})
 REALM = "config-service"
 
@@ -29,7 +35,9 @@ def needed(method: str, path: str) -> Scope | None:
     """The scope that a request needs; None if it is open. `path`: decoded, as WSGI has it."""
     if names_document(path) or path in COLLECTION:
         return Scope.READ if method in _READS else Scope.WRITE
-    if path in OPEN or path.startswith(DOCS):
+    if names_document(path.removeprefix(MEMBERS)) and method in _READS:
+        return Scope.READ
+    if path in OPEN or path.startswith((DOCS, PAGE)):
         return None
     return Scope.OBSERVE if path in OBSERVED else Scope.ADMIN
 
@@ -44,8 +52,9 @@ def check(scope: Scope, token: Token | None, path: str, header: str) -> str:
         raise _unknown(offered=offers_bearer(header))
     if not token.may(scope):
         raise _forbidden(scope, f"This needs a token with the scope {scope}, which {token.name} does not have.")
-    if token.prefix and names_document(path):
-        check_key(key_from_path(path), token.prefix, scope)
+    document = path.removeprefix(MEMBERS)
+    if token.prefix and names_document(document):
+        check_key(key_from_path(document), token.prefix, scope)
     return token.prefix
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from functools import cache as remember
 from http import HTTPStatus
+from typing import Any
 
 import flask
 from flask import Flask, current_app, g, request
@@ -22,15 +23,18 @@ from service.config_routes import config_routes
 from service.docs_routes import docs_routes
 from service.document_writes import DocumentWrites
 from service.failures import answer_failure
+from service.fleet_routes import fleet_routes
 from service.guard import Guard, all_keys, keys_granted
 from service.hit_path import UNKNOWN_ROUTE, HitPath
 from service.keyring import Keyring
 from service.ops_routes import ops_routes
+from service.page_routes import page_routes
 from service.problems import NOT_DONE, Kind, Problem
 from service.request_ids import HEADER as REQUEST_ID
 from service.request_log import finish
 from service.responses import Response, respond
 from service.settings import Settings
+from service.states import state
 
 
 class RestOfPath(BaseConverter):
@@ -75,11 +79,20 @@ def create_app(
     writes = DocumentWrites(cache, reader)
     app.register_blueprint(config_routes(cache, writes, reader, all_keys if keyring is None else keys_granted))
     app.register_blueprint(ops_routes(cache.status, lambda: app.draining, instruments))
+    app.register_blueprint(fleet_routes(cache, _state_of(app, cache, settings, instruments)))
+    app.register_blueprint(page_routes())
     app.register_blueprint(docs_routes())
     app.wsgi_app = HitPath(app.wsgi_app, cache, writes, instruments)  # type: ignore[method-assign]  # Flask's way to wrap it
     if keyring is not None:
         app.wsgi_app = Guard(app.wsgi_app, keyring, instruments)  # type: ignore[method-assign]  # in front of both ways
     return app
+
+
+def _state_of(
+    app: Application, cache: DistributedCache, settings: Settings, instruments: Instruments
+) -> Callable[[], dict[str, Any]]:
+    bound = settings.cache_staleness_bound
+    return lambda: state(cache.status(), instruments.totals(), bound=bound, draining=app.draining)
 
 
 def _start_measuring() -> None:

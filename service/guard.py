@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 
 from metrics import Instruments
-from service.access import COLLECTION, OBSERVED, check, names_document, needed
+from service.access import COLLECTION, MEMBERS, OBSERVED, check, names_document, needed
 from service.answers import answer_problem
 from service.document_reads import Environ
 from service.hit_path import ROUTE, STATUS_LINES, UNKNOWN_ROUTE, StartResponse, WsgiApplication, to_wire
@@ -76,4 +76,6 @@ def _route(path: str) -> str:
     """What a refusal is counted under: what it would have been counted under."""
     if path in COLLECTION or path in OBSERVED:
         return path
-    return ROUTE if names_document(path) else UNKNOWN_ROUTE
+    if names_document(path.removeprefix(MEMBERS)):
+        return MEMBERS + ROUTE if path.startswith(MEMBERS) else ROUTE
+    return UNKNOWN_ROUTE

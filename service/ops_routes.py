@@ -16,20 +16,6 @@ from service.security_headers import SECURITY_HEADERS
 
 NO_STORE = ("Cache-Control", "no-store")
 
-FRONT_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>Configuration service</title>
-<h1>Configuration service</h1>
-<ul>
-<li><a href="/config/">/config/</a>: the keys; a document is at <code>/config/&lt;key&gt;</code>
-<li><a href="/members">/members</a>: the instances of the fleet
-<li><a href="/healthz">/healthz</a>, <a href="/readyz">/readyz</a>: is this one alive, is it ready
-<li><a href="/docs">/docs</a>, <a href="/openapi.yaml">/openapi.yaml</a>: all of it described
-<li><a href="/metrics">/metrics</a>, <a href="/members/targets">/members/targets</a>: for Prometheus
-</ul>
-"""
-
 
 def ops_routes(status: Callable[[], Status], draining: Callable[[], bool], instruments: Instruments) -> Blueprint:
     """The routes. `status` and `draining` must neither block nor do I/O."""
@@ -56,11 +42,6 @@ def ops_routes(status: Callable[[], Status], draining: Callable[[], bool], instr
     @routes.get("/members/targets")
     def members_targets() -> Response:
         return respond(answer_json(targets(status()), headers=(NO_STORE,)))
-
-    @routes.get("/", strict_slashes=False)  # an empty path is no reason to redirect
-    def front_page() -> Response:
-        html = ("Content-Type", "text/html; charset=utf-8")
-        return respond(Answer(HTTPStatus.OK, (html, NO_STORE, *SECURITY_HEADERS), FRONT_PAGE.encode()))
 
     return routes
 

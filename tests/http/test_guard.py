@@ -89,6 +89,9 @@ WAYS = [
     ("GET", "/metrics", None),
     ("GET", "/members", None),
     ("GET", "/members/targets", None),
+    ("GET", "/members/me", None),
+    ("GET", "/members/states", None),
+    ("GET", "/members/config/team-b/x", None),
     ("GET", "/no-such-page", None),
     ("GET", "//config/team-b/x", None),
 ]
@@ -120,12 +123,13 @@ def test_with_a_token_for_nothing_of_it_no_way_leads_in(
 ) -> None:
     """403 to whoever is known, but not for this; and the document is as it was."""
     there = gateway.cache.get("team-b/x", use_cache=False)
-    name = "reader" if method not in ("GET", "HEAD") or not path.startswith("/config") else "writer"
+    reads_documents = method in ("GET", "HEAD") and path.removeprefix("/members").startswith("/config")
+    name = "writer" if reads_documents else "reader"
     assert is_refused(ask(gateway, name, method, path, body), 403)
     assert gateway.cache.get("team-b/x", use_cache=False).mod_revision == there.mod_revision
 
 
-PAGES = ("/", "/healthz", "/readyz")
+PAGES = ("/", "/page/main.js", "/healthz", "/readyz")
 
 
 @pytest.mark.parametrize("name", [None, *NAMES])
@@ -134,7 +138,7 @@ def test_each_token_opens_its_pages(gateway: Gateway, name: str | None) -> None:
     for page in PAGES:
         assert ask(gateway, name, "GET", page).status_code == 200
         assert gateway.ask("GET", page, Authorization="Bearer wrong").status_code == 200
-    for page in ("/metrics", "/members", "/members/targets"):
+    for page in ("/metrics", "/members", "/members/targets", "/members/me", "/members/states"):
         expected = 401 if name is None else 200 if name in ("watcher", "admin") else 403
         assert ask(gateway, name, "GET", page).status_code == expected
     expected = 401 if name is None else 404 if name == "admin" else 403

@@ -1,0 +1,113 @@
+"""The whole fleet through one instance: how each member is, and what each answers to the read of a key.
+
+For people who look, behind a balancer that picks the instance, and where the members' own addresses can't be reached.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, request
+
+from consistency.cache import DistributedCache
+from consistency.terms import Member, Status
+from service.access import MEMBERS
+from service.answers import Answer, answer_error, answer_json
+from service.document_reads import answer_read
+from service.keys import key_from_path, path_of
+from service.ops_routes import NO_STORE
+from service.peers import Heard, Peers
+from service.responses import Response, respond
+from service.states import STATE, mine, not_served, served, theirs
+
+SHARED_FOR = 0.5
+"""Seconds for which all who look are shown the same states: many open pages ask the fleet no more often than one."""
+
+
+def fleet_routes(cache: DistributedCache, state: Callable[[], dict[str, Any]]) -> Blueprint:
+    """The routes. `state`: that of this instance; must neither block nor do I/O."""
+    routes = Blueprint("fleet", __name__)
+    peers = Peers()
+    states = Shared(lambda authorization: _states(cache.status(), state(), peers, authorization))
+
+    @routes.get(STATE)
+    def me() -> Response:
+        return respond(answer_json(state(), headers=(NO_STORE,)))
+
+    @routes.get("/members/states")
+    def all_states() -> Response:
+        return respond(answer_json(states.get(_authorization()), headers=(NO_STORE,)))
+
+    @routes.get("/members/config/<rest:key>")
+    def served_by_all(key: str) -> Response:
+        del key  # decoded leniently
+        path = request.environ["PATH_INFO"].removeprefix(MEMBERS)
+        return respond(_served_by_all(cache, peers, path, _authorization()))
+
+    return routes
+
+
+class Shared:
+    """The last states, for whoever asks within a moment; who comes while the fleet is asked waits for that answer."""
+
+    def __init__(self, ask: Callable[[str], dict[str, Any]]) -> None:
+        self._ask = ask
+        self._asking = threading.Lock()  # protects the next two
+        self._at = -SHARED_FOR
+        self._last: dict[str, Any] = {}
+
+    def get(self, authorization: str) -> dict[str, Any]:
+        """The states, at most SHARED_FOR seconds old. Raises Refused (503)."""
+        with self._asking:
+            if time.monotonic() - self._at > SHARED_FOR:
+                self._last = self._ask(authorization)
+                self._at = time.monotonic()
+            return self._last
+
+
+def _states(status: Status, own: dict[str, Any], peers: Peers, authorization: str) -> dict[str, Any]:
+    others = _others(status)
+    rows = [mine(status, own), *map(theirs, peers.ask(others, STATE, authorization))]
+    return {"me": status.slot, "members": sorted(rows, key=_by_slot)}
+
+
+def _served_by_all(cache: DistributedCache, peers: Peers, path: str, authorization: str) -> Answer:
+    status, key = cache.status(), key_from_path(path)
+    started = time.perf_counter()
+    own = _read(cache, path)
+    seconds = time.perf_counter() - started
+    headers = {name.lower(): value for name, value in own.headers}
+    me = next((member for member in status.members if member.slot == status.slot), None)
+    rows = [served(me, int(own.status), headers, own.body, seconds)]
+    rows += map(_served, peers.ask(_others(status), path_of(key), authorization))
+    return answer_json({"key": key, "me": status.slot, "members": sorted(rows, key=_by_slot)}, headers=(NO_STORE,))
+
+
+def _read(cache: DistributedCache, path: str) -> Answer:
+    """As a client's, without a session."""
+    try:
+        return answer_read(cache, {"PATH_INFO": path})
+    except Exception as error:  # noqa: BLE001  # it is what a client would be told
+        return answer_error(error)
+
+
+def _served(heard: Heard) -> dict[str, Any]:
+    if heard.why_not:
+        return not_served(heard)
+    return served(heard.member, heard.status, dict(heard.headers), heard.body, heard.seconds)
+
+
+def _others(status: Status) -> list[Member]:
+    return [member for member in status.members if member.slot != status.slot]
+
+
+def _by_slot(row: dict[str, Any]) -> int:
+    """An instance without a slot comes last."""
+    return 64 if row["slot"] is None else int(row["slot"])
+
+
+def _authorization() -> str:
+    return request.headers.get("Authorization", "")

@@ -1,0 +1,131 @@
+// Shows the fleet: figures, plots, 64 slots, and a table of the instances. Knows nothing of requests.
+
+import { $, h, refresh, say } from "./dom.js";
+import { Minutes, SPAN, sum } from "./history.js";
+import { plot } from "./plot.js";
+import { verdict } from "./verdict.js";
+import { bytes, clock, count, percent, plural, rate, seconds, since } from "./words.js";
+
+const SLOTS = 64;
+
+const minutes = new Minutes();
+let heardAt = null;
+
+/** Draws what /members/states has said. */
+export function show({ me, members }) {
+  const now = Date.now();
+  const moment = minutes.add(members, now);
+  heardAt = new Date(now);
+  document.body.classList.remove("stale");
+  tell(verdict(members));
+  refresh($("figures"), figures(members, moment));
+  refresh($("slots"), slots(members, me));
+  refresh($("members"), table(members, me, moment.each));
+  draw(now, members);
+}
+
+/** Nothing was heard: says since when, and greys out what is shown. */
+export function lost(why) {
+  minutes.miss(Date.now());
+  document.body.classList.add("stale");
+  const shown = heardAt ? ` What is shown is from ${clock(heardAt)}.` : "";
+  tell({ level: "bad", text: `The service does not answer (${why}).${shown}` });
+}
+
+/** The service wants a token, or another one, for this. */
+export function closed(detail) {
+  document.body.classList.add("stale");
+  tell({ level: "careful", text: `The fleet is shown only with a token: ${detail}` });
+}
+
+function tell({ level, text }) {
+  $("verdict").className = `verdict ${level}`;
+  say($("verdict"), text);
+}
+
+function draw(now, members) {
+  const bound = Math.max(...members.map(({ state }) => state?.bound ?? 0));
+  refresh($("plots"),
+    plot("Requests", minutes.line("rate", now), { span: SPAN, most: 1, format: rate }),
+    plot("Hit ratio", minutes.line("ratio", now), { span: SPAN, most: 1, format: percent }),
+    plot("Oldest proof", minutes.line("age", now), { span: SPAN, most: bound, limit: bound, format: seconds }));
+}
+
+function figures(members, moment) {
+  const states = members.filter(({ state }) => state).map(({ state }) => state);
+  const newest = newestHorizon(members);
+  const behind = states.length ? newest - Math.min(...states.map(({ horizon }) => horizon)) : 0;
+  const held = members.filter(({ slot }) => slot !== null).length;
+  const watching = states.filter(({ watch_up }) => watch_up).length;
+  const leases = states.filter((state) => state.lease_age !== null).map(({ lease_age }) => lease_age);
+  return [
+    figure("Slots held", `${held} of ${SLOTS}`),
+    figure("Oldest proof", `${seconds(moment.age)}`, `of ${seconds(Math.max(0, ...states.map(({ bound }) => bound)))} allowed`),
+    figure("Horizon", count(newest), behind ? `slowest ${plural(behind, "revision", "revisions")} behind` : "nobody behind"),
+    figure("Hit ratio", percent(minutes.ratio()), "over these minutes"),
+    figure("Requests", rate(moment.rate), "for documents"),
+    figure("Watches up", `${watching} of ${states.length}`),
+    figure("Oldest lease", leases.length ? seconds(Math.max(...leases)) : "none", leases.length ? "since it was renewed" : ""),
+  ];
+}
+
+function figure(name, value, more = "") {
+  return h("div", {}, h("dt", {}, name), h("dd", {}, value, more ? h("small", {}, more) : null));
+}
+
+export function newestHorizon(members) {
+  return Math.max(0, ...members.map(({ state }) => state?.horizon ?? 0));
+}
+
+function slots(members, me) {
+  const held = new Map(members.filter(({ slot }) => slot !== null).map((row) => [row.slot, row]));
+  return Array.from({ length: SLOTS }, (_, number) => {
+    const row = held.get(number), name = String(number).padStart(2, "0");
+    if (!row) return h("li", { class: "free" }, h("span", { class: "unseen" }, `${name}, free`), h("span", { "aria-hidden": "true" }, name));
+    const [level, words] = health(row);
+    const title = `${name}: ${row.address || "no address"}, ${words}, since ${since(row.started)}${number === me ? ", this instance" : ""}`;
+    return h("li", { class: `${level}${number === me ? " me" : ""}`, title },
+      h("span", { class: "unseen" }, title), h("span", { "aria-hidden": "true" }, name));
+  });
+}
+
+/** [level, words] of one instance. */
+function health({ state, why_not: whyNot }) {
+  if (!state) return ["bad", whyNot];
+  if (state.why_not) return ["bad", state.why_not.split(":")[0]];
+  if (state.draining) return ["careful", "about to stop"];
+  if (state.slot === null) return ["careful", "serves uncached: it holds no slot"];
+  if (!state.fresh) return ["bad", "no fresh proof"];
+  if (!state.watch_up) return ["careful", "fresh, its watch is down"];
+  return ["good", "fresh"];
+}
+
+const COLUMNS = ["Slot", "State", "Address", "Since", "Behind", "Proof", "Lease", "Hits", "Requests", "In memory"];
+
+function table(members, me, each) {
+  const newest = newestHorizon(members);
+  return [
+    h("thead", {}, h("tr", {}, COLUMNS.map((name) => h("th", { scope: "col" }, name)))),
+    h("tbody", {}, members.map((row) => line(row, row.slot === me, newest, each.get(row.slot)))),
+  ];
+}
+
+function line(row, me, newest, moment) {
+  const [level, words] = health(row), state = row.state;
+  const cells = state
+    ? [
+        newest - state.horizon ? plural(newest - state.horizon, "revision", "revisions") : "–",
+        seconds(state.proof_age),
+        state.lease_age === null ? "–" : seconds(state.lease_age),
+        percent(moment?.ratio ?? (sum(state.reads) ? state.reads.hit / sum(state.reads) : null)),
+        rate(moment?.rate ?? null),
+        `${count(state.entries)}, ${bytes(state.bytes)}`,
+      ]
+    : Array(6).fill("");
+  return h("tr", { class: me ? "me" : null },
+    h("th", { scope: "row" }, row.slot === null ? "–" : String(row.slot).padStart(2, "0"), me ? [" ", h("small", {}, "this one")] : []),
+    h("td", {}, h("span", { class: `dot ${level}`, "aria-hidden": "true" }), words),
+    h("td", {}, row.address || "–"),
+    h("td", { title: row.started }, since(row.started)),
+    cells.map((text) => h("td", { class: "number" }, text)));
+}

@@ -1,0 +1,75 @@
+// Joins the parts: asks for the states again and again, follows the address, and asks for a token when it has to.
+
+import { askJson, Failure, hasToken, useToken, whenDenied } from "./api.js";
+import { askForToken } from "./dialogs.js";
+import { $ } from "./dom.js";
+import * as fleet from "./fleet.js";
+import * as keys from "./keys.js";
+import * as viewer from "./viewer.js";
+
+const SHORTEST = 500, LONGEST = 2000; // ms between two looks
+const DEADLINE = 4000;
+
+let pause = SHORTEST;
+let refused = ""; // what was said when the fleet was last refused
+let timer = 0;
+
+async function look() {
+  clearTimeout(timer);
+  if (document.hidden) return; // goes on when it is seen again
+  try {
+    const said = await askJson("/members/states", { deadline: DEADLINE });
+    refused = "";
+    fleet.show(said);
+    const bound = Math.min(...said.members.map(({ state }) => state?.bound ?? Infinity));
+    pause = Math.min(LONGEST, Math.max(SHORTEST, (bound * 1000) / 8));
+    const horizon = fleet.newestHorizon(said.members);
+    keys.changed(horizon);
+    viewer.changed(horizon);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    if (error.status === 401 || error.status === 403) fleet.closed(error.message);
+    else fleet.lost(error.message);
+  } finally {
+    timer = setTimeout(look, pause);
+  }
+}
+
+function start() {
+  whenDenied((failure) => {
+    if (refused === failure.message) return; // asked for once; the button asks again
+    refused = failure.message;
+    renewToken(failure.message);
+  });
+  $("token-button").addEventListener("click", () => renewToken("Requests bear it from now on, in place of any before."));
+  document.addEventListener("visibilitychange", look);
+  window.addEventListener("hashchange", follow);
+  keys.start();
+  follow();
+  look();
+}
+
+async function renewToken(why) {
+  const given = await askForToken(why);
+  if (given === null) return;
+  useToken(given);
+  $("token-button").textContent = hasToken() ? "Another token" : "Token";
+  keys.reload();
+  viewer.reload();
+  look();
+}
+
+/** The address says which document is open: #/key/<key, encoded>. */
+function follow() {
+  const [, key] = /^#\/key\/(.+)$/.exec(location.hash) ?? [];
+  let named = null;
+  try {
+    named = key ? decodeURIComponent(key) : null;
+  } catch {
+    named = null; // not an address of ours
+  }
+  viewer.open(named);
+  keys.mark(named);
+}
+
+start();

@@ -1,0 +1,106 @@
+"""What an instance says of itself to the fleet page, and what is made of the answers of all. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from consistency.terms import Member, Status
+from metrics import Totals
+from service.members import describe
+from service.peers import Heard
+
+STATE = "/members/me"
+"""Where each instance tells its state."""
+
+
+def state(status: Status, totals: Totals, *, bound: float, draining: bool) -> dict[str, Any]:
+    """Of this instance, now. Counts go up from the start of the process; `bound` is B in seconds."""
+    return {
+        "slot": status.slot,
+        "ready": not status.why_not_ready and not draining,
+        "why_not": status.why_not_ready,
+        "draining": draining,
+        "fresh": status.fresh,
+        "proof_age": _rounded(status.proof_age),
+        "bound": bound,
+        "horizon": status.horizon,
+        "watch_up": status.watch_up,
+        "lease_age": _rounded(status.lease_age),
+        "entries": status.entries,
+        "bytes": status.bytes,
+        "reads": dict(totals.reads),
+        "requests": totals.requests,
+        "errors": totals.errors,
+    }
+
+
+def mine(status: Status, own: dict[str, Any]) -> dict[str, Any]:
+    """The row of the instance that answers."""
+    member = next((member for member in status.members if member.slot == status.slot), None)
+    return _row(member, own, "")
+
+
+def theirs(heard: Heard) -> dict[str, Any]:
+    """The row of another one."""
+    return _row(heard.member, *_read(heard))
+
+
+def _read(heard: Heard) -> tuple[dict[str, Any] | None, str]:
+    if heard.why_not:
+        return None, heard.why_not
+    try:
+        said = json.loads(heard.body)
+    except (ValueError, RecursionError):
+        said = None
+    # An older release knows no such page; a newer one may say more.
+    return (said, "") if heard.status == 200 and isinstance(said, dict) else (None, f"it answered {heard.status}")
+
+
+def _row(member: Member | None, said: dict[str, Any] | None, why_not: str) -> dict[str, Any]:
+    about = {} if member is None else describe(member)
+    return {
+        "slot": None if member is None else member.slot,
+        "address": str(about.get("address", "")),
+        "started": str(about.get("started", "")),
+        "version": str(about.get("version", "")),
+        "since_revision": None if member is None else member.created,
+        "lease": None if member is None else f"{member.lease:x}",
+        "state": said,
+        "why_not": why_not,
+    }
+
+
+def served(member: Member | None, status: int, headers: dict[str, str], body: bytes, seconds: float) -> dict[str, Any]:
+    """What one instance answers to the read of a key. `headers` by their names in small letters."""
+    return {
+        **_address(member),
+        "status": status,
+        "source": headers.get("x-cache"),
+        "revision": _number(headers.get("x-config-revision")),
+        "mod_revision": _number(headers.get("etag", "").strip('"')),
+        "age": _number(headers.get("age")),
+        "ms": round(seconds * 1000, 1),
+        "value": body.decode("utf-8", "replace"),
+        "why_not": "",
+    }
+
+
+def not_served(heard: Heard) -> dict[str, Any]:
+    """Why there is nothing of that instance."""
+    nothing = dict.fromkeys(("status", "source", "revision", "mod_revision", "age", "ms", "value"))
+    return {**_address(heard.member), **nothing, "why_not": heard.why_not}
+
+
+def _address(member: Member | None) -> dict[str, Any]:
+    if member is None:
+        return {"slot": None, "address": ""}
+    return {"slot": member.slot, "address": str(describe(member).get("address", ""))}
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() else None
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

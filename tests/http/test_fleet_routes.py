@@ -1,0 +1,178 @@
+"""The fleet through one instance: states of all, the same key asked of all, and those who don't answer."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from consistency.terms import Member
+from service.peers import ANSWER_WITHIN, AT_ONCE, LONGEST, Peers
+from service.problems import Refused
+from tests.support.etcd import EtcdServer
+from tests.support.instances import InstanceProcess, within
+
+TOKENS = json.dumps(
+    [
+        {"name": "looks", "token": "looks-0123456789abc", "scopes": ["observe", "read"]},
+        {"name": "team", "token": "team-0123456789abc", "scopes": ["read"], "prefix": "team/"},
+        {"name": "admin", "token": "admin-0123456789abc", "scopes": ["admin"]},
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def fleet(etcd: EtcdServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[InstanceProcess]]:
+    """Three members, with tokens."""
+    with ExitStack() as stack:
+        instances = [
+            stack.enter_context(
+                InstanceProcess(
+                    tmp_path_factory.mktemp("member"),
+                    **etcd.settings("/fleet-routes"),
+                    API_TOKENS=TOKENS,
+                    CF_INSTANCE_INDEX=str(number),
+                )
+            )
+            for number in range(3)
+        ]
+        for instance in instances:
+            instance.token = "admin-0123456789abc"
+            instance.wait_for_slot()
+        yield instances
+
+
+def ask(instance: InstanceProcess, path: str, bearer: str) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {bearer}-0123456789abc"}
+    answer = instance.request("GET", path, headers=headers)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_one_instance_tells_the_state_of_all(fleet: list[InstanceProcess]) -> None:
+    """The others are asked with the token of who asks; without one that is for it, they tell nothing."""
+    assert within(5, lambda: len(ask(fleet[1], "/members/states", "looks")["members"]) == 3)
+    said = ask(fleet[1], "/members/states", "looks")
+    assert said["me"] == 1
+    assert [(row["slot"], row["address"]) for row in said["members"]] == [
+        (number, f"127.0.0.1:{instance.port}") for number, instance in enumerate(fleet)
+    ]
+    for row in said["members"]:
+        assert isinstance(row["state"], dict)
+        assert (row["state"]["slot"], row["why_not"]) == (row["slot"], "")
+    refused = fleet[1].request("GET", "/members/states", headers={"Authorization": "Bearer team-0123456789abc"})
+    assert refused.status_code == 403
+
+
+def test_the_same_key_is_asked_of_all(fleet: list[InstanceProcess]) -> None:
+    fleet[0].put("team/é x", b'{"a": 1}')
+    rows = ask(fleet[2], "/members/config/team/%C3%A9%20x", "team")["members"]
+    assert [(row["slot"], row["status"], row["value"]) for row in rows] == [
+        (number, 200, '{"a": 1}') for number in range(3)
+    ]
+    again = ask(fleet[2], "/members/config/team/%C3%A9%20x", "team")["members"]
+    assert [row["source"] for row in again] == ["HIT"] * 3
+    assert len({row["mod_revision"] for row in again}) == 1
+    absent = ask(fleet[0], "/members/config/team/none", "team")["members"]
+    assert [(row["status"], row["mod_revision"]) for row in absent] == [(404, None)] * 3
+
+
+def test_a_token_is_for_its_own_keys_here_too(fleet: list[InstanceProcess]) -> None:
+    headers = {"Authorization": "Bearer team-0123456789abc"}
+    assert fleet[0].request("GET", "/members/config/other", headers=headers).status_code == 403
+    assert fleet[0].request("GET", "/members/config/team/../other", headers=headers).status_code in (400, 403)
+
+
+def test_who_hangs_is_told_and_makes_nobody_else_late(fleet: list[InstanceProcess]) -> None:
+    fleet[2].pause()
+    try:
+        rows = ask(fleet[0], "/members/config/team/x", "team")["members"]
+        states = ask(fleet[0], "/members/states", "looks")["members"]
+    finally:
+        fleet[2].resume()
+    assert [row["why_not"] for row in rows] == ["", "", f"no answer within {ANSWER_WITHIN:g} s"]
+    assert [row["why_not"] for row in states] == ["", "", f"no answer within {ANSWER_WITHIN:g} s"]
+
+
+def member(slot: int, address: object) -> Member:
+    return Member(slot=slot, lease=1, created=2, description=json.dumps({"address": address}))
+
+
+@pytest.fixture
+def dripping() -> Iterator[int]:
+    """The port of a server that sends a byte now and then, for ever."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(5)
+
+        def drip() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+                while not over.wait(0.1):
+                    try:
+                        connection.sendall(b"x")
+                    except OSError:
+                        return
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        yield listener.getsockname()[1]
+        over.set()
+        thread.join(5)
+
+
+def test_whatever_is_at_an_address_the_answer_comes_in_time(dripping: int) -> None:
+    """One byte after another keeps a socket's own timeout from ending anything."""
+    nobody = socket.create_server(("127.0.0.1", 0))
+    closed = nobody.getsockname()[1]
+    nobody.close()
+    members = [
+        member(0, f"127.0.0.1:{dripping}"),
+        member(1, f"127.0.0.1:{closed}"),
+        member(2, 7),
+        member(3, "evil/x:80"),
+    ]
+    begun = time.monotonic()
+    heard = Peers().ask(members, "/members/me", "")
+    assert time.monotonic() - begun < ANSWER_WITHIN + 5
+    assert [each.status for each in heard] == [0] * 4
+    assert [each.why_not for each in heard] == [
+        f"no answer within {ANSWER_WITHIN:g} s",
+        "nobody listens at its address",
+        "it does not say where it can be reached",
+        "it does not say where it can be reached",
+    ]
+
+
+def test_an_answer_is_read_up_to_a_bound(fleet: list[InstanceProcess]) -> None:
+    fleet[0].put("team/long", json.dumps("x" * 2 * LONGEST).encode())
+    rows = ask(fleet[0], "/members/config/team/long", "team")["members"]
+    assert [len(str(row["value"])) for row in rows] == [LONGEST] * 3
+
+
+def test_no_more_than_a_few_ask_the_fleet_at_once() -> None:
+    """Who comes while all places are taken is told so, and the fleet is not asked."""
+    peers = Peers()
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # takes connections, and never answers
+        listener.settimeout(5)
+        silent = [member(0, f"127.0.0.1:{listener.getsockname()[1]}")]
+        threads = [threading.Thread(target=peers.ask, args=(silent, "/", "")) for _ in range(AT_ONCE)]
+        for thread in threads:
+            thread.start()
+        taken = [listener.accept()[0] for _ in threads]
+        with pytest.raises(Refused, match="already"):
+            peers.ask(silent, "/", "")
+        for thread in threads:
+            thread.join(20)
+        for connection in taken:
+            connection.close()
+    (heard,) = peers.ask(silent, "/", "")
+    assert heard.why_not == "nobody listens at its address"
