@@ -8,7 +8,7 @@ from typing import Any
 from consistency.terms import Member, Status
 from metrics import Totals
 from service.members import describe
-from service.peers import Heard
+from service.peers import LONGEST, Heard
 
 STATE = "/members/me"
 """Where each instance tells its state."""
@@ -81,7 +81,7 @@ def served(member: Member | None, status: int, headers: dict[str, str], body: by
         "mod_revision": _number(headers.get("etag", "").strip('"')),
         "age": _number(headers.get("age")),
         "ms": round(seconds * 1000, 1),
-        "value": body.decode("utf-8", "replace"),
+        "value": body[:LONGEST].decode("utf-8", "replace"),
         "why_not": "",
     }
 

@@ -50,15 +50,23 @@ async function load(focus) {
   try {
     found = await documents.read(wanted);
   } catch (error) {
-    if (wanted === key && !busy) fill($("document-body"), failed(error), h("button", { type: "button", onclick: reload }, "Read it again"));
-    return;
+    if (wanted !== key || busy) return;
+    current = null;
+    return fill($("document-body"), failed(error), button("Read it again", reload));
   }
   if (wanted !== key || busy) return;
-  const same = current && current.revision === found.revision && current.text === found.text;
+  const there = current && (current.text === null) === (found.text === null);
   current = found;
-  if (same && $("facts")) say($("facts"), facts(found));
+  if (there) renew();
   else draw();
   if (focus) $("document-title").focus({ preventScroll: false });
+}
+
+/** What is beneath it stays: a version that comes must not take away what somebody is reading. */
+function renew() {
+  if (current.text === null) return;
+  say($("facts"), facts(current));
+  say($("value"), pretty(current.text));
 }
 
 function draw() {
@@ -68,7 +76,7 @@ function draw() {
     h("pre", { id: "value", tabindex: "0", "aria-label": "Value" }, pretty(current.text)),
     h("div", { class: "row" },
       button("Edit", () => change(current.text, current.revision), "main"),
-      button("History", () => show(past(key, current, restore))),
+      button("History", () => show(past(key, current, (...old) => show(restored(...old))))),
       button("Who serves what", () => show(everywhere(key))),
       button("Delete …", drop)),
     h("div", { id: "below", "aria-live": "polite" }));
@@ -88,26 +96,30 @@ function absent() {
   ];
 }
 
+/** Beneath the document: what `part` comes to, a promise of elements. */
 async function show(part) {
-  const below = $("below");
-  fill(below, note("Asking …"));
+  const wanted = key;
+  if ($("below")) fill($("below"), note("Asking …"));
+  let parts;
   try {
-    fill(below, await part);
+    parts = await part;
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    fill(below, failed(error));
+    parts = failed(error);
   }
+  if (wanted === key && $("below")) fill($("below"), parts);
 }
 
 /** Edits, from `text`, over `base`. */
 function change(text, base) {
   const wanted = key;
   busy = true;
+  current = null;
   const done = (message) => {
     if (wanted !== key) return;
     busy = false;
-    load(true).then(() => message && $("below") && fill($("below"), note(message)));
     keys.reload();
+    show(load(true).then(() => (message ? note(message) : [])));
   };
   fill($("document-body"), edit(wanted, pretty(text), base, done));
   $("text").focus();
@@ -131,24 +143,22 @@ async function deleted(wanted, base) {
     return note("Not deleted: somebody else has changed it meanwhile. This is what is there now.");
   }
   await load(false);
-  fill($("below"), note(`Deleted at revision ${at}.`), button("Put it back", () => putBack(wanted, at - 1)));
-  return [...$("below").childNodes];
+  return [note(`Deleted at revision ${at}.`), button("Put it back", () => show(putBack(wanted, at - 1)))];
 }
 
 async function putBack(wanted, revision) {
-  await show(documents.readAt(wanted, revision).then((old) => restore(old.text, 0, revision)));
+  const old = await documents.readAt(wanted, revision);
+  return restored(old.text, 0, revision);
 }
 
-/** Writes an old value over what is there now. */
-async function restore(text, base, from) {
+/** Writes an old value over `base`, what is there now. */
+async function restored(text, base, from) {
   const at = await documents.write(key, text, base);
   keys.reload();
   await load(true);
-  const message = at === null
+  return note(at === null
     ? "Not restored: somebody else has changed it meanwhile. This is what is there now."
-    : `Restored at revision ${at}, as it was at revision ${from}.`;
-  fill($("below"), note(message));
-  return [...$("below").childNodes];
+    : `Restored at revision ${at}, as it was at revision ${from}.`);
 }
 
 function note(text) {

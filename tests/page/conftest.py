@@ -1,0 +1,63 @@
+"""One browser, and fleets of two with an etcd of their own, which tests may pause."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.page.browser import chromium
+from tests.support.etcd import EtcdServer
+from tests.support.instances import InstanceProcess
+
+BOUND = 8.0
+"""Seconds: long enough for a busy machine to tell "within the bound" from "at some time"."""
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Instances that share an etcd."""
+
+    etcd: EtcdServer
+    instances: list[InstanceProcess]
+
+    @property
+    def url(self) -> str:
+        """Of the first one's page."""
+        return f"{self.instances[0].url}/"
+
+    def write(self, key: str, value: str, instance: int = 1) -> int:
+        """By another instance than the page's, unless told otherwise. The revision."""
+        answer = self.instances[instance].put(key, value.encode())
+        assert answer.status_code in (200, 201), answer.text
+        return int(answer.headers["X-Config-Revision"])
+
+
+@contextmanager
+def running(directory: Path, size: int, **settings: str) -> Iterator[Fleet]:
+    """A fleet, ready."""
+    with ExitStack() as stack:
+        etcd = stack.enter_context(EtcdServer(directory / "etcd"))
+        chosen = {**etcd.settings("/page"), "CACHE_STALENESS_BOUND": str(BOUND), **settings}
+        instances = [InstanceProcess(directory / str(number), **chosen) for number in range(size)]
+        for instance in instances:
+            stack.enter_context(instance)
+        yield Fleet(etcd, instances)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    with running(tmp_path_factory.mktemp("page"), 2) as started:
+        for instance in started.instances:
+            instance.wait_for_slot()
+        yield started
