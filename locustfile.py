@@ -2,12 +2,16 @@
 
     locust                                             # web page at http://localhost:8089
     locust --headless -u 40 -r 10 -t 60s --host http://127.0.0.1:8080
+    locust --class-picker                              # the page lets you choose among the users
+    locust --headless -u 40 -r 10 -t 60s LinearizableUser SynchronousUser
 
-A user sends one request after another and checks each answer, byte for byte. Cookies are kept, as browsers and most
-clients do; that alone makes each user read its own writes, on whichever instance the balancer picks.
+A user sends one request after another and checks each answer, byte for byte; a failure begins with the guarantee that
+broke. Cookies are kept, as browsers and most clients do; that alone makes each user read its own writes, on whichever
+instance the balancer picks. Other users, in deploy/load_users.py, take part only where they are named or chosen.
 
-Environment: HOST, the URL to load; LOAD_PAUSE, seconds between two requests of a user (0.35); LOAD_RESULT, where the
-final result goes, as LOAD_RESULT.json (--json-file would take the tables away, --csv lacks the last second).
+Environment: HOST, the URL to load; LOAD_PAUSE, seconds between two requests of a user (0.35); LOAD_TOKEN, the bearer
+token, if the service asks for one; LOAD_BOUND, its staleness bound in seconds (1); LOAD_RESULT, where the final result
+goes, as LOAD_RESULT.json (--json-file would take the tables away, --csv lacks the last second).
 """
 
 from __future__ import annotations
@@ -20,13 +24,23 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
-from locust import HttpUser, between, events, task
-from locust.clients import ResponseContextManager
+from locust import events, task
 from locust.env import Environment
 from locust.stats import save_stats_json
 
-RUN = uuid4().hex[:12]
-"""Marks the keys of this process, so that runs side by side don't meet."""
+from deploy.load_users import (
+    JSON,
+    ROOT,
+    BoundedUser,
+    CheckingUser,
+    ConditionalUser,
+    LinearizableUser,
+    SynchronousUser,
+    complaint,
+    settle,
+)
+
+__all__ = ["BoundedUser", "ConditionalUser", "ConfigUser", "LinearizableUser", "SynchronousUser"]
 
 READS_AFTER_WRITE = 15
 READS_AFTER_DELETE = 2
@@ -39,30 +53,12 @@ SERVED_FROM: Counter[str] = Counter()
 """Answers to GET use_cache=true by their X-Cache, printed at the end."""
 
 
-def _host() -> str:
-    host = os.environ.get("HOST") or "http://127.0.0.1:8080"
-    if not host.startswith(("http://", "https://")):
-        raise SystemExit(f"HOST is {host!r}; locust expects a URL there, for example HOST=http://127.0.0.1:8080")
-    return host
-
-
-def _pause() -> float:
-    given = os.environ.get("LOAD_PAUSE") or "0.35"
-    try:
-        return float(given)
-    except ValueError:
-        raise SystemExit(f"LOAD_PAUSE is {given!r}; expected seconds, for example LOAD_PAUSE=0.35") from None
-
-
-class ConfigUser(HttpUser):
+class ConfigUser(CheckingUser):
     """Lives through the life of one key after another: PUT, reads, another PUT, reads, DELETE, reads."""
-
-    host = _host()
-    # 40 users with pauses of 0.35 s on average send about 6000 requests a minute.
-    wait_time = between(0.3 * _pause(), 1.7 * _pause())
 
     def on_start(self) -> None:
         """Begins with a key that nobody else has."""
+        super().on_start()
         self.steps = self._lives()
 
     def on_stop(self) -> None:
@@ -76,7 +72,7 @@ class ConfigUser(HttpUser):
 
     def _lives(self) -> Iterator[None]:
         while True:
-            self.key = f"/config/performance_tests/{RUN}-{uuid4().hex}"
+            self.key = f"{ROOT}{uuid4().hex}"
             yield from self._life()
             self._delete()
             yield
@@ -98,18 +94,18 @@ class ConfigUser(HttpUser):
             yield
 
     def _put(self, value: bytes, status: int) -> str:
-        headers = {"Content-Type": "application/json"}
-        with self.client.put(self.key, data=value, headers=headers, name="PUT", catch_response=True) as answer:
+        with self.send("PUT", self.key, "PUT", data=value, headers=JSON) as answer:
             return settle(answer, complaint(answer, status, value))
 
     def _delete(self) -> None:
-        with self.client.delete(self.key, name="DELETE", catch_response=True) as answer:
+        with self.send("DELETE", self.key, "DELETE") as answer:
             settle(answer, complaint(answer, 204, b""))
 
     def _get(self, value: bytes | None, *, use_cache: bool) -> None:
         url, name = f"{self.key}?use_cache={str(use_cache).lower()}", f"GET use_cache={str(use_cache).lower()}"
-        with self.client.get(url, name=name, catch_response=True) as answer:
-            wrong = complaint(answer, 404, None) if value is None else complaint(answer, 200, value)
+        guarantee = "read your writes" if use_cache else "linearizable, without the cache"
+        with self.send("GET", url, name) as answer:
+            wrong = complaint(answer, 404 if value is None else 200, value, guarantee)
             source = answer.headers.get("X-Cache", "none") if answer.headers else "none"
             if use_cache:
                 SERVED_FROM[source] += 1
@@ -118,28 +114,10 @@ class ConfigUser(HttpUser):
             settle(answer, wrong)
 
 
-def complaint(answer: ResponseContextManager, status: int, body: bytes | None) -> str:
-    """What is wrong with an answer that should have this status and, unless it is None, this body; else empty."""
-    if error := getattr(answer, "error", None):
-        return f"expected {status}, got no answer: {error}"
-    content = answer.content or b""
-    if answer.status_code != status:
-        return f"expected {status}, got {answer.status_code} {content[:60]!r}"
-    if body is not None and content != body:
-        return f"expected the value last written, {body[:50]!r}, got {content[:50]!r}"
-    return ""
-
-
-def settle(answer: ResponseContextManager, wrong: str) -> str:
-    """Tells locust whether the answer counts as a failure, and gives the complaint back."""
-    if wrong:
-        answer.failure(wrong)  # type: ignore[no-untyped-call]  # locust leaves it without annotations
-    else:
-        answer.success()  # type: ignore[no-untyped-call]  # the same
-    return wrong
-
-
 def _prepare(environment: Environment, **_: Any) -> None:
+    chosen = environment.parsed_options
+    if chosen and not (chosen.class_picker or chosen.user_classes):
+        environment.user_classes = [ConfigUser]
     # Without it, users are cut off in the middle of a PUT, and leave its key behind.
     environment.stop_timeout = environment.stop_timeout or GRACE
     if result := os.environ.get("LOAD_RESULT"):

@@ -22,13 +22,18 @@ class LoadResult:
     rows: dict[str, table.Row]
 
 
-def run(host: str, directory: Path, *, users: int, seconds: int, pause: float = 0.35) -> LoadResult:
-    """Runs the users of locustfile.py, all at once, against `host`; `pause` seconds between two requests of a user."""
+def run(
+    host: str, directory: Path, *classes: str, users: int, seconds: int, pause: float = 0.35, **settings: str
+) -> LoadResult:
+    """Runs the users of locustfile.py, all at once, against `host`; `pause` seconds between two requests of a user.
+
+    classes: which users, if not the usual ones.
+    """
     load = ["-u", str(users), "-r", str(users), "-t", f"{seconds}s"]
     done = subprocess.run(
-        [sys.executable, "-m", "locust", "-f", "locustfile.py", "--headless", "--only-summary", *load],
+        [sys.executable, "-m", "locust", "-f", "locustfile.py", "--headless", "--only-summary", *load, *classes],
         cwd=ROOT,
-        env={**os.environ, "HOST": host, "LOAD_PAUSE": str(pause), "LOAD_RESULT": str(directory / "load")},
+        env={**os.environ, "HOST": host, "LOAD_PAUSE": str(pause), "LOAD_RESULT": str(directory / "load"), **settings},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,4 +1,4 @@
-"""A configuration service in forty lines that can be told to lie: what the load test has to catch.
+"""A configuration service in sixty lines that can be told to lie: what the load test has to catch.
 
 The real service doesn't lie on demand; whether a load test notices can only be seen against one that does.
 """
@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Lock, Thread
 from urllib.parse import urlsplit
 
 SLOW = 1.5
@@ -17,7 +17,12 @@ SLOW = 1.5
 
 
 class LyingServer(ThreadingHTTPServer):
-    """Keeps documents by path. `lie` is "", "stale", "hit", "broken", "undead" or "slow"."""
+    """Keeps documents by path. `lie` is "", or what it does wrong.
+
+    "stale": cached reads see the first value for ever; "lazy": so do all that don't say use_cache=false;
+    "hit": says so of every read; "broken": 500 to writes; "undead": deletes nothing; "slow": takes its time to write;
+    "deaf": hears no condition.
+    """
 
     daemon_threads = False  # closing it waits for what is under way
     request_queue_size = 128
@@ -27,7 +32,9 @@ class LyingServer(ThreadingHTTPServer):
         self.lie = lie
         self.documents: dict[str, bytes] = {}
         self.first: dict[str, bytes] = {}
+        self.etags: dict[str, str] = {}
         self.seen: list[str] = []
+        self.writing = Lock()
 
     @property
     def address(self) -> str:
@@ -40,25 +47,36 @@ class _Handler(BaseHTTPRequestHandler):
     server: LyingServer
 
     def do_GET(self) -> None:
-        path, query = urlsplit(self.path).path, urlsplit(self.path).query
-        documents = self.server.first if self.server.lie == "stale" and "true" in query else self.server.documents
-        lying = self.server.lie == "hit" or "true" in query
-        body = documents.get(path)
-        self._answer(404 if body is None else 200, body or b"", "HIT" if lying else "BYPASS")
+        path, query, lie = urlsplit(self.path).path, urlsplit(self.path).query, self.server.lie
+        lying = (lie == "stale" and "true" in query) or (lie == "lazy" and "use_cache=false" not in query)
+        body = (self.server.first if lying else self.server.documents).get(path)
+        source = "HIT" if lie == "hit" or "true" in query else "BYPASS"
+        self._answer(404 if body is None else 200, body or b"", source)
 
     def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.server.lie == "slow":
             time.sleep(SLOW)
-        status = 200 if self.path in self.server.documents else 201
-        self.server.documents[self.path] = body
-        self.server.first.setdefault(self.path, body)
+        path = urlsplit(self.path).path
+        with self.server.writing:
+            status = self._put(path, body)
         self._answer(500 if self.server.lie == "broken" else status, body)
+
+    def _put(self, path: str, body: bytes) -> int:
+        etag, given = self.server.etags.get(path, ""), self.headers
+        wrong = given.get("If-Match", etag) != etag or (given.get("If-None-Match") == "*" and etag != "")
+        if wrong and self.server.lie != "deaf":
+            return 412
+        self.server.documents[path] = body
+        self.server.first.setdefault(path, body)
+        self.server.etags[path] = f'"{len(self.server.seen)}-{id(body)}"'
+        return 200 if etag else 201
 
     def do_DELETE(self) -> None:
         if self.server.lie != "undead":
             self.server.documents.pop(self.path, None)
             self.server.first.pop(self.path, None)
+            self.server.etags.pop(self.path, None)
         self._answer(204, b"")
 
     def _answer(self, status: int, body: bytes, source: str = "") -> None:
@@ -67,6 +85,8 @@ class _Handler(BaseHTTPRequestHandler):
         if status != 204:
             self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Cache", source)
+        if etag := self.server.etags.get(urlsplit(self.path).path):
+            self.send_header("ETag", etag)
         self.end_headers()
         self.wfile.write(body)
 

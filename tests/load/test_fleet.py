@@ -39,6 +39,15 @@ def test_load_passes_without_a_failure_and_from_the_cache(fleet: RunningFleet, t
     assert requests.get(f"{fleet.address}/config/?prefix=performance_tests/", timeout=5).json()["keys"] == []
 
 
+def test_every_user_passes_and_names_no_broken_guarantee(fleet: RunningFleet, tmp_path: Path) -> None:
+    """Linearizable, synchronous, conditional and bounded, over HAProxy, without a session."""
+    users = ("LinearizableUser", "SynchronousUser", "ConditionalUser", "BoundedUser")
+    result = run(fleet.address, tmp_path, *users, users=20, seconds=5, pause=0.1)
+    assert result.exit_code == 0, result.output
+    assert sum(row.requests for row in result.rows.values()) > 100
+    assert requests.get(f"{fleet.address}/config/?prefix=performance_tests/", timeout=5).json()["keys"] == []
+
+
 def test_requests_of_one_connection_go_round_all_instances(fleet: RunningFleet) -> None:
     """Round robin without stickiness, even for a client with a cookie and one kept-alive connection."""
     name, labels = "config_http_requests_total", {"method": "PUT", "status": "200"}

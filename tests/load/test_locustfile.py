@@ -47,10 +47,10 @@ def test_write_under_way_at_the_end_is_waited_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lie", "said"),
     [
-        ("stale", "expected the value last written"),
+        ("stale", "read your writes: expected the value last written"),
         ("hit", "expected X-Cache: BYPASS without the cache, got HIT"),
         ("broken", "expected 201, got 500"),
-        ("undead", "expected 404, got 200"),
+        ("undead", "linearizable, without the cache: expected 404, got 200"),
     ],
 )
 def test_lie_is_a_failure_that_says_what_was_expected(tmp_path: Path, lie: str, said: str) -> None:
@@ -59,6 +59,43 @@ def test_lie_is_a_failure_that_says_what_was_expected(tmp_path: Path, lie: str, 
         result = run(server.address, tmp_path, users=10, seconds=4, pause=0.01)
     assert result.exit_code == 1, result.output
     assert said in result.output
+
+
+USERS = ("LinearizableUser", "SynchronousUser", "ConditionalUser", "BoundedUser")
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_each_other_user_passes_an_honest_service_and_leaves_nothing(tmp_path: Path, user: str) -> None:
+    with lying("") as server:
+        result = run(server.address, tmp_path, user, users=5, seconds=2, pause=0.02, LOAD_BOUND="0.3")
+    assert result.exit_code == 0, result.output
+    assert server.documents == {}
+    assert sum(row.requests for row in result.rows.values()) > 50
+
+
+@pytest.mark.parametrize(
+    ("lie", "user", "said"),
+    [
+        ("lazy", "LinearizableUser", "linearizable: expected the value last written"),
+        ("lazy", "SynchronousUser", "synchronous write: expected the value last written"),
+        ("deaf", "ConditionalUser", "conditional write: expected 412, got 200"),
+        ("lazy", "BoundedUser", "bounded staleness: "),
+    ],
+)
+def test_a_failure_names_the_guarantee_that_broke(tmp_path: Path, lie: str, user: str, said: str) -> None:
+    with lying(lie) as server:
+        result = run(server.address, tmp_path, user, users=5, seconds=2, pause=0.02, LOAD_BOUND="0.3")
+    assert result.exit_code == 1, result.output
+    assert said in result.output
+
+
+def test_the_usual_load_is_that_of_one_user_alone(tmp_path: Path) -> None:
+    """The others take part only where they are named."""
+    with lying("") as server:
+        result = run(server.address, tmp_path, users=10, seconds=2, pause=0.02)
+        named = run(server.address, tmp_path, "LinearizableUser", users=2, seconds=1, pause=0.02)
+    assert set(result.rows) == {"PUT", "DELETE", "GET use_cache=true", "GET use_cache=false"}
+    assert set(named.rows) == {"PUT", "DELETE", "GET ?consistency=linearizable"}
 
 
 def test_service_that_is_away_is_a_failure(tmp_path: Path) -> None:
