@@ -58,7 +58,7 @@ class Reads:
         self._clock = clock
         self._batches = Batcher(stamp=state.ticket, send=self._send, clock=clock)
         self.answered_at: float | None = None
-        self.last_error = "no call has ended yet"
+        self.last_error = "calls are waiting for it"
         self._down = False  # the last batch got no answer
         self._probed_at = 0.0  # when the prover last asked
 

@@ -21,7 +21,10 @@ export async function past(key, current, restore) {
     more.disabled = true;
     for (let number = 0; number < AT_ONCE; number++) {
       const older = await before(newer);
-      if (older === null) return more.remove();
+      if (older === null) {
+        more.hidden = true;
+        return;
+      }
       list.append(item(older, newer));
       newer = older;
     }
