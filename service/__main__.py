@@ -16,7 +16,7 @@ from service.startup import StartupError
 def main() -> int:
     """The exit code: 0 stopped as asked, 1 could not start or serve, 2 unknown argument, 130 stopped while starting.
 
-    Of `doctor`: 0 the service would work, warnings or not; 1 it would not.
+    Of `doctor`: 0 nothing to do, 1 the service would not work, 3 it would, but there are warnings.
     """
     arguments = sys.argv[1:]
     try:
@@ -54,7 +54,7 @@ def _doctor_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m service doctor",
         description="Examines the etcd that an instance with the same settings would use, and says what to do. "
-        "Exit code: 0 the service would work (there may be warnings), 1 it would not, 2 unknown argument.",
+        "Exit code: 0 nothing to do, 1 the service would not work, 2 unknown argument, 3 it would work, with warnings.",
         allow_abbrev=False,
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -70,7 +70,7 @@ def _doctor(*, as_json: bool) -> int:
 
     report = examine(os.environ)
     sys.stdout.write(report.json() if as_json else report.text())
-    return 0 if report.healthy else 1
+    return report.exit_code
 
 
 class _Version(argparse.Action):

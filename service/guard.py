@@ -16,7 +16,9 @@ from service.answers import answer_problem
 from service.document_reads import Environ
 from service.hit_path import ROUTE, STATUS_LINES, UNKNOWN_ROUTE, StartResponse, WsgiApplication, to_wire
 from service.keyring import Keyring
-from service.problems import Problem, Refused
+from service.problems import Refused
+from service.request_ids import HEADER as REQUEST_ID
+from service.request_log import BEARER, finish
 
 _PREFIX = "config_service.prefix"
 """In a request's environment: with what the keys start that it may be about. No header can be named so."""
@@ -38,12 +40,26 @@ class Guard:
             started = time.perf_counter()
             header = environ.get("HTTP_AUTHORIZATION", "")
             token = self._keyring.bearers.find(header) if header else None
+            if token is not None:
+                environ[BEARER] = token.name
             try:
                 environ[_PREFIX] = check(scope, token, path, header)
             except Refused as refused:
-                self._instruments.http(method, _route(path), refused.problem.kind.status, time.perf_counter() - started)
-                return _answer(refused.problem, method, start_response)
+                return self._refuse(refused, environ, started, start_response)
         return self._rest(environ, start_response)
+
+    def _refuse(
+        self, refused: Refused, environ: Environ, started: float, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Answered, counted and, if it was a write, told in the log, as by the routes that it does not get to."""
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        status, headers, body = to_wire(answer_problem(refused.problem))
+        seconds = time.perf_counter() - started
+        self._instruments.http(method, _route(path), status, seconds)
+        if identity := finish(environ, status, seconds, failure=refused):
+            headers.append((REQUEST_ID, identity))
+        start_response(STATUS_LINES[status], headers)
+        return [] if method == "HEAD" else [body]
 
 
 def keys_granted(environ: Environ) -> str:
@@ -54,12 +70,6 @@ def keys_granted(environ: Environ) -> str:
 def all_keys(_: Environ) -> str:
     """The same, where there is no door."""
     return ""
-
-
-def _answer(problem: Problem, method: str, start_response: StartResponse) -> Iterable[bytes]:
-    status, headers, body = to_wire(answer_problem(problem))
-    start_response(STATUS_LINES[status], headers)
-    return [] if method == "HEAD" else [body]
 
 
 def _route(path: str) -> str:

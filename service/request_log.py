@@ -20,6 +20,9 @@ LONGEST_KEY = 512
 MOST_KEYS = 10
 """Keys of a batch that are named."""
 
+BEARER = "config_service.bearer"
+"""In a request's environment: the name of the token that it bears, if there are tokens. No header can be named so."""
+
 _WRITES = ("PUT", "POST", "DELETE")
 _DONE_BELOW = 300
 
@@ -54,6 +57,8 @@ def finish(
             line["outcome"] = _outcome(status, failure)
         if revision:
             line["revision"] = int(revision)
+        if name := environ.get(BEARER):
+            line["bearer"] = name
         line |= {"ms": round(seconds * 1000, 2), "request_id": identity, **_reason(status, failure)}
         _log.log(level, line)
     return identity

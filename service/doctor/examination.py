@@ -15,6 +15,7 @@ from consistency.etcd_config import EtcdConfig
 from consistency.etcd_probe import EtcdProbe
 from consistency.etcd_store import EtcdStore
 from consistency.store import StoreError
+from service import token_sources
 from service.compose import etcd_config
 from service.connection import INSTANCE, Connection, resolve
 from service.doctor import cluster, endpoints
@@ -23,6 +24,8 @@ from service.doctor.pace import clocks, latencies
 from service.doctor.report import Finding, Level, Report, ok, warning, wrong
 from service.doctor.rights import Etcd, authentication, permissions
 from service.embedded_etcd import find_etcd, find_running
+from service.keyring import Keyring
+from service.listener import is_public
 from service.settings import Settings, SettingsError
 from service.startup import StartupError
 
@@ -38,6 +41,7 @@ def examine(environ: Mapping[str, str], instance: Path = INSTANCE) -> Report:
     except (SettingsError, StartupError) as error:
         return Report("config-service: no etcd to examine", [wrong("settings", *_first_and_rest(str(error)))])
     findings = [warning("settings", each, "Correct or unset it.") for each in Settings.warnings(environ)]
+    findings.append(_who_is_let_in(settings))
     if connection.embedded:
         return _examine_embedded(settings, connection, instance, findings)
     return _examine_at(settings, connection, findings)
@@ -46,6 +50,19 @@ def examine(environ: Mapping[str, str], instance: Path = INSTANCE) -> Report:
 def _first_and_rest(message: str) -> tuple[str, str]:
     first, _, rest = message.partition("\n")
     return first, rest.strip() or "Correct it as it says; python -m service --help lists every setting."
+
+
+def _who_is_let_in(settings: Settings) -> Finding:
+    try:
+        source = token_sources.resolve(settings)
+    except StartupError as error:
+        return wrong("tokens", *_first_and_rest(str(error)))
+    if source:
+        return ok("tokens", Keyring(source).describe())
+    if is_public(settings.host):
+        found = f"none, and HOST is {settings.host}: whoever reaches the service may read and write everything"
+        return warning("tokens", found, "Set API_TOKENS_FILE (docs/security.md), or let nobody else reach it.")
+    return ok("tokens", f"none; HOST is {settings.host}, which this machine alone reaches")
 
 
 def _examine_embedded(settings: Settings, connection: Connection, instance: Path, before: list[Finding]) -> Report:

@@ -53,6 +53,13 @@ class Report:
         """Whether the service would work, warnings or not."""
         return all(finding.level is not Level.WRONG for finding in self.findings)
 
+    @property
+    def exit_code(self) -> int:
+        """0: nothing to do. 1: the service would not work. 3: it would, but there are warnings."""
+        if not self.healthy:
+            return 1
+        return 3 if any(finding.level is Level.WARNING for finding in self.findings) else 0
+
     def text(self) -> str:
         """A line for each check, then what to do, the worst first."""
         lines = [self.subject, ""]

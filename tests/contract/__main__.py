@@ -1,12 +1,14 @@
 """Asks a live service for all that openapi.yaml describes, and for what it rules out: `python -m tests.contract`.
 
 schemathesis makes the requests, single ones and such as follow from one another, the same ones for the same seed; real
-instances on a real etcd answer. Exits with 1 when an answer is not as described, or when there were too few cases.
+instances on a real etcd answer, every second one with tokens. Exits with 1 when an answer is not as described, or when
+there were too few cases.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import subprocess
@@ -22,6 +24,8 @@ from tests.support.instances import PROJECT, InstanceProcess
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 HOOKS = "tests.contract.unsayable"
+TOKEN = "for-everything-0123456789"
+TOKENS = json.dumps([{"name": "everything", "token": TOKEN, "scopes": ["admin"]}])
 LEAST = 5_000
 """Cases, in all runs together."""
 
@@ -33,7 +37,10 @@ def main() -> int:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         # What one run deletes another must not read: each has an instance and an etcd of its own.
-        instances = [InstanceProcess(directory / str(number), LOG_LEVEL="ERROR") for number in range(asked.runs)]
+        instances = [
+            InstanceProcess(directory / str(number), LOG_LEVEL="ERROR", API_TOKENS=TOKENS if number % 2 else "")
+            for number in range(asked.runs)
+        ]
         urls = [stack.enter_context(instance).url for instance in instances]
         with ThreadPoolExecutor(asked.runs) as threads:
             seeds = range(asked.seed, asked.seed + asked.runs)
@@ -61,7 +68,7 @@ def run(examples: int, url: str, seed: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", f"--config-file={CONFIG}", "run", DESCRIPTION, f"--url={url}",
          f"--max-examples={examples}", f"--seed={seed}", "--workers=1", "--no-color",
-         "--suppress-health-check=all"],
+         "--suppress-health-check=all", f"--header=Authorization: Bearer {TOKEN}"],
         cwd=PROJECT,
         env={**os.environ, "SCHEMATHESIS_HOOKS": HOOKS},
         capture_output=True,

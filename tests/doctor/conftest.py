@@ -41,5 +41,5 @@ Examine = Callable[..., Examined]
 
 @pytest.fixture
 def examined(tmp_path: Path) -> Examine:
-    """`examined(ETCD_ENDPOINTS=…)`, in an empty directory."""
-    return lambda **environ: Examined(examine(environ, tmp_path / "instance"))
+    """`examined(ETCD_ENDPOINTS=…)`, in an empty directory, of a service that others can't reach."""
+    return lambda **environ: Examined(examine({"HOST": "127.0.0.1", **environ}, tmp_path / "instance"))

@@ -10,6 +10,9 @@ from service.doctor.report import Report, ok, warning, wrong
 from tests.support.etcd import EtcdServer, free_ports
 from tests.support.instances import InstanceProcess, environment, run_service
 
+WOULD_WORK = 3
+"""The exit code of a doctor that has warnings only; the release of the etcd that tests have is one."""
+
 
 def doctor(directory: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     done = run_service(directory, "doctor", *arguments, env=environment(**settings))
@@ -39,14 +42,17 @@ def test_a_line_for_each_check_then_what_to_do() -> None:
     assert Report("x", [ok("a", "b")]).text().endswith("\n\nNothing to do.\n")
 
 
-def test_warnings_alone_are_healthy() -> None:
-    assert Report("x", [ok("a", ""), warning("b", "", "")]).healthy
-    assert not Report("x", [ok("a", ""), wrong("b", "", "")]).healthy
+def test_warnings_alone_are_healthy_but_not_nothing() -> None:
+    fine, warned, broken = ok("a", ""), warning("b", "", ""), wrong("c", "", "")
+    assert Report("x", [fine, warned]).healthy
+    assert not Report("x", [fine, broken]).healthy
+    codes = [Report("x", findings).exit_code for findings in ([fine], [fine, warned], [warned, broken], [broken])]
+    assert codes == [0, 3, 1, 1]
 
 
 def test_the_exit_code_says_whether_the_service_would_work(etcd: EtcdServer, tmp_path: Path) -> None:
     done = doctor(tmp_path, ETCD_ENDPOINTS=etcd.endpoint)
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == WOULD_WORK, done.stdout
     assert f"etcd at {etcd.endpoint} (from ETCD_ENDPOINTS)" in done.stdout
     done = doctor(tmp_path, ETCD_ENDPOINTS=f"http://127.0.0.1:{free_ports(1)[0]}")
     assert done.returncode == 1
@@ -68,6 +74,20 @@ def test_settings_that_can_not_be_used_are_told_as_a_start_tells_them(tmp_path: 
     assert "LEASE_TTL is 'soon'; expected a whole number" in done.stdout
 
 
+def test_who_is_let_in_is_told_and_a_list_that_would_end_a_start_is_wrong(etcd: EtcdServer, tmp_path: Path) -> None:
+    settings = {"ETCD_ENDPOINTS": etcd.endpoint}
+    assert "warning  tokens       none, and HOST is 0.0.0.0" in doctor(tmp_path, **settings, HOST="0.0.0.0").stdout
+    assert "ok       tokens       none; HOST is 127.0.0.1" in doctor(tmp_path, **settings, HOST="127.0.0.1").stdout
+    file = tmp_path / "tokens.json"
+    file.write_text('[{"name": "one", "token": "0123456789-abcdef", "scopes": ["read"]}]')
+    done = doctor(tmp_path, **settings, API_TOKENS_FILE=str(file))
+    assert (done.returncode, "ok       tokens       1 token, from API_TOKENS_FILE" in done.stdout) == (WOULD_WORK, True)
+    file.write_text('[{"name": "one", "token": "short", "scopes": ["read"]}]')
+    done = doctor(tmp_path, **settings, API_TOKENS_FILE=str(file))
+    assert (done.returncode, "wrong    tokens       API_TOKENS_FILE is" in done.stdout) == (1, True)
+    assert "short" not in done.stdout.replace("shorter", "")
+
+
 def test_the_file_decides_if_no_setting_does(etcd: EtcdServer, tmp_path: Path) -> None:
     """The service's own order: ETCD_ENDPOINTS, VCAP_SERVICES, instance/etcd.config.json, embedded."""
     hosts = [{"hostname": "127.0.0.1", "port": etcd.client_port}]
@@ -75,11 +95,11 @@ def test_the_file_decides_if_no_setting_does(etcd: EtcdServer, tmp_path: Path) -
     (tmp_path / "instance" / "etcd.config.json").write_text(json.dumps({"connection": {"grpc": {"hosts": hosts}}}))
     done = doctor(tmp_path)
     assert f"etcd at {etcd.endpoint} (from instance/etcd.config.json)" in done.stdout
-    assert done.returncode == 0
+    assert done.returncode == WOULD_WORK
 
 
 def test_the_embedded_etcd_is_examined_if_it_runs_and_never_started(tmp_path: Path) -> None:
-    done = doctor(tmp_path)
+    done = doctor(tmp_path, HOST="127.0.0.1")
     assert (done.returncode, "not running; an instance would start" in done.stdout) == (0, True)
     assert list(tmp_path.iterdir()) == []
     with InstanceProcess(tmp_path) as instance:

@@ -30,8 +30,8 @@ def test_a_healthy_etcd_has_nothing_wrong(etcd: EtcdServer, examined: Examine) -
     assert found.report.healthy
     checks = [finding.check for finding in found.report.findings]
     assert checks == [
-        "endpoint", "version", "cluster", "leader", "auth", "space", "permissions", "latency", "latency", "fleet",
-        "clock",
+        "tokens", "endpoint", "version", "cluster", "leader", "auth", "space", "permissions", "latency", "latency",
+        "fleet", "clock",
     ]  # fmt: skip
 
 

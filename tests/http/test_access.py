@@ -16,13 +16,13 @@ R, W, OBS, A = Scope.READ, Scope.WRITE, Scope.OBSERVE, Scope.ADMIN
 
 PATHS = {
     "": (None, None), "/": (None, None), "/healthz": (None, None), "/readyz": (None, None),
-    "/docs": (None, None), "/openapi.yaml": (None, None),
+    "/docs": (None, None), "/docs/": (None, None), "/docs/x": (None, None), "/openapi.yaml": (None, None),
     "/metrics": (OBS, OBS), "/members": (OBS, OBS), "/members/targets": (OBS, OBS),
     "/config": (R, W), "/config/": (R, W), "/config/a": (R, W), "/config/metrics": (R, W), "/config/healthz": (R, W),
     "/config//a": (R, W), "/config/../metrics": (R, W),
     "//config/a": (A, A), "/CONFIG/a": (A, A), "/configs": (A, A), "/config.": (A, A), "config/a": (A, A),
     "//": (A, A), "//healthz": (A, A), "/healthz/": (A, A), "/healthz/../config/a": (A, A), "/metrics/": (A, A),
-    "/members/": (A, A), "/docs/x": (A, A), "/new": (A, A), "*": (A, A), "/healthz\x00": (A, A),
+    "/members/": (A, A), "/docsx": (A, A), "/new": (A, A), "*": (A, A), "/healthz\x00": (A, A),
 }  # fmt: skip
 """What a read needs, and what anything else does. Whatever is not listed in the service is for admins."""
 

@@ -197,8 +197,8 @@ def test_a_refusal_is_the_same_whether_there_is_such_a_key_or_not(gateway: Gatew
     """Byte for byte, but for the name that was sent; in memory or not."""
     ask(gateway, "admin", "GET", "/config/team-b/x")
     for name, status in ((None, 401), ("watcher", 403), ("a", 403)):
-        there = ask(gateway, name, method, "/config/team-b/x", b"1", If_Match='"1"')
-        absent = ask(gateway, name, method, "/config/team-b/y", b"1", If_Match='"1"')
+        there = ask(gateway, name, method, "/config/team-b/x", b"1", If_Match='"1"', X_Request_Id="mine")
+        absent = ask(gateway, name, method, "/config/team-b/y", b"1", If_Match='"1"', X_Request_Id="mine")
         assert is_refused(there, status)
         assert (there.status, list(there.headers)) == (absent.status, list(absent.headers))
         assert there.text.replace("team-b/x", "team-b/y") == absent.text

@@ -102,6 +102,28 @@ def test_a_refused_write_is_a_line(
     assert "revision" not in line
 
 
+def test_with_tokens_a_line_says_whose_it_was(etcd: EtcdServer, lines: Lines) -> None:
+    """By the token's name; and a write that the door refuses is a line as well, with an id to complain with."""
+    tokens = [{"name": "deployer", "token": "deployer-0123456789", "scopes": ["write"], "prefix": "a/"}]
+    bearer = "Bearer deployer-0123456789"
+    with ExitStack() as stack:
+        gateway = start_gateway(stack, etcd, "/request-log-tokens", tokens=tokens)
+        gateway.ask("PUT", "/config/a/x", b"1", Authorization=bearer)
+        gateway.ask("POST", "/config/", b'{"operations": [{"op": "delete", "key": "a/x"}]}', Authorization=bearer)
+        gateway.ask("PUT", "/config/b", b"2", Authorization=bearer)
+        gateway.ask("GET", "/config/b", Authorization=bearer)
+        stranger = gateway.ask("PUT", "/config/b", b"2", Authorization="Bearer stranger-0123456789")
+    written = lines.take()
+    assert [(line["status"], line.get("bearer"), line.get("problem")) for line in written] == [
+        (201, "deployer", None),
+        (200, "deployer", None),
+        (403, "deployer", "insufficient-scope"),
+        (401, None, "invalid-token"),
+    ]
+    assert written[-1]["request_id"] == stranger.headers["X-Request-Id"]
+    assert "0123456789" not in json.dumps(written)
+
+
 def test_a_batch_is_a_line_that_names_the_first_keys(gateway: Gateway, lines: Lines) -> None:
     operations = [{"op": "put", "key": f"k{number}", "value": "hunter2"} for number in range(30)]
     gateway.ask("POST", "/config/", json.dumps({"operations": operations}).encode())

@@ -33,7 +33,15 @@ _READERS: dict[str, Callable[[bytes], Any]] = {
 OF_HTTP = frozenset({"content-type", "content-length", "date", "server", "connection"})
 """Headers that need no description."""
 
-ANYWHERE = {400: "BadRequest", 404: "NoSuchPath", 405: "MethodNotAllowed", 411: "LengthRequired", 500: "Unexpected"}
+ANYWHERE = {
+    400: "BadRequest",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "NoSuchPath",
+    405: "MethodNotAllowed",
+    411: "LengthRequired",
+    500: "Unexpected",
+}
 """What may be answered where nothing is described, by its name among the file's responses."""
 
 
