@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 
-import pytest
 from prometheus_client import CollectorRegistry
 
 from consistency.events import ReadServed
@@ -16,23 +13,13 @@ from consistency.terms import Source, Status
 from metrics import Instruments
 from metrics.build import version
 from tests.metrics.sample import BOUND, STATUS, exercised
-
-
-def promtool() -> str:
-    """The checker that comes with Prometheus; in CI it has to be there."""
-    found = shutil.which("promtool")
-    if found is None:
-        reason = "promtool is not on PATH: install the package `prometheus`"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
+from tests.support.prometheus import program
 
 
 def lint(exposition: bytes) -> tuple[int, str]:
     """promtool's verdict and all it had to say."""
     checked = subprocess.run(
-        [promtool(), "check", "metrics"], input=exposition, capture_output=True, timeout=30, check=False
+        [program("promtool"), "check", "metrics"], input=exposition, capture_output=True, timeout=30, check=False
     )
     return checked.returncode, (checked.stdout + checked.stderr).decode()
 
