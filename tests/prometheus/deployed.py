@@ -65,7 +65,7 @@ def names_in(expression: str) -> set[str]:
 
 def copy_to(directory: Path, url: str, *, with_tokens: bool = False) -> Path:
     """A copy for the service at `url`; the configuration in it. with_tokens: with the lines that are comments."""
-    directory.mkdir()
+    directory.mkdir(parents=True)
     for file in RULES:
         shutil.copy(file, directory)
     text = CONFIGURATION.read_text(encoding="utf-8").replace("http://localhost:8080/", f"{url}/")
@@ -73,8 +73,8 @@ def copy_to(directory: Path, url: str, *, with_tokens: bool = False) -> Path:
     text = re.sub(r"(scrape_interval|scrape_timeout|evaluation_interval): \d+s", rf"\1: {EVERY}", text)
     text = re.sub(r"refresh_interval: \d+s", f"refresh_interval: {DISCOVERED_EVERY}", text)
     if with_tokens:
-        text, lines = re.subn(r"# (authorization:|  credentials_file:)", r"\1", text)
-        assert lines == 4
+        text, lines = re.subn(r"# (authorization:|  type:|  credentials_file:)", r"\1", text)
+        assert lines == 5
     copy = directory / CONFIGURATION.name
     copy.write_text(text, encoding="utf-8")
     return copy

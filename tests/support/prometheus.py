@@ -14,11 +14,15 @@ from typing import Any, Self
 
 import pytest
 import requests
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.etcd import dying_with_us, free_ports, wait_for
 
 START_WITHIN = 20.0
 STOP_WITHIN = 5.0
+
+QUICKLY = "--scrape.discovery-reload-interval=1s"
+"""A hidden argument, for tests: how long what is discovered may wait to be scraped; 5 s unless told otherwise."""
 
 
 def program(name: str) -> str:
@@ -48,7 +52,7 @@ class PrometheusProcess:
             f"--config.file={self._configuration}",
             f"--storage.tsdb.path={self._storage}",
             f"--web.listen-address=127.0.0.1:{self.port}",
-            "--scrape.discovery-reload-interval=1s",  # hidden, for tests: 5 s unless told otherwise
+            QUICKLY,
         ]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -74,10 +78,23 @@ class PrometheusProcess:
         assert len(series) == 1, (expression, series)
         return float(series[0]["value"][1])
 
-    def up(self) -> dict[str, dict[str, str]]:
-        """The labels of the targets whose last scrape went well, by `instance`."""
+    def targets(self) -> dict[str, dict[str, Any]]:
+        """What is scraped, by the label `instance`."""
         found = self._api("targets", state="active")["activeTargets"]
-        return {target["labels"]["instance"]: target["labels"] for target in found if target["health"] == "up"}
+        return {target["labels"]["instance"]: target for target in found}
+
+    def up(self) -> dict[str, dict[str, str]]:
+        """The labels of the targets whose last scrape went well, by the label `instance`."""
+        return {name: target["labels"] for name, target in self.targets().items() if target["health"] == "up"}
+
+    def rules(self) -> list[dict[str, Any]]:
+        """All of them, with their `health`."""
+        return [rule for group in self._api("rules")["groups"] for rule in group["rules"]]
+
+    def counter(self, metric: str) -> float:
+        """One of its own."""
+        families = text_string_to_metric_families(self._get("/metrics", {}).text)
+        return sum(sample.value for family in families for sample in family.samples if sample.name == metric)
 
     def firing(self, alert: str) -> list[dict[str, Any]]:
         """The alerts of this name that have lasted for long enough."""
