@@ -112,7 +112,10 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class WorkerFailed:
-    """A background thread met an error that nobody expected, and starts over."""
+    """A background thread met an error that nobody expected, and starts over.
+
+    name: "version-watch", "membership", "prover", "acknowledger", "auditor" or, of the service, "one-cpu".
+    """
 
     name: str
     detail: str

@@ -36,6 +36,11 @@ WATCH_END_CAUSES = ("compacted", "denied", "unavailable", "gap", "stuck", "histo
 LEAVE_CAUSES = ("expired", "taken", "history", "closed")
 JOIN_FAILURE_CAUSES = ("full", "taken", "unavailable")
 
+WORKERS = ("version-watch", "membership", "prover", "acknowledger", "auditor", "one-cpu")
+
+# Failures of RPCs of which one is news: the others are worth a look only when there are many.
+CALLS_THAT_MAY_FAIL = (("commit", "outcome_unknown"), ("commit", "no_space"), ("grant", "no_space"))
+
 # An answer takes 0.3 ms from an idle etcd on the same machine; a deadline is 3 s by default.
 LATENCY_BUCKETS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 BATCH_BUCKETS = (0, 1, 2, 4, 8, 16, 32, 64, 128)
@@ -83,7 +88,10 @@ class EventCounters:
             ("acknowledged", "waited out"),
         )
         self._worker_failures = self._counter(
-            "config_worker_failures", "Times a background thread met an unexpected error and started over.", "worker"
+            "config_worker_failures",
+            "Times a background thread met an unexpected error and started over.",
+            "worker",
+            WORKERS,
         )
 
     def _define_watch(self) -> None:
@@ -116,6 +124,8 @@ class EventCounters:
             ["kind", "outcome"],
             registry=self._registry,
         )
+        for kind, outcome in CALLS_THAT_MAY_FAIL:
+            self._calls.labels(kind, outcome)
         self._call_seconds = Histogram(
             "config_etcd_request_duration_seconds",
             "Time from sending an RPC to its answer or failure, by kind.",

@@ -58,9 +58,9 @@ class Instruments:
         """Counts one HTTP request that took `seconds`. `route` is the template it matched, never the path."""
         self._http.observe(method, route, status, seconds)
 
-    def track(self, status: Callable[[], Status]) -> None:
-        """Reads the gauges from `status` at every scrape. To be called once."""
-        self._registry.register(StatusCollector(status))
+    def track(self, status: Callable[[], Status], staleness_bound: float) -> None:
+        """Reads the gauges from `status` at every scrape. To be called once. staleness_bound: B, seconds."""
+        self._registry.register(StatusCollector(status, staleness_bound))
 
     def totals(self) -> Totals:
         """The counts, as of now."""

@@ -14,10 +14,11 @@ from consistency.terms import Status
 
 
 class StatusCollector(Collector):
-    """Turns `status()` into gauges. `status` must neither block nor do I/O."""
+    """Turns `status()` into gauges. `status` must neither block nor do I/O. staleness_bound: B, seconds."""
 
-    def __init__(self, status: Callable[[], Status]) -> None:
+    def __init__(self, status: Callable[[], Status], staleness_bound: float) -> None:
         self._status = status
+        self._staleness_bound = staleness_bound
 
     def describe(self) -> list[Metric]:
         """Nothing: with it, registering need not ask for a status before there is one."""
@@ -37,6 +38,11 @@ class StatusCollector(Collector):
                 "Time since the cache was last proved fresh, which bounds the staleness of what is in memory.",
                 now.proof_age,
             )
+        yield _gauge(
+            "config_cache_staleness_bound_seconds",
+            "Age of the last proof from which on nothing is served from memory: CACHE_STALENESS_BOUND.",
+            self._staleness_bound,
+        )
         yield _gauge("config_watch_up", "Whether the watch on the version key is up.", now.watch_up)
         yield _gauge("config_members", "Instances that hold a slot, as this instance sees them.", len(now.members))
         yield _gauge(

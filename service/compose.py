@@ -35,7 +35,7 @@ class Instance:
         self._cache = DistributedCache(
             self._store, settings.cache_options(), description=describe(settings), observer=self.observe
         )
-        self._instruments.track(self._cache.status)
+        self._instruments.track(self._cache.status, settings.cache_staleness_bound)
         self.app: Application = create_app(self._cache, settings, self._instruments, keyring)
 
     def start(self) -> None:

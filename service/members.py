@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from consistency.store import Unavailable
 from consistency.terms import SLOTS, Member, Status
 
 
@@ -30,9 +31,17 @@ def _member(member: Member, me: bool) -> dict[str, Any]:
 
 
 def targets(status: Status) -> list[dict[str, Any]]:
-    """Prometheus' HTTP service discovery. Members that don't tell their address can't be scraped and are left out."""
-    described = [(member, describe(member)) for member in status.members]
-    return [_target(member, about) for member, about in described if is_address(about.get("address"))]
+    """Prometheus' HTTP service discovery. Members that don't tell their address can't be scraped and are left out.
+
+    One target for each address: who was killed and started again may hold its old slot beside the new one until the
+    lease of the old one ends, and would be counted twice. Raises Unavailable when no member is known: not before etcd
+    has told of one, and Prometheus keeps the targets it has, whereas an empty list would take them away.
+    """
+    if not status.members:
+        raise Unavailable("this instance has heard of no member: etcd has not told of any, or nobody has a slot now")
+    described = [(member, describe(member)) for member in sorted(status.members, key=lambda member: member.created)]
+    newest = {about["address"]: (member, about) for member, about in described if is_address(about.get("address"))}
+    return [_target(member, about) for member, about in sorted(newest.values(), key=lambda each: each[0].slot)]
 
 
 def _target(member: Member, about: dict[str, Any]) -> dict[str, Any]:

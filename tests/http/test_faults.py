@@ -86,7 +86,10 @@ def test_a_write_to_a_paused_etcd_is_504_and_may_happen(stack: ExitStack, victim
 def test_an_etcd_that_was_never_reached_is_503_for_everything(stack: ExitStack, tmp_path: Path) -> None:
     """A write that could not be sent was not done, and says so: it can be tried again."""
     gateway = start(stack, EtcdServer(tmp_path), wait=False)
-    for method, path in (("GET", "/config/a"), ("PUT", "/config/a"), ("DELETE", "/config/a"), ("GET", "/config/")):
+    for method, path in (
+        *(("GET", "/config/a"), ("PUT", "/config/a"), ("DELETE", "/config/a"), ("GET", "/config/")),
+        ("GET", "/members/targets"),  # not an empty list: Prometheus would forget the fleet
+    ):
         answer = gateway.ask(method, path, b"1" if method == "PUT" else None)
         assert (answer.status_code, answer.get_json(force=True)["outcome"]) == (503, "not done"), method
         assert "Retry-After" in answer.headers

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from consistency.store import Unavailable
 from consistency.terms import Member, Status
 from service.members import fleet, targets
 from service.ops_routes import readiness
@@ -87,6 +88,22 @@ def test_labels_are_what_outlives_a_restart() -> None:
     assert target["labels"] == {
         "slot": "03", "guid": "g", "__meta_config_pid": "7", "__meta_config_started": "2026-11-22T22:00:00Z",
     }  # fmt: skip
+
+
+def test_a_ghost_is_not_scraped_beside_its_successor() -> None:
+    """kill -9, and a new start on the same port: the old slot is held until its lease ends."""
+    about = '{"address": "h:1"}'
+    slots = (Member(0, 1, 5, about), Member(1, 2, 9, about), Member(2, 3, 7, '{"address": "h:2"}'))
+    assert [(target["labels"]["slot"], *target["targets"]) for target in targets(replace(READY, members=slots))] == [
+        ("01", "h:1"),
+        ("02", "h:2"),
+    ]
+
+
+def test_who_knows_of_no_member_does_not_say_that_there_is_none() -> None:
+    """An empty list would take all targets away from Prometheus."""
+    with pytest.raises(Unavailable, match="no member"):
+        targets(READY)
 
 
 @pytest.mark.parametrize(

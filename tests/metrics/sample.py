@@ -74,7 +74,7 @@ EVENTS: list[tuple[Event, Moved]] = [
     (Joined(4), moved("config_member_joins_total")),
     (Left(4, "expired"), moved("config_member_leaves_total", cause="expired")),
     (JoinFailed("full"), moved("config_member_join_failures_total", cause="full")),
-    (WorkerFailed("watch", "KeyError: 'x'"), moved("config_worker_failures_total", worker="watch")),
+    (WorkerFailed("prover", "KeyError: 'x'"), moved("config_worker_failures_total", worker="prover")),
     (
         StoreCalled("read", "unavailable", 0.5),
         moved("config_etcd_requests_total", kind="read", outcome="unavailable")
@@ -82,6 +82,9 @@ EVENTS: list[tuple[Event, Moved]] = [
         | moved("config_etcd_request_duration_seconds_sum", 0.5, kind="read"),
     ),
 ]
+
+BOUND = 0.5
+"""B, seconds: not the default, so that it can only come from here."""
 
 STATUS = Status(
     why_not_ready="",
@@ -100,7 +103,7 @@ def exercised() -> tuple[Instruments, CollectorRegistry]:
     """Instruments to which everything has happened once."""
     registry = CollectorRegistry()
     instruments = Instruments(registry)
-    instruments.track(lambda: STATUS)
+    instruments.track(lambda: STATUS, BOUND)
     for event, _ in EVENTS:
         instruments.observe(event)
     instruments.http("GET", "/config/<key>", 200, 0.001)

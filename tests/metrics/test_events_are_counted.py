@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -13,6 +14,7 @@ from consistency.events import Event
 from metrics import Instruments, counters
 from tests.metrics.sample import EVENTS, Moved
 
+PROJECT = Path(__file__).parents[2]
 OURS = re.compile(r"config_(?!build_info|ready)")
 
 
@@ -52,6 +54,7 @@ def test_no_event_class_goes_without_a_test() -> None:
         (events.WatchEnded, counters.WATCH_END_CAUSES, "config_watch_ends_total"),
         (events.Left, counters.LEAVE_CAUSES, "config_member_leaves_total"),
         (events.JoinFailed, counters.JOIN_FAILURE_CAUSES, "config_member_join_failures_total"),
+        (events.WorkerFailed, counters.WORKERS, "config_worker_failures_total"),
     ],
 )
 def test_every_cause_the_protocol_names_has_its_series_from_the_start(
@@ -62,3 +65,10 @@ def test_every_cause_the_protocol_names_has_its_series_from_the_start(
     registry = CollectorRegistry()
     Instruments(registry)
     assert {dict(labels).popitem()[1] for name, labels in samples(registry) if name == metric} == set(known)
+
+
+def test_the_workers_are_those_that_tell_of_their_failures() -> None:
+    """By the places that make them; whoever is observed by nobody is not counted."""
+    sources = "".join(file.read_text() for room in ("consistency", "service") for file in (PROJECT / room).glob("*.py"))
+    made = re.findall(r'Worker\("([^"]+)", \S+, observer\)', sources)
+    assert sorted(made) == sorted(counters.WORKERS)

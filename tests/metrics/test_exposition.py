@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 
-import pytest
 from prometheus_client import CollectorRegistry
 
 from consistency.events import ReadServed
 from consistency.terms import Source, Status
 from metrics import Instruments
 from metrics.build import version
-from tests.metrics.sample import STATUS, exercised
-
-
-def promtool() -> str:
-    """The checker that comes with Prometheus; in CI it has to be there."""
-    found = shutil.which("promtool")
-    if found is None:
-        reason = "promtool is not on PATH: install the package `prometheus`"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
+from tests.metrics.sample import BOUND, STATUS, exercised
+from tests.support.prometheus import program
 
 
 def lint(exposition: bytes) -> tuple[int, str]:
     """promtool's verdict and all it had to say."""
     checked = subprocess.run(
-        [promtool(), "check", "metrics"], input=exposition, capture_output=True, timeout=30, check=False
+        [program("promtool"), "check", "metrics"], input=exposition, capture_output=True, timeout=30, check=False
     )
     return checked.returncode, (checked.stdout + checked.stderr).decode()
 
@@ -69,7 +56,7 @@ def test_gauges_are_read_at_scrape_from_one_status() -> None:
 
     registry = CollectorRegistry(auto_describe=True)  # the kind that asks at once, if it can't ask otherwise
     instruments = Instruments(registry)
-    instruments.track(status)
+    instruments.track(status, BOUND)
     assert asked == []
     body = instruments.exposition()[0].decode()
     assert len(asked) == 1
@@ -80,6 +67,7 @@ def test_gauges_are_read_at_scrape_from_one_status() -> None:
         "config_cache_bytes 1024.0",
         "config_cache_horizon_revision 42.0",
         "config_cache_proof_age_seconds 0.25",
+        "config_cache_staleness_bound_seconds 0.5",
         "config_watch_up 1.0",
         "config_members 2.0",
         "config_member_slot 7.0",
@@ -90,9 +78,10 @@ def test_gauges_are_read_at_scrape_from_one_status() -> None:
 def test_instance_without_slot_and_proof_shows_minus_one_and_no_age() -> None:
     """Rule 9: it serves uncached and says so. An age that does not exist is not invented."""
     instruments = Instruments()
-    instruments.track(
-        lambda: replace(STATUS, slot=None, proof_age=None, fresh=False, watch_up=False, why_not_ready="etcd is away")
+    nothing_works = replace(
+        STATUS, slot=None, proof_age=None, fresh=False, watch_up=False, why_not_ready="etcd is away"
     )
+    instruments.track(lambda: nothing_works, BOUND)
     body = instruments.exposition()[0].decode()
     assert "\nconfig_member_slot -1.0\n" in body
     assert "config_cache_proof_age_seconds" not in body
