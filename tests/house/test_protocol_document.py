@@ -15,15 +15,19 @@ def rules() -> set[int]:
     return {int(number) for number in re.findall(r"^\*\*(\d+)\. ", (PROJECT / "PROTOCOL.md").read_text(), re.MULTILINE)}
 
 
-def cited(folder: str) -> set[int]:
-    """The rules that the files of a folder cite: `rule 4`, `rules 6 and 7`, `rules 2 to 8`."""
+def rules_in(text: str) -> set[int]:
+    """The rules that a text cites: `rule 4`, `rules 6 and 7`, `rules 2 to 8`."""
     found: set[int] = set()
-    for file in (PROJECT / folder).glob("**/*.py"):
-        for words in re.findall(r"[Rr]ules?\s+((?:\d+(?:,\s*|\s+and\s+|\s+to\s+)?)+)", file.read_text()):
-            for part in re.findall(r"\d+(?: to \d+)?", words):
-                first, _, last = part.partition(" to ")
-                found |= set(range(int(first), int(last or first) + 1))
+    for words in re.findall(r"[Rr]ules?\s+((?:\d+(?:,\s*|\s+and\s+|\s+to\s+)?)+)", text):
+        for part in re.findall(r"\d+(?: to \d+)?", words):
+            first, _, last = part.partition(" to ")
+            found |= set(range(int(first), int(last or first) + 1))
     return found
+
+
+def cited(folder: str) -> set[int]:
+    """The rules that the files of a folder cite."""
+    return set().union(*(rules_in(file.read_text()) for file in (PROJECT / folder).glob("**/*.py")))
 
 
 def test_the_document_has_the_rules_that_are_built() -> None:
