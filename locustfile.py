@@ -2,16 +2,18 @@
 
     locust                                             # web page at http://localhost:8089
     locust --headless -u 40 -r 10 -t 60s --host http://127.0.0.1:8080
-    locust --class-picker                              # the page lets you choose among the users
-    locust --headless -u 40 -r 10 -t 60s LinearizableUser SynchronousUser
+    locust --class-picker                              # the page lets one choose among all users
+    locust --headless -u 40 -r 10 -t 60s HotKeyUser SynchronousUser
+    locust --list                                      # what there is to choose from
 
 A user sends one request after another and checks each answer, byte for byte; a failure begins with the guarantee that
 broke. Cookies are kept, as browsers and most clients do; that alone makes each user read its own writes, on whichever
-instance the balancer picks. Other users, in deploy/load_users.py, take part only where they are named or chosen.
+instance the balancer picks. ConfigUser, below, is the load of the contract, and the only one where no other is chosen;
+the others, in deploy/load_users.py, are each about another guarantee.
 
-Environment: HOST, the URL to load; LOAD_PAUSE, seconds between two requests of a user (0.35); LOAD_TOKEN, the bearer
-token, if the service asks for one; LOAD_BOUND, its staleness bound in seconds (1); LOAD_RESULT, where the final result
-goes, as LOAD_RESULT.json (--json-file would take the tables away, --csv lacks the last second).
+Environment: HOST, the URL to load; LOAD_PAUSE, seconds between two requests of a user (0.35); LOAD_TOKEN, a token with
+the scopes read and write, if the service wants one; LOAD_BOUND, its CACHE_STALENESS_BOUND in seconds (1); LOAD_RESULT,
+where the final result goes, as LOAD_RESULT.json (--json-file would take the tables away, --csv lacks the last second).
 """
 
 from __future__ import annotations
@@ -22,25 +24,15 @@ import secrets
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
 from locust import events, task
 from locust.env import Environment
 from locust.stats import save_stats_json
 
-from deploy.load_users import (
-    JSON,
-    ROOT,
-    BoundedUser,
-    CheckingUser,
-    ConditionalUser,
-    LinearizableUser,
-    SynchronousUser,
-    complaint,
-    settle,
-)
+from deploy.load_checks import JSON, LINEARIZABLE, READ_YOUR_WRITES, CheckingUser, complaint, header, new_key, settle
+from deploy.load_users import ConditionalUser, HotKeyUser, LinearizableUser, SynchronousUser
 
-__all__ = ["BoundedUser", "ConditionalUser", "ConfigUser", "LinearizableUser", "SynchronousUser"]
+__all__ = ["ConditionalUser", "ConfigUser", "HotKeyUser", "LinearizableUser", "SynchronousUser"]
 
 READS_AFTER_WRITE = 15
 READS_AFTER_DELETE = 2
@@ -72,7 +64,7 @@ class ConfigUser(CheckingUser):
 
     def _lives(self) -> Iterator[None]:
         while True:
-            self.key = f"{ROOT}{uuid4().hex}"
+            self.key = new_key()
             yield from self._life()
             self._delete()
             yield
@@ -103,20 +95,21 @@ class ConfigUser(CheckingUser):
 
     def _get(self, value: bytes | None, *, use_cache: bool) -> None:
         url, name = f"{self.key}?use_cache={str(use_cache).lower()}", f"GET use_cache={str(use_cache).lower()}"
-        guarantee = "read your writes" if use_cache else "linearizable, without the cache"
+        guarantee = READ_YOUR_WRITES if use_cache else LINEARIZABLE
         with self.send("GET", url, name) as answer:
             wrong = complaint(answer, 404 if value is None else 200, value, guarantee)
-            source = answer.headers.get("X-Cache", "none") if answer.headers else "none"
+            source = header(answer, "X-Cache") or "none"
             if use_cache:
                 SERVED_FROM[source] += 1
             elif source != "BYPASS" and not wrong:
-                wrong = f"expected X-Cache: BYPASS without the cache, got {source}"
+                wrong = f"{guarantee}: expected X-Cache: BYPASS without the cache, got {source}"
             settle(answer, wrong)
 
 
 def _prepare(environment: Environment, **_: Any) -> None:
-    chosen = environment.parsed_options
-    if chosen and not (chosen.class_picker or chosen.user_classes):
+    options = environment.parsed_options
+    # Locust would take all there are; a worker takes those that its master sends.
+    if options and not (options.user_classes or options.class_picker or options.worker):
         environment.user_classes = [ConfigUser]
     # Without it, users are cut off in the middle of a PUT, and leave its key behind.
     environment.stop_timeout = environment.stop_timeout or GRACE

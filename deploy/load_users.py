@@ -1,233 +1,254 @@
-"""Users of the load test, each of whom checks one guarantee, and what they share. locustfile.py has the main one.
+"""Users for a load test of one guarantee each; the main one, who keeps the contract's load, is in locustfile.py.
 
-A failure begins with the guarantee that broke, in the README's words. Values are numbered by this process, so that a
-user can tell an older value from a newer one.
+They take part only where they are named or chosen: see there. Values are numbers that rise with each write of a key,
+so that an older one can be told from a newer one.
 """
 
 from __future__ import annotations
 
 import itertools
-import os
+import random
 import time
-from collections import Counter, deque
-from typing import Any, ClassVar
-from uuid import uuid4
+from collections import deque
+from collections.abc import Iterator
+from typing import ClassVar
 
-from locust import HttpUser, between, task
-from locust.clients import ResponseContextManager
+from locust import task
 
-RUN = uuid4().hex[:12]
-"""Marks the keys of this process, so that runs side by side don't meet."""
+from deploy.load_checks import (
+    BOUNDED_STALENESS,
+    CONDITIONAL_WRITE,
+    JSON,
+    LINEARIZABLE,
+    MONOTONIC_READS,
+    SYNCHRONOUS_WRITE,
+    CheckingUser,
+    complaint,
+    header,
+    new_key,
+    seconds,
+    settle,
+)
 
-ROOT = f"/config/performance_tests/{RUN}-"
-JSON = {"Content-Type": "application/json"}
-
-
-def _host() -> str:
-    host = os.environ.get("HOST") or "http://127.0.0.1:8080"
-    if not host.startswith(("http://", "https://")):
-        raise SystemExit(f"HOST is {host!r}; locust expects a URL there, for example HOST=http://127.0.0.1:8080")
-    return host
-
-
-def _seconds(name: str, default: str) -> float:
-    given = os.environ.get(name) or default
-    try:
-        return float(given)
-    except ValueError:
-        raise SystemExit(f"{name} is {given!r}; expected seconds, for example {name}={default}") from None
-
-
-PAUSE = _seconds("LOAD_PAUSE", "0.35")
-BOUND = _seconds("LOAD_BOUND", "1")
-
-
-class CheckingUser(HttpUser):
-    """Sends one request after another and settles each answer."""
-
-    abstract = True
-    host = _host()
-    # 40 users with pauses of 0.35 s on average send about 6000 requests a minute.
-    wait_time = between(0.3 * PAUSE, 1.7 * PAUSE)
-
-    def on_start(self) -> None:
-        """Bears the token, if the service asks for one."""
-        if token := os.environ.get("LOAD_TOKEN"):
-            self.client.headers["Authorization"] = f"Bearer {token}"
-
-    def send(self, method: str, url: str, name: str, **more: Any) -> ResponseContextManager:
-        """A request, to be used in a `with` and settled there."""
-        answer: ResponseContextManager = self.client.request(method, url, name=name, catch_response=True, **more)
-        return answer
+BOUND = seconds("LOAD_BOUND", "1")
+CLOCK_TOLERANCE = 0.01
+"""Seconds by which the clock here and those of the instances may disagree on how long the bound is."""
 
 
 class OwnKeyUser(CheckingUser):
-    """Writes a key of its own, and reads it without a session: no cookie says what it wrote."""
+    """Writes a key of its own, then reads it without a session, on whichever instances the balancer picks."""
 
     abstract = True
     guarantee = ""
-    written = ""
-    """Query of the write."""
-    read = ""
-    """Query of the read."""
+    write_query, write_name = "", ""
+    read_query, read_name = "", ""
+    reads = 1
 
     def on_start(self) -> None:
+        """Begins with a key that nobody else has."""
         super().on_start()
-        self.key = f"{ROOT}{uuid4().hex}"
-        self.numbers = itertools.count(1)
+        self._begin()
 
     def on_stop(self) -> None:
         """Leaves nothing behind."""
-        with self.send("DELETE", self.key, "DELETE") as answer:
-            settle(answer, complaint(answer, 204, b""))
+        _delete(self, self.key)
 
     @task
     def write_and_read(self) -> None:
-        """What was written has to be what is read."""
+        """What has been written has to be what is read."""
         number = next(self.numbers)
-        value = str(number).encode()
-        with self.send(
-            "PUT", self.key + self.written, f"PUT {self.written}".strip(), data=value, headers=JSON
-        ) as answer:
-            if settle(answer, complaint(answer, 201 if number == 1 else 200, value)):
-                return
-        self.client.cookies.clear()
-        with self.send("GET", self.key + self.read, f"GET {self.read}".strip()) as answer:
-            settle(answer, complaint(answer, 200, value, self.guarantee))
+        value = b"%d" % number
+        with self.send("PUT", self.key + self.write_query, self.write_name, data=value, headers=JSON) as answer:
+            unsure = settle(answer, complaint(answer, 201 if number == 1 else 200, value))
+        if unsure:  # it may happen later: nothing could be said about this key any more
+            _delete(self, self.key)
+            self._begin()
+            return
+        self.drop_session()
+        for _ in range(self.reads):
+            with self.send("GET", self.key + self.read_query, self.read_name) as answer:
+                settle(answer, complaint(answer, 200, value, self.guarantee))
+
+    def _begin(self) -> None:
+        self.key, self.numbers = new_key(), itertools.count(1)
 
 
 class LinearizableUser(OwnKeyUser):
-    """`consistency=linearizable`: no older than any write acknowledged before the request, on whichever instance."""
+    """`consistency=linearizable`: no older than any write that was acknowledged before the request."""
 
-    guarantee = "linearizable"
-    read = "?consistency=linearizable"
+    guarantee = LINEARIZABLE
+    write_name = "PUT to be read linearizably"
+    read_query, read_name = "?consistency=linearizable", "GET consistency=linearizable"
 
 
 class SynchronousUser(OwnKeyUser):
     """`sync=true`: when the write returns, no instance serves the old value any more, from memory either."""
 
-    guarantee = "synchronous write"
-    written = "?sync=true"
+    guarantee = SYNCHRONOUS_WRITE
+    write_query, write_name = "?sync=true", "PUT sync=true"
+    read_name = "GET after sync=true"
+    reads = 3
 
 
-class SharedKeysUser(CheckingUser):
-    """One of many who use the same keys; whoever stops last leaves nothing behind."""
+class SharedKey:
+    """A key that many users change and read, and what is known about its writes."""
+
+    def __init__(self) -> None:
+        self.path = new_key()
+        self.numbers = itertools.count(1)
+        self.writing = False
+        self.retired = False  # a write of it has an unknown outcome: it may happen later
+        self.answered: deque[tuple[float, int]] = deque(maxlen=10_000)  # when each number had been written
+        self.acknowledged: set[int] = set()
+
+    def written_before(self, moment: float) -> int:
+        """The last number whose write was answered before then (monotonic seconds); 0 if none was."""
+        return next((number for at, number in reversed(self.answered) if at < moment), 0)
+
+
+class SharingUser(CheckingUser):
+    """One of many who use the same keys. The first to come makes them up, the last to go deletes them.
+
+    So a run that is started from the web page never meets the keys of the one before. Users are greenlets, which take
+    turns: no lock.
+    """
 
     abstract = True
-    keys: tuple[str, ...] = ()
-    running: ClassVar[Counter[str]] = Counter()
-    """Users by class. Greenlets take turns: no lock."""
+    how_many = 1
+    present: ClassVar[int] = 0
+    shared: ClassVar[list[SharedKey]] = []
 
     def on_start(self) -> None:
+        """Finds the keys, or makes them up."""
         super().on_start()
-        self.running[type(self).__name__] += 1
+        kind = type(self)
+        if not kind.present:
+            kind.shared = [SharedKey() for _ in range(kind.how_many)]
+        kind.present += 1
+        self.keys = kind.shared
 
     def on_stop(self) -> None:
-        """Deletes the keys, if nobody else is left."""
-        self.running[type(self).__name__] -= 1
-        if not self.running[type(self).__name__]:
+        """Leaves nothing behind, if nobody else is left."""
+        type(self).present -= 1
+        if not type(self).present:
             for key in self.keys:
-                with self.send("DELETE", key, "DELETE") as answer:
-                    settle(answer, complaint(answer, 204, b""))
+                _delete(self, key.path)
 
 
-class ConditionalUser(SharedKeysUser):
-    """`If-Match`: one document that all of them change; who has not seen the last version must not get through."""
+class HotKeyUser(SharingUser):
+    """Reads a few keys over and over, mostly from memory, while now and then one of them is changed.
 
-    keys = (f"{ROOT}shared",)
+    Bounded staleness: never a value that was replaced longer than LOAD_BOUND before the request. Monotonic reads: with
+    `min_revision`, never one that is older than what this user has seen.
+    """
 
-    @task
-    def change(self) -> None:
-        """Over the present version; then once more over the one before, which has to be refused."""
-        (key,) = self.keys
-        with self.send("GET", f"{key}?use_cache=false", "GET use_cache=false") as answer:
-            seen = answer.headers.get("ETag", "") if answer.headers else ""
-            if settle(answer, "" if answer.status_code == 404 else complaint(answer, 200, None)):
-                return
-        condition = {"If-Match": seen} if seen else {"If-None-Match": "*"}
-        with self.send("PUT", key, "PUT if-match", data=b"1", headers={**JSON, **condition}) as answer:
-            others_were_quicker = answer.status_code == 412
-            if settle(answer, "" if others_were_quicker else complaint(answer, 200 if seen else 201, b"1")):
-                return
-        with self.send("PUT", key, "PUT if-match", data=b"2", headers={**JSON, **condition}) as answer:
-            wrong = complaint(answer, 412, None, "conditional write")
-            settle(answer, wrong and f"{wrong}: {seen or 'absence'} was no longer what is there")
+    how_many = 4
 
-
-class Hot:
-    """A key that is changed by one user at a time, and when each of its numbers was answered."""
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-        self.busy = False
-        self.done: deque[tuple[float, int]] = deque(maxlen=10_000)
-
-    def least(self, before: float) -> int:
-        """The last number answered before that moment (monotonic seconds); 0 if none was."""
-        return max((number for at, number in self.done if at < before), default=0)
-
-
-class BoundedUser(SharedKeysUser):
-    """Reads from memory what these users change: never a value that was replaced longer than LOAD_BOUND ago."""
-
-    keys = tuple(f"{ROOT}hot-{number}" for number in range(4))
-    hot = tuple(map(Hot, keys))
-    turns = itertools.cycle(hot)
-    numbers = itertools.count(1)
-
-    @task(1)
-    def write(self) -> None:
-        """One at a time for each key, so that the last number answered is the last one written."""
-        hot = next(self.turns)
-        if hot.busy:
-            return
-        hot.busy = True
-        try:
-            number = next(self.numbers)
-            with self.send("PUT", hot.key, "PUT hot", data=str(number).encode(), headers=JSON) as answer:
-                if not settle(answer, "" if answer.status_code in (200, 201) else complaint(answer, 200, None)):
-                    hot.done.append((time.monotonic(), number))
-        finally:
-            hot.busy = False
+    def on_start(self) -> None:
+        """Has seen nothing yet."""
+        super().on_start()
+        self.revision = 0
+        self.seen: dict[str, int] = {}  # the newest number of each key
 
     @task(20)
     def read(self) -> None:
-        """Without a session: a cookie would ask for more than the bound."""
-        hot = next(self.turns)
-        least = hot.least(time.monotonic() - BOUND)
-        self.client.cookies.clear()
-        with self.send("GET", hot.key, "GET hot") as answer:
+        """Without a session, which would ask for more than the bound."""
+        key = self._any()
+        self.drop_session()
+        least = key.written_before(time.monotonic() - BOUND - CLOCK_TOLERANCE)
+        older = f"{least} had been written more than {BOUND:g} s before"
+        self._get(key, "", "GET hot", least, BOUNDED_STALENESS, older)
+
+    @task(5)
+    def read_on(self) -> None:
+        """Of what this user has seen, the service is told the revision."""
+        key = self._any()
+        least = self.seen.get(key.path, 0)
+        query = f"?min_revision={self.revision}"
+        self._get(key, query, "GET hot min_revision", least, MONOTONIC_READS, f"{least} had been read before")
+
+    @task(1)
+    def write(self) -> None:
+        """One at a time for each key, so that the number answered last is the one written last."""
+        key = self._any()
+        if key.writing:
+            return
+        key.writing, number = True, next(key.numbers)
+        with self.send("PUT", key.path, "PUT hot", data=b"%d" % number, headers=JSON) as answer:
+            wrong = settle(answer, complaint(answer, 201 if number == 1 else 200, b"%d" % number))
+        key.writing = False
+        if not wrong:
+            key.answered.append((time.monotonic(), number))
+        else:
+            key.retired = True
+            self.keys.append(SharedKey())
+
+    def _any(self) -> SharedKey:
+        return random.choice([key for key in self.keys if not key.retired])
+
+    def _get(self, key: SharedKey, query: str, name: str, least: int, guarantee: str, older: str) -> None:
+        asked = self.revision if query else 0
+        with self.send("GET", key.path + query, name) as answer:
             if answer.status_code == 404 and not least:
                 settle(answer, "")
                 return
-            wrong = complaint(answer, 200, None, "bounded staleness")
-            content = answer.content or b""
-            if not wrong and (not content.isdigit() or int(content) < least):
-                wrong = f"bounded staleness: {least} was written more than {BOUND:g} s before, got {content[:50]!r}"
+            wrong = complaint(answer, 200, None, guarantee)
+            number = int(answer.content) if not wrong and (answer.content or b"").isdigit() else 0
+            revision = int(header(answer, "X-Config-Revision") or 0)
+            if not wrong and number < least:
+                wrong = f"{guarantee}: {older}, got {(answer.content or b'')[:50]!r}"
+            if not wrong and revision < asked:
+                wrong = f"{guarantee}: revision {asked} had been seen before, got an answer as of {revision}"
+            settle(answer, wrong)
+        self.revision = max(self.revision, revision)
+        self.seen[key.path] = max(self.seen.get(key.path, 0), number)
+
+
+class ConditionalUser(SharingUser):
+    """`If-Match`: all of them count up one document; who has not seen the last edit must not get through."""
+
+    def on_start(self) -> None:
+        """Finds the document, or makes it up."""
+        super().on_start()
+        self.steps = self._edits(self.keys[0])
+
+    @task
+    def next_step(self) -> None:
+        """One request. Between a read and the write that follows, others have time for theirs."""
+        next(self.steps)
+
+    def _edits(self, key: SharedKey) -> Iterator[None]:
+        while True:
+            seen = self._read(key)
+            yield
+            if seen is not None:
+                self._write(key, *seen)
+                yield
+
+    def _read(self, key: SharedKey) -> tuple[int, str] | None:
+        """How many edits there are, and the tag of that version; 0 and no tag where there is none yet."""
+        with self.send("GET", f"{key.path}?use_cache=false", "GET to edit") as answer:
+            if settle(answer, "" if answer.status_code == 404 else complaint(answer, 200, None)):
+                return None
+            return (int(answer.content), header(answer, "ETag")) if answer.status_code == 200 else (0, "")
+
+    def _write(self, key: SharedKey, edits: int, tag: str) -> None:
+        """One edit more. It is done, or refused since another was quicker; never done twice."""
+        number, value = edits + 1, b"%d" % (edits + 1)
+        condition = {"If-Match": tag} if tag else {"If-None-Match": "*"}
+        with self.send("PUT", key.path, "PUT if-match", data=value, headers={**JSON, **condition}) as answer:
+            if answer.status_code == 412:
+                current = header(answer, "ETag")
+                wrong = f"{CONDITIONAL_WRITE}: refused, although {tag} is current" if tag and current == tag else ""
+            else:
+                wrong = complaint(answer, 200 if tag else 201, value, CONDITIONAL_WRITE)
+                if not wrong and number in key.acknowledged:
+                    wrong = f"{CONDITIONAL_WRITE}: edit {number} was acknowledged twice, so one of them is lost"
+                if not wrong:
+                    key.acknowledged.add(number)
             settle(answer, wrong)
 
 
-def complaint(answer: ResponseContextManager, status: int, body: bytes | None, guarantee: str = "") -> str:
-    """What is wrong with an answer that should have this status and, unless it is None, this body; else empty.
-
-    guarantee: the one that an answer breaks which is otherwise in order.
-    """
-    if error := getattr(answer, "error", None):
-        return f"expected {status}, got no answer: {error}"
-    content, broken = answer.content or b"", f"{guarantee}: " if guarantee else ""
-    if answer.status_code != status:
-        # What is in order by itself is a wrong one; a refusal breaks no promise about what is read.
-        promise = broken if answer.status_code < 500 else ""
-        return f"{promise}expected {status}, got {answer.status_code} {content[:60]!r}"
-    if body is not None and content != body:
-        return f"{broken}expected the value last written, {body[:50]!r}, got {content[:50]!r}"
-    return ""
-
-
-def settle(answer: ResponseContextManager, wrong: str) -> str:
-    """Tells locust whether the answer counts as a failure, and gives the complaint back."""
-    if wrong:
-        answer.failure(wrong)  # type: ignore[no-untyped-call]  # locust leaves it without annotations
-    else:
-        answer.success()  # type: ignore[no-untyped-call]  # the same
-    return wrong
+def _delete(user: CheckingUser, path: str) -> None:
+    with user.send("DELETE", path, "DELETE at the end") as answer:
+        settle(answer, complaint(answer, 204, b""))

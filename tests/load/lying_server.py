@@ -1,4 +1,4 @@
-"""A configuration service in sixty lines that can be told to lie: what the load test has to catch.
+"""A configuration service in a hundred lines that can be told to lie: what the load test has to catch.
 
 The real service doesn't lie on demand; whether a load test notices can only be seen against one that does.
 """
@@ -10,88 +10,133 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
-from urllib.parse import urlsplit
+from typing import NamedTuple
+from urllib.parse import parse_qs, urlsplit
 
 SLOW = 1.5
 """Seconds that a slow PUT takes."""
 
+LIES = {
+    "": "none",
+    "stale": "reads with use_cache=true see the first value for ever",
+    "uncached": "so do those with use_cache=false",
+    "lazy": "so do all others",
+    "forgetful": "a read that names a revision sees the value before the last",
+    "behind": "an answer to a read that names a revision is as of an earlier one",
+    "hit": "every read is said to be a hit",
+    "broken": "a write is answered with 500",
+    "undead": "nothing is deleted",
+    "slow": "a write takes its time",
+    "deaf": "conditions are not heard",
+    "stubborn": "every condition is refused",
+}
+
+
+class Version(NamedTuple):
+    """What a key held, and since which revision."""
+
+    revision: int
+    body: bytes
+
 
 class LyingServer(ThreadingHTTPServer):
-    """Keeps documents by path. `lie` is "", or what it does wrong.
-
-    "stale": cached reads see the first value for ever; "lazy": so do all that don't say use_cache=false;
-    "hit": says so of every read; "broken": 500 to writes; "undead": deletes nothing; "slow": takes its time to write;
-    "deaf": hears no condition.
-    """
+    """Keeps all versions of documents by path. `lie` is one of LIES."""
 
     daemon_threads = False  # closing it waits for what is under way
     request_queue_size = 128
 
     def __init__(self, lie: str) -> None:
+        assert lie in LIES
         super().__init__(("127.0.0.1", 0), _Handler)
         self.lie = lie
-        self.documents: dict[str, bytes] = {}
-        self.first: dict[str, bytes] = {}
-        self.etags: dict[str, str] = {}
+        self.lock = Lock()  # protects the four below
+        self.revision = 0
+        self.versions: dict[str, list[Version]] = {}
         self.seen: list[str] = []
-        self.writing = Lock()
+        self.tokens: set[str | None] = set()
 
     @property
     def address(self) -> str:
         """Its URL."""
         return f"http://127.0.0.1:{self.server_port}"
 
+    @property
+    def documents(self) -> dict[str, bytes]:
+        """What there is now."""
+        return {path: versions[-1].body for path, versions in self.versions.items()}
+
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes: the second would wait for an acknowledgement
     server: LyingServer
 
     def do_GET(self) -> None:
-        path, query, lie = urlsplit(self.path).path, urlsplit(self.path).query, self.server.lie
-        lying = (lie == "stale" and "true" in query) or (lie == "lazy" and "use_cache=false" not in query)
-        body = (self.server.first if lying else self.server.documents).get(path)
-        source = "HIT" if lie == "hit" or "true" in query else "BYPASS"
-        self._answer(404 if body is None else 200, body or b"", source)
+        url, lie = urlsplit(self.path), self.server.lie
+        asked = parse_qs(url.query)
+        use_cache, revision = asked.get("use_cache", [""])[0], int(asked.get("min_revision", ["0"])[0])
+        with self.server.lock:
+            versions, now = self.server.versions.get(url.path, []), self.server.revision
+        shown = versions[-1:]
+        if (lie, use_cache) in (("stale", "true"), ("uncached", "false"), ("lazy", "")):
+            shown = versions[:1]
+        elif lie == "forgetful" and revision:
+            shown = versions[-2:][:1]
+        as_of = revision - 1 if lie == "behind" and revision else now
+        source = "HIT" if lie == "hit" or use_cache != "false" else "BYPASS"
+        self._answer(200 if shown else 404, shown[0] if shown else None, as_of, source)
 
     def do_PUT(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body, path = self.rfile.read(int(self.headers["Content-Length"])), urlsplit(self.path).path
         if self.server.lie == "slow":
             time.sleep(SLOW)
-        path = urlsplit(self.path).path
-        with self.server.writing:
-            status = self._put(path, body)
-        self._answer(500 if self.server.lie == "broken" else status, body)
+        with self.server.lock:
+            versions = self.server.versions.setdefault(path, [])
+            existed = bool(versions)
+            refused = self._refuses(versions)
+            if not refused:
+                self.server.revision += 1
+                versions.append(Version(self.server.revision, body))
+            now = versions[-1]
+        status = 412 if refused else 200 if existed else 201
+        self._answer(500 if self.server.lie == "broken" else status, now, now.revision)
 
-    def _put(self, path: str, body: bytes) -> int:
-        etag, given = self.server.etags.get(path, ""), self.headers
-        wrong = given.get("If-Match", etag) != etag or (given.get("If-None-Match") == "*" and etag != "")
-        if wrong and self.server.lie != "deaf":
-            return 412
-        self.server.documents[path] = body
-        self.server.first.setdefault(path, body)
-        self.server.etags[path] = f'"{len(self.server.seen)}-{id(body)}"'
-        return 200 if etag else 201
+    def _refuses(self, versions: list[Version]) -> bool:
+        must_be, must_not_be = self.headers.get("If-Match"), self.headers.get("If-None-Match")
+        if self.server.lie == "deaf" or not (must_be or must_not_be):
+            return False
+        if self.server.lie == "stubborn" and versions:
+            return True
+        return bool(versions) if must_not_be else not versions or must_be != _tag(versions[-1])
 
     def do_DELETE(self) -> None:
-        if self.server.lie != "undead":
-            self.server.documents.pop(self.path, None)
-            self.server.first.pop(self.path, None)
-            self.server.etags.pop(self.path, None)
-        self._answer(204, b"")
+        with self.server.lock:
+            self.server.revision += 1
+            if self.server.lie != "undead":
+                self.server.versions.pop(self.path, None)
+        self._answer(204, None, self.server.revision)
 
-    def _answer(self, status: int, body: bytes, source: str = "") -> None:
-        self.server.seen.append(f"{self.command} {self.path}")
+    def _answer(self, status: int, shown: Version | None, as_of: int, source: str = "") -> None:
+        body = shown.body if shown else b""
+        with self.server.lock:
+            self.server.seen.append(f"{self.command} {self.path}")
+            self.server.tokens.add(self.headers.get("Authorization"))
         self.send_response(status)
         if status != 204:
             self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Cache", source)
-        if etag := self.server.etags.get(urlsplit(self.path).path):
-            self.send_header("ETag", etag)
+        self.send_header("X-Config-Revision", str(as_of))
+        if shown:
+            self.send_header("ETag", _tag(shown))
         self.end_headers()
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
         """Quiet."""
+
+
+def _tag(version: Version) -> str:
+    return f'"{version.revision}"'
 
 
 @contextmanager
