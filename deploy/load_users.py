@@ -31,6 +31,9 @@ from deploy.load_checks import (
 )
 
 BOUND = seconds("LOAD_BOUND", "1")
+CHANGE_EVERY = 2 * BOUND
+"""Seconds between changes of a hot key: often enough to see what is old, seldom enough for most reads to be hits."""
+
 CLOCK_TOLERANCE = 0.01
 """Seconds by which the clock here and those of the instances may disagree on how long the bound is."""
 
@@ -96,6 +99,7 @@ class SharedKey:
     def __init__(self) -> None:
         self.path = new_key()
         self.numbers = itertools.count(1)
+        self.changed_at = float("-inf")  # monotonic seconds at which its last write was sent
         self.writing = False
         self.retired = False  # a write of it has an unknown outcome: it may happen later
         self.answered: deque[tuple[float, int]] = deque(maxlen=10_000)  # when each number had been written
@@ -136,7 +140,7 @@ class SharingUser(CheckingUser):
 
 
 class HotKeyUser(SharingUser):
-    """Reads a few keys over and over, mostly from memory, while now and then one of them is changed.
+    """Reads a few keys over and over, mostly from memory, while each is changed now and then.
 
     Bounded staleness: never a value that was replaced longer than LOAD_BOUND before the request. Monotonic reads: with
     `min_revision`, never one that is older than what this user has seen.
@@ -150,7 +154,7 @@ class HotKeyUser(SharingUser):
         self.revision = 0
         self.seen: dict[str, int] = {}  # the newest number of each key
 
-    @task(20)
+    @task(4)
     def read(self) -> None:
         """Without a session, which would ask for more than the bound."""
         key = self._any()
@@ -159,7 +163,7 @@ class HotKeyUser(SharingUser):
         older = f"{least} had been written more than {BOUND:g} s before"
         self._get(key, "", "GET hot", least, BOUNDED_STALENESS, older)
 
-    @task(5)
+    @task(1)
     def read_on(self) -> None:
         """Of what this user has seen, the service is told the revision."""
         key = self._any()
@@ -168,11 +172,15 @@ class HotKeyUser(SharingUser):
         self._get(key, query, "GET hot min_revision", least, MONOTONIC_READS, f"{least} had been read before")
 
     @task(1)
-    def write(self) -> None:
-        """One at a time for each key, so that the number answered last is the one written last."""
-        key = self._any()
-        if key.writing:
-            return
+    def change(self) -> None:
+        """What has not been changed for a while; by one user at a time, so that the last number is the last written."""
+        now = time.monotonic()
+        due = [key for key in self._usable() if not key.writing and now - key.changed_at > CHANGE_EVERY]
+        if due:
+            self._write(random.choice(due), now)
+
+    def _write(self, key: SharedKey, now: float) -> None:
+        key.changed_at = now
         key.writing, number = True, next(key.numbers)
         with self.send("PUT", key.path, "PUT hot", data=b"%d" % number, headers=JSON) as answer:
             wrong = settle(answer, complaint(answer, 201 if number == 1 else 200, b"%d" % number))
@@ -183,8 +191,11 @@ class HotKeyUser(SharingUser):
             key.retired = True
             self.keys.append(SharedKey())
 
+    def _usable(self) -> list[SharedKey]:
+        return [key for key in self.keys if not key.retired]
+
     def _any(self) -> SharedKey:
-        return random.choice([key for key in self.keys if not key.retired])
+        return random.choice(self._usable())
 
     def _get(self, key: SharedKey, query: str, name: str, least: int, guarantee: str, older: str) -> None:
         asked = self.revision if query else 0

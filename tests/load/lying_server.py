@@ -21,8 +21,7 @@ LIES = {
     "stale": "reads with use_cache=true see the first value for ever",
     "uncached": "so do those with use_cache=false",
     "lazy": "so do all others",
-    "forgetful": "a read that names a revision sees the value before the last",
-    "behind": "an answer to a read that names a revision is as of an earlier one",
+    "forgetful": "a read that names a revision sees the value before the last, or is as of the revision before",
     "hit": "every read is said to be a hit",
     "broken": "a write is answered with 500",
     "undead": "nothing is deleted",
@@ -80,9 +79,9 @@ class _Handler(BaseHTTPRequestHandler):
         shown = versions[-1:]
         if (lie, use_cache) in (("stale", "true"), ("uncached", "false"), ("lazy", "")):
             shown = versions[:1]
-        elif lie == "forgetful" and revision:
-            shown = versions[-2:][:1]
-        as_of = revision - 1 if lie == "behind" and revision else now
+        as_of = now
+        if lie == "forgetful" and revision:
+            shown, as_of = (versions[-2:][:1], now) if len(self.server.seen) % 2 else (shown, revision - 1)
         source = "HIT" if lie == "hit" or use_cache != "false" else "BYPASS"
         self._answer(200 if shown else 404, shown[0] if shown else None, as_of, source)
 
