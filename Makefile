@@ -58,10 +58,10 @@ settings: $(VENV)/.run  ## Write docs/settings.md from the settings
 	@$(BIN)/python -m deploy.settings_page
 
 load: HOST ?= http://127.0.0.1:8080
-load: $(VENV)/.load  ## 40 users for 60 s against HOST (http://127.0.0.1:8080)
+load: $(VENV)/.load  ## 40 users for 60 s against HOST (http://127.0.0.1:8080), USERS="HotKeyUser …" of deploy/load_users.py
 	@mkdir -p instance
 	@LOAD_RESULT=instance/load $(BIN)/python -m locust --headless --users 40 --spawn-rate 10 --run-time 60s \
-		--host $(HOST) --only-summary; failed=$$?; \
+		--host $(HOST) --only-summary $(USERS); failed=$$?; \
 	$(BIN)/python -m deploy.table instance/load.json && exit $$failed
 
 fleet: $(VENV)/.run  ## Start N=4 instances on one etcd, behind HAProxy at PORT=8080 when it is installed

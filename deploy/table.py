@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import statistics
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,9 +32,9 @@ FOUR_CLOUD_INSTANCES = {
 }
 """The same users against four instances on IBM Cloud."""
 
-HEAD = """\
-| request | # | failures | median | average | min | max | on IBM Cloud: # | failures | median | average | min | max |
-|---|---|---|---|---|---|---|---|---|---|---|---|---|"""
+FIGURES = ("#", "failures", "median", "average", "min", "max")
+HEAD = ["request", *FIGURES, *(f"{'on IBM Cloud: ' if figure == '#' else ''}{figure}" for figure in FIGURES)]
+NOTHING = Row(0, 0, 0, 0, 0, 0)
 
 
 def read(file: Path) -> dict[str, Row]:
@@ -54,12 +55,19 @@ def _row(entry: dict[str, Any]) -> Row:
 
 
 def markdown(measured: dict[str, Row]) -> str:
-    """Both results, side by side."""
-    lines = [HEAD]
-    for name, before in FOUR_CLOUD_INSTANCES.items():
-        now = measured.get(name, Row(0, 0, 0, 0, 0, 0))
-        lines.append("| " + " | ".join([name, *map(str, now), *map(str, before)]) + " |")
-    return "\n".join(lines)
+    """Both results, side by side, then what was measured besides; in columns, for a terminal."""
+    rows = [[name, *measured.get(name, NOTHING), *before] for name, before in FOUR_CLOUD_INSTANCES.items()]
+    others = sorted(measured.keys() - FOUR_CLOUD_INSTANCES.keys())
+    rows += [[name, *measured[name], *("" for _ in FIGURES)] for name in others]
+    lines = [HEAD, *([str(cell) for cell in row] for row in rows)]
+    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join(_line(line, widths) for line in (HEAD, rule, *lines[1:]))
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    numbers = (cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))
+    return "| " + " | ".join([cells[0].ljust(widths[0]), *numbers]) + " |"
 
 
 def main() -> int:
