@@ -30,6 +30,7 @@ from service.keyring import Keyring
 from service.ops_routes import ops_routes
 from service.page_routes import page_routes
 from service.problems import NOT_DONE, Kind, Problem
+from service.recent import Recent
 from service.request_ids import HEADER as REQUEST_ID
 from service.request_log import finish
 from service.responses import Response, respond
@@ -66,9 +67,16 @@ class Application(Flask):
 
 
 def create_app(
-    cache: DistributedCache, settings: Settings, instruments: Instruments, keyring: Keyring | None = None
+    cache: DistributedCache,
+    settings: Settings,
+    instruments: Instruments,
+    keyring: Keyring | None = None,
+    recent: Recent | None = None,
 ) -> Application:
-    """The application over a cache that somebody else starts and closes. Without a keyring everybody is let in."""
+    """The application over a cache that somebody else starts and closes. Without a keyring everybody is let in.
+
+    recent: the last minutes, kept by somebody else; without it there are none to show.
+    """
     app = Application()
     app.before_request(_start_measuring)
     app.before_request(_check_request)
@@ -79,7 +87,8 @@ def create_app(
     writes = DocumentWrites(cache, reader)
     app.register_blueprint(config_routes(cache, writes, reader, all_keys if keyring is None else keys_granted))
     app.register_blueprint(ops_routes(cache.status, lambda: app.draining, instruments))
-    app.register_blueprint(fleet_routes(cache, _state_of(app, cache, settings, instruments)))
+    recent = recent or Recent(cache.status, instruments.totals)
+    app.register_blueprint(fleet_routes(cache, _state_of(app, cache, settings, instruments, recent)))
     app.register_blueprint(page_routes())
     app.register_blueprint(docs_routes())
     app.wsgi_app = HitPath(app.wsgi_app, cache, writes, instruments)  # type: ignore[method-assign]  # Flask's way to wrap it
@@ -89,10 +98,18 @@ def create_app(
 
 
 def _state_of(
-    app: Application, cache: DistributedCache, settings: Settings, instruments: Instruments
-) -> Callable[[], dict[str, Any]]:
-    bound = settings.cache_staleness_bound
-    return lambda: state(cache.status(), instruments.totals(), bound=bound, draining=app.draining)
+    app: Application, cache: DistributedCache, settings: Settings, instruments: Instruments, recent: Recent
+) -> Callable[[bool], dict[str, Any]]:
+    def now(with_recent: bool) -> dict[str, Any]:
+        return state(
+            cache.status(),
+            instruments.totals(),
+            bound=settings.cache_staleness_bound,
+            draining=app.draining,
+            recent=recent if with_recent else None,
+        )
+
+    return now
 
 
 def _start_measuring() -> None:

@@ -15,6 +15,7 @@ from consistency.cache import DistributedCache
 from consistency.etcd_store import EtcdConfig, EtcdStore
 from consistency.events import Event
 from consistency.terms import Status
+from consistency.workers import Worker
 from metrics import Instruments
 from metrics.build import version
 from service.app import Application, create_app
@@ -22,7 +23,11 @@ from service.connection import Connection
 from service.event_log import EventLog
 from service.keyring import Keyring
 from service.listener import EVERY_ADDRESS
+from service.recent import Recent
 from service.settings import Settings
+
+SAMPLER_ENDS_WITHIN = 1.0
+"""Seconds. It waits for nothing."""
 
 
 class Instance:
@@ -36,18 +41,24 @@ class Instance:
             self._store, settings.cache_options(), description=describe(settings), observer=self.observe
         )
         self._instruments.track(self._cache.status, settings.cache_staleness_bound)
-        self.app: Application = create_app(self._cache, settings, self._instruments, keyring)
+        recent = Recent(self._cache.status, self._instruments.totals)
+        self._sampler = Worker("sampler", recent.run, self.observe)
+        self.app: Application = create_app(self._cache, settings, self._instruments, keyring, recent)
 
     def start(self) -> None:
         """Starts the threads; returns at once."""
         self._cache.start()
+        self._sampler.start()
 
     def close(self) -> None:
         """Stops hits, gives the slot back, joins threads, closes connections. Raises RuntimeError if it can't."""
+        self._sampler.ask_to_stop()
         try:
             self._cache.close()
         finally:
             self._store.close()
+        if not self._sampler.join(SAMPLER_ENDS_WITHIN):
+            raise RuntimeError("the sampler's thread did not end")
 
     def status(self) -> Status:
         """What the instance knows of itself. Asks nobody."""

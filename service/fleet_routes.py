@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, request
@@ -19,6 +20,7 @@ from service.answers import Answer, answer_error, answer_json
 from service.document_reads import answer_read
 from service.keys import key_from_path, path_of
 from service.ops_routes import NO_STORE
+from service.parameters import recent_parameter
 from service.peers import Heard, Peers
 from service.responses import Response, respond
 from service.states import STATE, mine, not_served, served, theirs
@@ -27,19 +29,23 @@ SHARED_FOR = 0.5
 """Seconds for which all who look are shown the same states: many open pages ask the fleet no more often than one."""
 
 
-def fleet_routes(cache: DistributedCache, state: Callable[[], dict[str, Any]]) -> Blueprint:
-    """The routes. `state`: that of this instance; must neither block nor do I/O."""
+def fleet_routes(cache: DistributedCache, state: Callable[[bool], dict[str, Any]]) -> Blueprint:
+    """The routes. `state`: that of this instance, and, if True, its last minutes; must neither block nor do I/O."""
     routes = Blueprint("fleet", __name__)
     peers = Peers()
-    states = Shared(lambda authorization: _states(cache.status(), state(), peers, authorization))
+    now, recently = (
+        Shared(partial(_states, cache.status, partial(state, recent), peers, target))
+        for recent, target in ((False, STATE), (True, f"{STATE}?recent=true"))
+    )
 
     @routes.get(STATE)
     def me() -> Response:
-        return respond(answer_json(state(), headers=(NO_STORE,)))
+        return respond(answer_json(state(_recent()), headers=(NO_STORE,)))
 
     @routes.get("/members/states")
     def all_states() -> Response:
-        return respond(answer_json(states.get(_authorization()), headers=(NO_STORE,)))
+        shared = recently if _recent() else now
+        return respond(answer_json(shared.get(_authorization()), headers=(NO_STORE,)))
 
     @routes.get("/members/config/<rest:key>")
     def served_by_all(key: str) -> Response:
@@ -68,9 +74,11 @@ class Shared:
             return self._last
 
 
-def _states(status: Status, own: dict[str, Any], peers: Peers, authorization: str) -> dict[str, Any]:
-    others = _others(status)
-    rows = [mine(status, own), *map(theirs, peers.ask(others, STATE, authorization))]
+def _states(
+    status_now: Callable[[], Status], state: Callable[[], dict[str, Any]], peers: Peers, target: str, authorization: str
+) -> dict[str, Any]:
+    status = status_now()
+    rows = [mine(status, state()), *map(theirs, peers.ask(_others(status), target, authorization))]
     return {"me": status.slot, "members": sorted(rows, key=_by_slot)}
 
 
@@ -107,6 +115,10 @@ def _others(status: Status) -> list[Member]:
 def _by_slot(row: dict[str, Any]) -> int:
     """An instance without a slot comes last."""
     return 64 if row["slot"] is None else int(row["slot"])
+
+
+def _recent() -> bool:
+    return recent_parameter(request.environ.get("QUERY_STRING", ""))
 
 
 def _authorization() -> str:

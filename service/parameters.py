@@ -78,6 +78,11 @@ def write_parameters(query: str) -> bool:
     return _boolean("sync", _parse(query, ("sync",)).get("sync", "false"))
 
 
+def recent_parameter(query: str) -> bool:
+    """Of what tells states: whether the last minutes are asked for, too. Raises Refused (400)."""
+    return _boolean("recent", _parse(query, ("recent",)).get("recent", "false"))
+
+
 def _parse(query: str, known: Collection[str]) -> dict[str, str]:
     given: dict[str, str] = {}
     for name, value in _pairs(query):

@@ -9,14 +9,22 @@ from consistency.terms import Member, Status
 from metrics import Totals
 from service.members import describe
 from service.peers import LONGEST, Heard
+from service.recent import Recent
 
 STATE = "/members/me"
 """Where each instance tells its state."""
 
 
-def state(status: Status, totals: Totals, *, bound: float, draining: bool) -> dict[str, Any]:
-    """Of this instance, now. Counts go up from the start of the process; `bound` is B in seconds."""
+def state(
+    status: Status, totals: Totals, *, bound: float, draining: bool, recent: Recent | None = None
+) -> dict[str, Any]:
+    """Of this instance, now. Counts go up from the start of the process; `bound` is B in seconds.
+
+    recent: its last minutes, if they are asked for.
+    """
+    minutes = {} if recent is None else {"recent": recent.ago()}
     return {
+        **minutes,
         "slot": status.slot,
         "ready": not status.why_not_ready and not draining,
         "why_not": status.why_not_ready,

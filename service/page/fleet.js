@@ -14,6 +14,7 @@ let heardAt = null;
 /** Draws what /members/states has said. */
 export function show({ me, members }) {
   const now = Date.now();
+  if (heardAt === null) minutes.begin(members, now);
   const moment = minutes.add(members, now);
   heardAt = new Date(now);
   document.body.classList.remove("stale");
@@ -22,6 +23,11 @@ export function show({ me, members }) {
   refresh($("slots"), slots(members, me));
   refresh($("members"), table(members, me, moment.each));
   draw(now, members);
+}
+
+/** Whether the last minutes are still to be asked for. */
+export function isNew() {
+  return heardAt === null;
 }
 
 /** Nothing was heard: says since when, and greys out what is shown. */

@@ -1,10 +1,36 @@
-// What the fleet did over the last minutes, from the counts that each instance tells: kept by this page, while it is open.
+// What the fleet did over the last minutes, from the counts that each instance tells: at first those that the instances
+// have kept themselves, then what this page has seen.
 
 export const SPAN = 300;
+const STEP = 5; // seconds between the samples that instances keep
 
 export class Minutes {
   #before = new Map(); // the last counts of each process
   #samples = [];
+
+  /** What was before this page was opened: of rows whose states have `recent`. */
+  begin(rows, now) {
+    const steps = Array.from({ length: SPAN / STEP }, () => ({ requests: 0, reads: 0, hits: 0, ages: [], known: false }));
+    for (const { state } of rows) {
+      const samples = state?.recent ?? [];
+      for (let index = 1; index < samples.length; index++) {
+        const [before, after] = [samples[index - 1], samples[index]];
+        const step = steps[Math.floor(after[0] / STEP)];
+        if (!step) continue;
+        step.known = true;
+        step.requests += (after[1] - before[1]) / Math.max(1, before[0] - after[0]);
+        step.reads += after[2] - before[2];
+        step.hits += after[3] - before[3];
+        if (after[4] !== null) step.ages.push(after[4]);
+      }
+    }
+    this.#samples = steps.map((step, index) => ({
+      at: now - index * STEP * 1000,
+      rate: step.known ? step.requests : null,
+      ratio: step.reads ? step.hits / step.reads : null,
+      age: step.ages.length ? Math.max(...step.ages) : null,
+    })).filter((sample, index) => steps[index].known).reverse();
+  }
 
   /** One more look: rows as /members/states has them, at `now` in ms. Gives what happened since the last one. */
   add(rows, now) {

@@ -18,7 +18,7 @@ async function look() {
   clearTimeout(timer);
   if (document.hidden) return; // goes on when it is seen again
   try {
-    const said = await askJson("/members/states", { deadline: DEADLINE });
+    const said = await askJson(`/members/states${fleet.isNew() ? "?recent=true" : ""}`, { deadline: DEADLINE });
     refused = "";
     fleet.show(said);
     const bound = Math.min(...said.members.map(({ state }) => state?.bound ?? Infinity));
