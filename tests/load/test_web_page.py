@@ -50,8 +50,16 @@ class Page:
             return False
 
     def start(self, host: str, users: list[str]) -> dict[str, Any]:
-        """Fills in the form and sends it."""
-        form = {"user_count": "10", "spawn_rate": "10", "host": host, "run_time": "", "user_classes": users}
+        """Fills in the form and sends it, with every field that the page sends."""
+        form = {
+            "shape_class": "Default",
+            "user_count": "10",
+            "spawn_rate": "10",
+            "host": host,
+            "run_time": "",
+            "profile": "",
+            "user_classes": users,
+        }
         return self._post("swarm", form)
 
     def rows(self) -> dict[str, int]:
