@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +221,15 @@ def test_a_signal_while_it_starts_is_neither_fatal_nor_lost(tmp_path: Path, file
         instance.kill()
 
 
+@pytest.fixture
+def terminal() -> Iterator[None]:
+    """What is started meanwhile ends with its terminal, even under `nohup`: an ignored signal is inherited."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("terminal")
 def test_without_a_file_a_closed_terminal_ends_the_service(tmp_path: Path, etcd: EtcdServer) -> None:
     """As without tokens: there is nothing to read again."""
     with running(tmp_path, etcd, API_TOKENS=json.dumps(tokens(OLD))) as instance:
