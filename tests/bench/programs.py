@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
-import pytest
-
 from bench.programs import explain_missing
+from tests.support.unavailable import unavailable
 
 
 def need(*programs: str) -> None:
     """Skips the test where one is not installed; in CI they have to be there."""
-    missing = explain_missing(programs)
-    if missing and os.environ.get("CI") == "true":
-        pytest.fail(missing)
-    if missing:
-        pytest.skip(missing)
+    if missing := explain_missing(programs):
+        unavailable(missing)

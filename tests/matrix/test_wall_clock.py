@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from tests.matrix.scene import BOUND, SLACK, TTL, always, hits_end, members_in, 
 from tests.support.etcd import EtcdServer
 from tests.support.instances import PROJECT, InstanceProcess, within
 from tests.support.meanwhile import meanwhile
+from tests.support.unavailable import unavailable
 
 HOUR = 3600
 NEARLY_AN_HOUR = HOUR - 600
@@ -52,10 +52,7 @@ def library() -> Path:
     """Skips the test where libfaketime is not installed; in CI it has to be there."""
     found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
     if not found:
-        reason = "libfaketime is not installed: apt-get install faketime"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        unavailable("libfaketime is not installed: apt-get install faketime")
     return found[0]
 
 

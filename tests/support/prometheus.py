@@ -5,18 +5,17 @@ Owns the process, which dies with the thread that started it. Whatever is waited
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.etcd import dying_with_us, free_ports, wait_for
+from tests.support.unavailable import unavailable
 
 START_WITHIN = 20.0
 STOP_WITHIN = 5.0
@@ -29,10 +28,7 @@ def program(name: str) -> str:
     """The path of `prometheus` or `promtool`. Skips the test where it is missing; in CI that is a failure."""
     found = shutil.which(name)
     if found is None:
-        reason = f"{name} is not on PATH: install the package `prometheus`"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        unavailable(f"{name} is not on PATH: install the package `prometheus`")
     return found
 
 
