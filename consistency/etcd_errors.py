@@ -53,6 +53,11 @@ class Verdict:
         return failed and (self.error is not BadCredentials or not self.connected)
 
     @property
+    def refused(self) -> bool:
+        """Whether it is there, and this user may not ask."""
+        return self.connected and issubclass(self.error, (Denied, BadCredentials))
+
+    @property
     def certainly_not_done(self) -> bool:
         """Whether a write is worth another endpoint: this one did nothing, and the request is not to blame."""
         return self.may_be_better_elsewhere and self.error is not OutcomeUnknown

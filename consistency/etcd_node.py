@@ -56,9 +56,9 @@ class EtcdNode:
 
     def rpc(self, call: Call, timeout: float, token: str, *, leader: bool = True) -> Any:
         """See etcd_calls.Node. Without `leader` a member answers even if it knows none."""
-        started, metadata = time.monotonic(), metadata_for(token) if leader else ()
+        started = time.monotonic()
         try:
-            return self.call(call.method, call.request, timeout=timeout, metadata=metadata)
+            return self.call(call.method, call.request, timeout=timeout, metadata=metadata_for(token, leader=leader))
         except grpc.RpcError as error:
             raise Failed(judge_rpc(error, time.monotonic() - started)) from error
 
@@ -105,6 +105,7 @@ def _methods(data: Any, streams: Any) -> dict[str, Callable[..., Any]]:
         "txn": kv.Txn,
         "grant": lease.LeaseGrant,
         "revoke": lease.LeaseRevoke,
+        "time_to_live": lease.LeaseTimeToLive,
         "status": pb.MaintenanceStub(data).Status,
         "alarm": pb.MaintenanceStub(data).Alarm,
         "authenticate": pb.AuthStub(data).Authenticate,
@@ -129,9 +130,10 @@ def _first_answer(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def metadata_for(token: str) -> tuple[tuple[str, str], ...]:
-    """What goes along with every call that demands a leader. `token`: of the user; "" without one."""
-    return (_WITH_LEADER, ("token", token)) if token else (_WITH_LEADER,)
+def metadata_for(token: str, *, leader: bool = True) -> tuple[tuple[str, str], ...]:
+    """What goes along with a call. `token`: of the user; "" without one. `leader`: whether it demands one."""
+    demand = (_WITH_LEADER,) if leader else ()
+    return (*demand, ("token", token)) if token else demand
 
 
 def judge_rpc(error: Any, seconds: float) -> Verdict:

@@ -6,6 +6,7 @@ asked by a transaction whose condition never holds, since etcd looks at the perm
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,28 +27,31 @@ _DB_IN_USE, _LEARNER, _QUOTA = 9, 10, 12
 
 _STATUS = Call("status", "status", pb.StatusRequest())
 
+_ANYTHING = Call("anything", "time_to_live", pb.LeaseTimeToLiveRequest(ID=1))
+"""A question that everybody may ask whom etcd knows, in every release: of a lease that does not exist."""
+
 _ALARMS = {0: "NONE", 1: "NOSPACE", 2: "CORRUPT"}
 
 
 @dataclass(frozen=True, slots=True)
 class MemberStatus:
-    """What one member of the cluster says of itself.
+    """What one member of the cluster says of itself. 3.5.28 and some later releases tell root alone (etcd #21663).
 
+    version: "" if it isn't told. cluster, member: ids; 0 if they aren't told. None is not told, either.
     leader: the id of the member that it follows; 0 if it knows none.
     db_bytes: of its file; in_use_bytes: of these, what a defragmentation would leave.
     quota_bytes: what the file may grow to; 0 if it doesn't tell (before 3.6).
     """
 
     endpoint: str
-    version: str
-    cluster: int
-    member: int
-    leader: int
-    learner: bool
-    revision: int
-    db_bytes: int
-    in_use_bytes: int
-    quota_bytes: int
+    version: str = ""
+    cluster: int = 0
+    member: int = 0
+    leader: int | None = None
+    learner: bool = False
+    db_bytes: int | None = None
+    in_use_bytes: int | None = None
+    quota_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ class EtcdProbe:
         self._nodes = tuple(EtcdNode(endpoint, config) for endpoint in config.servers())
         self._cheap_read = cheap_read(self._layout)
         # Before a write goes out, an endpoint has to answer: a question that needs no permission, unlike the store's.
-        self._calls = Calls(self._nodes, _STATUS, login(config), ignore)
+        self._calls = Calls(self._nodes, _ANYTHING, login(config), ignore)
 
     def close(self) -> None:
         """Ends the connections."""
@@ -77,22 +81,19 @@ class EtcdProbe:
             node.close()
 
     def status(self, index: int, timeout: float) -> MemberStatus:
-        """Of the endpoint with that index, whether it follows a leader or not. Raises Failed."""
+        """Of the endpoint with that index, whether it follows a leader or not. Raises Failed if nothing answers."""
         node = self._nodes[index]
-        answer = node.rpc(_STATUS, timeout, "", leader=False)
-        younger = {field.field_number: field.data for field in UnknownFieldSet(answer)}
-        return MemberStatus(
-            endpoint=node.name,
-            version=answer.version,
-            cluster=answer.header.cluster_id,
-            member=answer.header.member_id,
-            leader=answer.leader,
-            learner=bool(younger.get(_LEARNER, 0)),
-            revision=answer.header.revision,
-            db_bytes=answer.dbSize,
-            in_use_bytes=younger.get(_DB_IN_USE, answer.dbSize),
-            quota_bytes=younger.get(_QUOTA, 0),
-        )
+        try:
+            return _told(node.name, node.rpc(_STATUS, timeout, "", leader=False))
+        except Failed as failed:
+            if not failed.verdict.refused:
+                raise
+        # It answers, but not everybody. A token that it doesn't give, or a right that is missing, is told elsewhere.
+        here = pb.RangeRequest(key=self._layout.version, serializable=True)
+        for call, heard in ((_STATUS, _told), (Call("here", "range", here), _identified)):
+            with contextlib.suppress(Failed):
+                return heard(node.name, node.rpc(call, timeout, self._calls.token(node, timeout), leader=False))
+        return MemberStatus(node.name)
 
     def sign_in(self, timeout: float) -> bool:
         """Whether etcd wants users at all, asked with ours. Raises BadCredentials and other StoreError."""
@@ -139,6 +140,25 @@ class EtcdProbe:
             request_put=pb.PutRequest(key=self._layout.doctor(nonce), value=b"a trial of writing", lease=lease)
         )
         self._calls.send(Call("write", "txn", pb.TxnRequest(success=(put,)), write=True), timeout)
+
+
+def _told(endpoint: str, answer: Any) -> MemberStatus:
+    younger = {field.field_number: field.data for field in UnknownFieldSet(answer)}
+    return MemberStatus(
+        endpoint=endpoint,
+        version=answer.version,
+        cluster=answer.header.cluster_id,
+        member=answer.header.member_id,
+        leader=answer.leader,
+        learner=bool(younger.get(_LEARNER, 0)),
+        db_bytes=answer.dbSize,
+        in_use_bytes=younger.get(_DB_IN_USE, answer.dbSize),
+        quota_bytes=younger.get(_QUOTA, 0),
+    )
+
+
+def _identified(endpoint: str, answer: Any) -> MemberStatus:
+    return MemberStatus(endpoint, cluster=answer.header.cluster_id, member=answer.header.member_id)
 
 
 def _look(key: bytes, *, ranged: bool) -> Any:

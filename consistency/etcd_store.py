@@ -32,6 +32,7 @@ from consistency.store import (
     Change,
     Commit,
     Compacted,
+    Denied,
     Lease,
     NoSpace,
     OutcomeUnknown,
@@ -167,8 +168,11 @@ class EtcdStore:
         return Page(answers.header(answer), listed, more=len(answer.kvs) > limit)
 
     def version(self, timeout: float) -> tuple[str, str]:
-        """The endpoint that answered, and the version of the etcd there. Raises Unavailable."""
-        node, answer = self._calls.find(Call("status", "status", pb.StatusRequest()), timeout)
+        """The endpoint that answered, and the version there: "" if it tells root alone. Raises Unavailable, Denied."""
+        try:
+            node, answer = self._calls.find(Call("status", "status", pb.StatusRequest()), timeout)
+        except Denied:  # 3.5.28 and some later releases (etcd #21663)
+            return self._calls.probe(timeout).name, ""
         return node.name, answer.version
 
     # --- writes

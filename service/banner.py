@@ -63,6 +63,8 @@ def _ask(settings: Settings, connection: Connection, instance: Instance) -> str:
         endpoint, version = instance.etcd_version(settings.etcd_timeout)
     except StoreError as error:
         return f"{', '.join(connection.endpoints)}, from {connection.origin}: no answer yet ({error})"
+    if not version:
+        return f"{endpoint}, which tells its version to root alone, not embedded (from {connection.origin})"
     if faults := weaknesses(version):  # the embedded one is for development, where they do no harm
         log.warning(f"etcd {version} has weaknesses; {ADVICE}", endpoint=endpoint, weaknesses=faults)
     return f"{endpoint}, version {version}, not embedded (from {connection.origin})"

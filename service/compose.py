@@ -65,7 +65,7 @@ class Instance:
         return self._cache.status()
 
     def etcd_version(self, timeout: float) -> tuple[str, str]:
-        """Endpoint and version of the etcd that answers. Raises Unavailable, Denied: the message tells why."""
+        """See EtcdStore.version. Raises Unavailable, Denied: the message tells why."""
         return self._store.version(timeout)
 
     def observe(self, event: Event) -> None:

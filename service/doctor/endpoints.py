@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cryptography import x509
 
 from consistency.etcd_config import EtcdConfig
 from consistency.etcd_errors import Failed
 from consistency.etcd_probe import EtcdProbe, MemberStatus
-from consistency.etcd_versions import ADVICE, weaknesses
+from consistency.etcd_versions import ADVICE, ADVICE_WITH_USERS, weaknesses
 from service.doctor.glimpse import Glimpse, glimpse
 from service.doctor.report import Finding, ok, warning, wrong
 
@@ -69,7 +69,10 @@ def _look_at(probe: EtcdProbe, index: int, endpoint: str, config: EtcdConfig) ->
         # A certificate that is not trusted is worth a look.
         seen = glimpse(endpoint, config, ANSWER_WITHIN) if "certificate" in failed.verdict.finding else Glimpse()
         return Look(endpoint, failure=failed.verdict.finding, seen=seen)
-    return Look(endpoint, status, seconds=time.monotonic() - started, seen=glimpse(endpoint, config, ANSWER_WITHIN))
+    seconds, seen = time.monotonic() - started, glimpse(endpoint, config, ANSWER_WITHIN)
+    if not status.version:  # it told our user less than it shows anybody
+        status = replace(status, version=seen.version, db_bytes=seen.db_bytes, in_use_bytes=seen.in_use_bytes)
+    return Look(endpoint, status, seconds=seconds, seen=seen)
 
 
 def reachability(looks: Sequence[Look]) -> list[Finding]:
@@ -81,7 +84,8 @@ def reachability(looks: Sequence[Look]) -> list[Finding]:
 
 
 def _reached(endpoint: str, status: MemberStatus, seconds: float) -> Finding:
-    said = f"{endpoint}: etcd {status.version} answers after {seconds * 1000:.0f} ms"
+    etcd = f"etcd {status.version}".strip()
+    said = f"{endpoint}: {etcd} answers after {seconds * 1000:.0f} ms"
     if status.learner:
         remedy = f"Promote {endpoint} (etcdctl member promote {status.member:x}), or take it out of ETCD_ENDPOINTS."
         return warning("endpoint", f"{said}, but is a learner, which answers no linearizable read", remedy)
@@ -94,22 +98,26 @@ def remedy_for(look: Look) -> str:
     return next(found, _OTHER_REMEDY).format(look.endpoint)
 
 
-def versions(looks: Sequence[Look]) -> list[Finding]:
-    """One line for each release that answers."""
+def versions(looks: Sequence[Look], *, users: bool) -> list[Finding]:
+    """One line for each release that answers. `users`: whether somebody signs in there."""
     by_version: dict[str, list[str]] = {}
     for look in looks:
         if look.status:
             by_version.setdefault(look.status.version, []).append(look.endpoint)
-    found = [_judged(version, " ".join(endpoints)) for version, endpoints in by_version.items()]
+    found = [_judged(version, " ".join(endpoints), users) for version, endpoints in by_version.items()]
     if len(by_version) > 1:
         several = f"members run different releases: {', '.join(sorted(by_version))}"
         found.append(warning("version", several, "Finish the upgrade of etcd: one release for all members."))
     return found
 
 
-def _judged(version: str, endpoints: str) -> Finding:
-    if faults := weaknesses(version):
-        remedy = f"Upgrade etcd, one member at a time; {ADVICE}."
+def _judged(version: str, endpoints: str, users: bool) -> Finding:
+    advice = ADVICE_WITH_USERS if users else ADVICE
+    if not version:
+        remedy = f"Look as root (etcdctl --user=root endpoint status), and upgrade if need be; {advice}."
+        return warning("version", f"which etcd answers at {endpoints}, it tells root alone", remedy)
+    if faults := weaknesses(version, users=users):
+        remedy = f"Upgrade etcd, one member at a time; {advice}."
         return warning("version", f"etcd {version} ({endpoints}): {'; '.join(faults)}", remedy)
     return ok("version", f"etcd {version} has no fault known to matter here")
 

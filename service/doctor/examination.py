@@ -96,7 +96,7 @@ def _examine_at(settings: Settings, connection: Connection, findings: list[Findi
     findings += endpoints.certificates(looks, config)
     if not statuses:
         return Report(subject, findings)
-    findings += endpoints.versions(looks)
+    findings += endpoints.versions(looks, users=config.user is not None)
     findings += [cluster.identity(statuses), cluster.leadership(statuses)]
     # Those that don't answer would only take time from the questions that follow.
     alive = replace(config, endpoints=tuple(status.endpoint for status in statuses))

@@ -1,4 +1,4 @@
-"""What an endpoint shows to anybody who asks over HTTP: its certificate, its clock, its quota.
+"""What an endpoint shows to anybody who asks over HTTP: its certificate, its clock, its release, its size.
 
 Trusts nobody and sends no secret: what it sees is for a report. Our client certificate is shown where one is demanded.
 What does not show is None, and no error: whether the endpoint works is found out over gRPC.
@@ -23,17 +23,26 @@ from cryptography import x509
 from consistency.etcd_config import EtcdConfig
 
 LONGEST_ANSWER = 4 * 1024 * 1024
-_QUOTA = re.compile(rb"^etcd_server_quota_backend_bytes (\S+)$", re.MULTILINE)
+_VERSION = re.compile(rb'"etcdserver": ?"([^"]+)"')
+_BYTES = re.compile(
+    rb"^etcd_(server_quota_backend|mvcc_db_total_size_in|mvcc_db_total_size_in_use_in)_bytes (\S+)$", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """certificate: the one shown, trusted or not. ahead: seconds by which its wall clock is ahead of ours. quota_bytes:
-    what its file may grow to."""
+    """certificate: the one shown, trusted or not. ahead: seconds by which its wall clock is ahead of ours.
+
+    version: "" if it isn't shown. quota_bytes: what its file may grow to; db_bytes: its size; in_use_bytes: of these,
+    what a defragmentation would leave. Sizes are shown with the metrics, which may be elsewhere.
+    """
 
     certificate: x509.Certificate | None = None
     ahead: float | None = None
+    version: str = ""
     quota_bytes: int | None = None
+    db_bytes: int | None = None
+    in_use_bytes: int | None = None
 
 
 def glimpse(endpoint: str, config: EtcdConfig, timeout: float) -> Glimpse:
@@ -52,17 +61,32 @@ def glimpse(endpoint: str, config: EtcdConfig, timeout: float) -> Glimpse:
 
 
 def _look(connection: http.client.HTTPConnection, within: float) -> Glimpse:
-    certificate = None
+    certificate, deadline = None, time.monotonic() + within
     try:
         connection.connect()
         certificate = _shown(connection.sock)
-        connection.request("GET", "/metrics")
-        with connection.getresponse() as answer:
-            ahead, body = _ahead(answer.headers.get("Date", "")), _read(answer, time.monotonic() + within)
+        _, told = _get(connection, "/version", deadline)
+        date, metrics = _get(connection, "/metrics", deadline)
+        ahead = _ahead(date)
     except (OSError, http.client.HTTPException, ValueError):
         return Glimpse(certificate)
-    quota = _QUOTA.search(body)
-    return Glimpse(certificate, ahead, int(float(quota[1])) if quota else None)
+    version = _VERSION.search(told)
+    sizes = {name: int(float(value)) for name, value in _BYTES.findall(metrics)}
+    return Glimpse(
+        certificate,
+        ahead,
+        version=version[1].decode(errors="replace") if version else "",
+        quota_bytes=sizes.get(b"server_quota_backend"),
+        db_bytes=sizes.get(b"mvcc_db_total_size_in"),
+        in_use_bytes=sizes.get(b"mvcc_db_total_size_in_use_in"),
+    )
+
+
+def _get(connection: http.client.HTTPConnection, path: str, deadline: float) -> tuple[str, bytes]:
+    """The answer's date and body, whatever its status is."""
+    connection.request("GET", path)
+    with connection.getresponse() as answer:
+        return answer.headers.get("Date", ""), _read(answer, deadline)
 
 
 def _trusting_anybody(config: EtcdConfig) -> ssl.SSLContext:

@@ -18,10 +18,11 @@ ROOT = "root:root-pw"
 PASSWORD = "correct-horse"
 
 
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
-    """An etcd where user "app" may do everything beneath the prefix."""
-    with EtcdServer(tmp_path_factory.mktemp("auth")) as server:
+@pytest.fixture(scope="module", params=["", "etcd_recent"], ids=["usual", "recent"])
+def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+    """An etcd where user "app" may do everything beneath the prefix. A recent one tells root alone how it is."""
+    program = request.getfixturevalue(request.param) if request.param else None
+    with EtcdServer(tmp_path_factory.mktemp("auth"), program=program) as server:
         server.enable_auth(root="root-pw", user="app", password=PASSWORD, prefix=f"{PREFIX}/")
         yield server
 

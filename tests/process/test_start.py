@@ -87,6 +87,19 @@ def test_an_etcd_with_known_faults_is_warned_about(tmp_path: Path, etcd_351: Pat
         assert line["weaknesses"][0].startswith("members may come to hold different data")
 
 
+def test_an_etcd_that_tells_its_release_to_root_alone_is_no_trouble(tmp_path: Path, etcd_recent: Path) -> None:
+    """A recent one, and the least role: no warning, and a slot."""
+    with EtcdServer(tmp_path / "etcd", program=etcd_recent) as etcd:
+        etcd.enable_auth(root="root-pw", user="app", password="correct-horse", prefix="/config-service/")
+        settings = {"ETCD_ENDPOINTS": etcd.endpoint, "ETCD_USER": "app", "ETCD_PASSWORD": "correct-horse"}
+        with InstanceProcess(tmp_path, **settings) as instance:
+            instance.wait_for_slot()
+            told = "\n".join(lines(instance))
+            assert f"etcd:    {etcd.endpoint}, " in told
+            assert "not embedded (from ETCD_ENDPOINTS)" in told
+            assert [line for line in lines_of(instance) if line["level"] == "warning"] == []
+
+
 def test_an_etcd_that_does_not_answer_does_not_keep_the_service_from_starting(tmp_path: Path) -> None:
     """It is said, and the service answers 503 until etcd is there."""
     nobody = f"http://127.0.0.1:{free_ports(1)[0]}"

@@ -200,19 +200,8 @@ class EtcdServer:
 
     def etcdctl(self, *arguments: str, user: str = "", stdin: str = "") -> str:
         """Runs etcdctl, as `user` ("name:password"); what it printed. Raises AssertionError when it failed."""
-        program = self.program.parent / "etcdctl"
         flags = [f"--endpoints={self.endpoint}", *([f"--user={user}"] if user else []), *self._client_tls()]
-        done = subprocess.run(
-            [program, *flags, *arguments],
-            env={**os.environ, "ETCDCTL_API": "3"},
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-        assert done.returncode == 0, f"etcdctl {' '.join(arguments)}: {done.stderr}"
-        return done.stdout
+        return self._run(self.program.parent / "etcdctl", *flags, *arguments, stdin=stdin)
 
     def enable_auth(self, root: str, user: str, password: str, prefix: str) -> None:
         """Turns authentication on: `user` may read and write beneath `prefix`; root's password is `root`."""
@@ -229,13 +218,19 @@ class EtcdServer:
         self.etcdctl("snapshot", "save", str(path))
         return path
 
-    def restore_snapshot(self, path: Path) -> None:
-        """Turns time back to a backup: same ports, same name, and so the same cluster and member ids."""
+    def restore_snapshot(self, path: Path, *flags: str) -> None:
+        """Turns time back to a backup: same ports, same name, and so the same cluster and member ids.
+
+        flags: further ones of `etcdutl snapshot restore`, which releases before 3.5 don't have; there it is etcdctl.
+        """
         self.stop()
         self._data.rename(self.directory / f"data-before-{time.monotonic_ns()}")
-        self.etcdctl(
+        offline = self.program.parent / "etcdutl"
+        self._run(
+            offline if offline.exists() else self.program.parent / "etcdctl",
             "snapshot", "restore", str(path), f"--name={self.name}", f"--data-dir={self._data}",
             f"--initial-cluster={self.peer}", f"--initial-advertise-peer-urls=http://127.0.0.1:{self.peer_port}",
+            *flags,
         )  # fmt: skip
         self.restart()
 
@@ -273,6 +268,19 @@ class EtcdServer:
         if self._tls and self._tls.client_ca:
             flags += ["--client-cert-auth", f"--trusted-ca-file={self._tls.client_ca}"]
         return flags
+
+    def _run(self, program: Path, *arguments: str, stdin: str = "") -> str:
+        done = subprocess.run(
+            [program, *arguments],
+            env={**os.environ, "ETCDCTL_API": "3"},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == 0, f"{program.name} {' '.join(arguments)}: {done.stderr}"
+        return done.stdout
 
     def _client_tls(self) -> list[str]:
         if not self._tls:
