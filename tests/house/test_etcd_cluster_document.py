@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from service.embedded_etcd import find_etcd
 from tests.support.instances import PROJECT, environment
 
 DOCUMENT = (PROJECT / "docs" / "etcd-cluster.md").read_text(encoding="utf-8")
@@ -35,15 +34,15 @@ def end(shell: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have one loopback address, unless told otherwise")
-def test_every_command_does_what_it_says(tmp_path: Path) -> None:
+def test_every_command_does_what_it_says(tmp_path: Path, etcd_recent: Path) -> None:
     blocks = re.findall(r"^```sh\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 9
-    programs = os.pathsep.join((str(Path(sys.executable).parent), str(find_etcd().parent), os.environ["PATH"]))
+    assert len(blocks) == 10
+    programs = os.pathsep.join((str(etcd_recent.parent), str(Path(sys.executable).parent), os.environ["PATH"]))
     with (tmp_path / "output").open("w+") as output:
         shell = subprocess.Popen(
             ["bash", "-c", OPENING + "\n".join(blocks)],
             cwd=tmp_path,
-            env={**environment(**addresses()), "PATH": programs},
+            env={**environment(HOST="127.0.0.1", **addresses()), "PATH": programs},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -55,11 +54,12 @@ def test_every_command_does_what_it_says(tmp_path: Path) -> None:
             end(shell)
     printed = (tmp_path / "output").read_text()
     assert code == 0, printed
-    before, after = printed.split("What to do:")[:2]
+    before, less, restored = re.findall(r"^config-service: .*?\n\n.*?\n\n", printed, re.M | re.S)
     assert "\nwrong " not in printed
     assert "the 3 endpoints that answer belong to cluster" in before
     assert before.count("tls          certificate of https://127.10") == 3
     assert "ok       auth         etcd knows user 'config-service'" in before
     assert "reading, writing, watching and leases are permitted beneath /config-service/" in before
-    assert f"warning  endpoint     https://{addresses()['THREE']}:2379: connection refused" in after
+    assert f"warning  endpoint     https://{addresses()['THREE']}:2379: connection refused" in less
+    assert restored.count(" answers after ") == 3
     assert (tmp_path / "backup.db").stat().st_size > 0
