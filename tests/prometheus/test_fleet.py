@@ -69,7 +69,8 @@ def test_every_instance_is_found_and_scraped(
     wait_for(lambda: set(prometheus.up()) == observed.addresses(), SOON, "all targets are up")
     targets = prometheus.up()
     assert [set(labels) for labels in targets.values()] == [{"job", "instance", "slot"}] * 3
-    assert sorted(labels["slot"] for labels in targets.values()) == ["00", "01", "02"]
+    slots = {address(instance): f"{instance.wait_for_slot():02}" for instance in observed.instances}
+    assert {target: labels["slot"] for target, labels in targets.items()} == slots
     record_property("targets", json.dumps(targets, indent=1))
     print(json.dumps(targets, indent=1))  # noqa: T201  # for the record: pytest -s
 
@@ -126,7 +127,7 @@ def test_an_instance_that_comes_is_found_and_one_that_goes_is_forgotten(observed
     prometheus = observed.prometheus
     with InstanceProcess(tmp_path, **observed.etcd.settings(PREFIX)) as fourth:
         wait_for(lambda: address(fourth) in prometheus.up(), SOON, "the fourth is found")
-        assert prometheus.up()[address(fourth)]["slot"] == "03"
+        assert prometheus.up()[address(fourth)]["slot"] == f"{fourth.wait_for_slot():02}"
         wait_for(lambda: prometheus.query("max(config_members)")[0]["value"][1] == "4", SOON, "all see it")
         fourth.stop()
         wait_for(lambda: set(prometheus.targets()) == observed.addresses(), SOON, "it is forgotten")
