@@ -22,7 +22,7 @@ def identity(statuses: Sequence[MemberStatus]) -> Finding:
     told = [status for status in statuses if status.cluster]
     ids = {status.cluster for status in told}
     if not ids:
-        return ok("cluster", "which one it is, etcd does not tell who may not read")
+        return ok("cluster", "etcd tells which it is to those alone who may read there")
     if len(ids) == 1:
         count = f"the {len(told)} endpoints that answer belong" if len(told) > 1 else "the endpoint belongs"
         return ok("cluster", f"{count} to cluster {ids.pop():x}")
@@ -39,7 +39,7 @@ def leadership(statuses: Sequence[MemberStatus]) -> Finding:
     leaders = {status.leader for status in statuses if status.leader}
     lost = [status.endpoint for status in statuses if status.leader == 0]
     if not leaders and not lost:
-        return ok("leader", "who leads, etcd tells root alone; the reads below need one")
+        return ok("leader", "etcd tells root alone which member leads")
     if not leaders:
         return wrong(
             "leader",
@@ -86,7 +86,7 @@ def _fullness(looks: Sequence[Look]) -> tuple[float, str]:
 
 def _fullness_of(status: MemberStatus, seen: int | None) -> tuple[float, str]:
     if status.db_bytes is None or status.in_use_bytes is None:
-        return 0.0, "how full it is, etcd tells root alone"
+        return 0.0, "etcd tells root alone how full it is"
     told = status.quota_bytes or seen
     quota = told or DEFAULT_QUOTA
     which = "the quota" if told else "etcd's default quota (its own it does not tell)"

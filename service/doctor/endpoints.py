@@ -115,7 +115,7 @@ def _judged(version: str, endpoints: str, users: bool) -> Finding:
     advice = ADVICE_WITH_USERS if users else ADVICE
     if not version:
         remedy = f"Look as root (etcdctl --user=root endpoint status), and upgrade if need be; {advice}."
-        return warning("version", f"which etcd answers at {endpoints}, it tells root alone", remedy)
+        return warning("version", f"etcd tells root alone which release it is ({endpoints})", remedy)
     if faults := weaknesses(version, users=users):
         remedy = f"Upgrade etcd, one member at a time; {advice}."
         return warning("version", f"etcd {version} ({endpoints}): {'; '.join(faults)}", remedy)

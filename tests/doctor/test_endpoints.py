@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 
 from consistency.etcd_config import EtcdConfig
+from consistency.etcd_probe import MemberStatus
 from service.doctor import Level
-from service.doctor.endpoints import Look
+from service.doctor.cluster import identity, leadership, space
+from service.doctor.endpoints import Look, versions
 from service.doctor.glimpse import Glimpse, glimpse
 from service.doctor.pace import clocks
+from service.doctor.report import ok
 from tests.doctor.conftest import Examine
 from tests.support.certificates import Authority, Pair, TlsFiles
 from tests.support.etcd import EtcdCluster, EtcdServer, free_ports
@@ -122,6 +125,19 @@ def test_endpoints_of_two_clusters_are_wrong(etcd: EtcdServer, tmp_path: Path, e
     assert found.one("cluster").level is Level.WRONG
     assert etcd.endpoint in found.one("cluster").found
     assert other.endpoint in found.one("cluster").found
+
+
+def test_what_etcd_tells_root_alone_is_no_fault_and_no_praise() -> None:
+    """3.5.28 tells no other user; what others of its members tell is told, and worse than nothing is still told."""
+    silent, leaderless = MemberStatus("http://a:2379"), MemberStatus("http://b:2379", "3.5.30", cluster=7, leader=0)
+    assert leadership([silent]) == ok("leader", "etcd tells root alone which member leads")
+    assert leadership([silent, leaderless]).level is Level.WRONG
+    assert identity([silent]) == ok("cluster", "etcd tells which it is to those alone who may read there")
+    assert identity([silent, leaderless]) == ok("cluster", "the endpoint belongs to cluster 7")
+    (room,) = space([Look("http://a:2379", silent)], (), "etcdctl")
+    assert room == ok("space", "no alarm; etcd tells root alone how full it is")
+    [version] = versions([Look("http://a:2379", silent)], users=True)
+    assert (version.level, "tells root alone which release" in version.found) == (Level.WARNING, True)
 
 
 # --- TLS
