@@ -6,8 +6,10 @@ given. Waits for readiness by asking, never by sleeping for a fixed time.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -352,15 +354,19 @@ def _has_stopped(task: Path) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nothing listens on at this moment."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Ports of 127.0.0.1 that nothing listens on at this moment.
+
+    They are below those that systems give to whoever connects somewhere: one of these could be anybody's before our
+    server is there. Chosen by chance, and not by `random`, whose seed Hypothesis sets: others choose at the same time.
+    """
+    found: list[int] = []
+    with contextlib.ExitStack() as held:
+        while len(found) < count:
+            port = 10_000 + secrets.randbelow(20_000)
+            with contextlib.suppress(OSError):
+                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+                found.append(port)
+    return found
 
 
 def wait_for(claim: Callable[[], bool], timeout: float = 10.0, what: str = "") -> None:
