@@ -33,7 +33,7 @@ _OPTIONS = (
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 2_000),  # also the time that one attempt to connect may take
-    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 500),  # for so long an endpoint that is back still counts as refusing
 )
 
 _WITH_LEADER = ("hasleader", "true")  # a member cut off from the others says so at once, instead of falling silent
