@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -94,7 +95,7 @@ def test_all_others_pass_an_honest_service_and_leave_nothing(tmp_path: Path) -> 
             ),
         ),
         ("forgetful", ("HotKeyUser",), ("had been read before, got b'", "monotonic reads: revision ")),
-        ("deaf", ("ConditionalUser",), ("PUT if-match: conditional write: edit 2 was acknowledged twice",)),
+        ("deaf", ("ConditionalUser",), (r"PUT if-match: conditional write: edit \d+ was acknowledged twice",)),
         ("stubborn", ("ConditionalUser",), ("PUT if-match: conditional write: refused, although ",)),
     ],
 )
@@ -105,7 +106,7 @@ def test_failure_names_the_guarantee_that_broke(
     with lying(lie) as server:
         result = run(server.address, tmp_path, *users, users=4 * len(users), seconds=3, pause=0.02, LOAD_BOUND="0.2")
     assert result.exit_code == 1, result.output
-    assert [each for each in said if each not in result.output] == [], result.output
+    assert [each for each in said if not re.search(each, result.output)] == [], result.output
 
 
 def test_service_that_is_away_is_a_failure(tmp_path: Path) -> None:
