@@ -16,9 +16,6 @@ TOGETHER_MB = 130
 OWN_MB = 48
 """What is no file's: the part that the kernel can't take back."""
 
-JUST_INSTALLED_MB = 13
-"""Libraries are mapped in larger pieces while the kernel still has them as they were written: 44 MB rather than 32."""
-
 RPCS_PER_SECOND = 3.0
 WATCHED_FOR = 5.0
 """Seconds: long against the proof interval and the renewal of the lease."""
@@ -52,8 +49,8 @@ def test_an_idle_instance_takes_less_than_80_mb_and_130_with_its_etcd(tmp_path: 
         started = children(instance.pid)
         assert started == [instance.embedded_etcd()["pid"]]
         assert resident(instance.pid, "RssAnon") < OWN_MB
-        assert resident(instance.pid) < INSTANCE_MB + JUST_INSTALLED_MB
-        assert resident(instance.pid) + sum(map(resident, started)) < TOGETHER_MB + JUST_INSTALLED_MB
+        assert resident(instance.pid) < INSTANCE_MB
+        assert resident(instance.pid) + sum(map(resident, started)) < TOGETHER_MB
 
 
 def test_an_idle_instance_asks_etcd_at_most_three_times_a_second(tmp_path: Path) -> None:
