@@ -52,8 +52,7 @@ def test_each_command_is_of_an_app_or_a_service_of_the_manifest() -> None:
 
 
 def test_the_variables_set_are_those_of_the_app() -> None:
-    set_there = [(name, variable) for _, verb, name, variable, *_ in (each for each in commands() if len(each) > 3)
-                 if verb == "set-env"]  # fmt: skip
+    set_there = [(words[2], words[3]) for words in commands() if words[1] == "set-env"]
     assert set_there == [("config-service-locust", "HOST")]
     assert all(variable in APPS[name]["env"] for name, variable in set_there)
 
