@@ -14,11 +14,12 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO
 
 from service.etcd_binary import EtcdNotFound, find_etcd
-from service.etcd_process import EtcdProcess, ask_version, launch
+from service.etcd_process import EtcdProcess, ask_version, launch, takes_writes_over_http
 from service.startup import StartupError
 
 __all__ = ["EmbeddedEtcd", "EtcdNotFound", "RunningEtcd", "find_etcd", "find_running"]
@@ -66,6 +67,7 @@ class EmbeddedEtcd:
         try:
             while not _try_lock(lock):
                 if (running := _read(lock)) and can_be_joined(running):
+                    _refuse_open_door(running)
                     lock.close()
                     return running
                 if time.monotonic() > deadline:
@@ -160,6 +162,21 @@ def can_be_joined(running: RunningEtcd) -> bool:
     # 1. A is killed, its etcd.json stays.  2. B takes the lock.  3. We fail to lock, and read A's file.
     # 4. B empties it.  At 3 another etcd may answer at A's endpoint: so A itself has to be alive, too.
     return _is_alive(running.owner) and ask_version(running.endpoint.removeprefix("http://")) is not None
+
+
+def _refuse_open_door(running: RunningEtcd) -> None:
+    """Raises StartupError for an etcd of a release that left its gateway on: its owner alone can start another."""
+    try:
+        is_open = takes_writes_over_http(running.endpoint.removeprefix("http://"))
+    except (OSError, HTTPException):
+        return  # it has just ended: whoever uses it will see
+    if is_open:
+        raise StartupError(
+            f"process {running.owner} runs an embedded etcd at {running.endpoint} into which any web page that a "
+            f"browser on this machine shows can write: an earlier release started it. End process {running.owner}, "
+            "then start again; or set ETCD_ENDPOINTS to use another etcd, for example "
+            "ETCD_ENDPOINTS=http://10.0.0.1:2379"
+        )
 
 
 def _is_alive(pid: int) -> bool:

@@ -6,6 +6,7 @@ it, whatever ends that: the kernel sees to it. It is asked over plain HTTP; no g
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import http.client
 import json
@@ -42,6 +43,10 @@ _OPTIONS = (
     "--logger=zap",
     "--log-outputs=stderr",
     "--log-level=warn",
+    # Web pages reach 127.0.0.1, too, and post to it unasked. What speaks HTTP here must neither write (the gateway of
+    # /v3), nor answer under a rebound name, nor be read by a page from elsewhere. Served stays gRPC, which none speaks.
+    "--enable-grpc-gateway=false",
+    "--host-whitelist=127.0.0.1,localhost",
 )
 
 
@@ -101,6 +106,7 @@ def _launch(program: Path, data: Path, log: Path, port: int, deadline: float) ->
         f"--data-dir={data}",
         f"--listen-client-urls={endpoint}",
         f"--advertise-client-urls={endpoint}",
+        f"--cors={endpoint}",  # none at all would mean everybody
         *_OPTIONS,
     ]
     etcd_log.keep_last(log)
@@ -168,6 +174,17 @@ def ask_version(address: str, timeout: float = 1.0) -> str | None:
         return None  # nobody there, not yet, or no etcd
     finally:
         connection.close()
+
+
+def takes_writes_over_http(address: str, timeout: float = 1.0) -> bool:
+    """Whether the etcd at host:port serves its gateway, by which any web page may write. Raises OSError, HTTPException.
+
+    Asked for is its status, which changes nothing; without a gateway there is no such path.
+    """
+    connection = http.client.HTTPConnection(address, timeout=timeout)
+    with contextlib.closing(connection):
+        connection.request("POST", "/v3/maintenance/status", b"{}")
+        return connection.getresponse().status != http.HTTPStatus.NOT_FOUND
 
 
 def _get(connection: http.client.HTTPConnection, path: str) -> dict[str, str]:

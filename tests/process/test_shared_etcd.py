@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import socket
@@ -10,13 +11,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
-from service.embedded_etcd import EmbeddedEtcd, RunningEtcd, can_be_joined
-from service.etcd_process import CLIENT_PORT
+from service.embedded_etcd import EmbeddedEtcd, RunningEtcd, can_be_joined, find_etcd
+from service.etcd_process import CLIENT_PORT, takes_writes_over_http
+from service.startup import StartupError
+from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, is_running, within
+from tests.support.unavailable import unavailable
 
 
 def quiet(_: str) -> None:
@@ -106,6 +111,42 @@ def test_a_taken_port_makes_it_take_another(tmp_path: Path, etcd: EmbeddedEtcd) 
         running = etcd.start()
     assert not running.endpoint.endswith(f":{CLIENT_PORT}")
     assert running.owner == json.loads((tmp_path / "etcd.json").read_text())["owner"]
+
+
+@pytest.mark.parametrize("program", [find_etcd(), os.environ.get("RECENT_ETCD")], ids=["found", "recent"])
+def test_of_http_it_offers_no_more_than_its_health(
+    tmp_path: Path, etcd: EmbeddedEtcd, monkeypatch: pytest.MonkeyPatch, program: object
+) -> None:
+    """Whatever is new there in some release of etcd is looked at here before it is offered to the browsers around."""
+    if program is None:
+        unavailable("RECENT_ETCD says where a recent etcd is")
+    directory = Path(str(program)) if Path(str(program)).is_dir() else Path(str(program)).parent
+    monkeypatch.setenv("PATH", str(directory), prepend=os.pathsep)
+    endpoint = etcd.start().endpoint
+    assert not takes_writes_over_http(endpoint.removeprefix("http://"))
+    posted = {path: status(endpoint, "POST", path) for path in GATEWAY}
+    assert posted == dict.fromkeys(GATEWAY, 404)
+    assert status(endpoint, "GET", "/health", Host="evil.example") == 421
+    assert status(endpoint, "GET", "/health", Host="localhost:2379") == 200
+
+
+GATEWAY = ("/v3/kv/put", "/v3/kv/range", "/v3/lease/grant", "/v3/auth/enable", "/v3beta/kv/put", "/v2/keys/a",
+           "/v3/maintenance/snapshot", "/debug/pprof/", "/members")  # fmt: skip
+
+
+def status(endpoint: str, method: str, path: str, **headers: str) -> int:
+    with contextlib.closing(HTTPConnection(endpoint.removeprefix("http://"), timeout=5)) as connection:
+        connection.request(method, path, b"{}", headers)
+        return connection.getresponse().status
+
+
+def test_an_etcd_that_web_pages_can_write_to_is_not_joined(tmp_path: Path, etcd: EmbeddedEtcd) -> None:
+    """An earlier release left its gateway on. Whoever joined would be behind a door that stands open."""
+    with EtcdServer(tmp_path / "earlier") as earlier, (tmp_path / "etcd.json").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        record(tmp_path, earlier.pid, owner=os.getpid(), endpoint=earlier.endpoint)
+        with pytest.raises(StartupError, match=rf"any web page .* End process {os.getpid()}, then start again"):
+            etcd.start()
 
 
 @contextlib.contextmanager
