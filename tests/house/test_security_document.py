@@ -3,75 +3,33 @@
 from __future__ import annotations
 
 import re
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
-import pytest
-
-from tests.house.test_readme import sessions
+from tests.support.console import Shell, sessions
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
-MAKE_TOKENS, USE_THEM, ROTATE = re.findall(r"^```console\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
+MAKE_TOKENS, USE_THEM, ROTATE = sessions(DOCUMENT)
 READ_AGAIN = "the tokens have been read again"
-END = "-- that was all --"
 
 
-class Shell:
-    """One bash for all commands: they share its variables."""
-
-    def __init__(self, directory: Path) -> None:
-        self._bash = subprocess.Popen(
-            ["bash"], cwd=directory, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        assert self._bash.stdin
-        assert self._bash.stdout
-        self._in: IO[str] = self._bash.stdin
-        self._out: IO[str] = self._bash.stdout
-
-    def run(self, command: str) -> list[str]:
-        """The lines it prints."""
-        self._in.write(f"{command}\necho; echo '{END}'\n")
-        self._in.flush()
-        lines = []
-        while (line := self._out.readline().strip()) != END:
-            lines.append(line)
-            assert self._bash.poll() is None, lines
-        return lines
-
-    def close(self) -> None:
-        self._bash.kill()
-        self._in.close()
-        self._out.close()
-        self._bash.wait(5)
-
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    shell = Shell(tmp_path)
-    yield shell
-    shell.close()
-
-
-def test_the_commands_do_what_is_shown(etcd: EtcdServer, tmp_path: Path, shell: Shell) -> None:
-    for command, _ in sessions(MAKE_TOKENS):
-        assert shell.run(command) == [""]
+def test_the_commands_do_what_is_shown(etcd: EtcdServer, tmp_path: Path) -> None:
     file = str(tmp_path / "tokens.json")
     settings = {"ETCD_ENDPOINTS": etcd.endpoint, "USER_KEY_PREFIX": "/security-document", "API_TOKENS_FILE": file}
-    with InstanceProcess(tmp_path / "instance", **settings) as instance:
-        shell.run(f"PID={instance.pid}")
-        hangups = 0
-        for command, shown in sessions(USE_THEM + ROTATE):
-            here = command.replace("localhost:8080", f"127.0.0.1:{instance.port}")
-            printed = shell.run(here.replace("curl ", "curl -sS --noproxy '*' ", 1))
-            assert [line for line in shown if line not in printed] == [], printed
-            if command.startswith("kill -HUP"):
-                hangups += 1
-                assert within(5, lambda told=hangups: instance.printed().count(READ_AGAIN) == told)  # type: ignore[misc]
-        assert hangups == 2
+    instance = InstanceProcess(tmp_path / "instance", **settings)
+    with Shell(tmp_path, instance.port) as shell:
+        for step in MAKE_TOKENS:
+            assert shell.run(step.command) == []
+        with instance:
+            shell.run(f"PID={instance.pid}")
+            hangups = 0
+            for step in USE_THEM + ROTATE:
+                shell.follow(step)
+                if step.command.startswith("kill -HUP"):
+                    hangups += 1
+                    assert within(5, lambda told=hangups: instance.printed().count(READ_AGAIN) == told)  # type: ignore[misc]
+            assert hangups == 2
 
 
 def test_what_it_quotes_of_the_log_is_what_is_logged() -> None:
