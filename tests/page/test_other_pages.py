@@ -1,4 +1,4 @@
-"""What a page from elsewhere can do to the etcd beside it, in a real browser: a page that anybody may open by a link."""
+"""What a page from elsewhere, which anybody may open by a link, can do to the etcd beside it, in a real browser."""
 
 from __future__ import annotations
 

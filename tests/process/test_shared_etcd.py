@@ -9,7 +9,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
@@ -21,7 +21,7 @@ from service.etcd_process import CLIENT_PORT, takes_writes_over_http
 from service.startup import StartupError
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, is_running, within
-from tests.support.unavailable import unavailable
+from tests.support.recent_etcd import recent_etcd
 
 
 def quiet(_: str) -> None:
@@ -113,15 +113,12 @@ def test_a_taken_port_makes_it_take_another(tmp_path: Path, etcd: EmbeddedEtcd) 
     assert running.owner == json.loads((tmp_path / "etcd.json").read_text())["owner"]
 
 
-@pytest.mark.parametrize("program", [find_etcd(), os.environ.get("RECENT_ETCD")], ids=["found", "recent"])
+@pytest.mark.parametrize("program", [find_etcd, recent_etcd])
 def test_of_http_it_offers_no_more_than_its_health(
-    tmp_path: Path, etcd: EmbeddedEtcd, monkeypatch: pytest.MonkeyPatch, program: object
+    etcd: EmbeddedEtcd, monkeypatch: pytest.MonkeyPatch, program: Callable[[], Path]
 ) -> None:
     """Whatever is new there in some release of etcd is looked at here before it is offered to the browsers around."""
-    if program is None:
-        unavailable("RECENT_ETCD says where a recent etcd is")
-    directory = Path(str(program)) if Path(str(program)).is_dir() else Path(str(program)).parent
-    monkeypatch.setenv("PATH", str(directory), prepend=os.pathsep)
+    monkeypatch.setenv("PATH", str(program().parent), prepend=os.pathsep)
     endpoint = etcd.start().endpoint
     assert not takes_writes_over_http(endpoint.removeprefix("http://"))
     posted = {path: status(endpoint, "POST", path) for path in GATEWAY}
