@@ -2,7 +2,8 @@
 
 Owns the places for readers: at most half of the threads may receive bodies, so that clients that send theirs drop by
 drop can't keep the others from being answered. Most bodies are there at once and take a place for a moment only: a
-quarter of the threads may wait for one, briefly, and the last quarter is always free of bodies.
+quarter of the threads may wait for one, briefly, and the last quarter is always free of bodies. Large ones are checked
+one at a time, still in their places, with pauses in which others are answered.
 
 Servers pass a body that was cut short as if it were whole; counting is done here.
 """
@@ -11,11 +12,14 @@ from __future__ import annotations
 
 import re
 import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import IO, Any
 
-from service.documents import MAX_DEPTH, check_document
-from service.problems import bad_request, refused
+from service.documents import MAX_DEPTH, check_document, checking
+from service.problems import Refused, bad_request, refused
 
 Environ = dict[str, Any]
 
@@ -24,34 +28,58 @@ _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
 PATIENCE = 0.1
 """Seconds to wait for a place."""
 
+LARGE = 32 * 1024
+"""Bytes of a document beyond which it is checked alone: the names in it may take nine times as many."""
+
+CHECKED_WITHIN = 2.0
+"""Seconds to wait until other large documents have been checked. One of 1 MiB takes from 10 to 500 ms."""
+
+PAUSE = 50e-6
+"""Seconds between two slices of a check: whoever waits for the interpreter gets it. Zero would not let go of it."""
+
 
 class BodyReader:
     """Reads documents from requests. Safe for use from many threads."""
 
-    def __init__(self, *, max_bytes: int, threads: int, patience: float = PATIENCE) -> None:
-        """`max_bytes`: of one body. `threads`: that work on requests. `patience`: seconds to wait for a place."""
+    def __init__(
+        self,
+        *,
+        max_bytes: int,
+        threads: int,
+        patience: float = PATIENCE,
+        checked_within: float = CHECKED_WITHIN,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`max_bytes`: of one body. `threads`: that work on requests. `patience`: seconds to wait for a place.
+
+        `checked_within`: seconds that a large document may wait for others to be checked. `pause`: sleeps.
+        """
         self._max_bytes = max_bytes
         self._places = threading.BoundedSemaphore(max(1, threads // 2))
         self._queue = threading.BoundedSemaphore(threads // 4)
+        self._checking = threading.Lock()  # held by whoever checks a large document
         self._patience = patience
+        self._checked_within = checked_within
+        self._pause = pause
 
     def read(self, environ: Environ, max_depth: int = MAX_DEPTH) -> bytes:
         """The JSON document that the request carries, byte for byte.
 
         Raises Refused: 411 without a Content-Length, 413, 415 when compressed, 400 when cut short or not JSON,
-        503 when too many others are sending theirs.
+        503 when too many others are sending theirs, or large ones are checked for too long.
         """
         length = self._announced_length(environ)
         if environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() != "identity":
             raise refused(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content-encoding", "The body must be sent without Content-Encoding."
             )
-        document = self._receive(environ["wsgi.input"], length)
-        if len(document) != length:
-            raise bad_request(
-                "incomplete-body", f"The body ended after {len(document)} bytes; Content-Length promised {length}."
-            )
-        check_document(document, max_depth)
+        with self._place():
+            document = read_up_to(environ["wsgi.input"], length)
+            if len(document) != length:
+                raise bad_request(
+                    "incomplete-body", f"The body ended after {len(document)} bytes; Content-Length promised {length}."
+                )
+            self._check(document, max_depth)
         return document
 
     def _announced_length(self, environ: Environ) -> int:
@@ -69,13 +97,24 @@ class BodyReader:
             )
         return length
 
-    def _receive(self, stream: IO[bytes], length: int) -> bytes:
-        if not self._take_place():
-            raise refused(
-                HTTPStatus.SERVICE_UNAVAILABLE, "too-many-bodies", "Too many bodies are being received.", retry_after=1
-            )
+    def _check(self, document: bytes, max_depth: int) -> None:
+        if len(document) <= LARGE:
+            check_document(document, max_depth)
+            return
+        if not self._checking.acquire(timeout=self._checked_within):
+            raise _too_many("Too many large documents are being checked.")
         try:
-            return read_up_to(stream, length)
+            for _ in checking(document, max_depth):
+                self._pause(PAUSE)
+        finally:
+            self._checking.release()
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if not self._take_place():
+            raise _too_many("Too many bodies are being received.")
+        try:
+            yield
         finally:
             self._places.release()
 
@@ -88,6 +127,10 @@ class BodyReader:
             return self._places.acquire(timeout=self._patience)
         finally:
             self._queue.release()
+
+
+def _too_many(reason: str) -> Refused:
+    return refused(HTTPStatus.SERVICE_UNAVAILABLE, "too-many-bodies", reason, retry_after=1)
 
 
 def read_up_to(stream: IO[bytes], length: int) -> bytes:

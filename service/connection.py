@@ -14,6 +14,7 @@ from typing import Any
 
 from service import credentials
 from service.credentials import Credentials, CredentialsError
+from service.json_text import NotJson, distinct
 from service.settings import Settings
 from service.startup import StartupError
 
@@ -111,7 +112,7 @@ def _says_etcd(label: str, service: Mapping[str, Any]) -> bool:
 
 def _load(file: Path) -> Mapping[str, Any]:
     try:
-        found = json.loads(file.read_bytes())
+        found = json.loads(file.read_bytes(), object_pairs_hook=distinct)
     except OSError as error:
         raise _unusable(str(file), f"it can't be read: {error.strerror}") from error
     except RecursionError:
@@ -120,6 +121,8 @@ def _load(file: Path) -> Mapping[str, Any]:
         raise _unusable(str(file), f"line {error.lineno}, column {error.colno}: {error.msg}") from None
     except UnicodeDecodeError:
         raise _unusable(str(file), "it is not UTF-8") from None
+    except NotJson as error:
+        raise _unusable(str(file), str(error)) from None
     if not isinstance(found, dict):
         raise _unusable(str(file), f"it is a JSON {type(found).__name__}, not an object")
     return found

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from service import token_lists
 from service.api_tokens import Token
+from service.json_text import distinct
 
 MAX_PEM_BYTES = 1024 * 1024
 
@@ -70,7 +71,7 @@ def json_object(given: str | Mapping[str, Any]) -> Mapping[str, Any]:
     if isinstance(given, Mapping):
         return given
     try:
-        loaded = json.loads(given)
+        loaded = json.loads(given, object_pairs_hook=distinct)
     except json.JSONDecodeError as error:
         raise ValueError(f"it is not JSON: {error.msg} at character {error.pos}") from None
     except RecursionError:

@@ -26,6 +26,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from service.api_tokens import LONGEST, SHORTEST, Scope, Token, digest_of, is_token
+from service.json_text import NotJson, distinct
 from service.keys import check_prefix
 from service.problems import Refused
 
@@ -42,11 +43,13 @@ class TokensError(ValueError):
 def from_json(text: str | bytes) -> tuple[Token, ...]:
     """The tokens in a JSON list. Raises TokensError."""
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=distinct)
     except UnicodeDecodeError:
         raise TokensError("it is not UTF-8") from None
     except json.JSONDecodeError as error:
         raise TokensError(f"it is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+    except NotJson as error:
+        raise TokensError(str(error)) from None
     except RecursionError:
         raise TokensError("it is nested too deeply") from None
     return from_list(found)

@@ -144,6 +144,10 @@ def test_a_scope_is_for_itself_and_admin_for_all(scopes: list[str], may: set[str
         ("", "it is not JSON: Expecting value at line 1, column 1"),
         (f'["{CANARY}"', "it is not JSON: Expecting ',' delimiter"),
         ("[" * 100_000, "nested too deeply"),
+        (
+            f'[{{"name": "ci", "scopes": ["read"], "{CANARY}": 1, "{CANARY}": 2}}]',
+            "a name is given twice in one object",
+        ),
         ("{}", "it is a JSON dict, not a list"),
         (f'"{CANARY}"', "it is a JSON str, not a list"),
         ("[]", "it holds 0 tokens; expected 1 to 1000"),

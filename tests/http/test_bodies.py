@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from service.bodies import BodyReader, refuse_ambiguous_framing
+from service.bodies import LARGE, BodyReader, refuse_ambiguous_framing
 from service.problems import Refused
 
 DEADLINE = 10.0
@@ -137,6 +137,50 @@ def test_a_crowd_of_quick_bodies_waits_its_turn_and_a_quarter_of_the_threads_at_
             refused, waiting = wait(more, DEADLINE, return_when=FIRST_COMPLETED)
         assert [type(each.exception(DEADLINE)) for each in refused] == [Refused]
         assert [each.result(DEADLINE) for each in waiting] == [b"1"]
+
+
+class Checks:
+    """Large documents being checked: each waits at its first pause until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Semaphore(0)
+        self.go_on = threading.Event()
+
+    def pause(self, _: float) -> None:
+        """In place of a sleep."""
+        if not self.go_on.is_set():
+            self.begun.release()
+            assert self.go_on.wait(DEADLINE)
+
+
+OF_64_KB = b"[" + b"1," * (LARGE - 2) + b"11]"
+
+
+def test_large_documents_are_checked_one_at_a_time() -> None:
+    """What a check needs is needed once, however many send large documents. Small ones don't wait."""
+    checks = Checks()
+    reader = BodyReader(max_bytes=2 * LARGE, threads=8, checked_within=DEADLINE, pause=checks.pause)
+    with ThreadPoolExecutor(2) as pool:
+        reads = [pool.submit(reader.read, environ(OF_64_KB)) for _ in range(2)]
+        assert checks.begun.acquire(timeout=DEADLINE)
+        assert reader.read(environ(b"[1]")) == b"[1]"
+        assert not checks.begun.acquire(timeout=0.2), "the other one has begun as well"
+        checks.go_on.set()
+        assert [read.result(DEADLINE) for read in reads] == [OF_64_KB] * 2
+
+
+def test_a_large_document_that_waits_too_long_for_others_is_refused() -> None:
+    """503, and nothing was done; what keeps a place for receiving while it waits keeps it that long at most."""
+    checks = Checks()
+    reader = BodyReader(max_bytes=2 * LARGE, threads=8, checked_within=0.0, pause=checks.pause)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(reader.read, environ(OF_64_KB))
+        assert checks.begun.acquire(timeout=DEADLINE)
+        assert status_of(reader, environ(OF_64_KB)) == 503
+        checks.go_on.set()
+        assert first.result(DEADLINE) == OF_64_KB
+    assert status_of(reader, environ(OF_64_KB[:-1])) == 400, "refused as a document"
+    assert reader.read(environ(OF_64_KB)) == OF_64_KB, "a refused one does not keep the others waiting"
 
 
 def test_a_place_is_given_back_when_receiving_fails() -> None:

@@ -1,14 +1,20 @@
-"""What counts as a JSON document. Hazard: 50,000 nested arrays end in RecursionError; NaN and Infinity pass."""
+"""What counts as a JSON document. Hazards: 50,000 nested arrays end in RecursionError; NaN and Infinity pass; of two
+members of one name readers take different ones; 1 MiB of small objects becomes 60 MB.
+"""
 
 from __future__ import annotations
 
 import json
+import tracemalloc
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.documents import MAX_DEPTH, check_document, depth, whole
+from service.documents import MAX_DEPTH, check_document, checking, whole
 from service.problems import Refused
 
 ACCEPTED = [
@@ -21,7 +27,9 @@ ACCEPTED = [
     b"1e400",  # not a double, but a JSON number
     b"-0.0e-0",
     b"1" * 5000,  # Python refuses to evaluate more than 4300 digits
-    b'{"b":1,"a":2,"b":3}',  # duplicate names: kept as they are
+    b'{"b":1,"a":{"b":2},"c":{"b":3}}',  # one name in several objects
+    rb'{"\ud800":1,"\udc00":2,"\ud800\udc00":3}',  # the halves are other names than the whole
+    '{"é":1,"e\u0301":2}'.encode(),  # they look alike, but are not the same characters
     rb'"\ud800"',  # a lone surrogate, escaped: valid JSON text
     rb'"\u0000"',
     '{"schlüssel": "日本 🎉"}'.encode(),
@@ -58,7 +66,35 @@ REFUSED = [
     b"[" * 50_000,
     b'"' + b"\\",
     b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1),
+    b"[1}",
+    b'{"a":1]',
+    b"[1]]",
+    b"1,2",
+    b'{"a"}',
+    b'{"a":}',
+    b'{"a":1,}',
+    b'{1:"a"}',
+    b"1.",
+    b"-",
+    b"1e",
+    rb'"\x"',
+    rb'"\u00_1"',
+    b"1\xc2\xa0",  # a blank, but not JSON's
+    b"[1\x0b]",
 ]
+
+TWICE = [
+    (b'{"b":1,"a":2,"b":3}', "line 1, column 14"),
+    (rb'{"a":1,"\u0061":2}', "line 1, column 8"),
+    (rb'{"\ud83c\udf89":1,' + '"🎉":2}'.encode(), "line 1, column 19"),
+    (rb'{"\/":1,"/":2}', "line 1, column 9"),
+    (b'{"":0,"":0}', "line 1, column 7"),
+    (b'[1,{"x":[{"a":{},\n "a":[]}]}]', "line 2, column 2"),
+    (b'{"a":{"a":1},"a":2}', "line 1, column 14"),
+    (rb'{"\ud800":1,"\uD800":2}', "line 1, column 13"),
+    ('{"日":1,\n"é":2, "é":3}'.encode(), "line 2, column 8"),
+]
+"""Documents that name a member twice, and where the second one is."""
 
 
 @pytest.mark.parametrize("document", ACCEPTED, ids=repr)
@@ -86,22 +122,190 @@ def test_bytes_are_a_document_or_refused_and_never_an_error(data: bytes) -> None
     json.loads(data.decode())
 
 
-@given(st.recursive(st.none() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
-def test_depth_counts_brackets_outside_of_strings(value: object) -> None:
-    """The bound on nesting is on what a parser would have to stack."""
+def by_the_standard(data: bytes) -> str:
+    """What json.loads and a look at its members and its depth say: good, or why not."""
 
-    def stacked(value: object) -> int:
-        if isinstance(value, dict):
-            value = list(value.values())
-        return 1 + max(map(stacked, value), default=0) if isinstance(value, list) else 0
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(dict(pairs)) < len(pairs):
+            raise LookupError
+        return dict(pairs)
 
-    assert depth(json.dumps(value).encode()) == stacked(value)
+    def constant(name: str) -> None:
+        raise ValueError(name)
+
+    try:
+        value = json.loads(
+            data.decode(), object_pairs_hook=members, parse_constant=constant, parse_int=len, parse_float=len
+        )
+    except LookupError:
+        return "twice"
+    except ValueError:
+        return "no JSON"
+    return "deep" if stacked(value) > DEEP else "good"
 
 
-def test_depth_is_found_quickly_in_the_largest_documents() -> None:
-    """A regular expression that tried every split of a string would take hours; the runner's time limit notices."""
-    for document in (b'"' + rb"\"" * 500_000, b'"' * 1_000_000, b"[]" * 500_000, b'"' + b"a" * 1_000_000):
-        assert depth(document) <= 1
+def stacked(value: object) -> int:
+    """Arrays and objects inside of one another."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return 1 + max(map(stacked, value), default=0) if isinstance(value, list) else 0
+
+
+DEEP = 3
+TOKENS: tuple[str, ...] = (
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    ":",
+    '"',
+    '"a"',
+    '"\\u0061"',
+    '""',
+    "0",
+    "-1.5e+3",
+    "01",
+    "1.",
+    "-",
+    "null",
+    "tru",
+)
+TOKENS += (
+    '{"a":',
+    '"b":[',
+    "}}",
+    "[]",
+    "{}",
+    " ",
+    "\n",
+    "\t",
+    "\x0c",
+    "NaN",
+    "-Infinity",
+    "\\",
+    '\\"',
+    "é",
+    "🎉",
+    "\ufeff",
+)
+_VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('aé🎉\\"', max_size=1), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=1000)
+@given(
+    st.lists(st.sampled_from(TOKENS), max_size=14).map("".join).map(str.encode)
+    | st.binary(max_size=60)
+    | _VALUES.map(json.dumps).map(str.encode)
+    | st.tuples(_VALUES, st.integers(0, 200), st.sampled_from(TOKENS))
+    .map(lambda drawn: (text := json.dumps(drawn[0], ensure_ascii=False))[: drawn[1]] + drawn[2] + text[drawn[1] :])
+    .map(str.encode)
+)
+def test_the_verdict_is_that_of_the_standard_parser(data: bytes) -> None:
+    """Of what is JSON, of what is nested too deep and of names given twice: written twice, and compared."""
+    said = by_the_standard(data)
+    try:
+        check_document(data, DEEP)
+    except Refused as refused:
+        detail = refused.problem.detail
+        assert said != "good", detail
+        # A text may be wrong in several ways: the first one met is told.
+        assert said in ("no JSON", "twice" if "twice" in detail else "deep", "deep" if "deep" in detail else "twice")
+    else:
+        assert said == "good"
+
+
+@pytest.mark.parametrize(("document", "place"), TWICE, ids=repr)
+def test_a_name_that_is_given_twice_is_refused_at_any_depth(document: bytes, place: str) -> None:
+    """Readers differ in which one counts (RFC 8259, 4), also when one of them is written with escapes."""
+    with pytest.raises(Refused) as refusal:
+        check_document(document)
+    assert refusal.value.problem.kind.status == 400
+    assert f"a name is given twice in one object at {place}." in refusal.value.problem.detail
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        (b"", "a value is expected at line 1, column 1"),
+        (b"[1,\n 2,]", "a value is expected at line 2, column 4"),
+        (b"[NaN]", "NaN is not a JSON value at line 1, column 2"),
+        (b'{"a": -Infinity}', "-Infinity is not a JSON value at line 1, column 7"),
+        (b"[1 2]", "a comma or an end is expected at line 1, column 4"),
+        (b'{"a" 1}', "a colon is expected at line 1, column 6"),
+        (b"{'a':1}", "a name in double quotes is expected at line 1, column 2"),
+        (b'{"a":"\x01"}', "a string has no end, a control character or an unknown escape at line 1, column 6"),
+        ('"日本'.encode(), "a string has no end, a control character or an unknown escape at line 1, column 1"),
+        (b"[1}", "what is open here is not ended at line 1, column 4"),
+        (b"[1", "what is open here is not ended at line 1, column 3"),
+        (b"1,2", "nothing may follow the document at line 1, column 3"),
+        ('[1,\n"日本" x]'.encode(), "a comma or an end is expected at line 2, column 6"),
+        (b'"' + "é".encode() * 40_000 + b'\xff"', "byte 80001 is not UTF-8"),
+        (b'"' + "日".encode() * 40_000 + b"\xe6", "byte 120001 is not UTF-8"),
+    ],
+    ids=lambda given: repr(given)[:40],
+)
+def test_a_refusal_says_what_is_wrong_and_where(document: bytes, reason: str) -> None:
+    """Lines and columns are counted in characters, as editors count them."""
+    with pytest.raises(Refused) as refusal:
+        check_document(document)
+    assert refusal.value.problem.detail.endswith(f": {reason}.")
+
+
+SIZE = 256 * 1024
+
+
+def filled(unit: Callable[[int], str], ends: str = "[]") -> bytes:
+    """A document of SIZE bytes: as many units as there is room for."""
+    units: list[str] = []
+    size = 0
+    while size < SIZE - 40:
+        units.append(unit(len(units)))
+        size += len(units[-1].encode()) + 1
+    return f"{ends[0]}{','.join(units)}{ends[1]}".encode()
+
+
+BOMBS = {
+    "objects": filled(lambda _: '{"":0}'),
+    "arrays": filled(lambda _: "[]"),
+    "deep arrays": filled(lambda _: "[" * 100 + "]" * 100),
+    "numbers": filled(lambda _: "0"),
+    "strings": filled(lambda number: f'"{number:x}"'),
+    "beyond Latin-1": filled(lambda _: '"日"'),
+    "one long string": b'"' + rb"\n" * (SIZE // 2 - 1) + b'"',
+    "one long string of emoji": '"{}"'.format("🎉" * (SIZE // 4 - 1)).encode(),
+    "names": filled(lambda number: f'"{number:x}":0', "{}"),
+    "names with escapes": filled(lambda number: f'"\\n{number:x}":0', "{}"),
+    "objects in objects": filled(lambda number: f'"{number:x}":{{"{number:x}":{{}}}}', "{}"),
+    "a string that never ends": b'"' + rb"\"" * (SIZE // 2),
+    "quotes": b'"' * SIZE,
+    "brackets in strings": filled(lambda _: '"[{"'),
+}
+"""What becomes many times as large when it is built."""
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_document_is_checked_without_being_built(bomb: str) -> None:
+    """It takes the names of open objects and nothing else; the standard parser builds thirty times as much."""
+    tracemalloc.start()
+    try:
+        with suppress(Refused):
+            check_document(BOMBS[bomb])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    room_for_names = 14 if bomb.startswith("names") else 5 if bomb == "objects in objects" else 0
+    assert peak < room_for_names * SIZE + 400 * 1024
+
+
+def test_a_long_check_pauses_now_and_then() -> None:
+    """So that somebody else may be served meanwhile: at the latest after some hundreds of values."""
+    assert sum(1 for _ in checking(BOMBS["objects"])) > len(BOMBS["objects"]) / 7 / 512
+    assert sum(1 for _ in checking(BOMBS["beyond Latin-1"])) > SIZE / (64 * 1024)
 
 
 @given(
@@ -132,10 +336,3 @@ def test_a_part_is_cut_out_byte_for_byte(document: bytes) -> None:
     """With what stands around it, and without its blanks."""
     *_, part = whole(b' [ "[", 1, {"a": "]"}, ' + document + b" \r\n] ").parts()
     assert part.raw == document
-
-
-def test_a_name_that_is_given_twice_is_refused() -> None:
-    """Also when one of them is written with escapes: two readers would take different ones."""
-    for document in (b'{"a": 1, "a": 1}', rb'{"a": 1, "b": 2, "\u0061": 3}'):
-        with pytest.raises(Refused):
-            whole(document).members()

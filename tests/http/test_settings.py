@@ -120,6 +120,7 @@ def test_a_bare_endpoint_is_encrypted_when_there_are_certificates() -> None:
         ("USER_KEY_PREFIX", "a b", "1 to 256 bytes"),
         ("CF_INSTANCE_INDEX", "-1", "a number from 0 on"),
         ("VCAP_APPLICATION", "[]", "a JSON object"),
+        ("VCAP_APPLICATION", '{"name": "a", "name": "b"}', "a JSON object"),
         ("ETCD_CERT", "/no/such/file", "the path of a PEM file, or PEM text"),
     ],
 )

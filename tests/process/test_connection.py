@@ -140,6 +140,7 @@ def test_settings_win_over_what_a_source_brings(instance: Path) -> None:
     [
         ("{", "line 1, column 2"),
         ("[]", "JSON list"),
+        ('{"connection": {}, "connection": {}}', "a name is given twice in one object"),
         ({}, "connection is missing"),
         ({"connection": {}}, "connection.grpc is missing"),
         (grpc(), "connection.grpc.hosts is something (list)"),
