@@ -20,6 +20,7 @@ from deploy import haproxy, probes
 from deploy.processes import Child
 from service import connection
 from service.embedded_etcd import EmbeddedEtcd
+from service.listener import is_public
 from service.settings import Settings, SettingsError
 from service.startup import StartupError
 
@@ -57,8 +58,11 @@ class Fleet:
             self._tell(f"HAProxy is not installed: the instances are reached one by one, from port {port} on")
         ports = probes.free_ports(size, port + 1 if program else port)
         for number, own in enumerate(ports):
-            own_host = "127.0.0.1" if program else host
-            self._instances.append(self._start_instance(number, own_host, own, environment))
+            if program:  # whoever reaches the balancer reaches them, by whatever name it has for them
+                own_host, names = "127.0.0.1", {"ALLOWED_HOSTS": "*"} if is_public(host) else {}
+            else:
+                own_host, names = host, {}
+            self._instances.append(self._start_instance(number, own_host, own, {**names, **environment}))
         for instance in self._instances:
             self._wait_until_ready(instance)
         if program and not self._stopping.is_set():

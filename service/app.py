@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -18,14 +19,15 @@ from werkzeug.routing import BaseConverter
 from consistency.cache import DistributedCache
 from metrics import Instruments
 from service.answers import answer_problem
-from service.bodies import BodyReader, refuse_ambiguous_framing
+from service.bodies import BodyReader
 from service.config_routes import config_routes
 from service.docs_routes import docs_routes
 from service.document_writes import DocumentWrites
+from service.door import Door, all_keys, keys_granted
 from service.failures import answer_failure
 from service.fleet_routes import fleet_routes
-from service.guard import Guard, all_keys, keys_granted
 from service.hit_path import UNKNOWN_ROUTE, HitPath
+from service.hosts import hosts_of
 from service.keyring import Keyring
 from service.ops_routes import ops_routes
 from service.page_routes import page_routes
@@ -91,9 +93,9 @@ def create_app(
     app.register_blueprint(fleet_routes(cache, _state_of(app, cache, settings, instruments, recent)))
     app.register_blueprint(page_routes())
     app.register_blueprint(docs_routes())
-    app.wsgi_app = HitPath(app.wsgi_app, cache, writes, instruments)  # type: ignore[method-assign]  # Flask's way to wrap it
-    if keyring is not None:
-        app.wsgi_app = Guard(app.wsgi_app, keyring, instruments)  # type: ignore[method-assign]  # in front of both ways
+    hosts = hosts_of(settings.host, settings.allowed_hosts, socket.gethostname())
+    short = HitPath(app.wsgi_app, cache, writes, instruments)
+    app.wsgi_app = Door(short, hosts, keyring, instruments)  # type: ignore[method-assign]  # Flask's way to wrap it
     return app
 
 
@@ -117,7 +119,6 @@ def _start_measuring() -> None:
 
 
 def _check_request() -> None:
-    refuse_ambiguous_framing(request.environ)
     if request.environ["PATH_INFO"].startswith("//"):
         raise NotFound  # Flask takes it for the path with one slash
     if request.url_rule is not None and request.environ["REQUEST_METHOD"] != request.method:

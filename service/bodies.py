@@ -142,18 +142,3 @@ def read_up_to(stream: IO[bytes], length: int) -> bytes:
             break
         received += piece
     return bytes(received)
-
-
-def framing_is_ambiguous(environ: Environ) -> bool:
-    """Whether a proxy in front and this server might read the request differently (request smuggling)."""
-    return "HTTP_TRANSFER_ENCODING" in environ or "," in environ.get("HTTP_HOST", "")
-
-
-def refuse_ambiguous_framing(environ: Environ) -> None:
-    """Raises Refused. Any Transfer-Encoding: 411. Two Host headers, which arrive joined by a comma: 400."""
-    if "HTTP_TRANSFER_ENCODING" in environ:
-        raise refused(
-            HTTPStatus.LENGTH_REQUIRED, "length-required", "Send a Content-Length instead of a Transfer-Encoding."
-        )
-    if "," in environ.get("HTTP_HOST", ""):
-        raise bad_request("two-hosts", "The request has more than one Host.")

@@ -18,7 +18,6 @@ from werkzeug.http import HTTP_STATUS_CODES
 from consistency.cache import DistributedCache
 from metrics import Instruments
 from service.answers import Answer, answer_reading, headers_for
-from service.bodies import framing_is_ambiguous
 from service.conditions import read_condition
 from service.document_reads import Environ, answer_read
 from service.document_writes import DocumentWrites
@@ -61,7 +60,7 @@ class HitPath:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answers, or leaves it to Flask."""
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        if method not in _METHODS or not path.startswith(ROOT) or path == ROOT or framing_is_ambiguous(environ):
+        if method not in _METHODS or not path.startswith(ROOT) or path == ROOT:
             return self._rest(environ, start_response)
         started, reads, failure = time.perf_counter(), method in _READS, None
         try:

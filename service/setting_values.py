@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from service import token_lists
+from service import hosts, token_lists
 from service.api_tokens import Token
 from service.json_text import distinct
 
@@ -84,6 +84,19 @@ def json_object(given: str | Mapping[str, Any]) -> Mapping[str, Any]:
 def tokens(given: str | tuple[Token, ...]) -> tuple[Token, ...]:
     """Tokens, from a JSON list. Raises ValueError, saying which is wrong and how, but not what stands there."""
     return token_lists.from_json(given) if isinstance(given, str) else given
+
+
+def host_names(given: str | tuple[str, ...]) -> tuple[str, ...]:
+    """`"a.example, b"`, in small letters. Raises ValueError."""
+    parts = given.split(",") if isinstance(given, str) else given
+    names = [part.strip().lower() for part in parts if part.strip()]
+    for name in names:
+        authority = hosts.parse(name)
+        if name != hosts.ANY and (authority is None or authority.port or name != authority.name):
+            raise ValueError(f"{name!r} is not a host name by itself")
+    if not names:
+        raise ValueError("it names no host")
+    return tuple(dict.fromkeys(names))
 
 
 def key_prefix(text: str) -> str:

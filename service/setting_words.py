@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 
-WATCHED_PREFIXES = ("API_TOKEN", "CACHE_", "ETCD_")
+WATCHED_PREFIXES = ("ALLOWED_", "API_TOKEN", "CACHE_", "ETCD_")
 LONGEST_FOUND = 80
 
 

@@ -73,6 +73,7 @@ LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda text: str(text).strip().upper())
 ]
 Tokens = Annotated[tuple[Token, ...], NoDecode, BeforeValidator(setting_values.tokens)]
+HostNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(setting_values.host_names)]
 KeyPrefix = Annotated[str, BeforeValidator(setting_values.key_prefix)]
 _PEM = "the path of a PEM file, or PEM text"
 _BY_CF = "Set by Cloud Foundry:"
@@ -93,6 +94,16 @@ class Settings(BaseSettings):
         pattern=r"^[^\s/]+$",
     )
     port: int = _number(8080, "", "TCP port to listen on", 1, 65535)
+    allowed_hosts: HostNames = Field(
+        default=(),
+        description="Names under which clients reach the service; a request whose Host is another is refused (DNS "
+        "rebinding). localhost and loopback addresses always count. Without it: every name or, while HOST is a "
+        "loopback address, no other",
+        json_schema_extra={
+            "expected": "host names without ports, separated by commas; * for all",
+            "example": "config.example.com,config.internal",
+        },
+    )
     threads: int = _number(32, "threads", "Requests worked on at the same time", 2, 512)
     threads_on_one_cpu: bool = _flag(
         True,
@@ -223,7 +234,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def warnings(cls, environ: Mapping[str, str]) -> tuple[str, ...]:
-        """A sentence for each `CACHE_…` or `ETCD_…` variable that is no setting: a misspelt one has no other voice."""
+        """A sentence for each variable that is no setting but named like one: a misspelt one has no other voice."""
         return setting_words.unknown(environ.keys(), cls.describe())
 
     def without_secrets(self) -> Settings:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from service.bodies import LARGE, BodyReader, refuse_ambiguous_framing
+from service.bodies import LARGE, BodyReader
 from service.problems import Refused
 
 DEADLINE = 10.0
@@ -191,19 +191,3 @@ def test_a_place_is_given_back_when_receiving_fails() -> None:
     with pytest.raises(AttributeError):
         reader.read({"CONTENT_LENGTH": "1", "wsgi.input": None})
     assert reader.read(environ(b"1")) == b"1"
-
-
-@pytest.mark.parametrize(
-    ("request_", "status"),
-    [
-        ({"HTTP_TRANSFER_ENCODING": "chunked"}, 411),
-        ({"HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": "5"}, 411),
-        ({"HTTP_TRANSFER_ENCODING": ""}, 411),
-        ({"HTTP_HOST": "a,b"}, 400),
-    ],
-)
-def test_framing_that_a_proxy_may_read_differently_is_refused(request_: dict[str, str], status: int) -> None:
-    """Hazard: Granian accepts Content-Length with Transfer-Encoding, and two Host headers."""
-    with pytest.raises(Refused) as refusal:
-        refuse_ambiguous_framing(request_)
-    assert refusal.value.problem.kind.status == status

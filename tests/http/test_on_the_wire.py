@@ -89,7 +89,7 @@ class Wire:
 
 def request(method: str, target: bytes, *headers: bytes, body: bytes | None = None) -> bytes:
     """A request that is in order, apart from what the test puts in."""
-    lines = [method.encode() + b" " + target + b" HTTP/1.1", b"Host: h", *headers]
+    lines = [method.encode() + b" " + target + b" HTTP/1.1", b"Host: localhost", *headers]
     if body is not None:
         lines.append(b"Content-Length: %d" % len(body))
     return b"\r\n".join(lines) + b"\r\n\r\n" + (body or b"")
@@ -123,7 +123,9 @@ def test_a_body_that_is_cut_short_changes_nothing(instance: InstanceProcess) -> 
     """The client sent 3 of 6 bytes, `123` of `123456`, and went: JSON all the same, but not what it meant."""
     put(instance, b"cut", b"1")
     with Wire(instance) as wire:
-        answer = wire.send(b"PUT /config/cut HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\n123").end().answer()
+        answer = (
+            wire.send(b"PUT /config/cut HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6\r\n\r\n123").end().answer()
+        )
     assert is_refused(answer, 400)
     assert b"3 bytes" in answer.body
     assert stored(instance, b"cut") == b"1"
@@ -151,7 +153,7 @@ def test_framing_that_could_be_read_in_two_ways_writes_nothing(
     instance: InstanceProcess, framing: bytes, statuses: tuple[int, ...]
 ) -> None:
     """A proxy in front may see another request than the application does."""
-    head = b"PUT /config/framing HTTP/1.1\r\nHost: h\r\n" + framing + b"\r\n\r\n"
+    head = b"PUT /config/framing HTTP/1.1\r\nHost: localhost\r\n" + framing + b"\r\n\r\n"
     assert is_refused(ask(instance, head + b"1\r\n1\r\n0\r\n\r\n"), *statuses)
     assert stored(instance, b"framing") is None
 
@@ -167,10 +169,11 @@ def test_a_body_that_is_refused_is_not_taken_for_the_next_request(instance: Inst
     """What was not read of a body must not be executed."""
     smuggled = request("PUT", b"/config/smuggled", body=b"1")
     for head in (
-        b"PUT /config/a HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\nContent-Encoding: gzip\r\n\r\n" % len(smuggled),
-        b"GET /config/a HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(smuggled),
-        b"DELETE /config/a?x=1 HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(smuggled),
-        b"PUT /config//a HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(smuggled),
+        b"PUT /config/a HTTP/1.1\r\nHost: [::1]\r\nContent-Length: %d\r\nContent-Encoding: gzip\r\n\r\n"
+        % len(smuggled),
+        b"GET /config/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(smuggled),
+        b"DELETE /config/a?x=1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(smuggled),
+        b"PUT /config//a HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(smuggled),
     ):
         with Wire(instance) as wire:
             wire.send(head + smuggled)
@@ -265,7 +268,7 @@ def test_a_body_nested_50_000_deep_is_400(instance: InstanceProcess) -> None:
 def test_a_client_that_asks_first_is_told_to_go_on(instance: InstanceProcess) -> None:
     """`Expect: 100-continue`, as curl does with larger bodies."""
     with Wire(instance) as wire:
-        wire.send(b"PUT /config/expect HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+        wire.send(b"PUT /config/expect HTTP/1.1\r\nHost: [::1]\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
         assert wire.line().startswith(b"HTTP/1.1 100")
         assert wire.line() == b"\r\n"
         assert wire.send(b"[1]").answer().status == 201
@@ -275,7 +278,9 @@ def test_a_client_that_asks_first_is_told_to_go_on(instance: InstanceProcess) ->
 def test_a_client_that_asks_first_is_spared_a_body_that_would_be_refused(instance: InstanceProcess) -> None:
     """The refusal comes instead of the 100: the body need not be sent."""
     with Wire(instance) as wire:
-        wire.send(b"PUT /config/big HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 99999999\r\n\r\n")
+        wire.send(
+            b"PUT /config/big HTTP/1.1\r\nHost: [::1]\r\nExpect: 100-continue\r\nContent-Length: 99999999\r\n\r\n"
+        )
         assert wire.answer().status == 413
 
 
@@ -289,12 +294,78 @@ def test_two_lines_of_a_condition_are_one_list(instance: InstanceProcess) -> Non
     assert refused.status == 412
 
 
-def test_a_condition_that_is_not_ascii_is_not_ignored(instance: InstanceProcess) -> None:
-    """The server hands such a header over as empty; that is malformed, and not absent."""
-    put(instance, b"bytes", b"1")
-    answer = ask(instance, request("PUT", b"/config/bytes", b"If-Match: \xff", body=b"2"))
-    assert is_refused(answer, 400)
-    assert stored(instance, b"bytes") == b"1"
+@pytest.mark.fault("malformed input of any kind")
+@pytest.mark.parametrize(
+    ("header", "statuses"),
+    [
+        (b"If-Match: \xff", (400,)),
+        (b"If-Match:", (400,)),
+        (b"If-None-Match: \xff", (400,)),
+        (b"If-None-Match: *\r\nIf-None-Match: \xff", (400,)),
+        (b'If-Match: "1"\r\nIf-Match: \xff', (412,)),  # what is left of a list can only let less through
+        (b"Content-Encoding: \xff", (415,)),
+        (b"Content-Encoding: identity\r\nContent-Encoding: \xff", (415,)),
+        (b"Transfer-Encoding: \xff", (400, 411)),
+        (b"Content-Length: \xff", (400,)),
+        (b"Content-Range: bytes 0-0/9", (400,)),
+        (b"Content-Range: \xff", (400,)),
+        (b"Origin: http://evil.example", (403,)),
+        (b"Origin: \xff", (403,)),
+        (b"Origin:", (403,)),
+        (b"Origin: http://localhost\r\nOrigin: \xff", (403,)),
+        (b"Sec-Fetch-Site: cross-site", (403,)),
+        (b"Sec-Fetch-Site: \xff", (403,)),
+        (b"Sec-Fetch-Site: same-origin\r\nSec-Fetch-Site: \xff", (403,)),
+        (b"Host: \xff", (400,)),
+        (b"Host: localhost", (400,)),
+    ],
+)
+def test_a_header_that_guards_something_is_never_ignored(
+    instance: InstanceProcess, header: bytes, statuses: tuple[int, ...]
+) -> None:
+    """The server hands one that is not ASCII over as empty; that is malformed, and not absent."""
+    put(instance, b"guarded", b"1")
+    for method, body in (("PUT", b"2"), ("POST", b"2"), ("DELETE", None)):
+        if method != "DELETE" or b"Content-Encoding" not in header:
+            assert is_refused(ask(instance, request(method, b"/config/guarded", header, body=body)), *statuses)
+    if b"If-" not in header:
+        batch = b'{"operations": [{"op": "delete", "key": "guarded"}]}'
+        assert is_refused(ask(instance, request("POST", b"/config/", header, body=batch)), *statuses)
+    assert stored(instance, b"guarded") == b"1"
+
+
+@pytest.mark.fault("malformed input of any kind")
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        b"",
+        b"Host:\r\n",
+        b"Host: \xff\r\n",
+        b"Host: localhost\r\nHost: localhost\r\n",
+        b"Host: localhost\r\nHost: \xff\r\n",
+        b"Host: a b\r\n",
+        b"Host: http://localhost\r\n",
+        b"Host: localhost:x\r\n",
+        b"Host: [::1\r\n",
+    ],
+)
+@pytest.mark.parametrize("target", [b"/config/host", b"/config/", b"/healthz", b"/", b"/no-such-page"])
+def test_a_request_names_one_host(instance: InstanceProcess, hosts: bytes, target: bytes) -> None:
+    """RFC 9112, 3.2: 400 for none, for two, and for what is none."""
+    assert is_refused(ask(instance, b"GET " + target + b" HTTP/1.1\r\n" + hosts + b"\r\n"), 400)
+
+
+def test_a_client_of_http_1_0_need_not_name_a_host(instance: InstanceProcess) -> None:
+    """HAProxy's health checks don't."""
+    assert ask(instance, b"GET /readyz HTTP/1.0\r\n\r\n").status == 200
+
+
+def test_a_foreign_host_is_refused_by_who_listens_on_this_machine_alone(instance: InstanceProcess) -> None:
+    """DNS rebinding: to a browser, such a name is the page's own site."""
+    for target in (b"/config/host", b"/config/", b"/healthz", b"/", b"/no-such-page"):
+        for method in (b"GET ", b"PUT ", b"DELETE "):
+            head = method + target + b" HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 0\r\n\r\n"
+            assert is_refused(ask(instance, head), 403)
 
 
 @pytest.mark.fault("malformed input of any kind")
@@ -310,7 +381,7 @@ def test_huge_headers_are_no_fault(instance: InstanceProcess) -> None:
 @pytest.mark.fault("1,000 slow clients")
 def test_slow_bodies_leave_half_of_the_threads_alone(instance: InstanceProcess) -> None:
     """Hazard: clients that send drop by drop occupy threads for ever. Others are served, further bodies get 503."""
-    head = b"PUT /config/slow HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n["
+    head = b"PUT /config/slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n["
     slow = [Wire(instance).send(head) for _ in range(THREADS // 2)]
     try:
         wait_until_refused(instance)

@@ -113,7 +113,7 @@ def test_1000_slow_clients(etcd: EtcdServer, instance: InstanceProcess) -> None:
 
 def _head(number: int) -> bytes:
     """A PUT that has only begun: every other one in the middle of a header, the rest in the middle of their bodies."""
-    head = b"PUT /config/slow/%d HTTP/1.1\r\nHost: h\r\n" % number
+    head = b"PUT /config/slow/%d HTTP/1.1\r\nHost: localhost\r\n" % number
     return head + (b"X: [" if number % 2 == 0 else b"Content-Length: 3\r\n\r\n[")
 
 
@@ -149,7 +149,7 @@ def test_headers_that_never_end(instance: InstanceProcess) -> None:
     memory = metric(instance, "process_resident_memory_bytes")
     with ExitStack() as stack:
         for number in range(2 * SLOW):
-            begun = b"GET /config/%d HTTP/1.1\r\nHost: h\r\nX: " % number
+            begun = b"GET /config/%d HTTP/1.1\r\nHost: localhost\r\nX: " % number
             stack.enter_context(Client(instance, begun + b"x" * 250 * 1024))
         assert instance.answers(200, "/config/k")
         assert metric(instance, "process_resident_memory_bytes") < memory + 100 * MEGABYTE
@@ -202,11 +202,11 @@ NONSENSE = (
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)),  # TLS
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     b"GET /config/k\r\n\r\n",
-    b"GET  /config/k HTTP/1.1\r\nHost: h\r\n\r\n",
-    b"GET /config/k HTTP/9.9\r\nHost: h\r\n\r\n",
+    b"GET  /config/k HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"GET /config/k HTTP/9.9\r\nHost: localhost\r\n\r\n",
     b"\0" * 1000,
-    b"PUT /config/n HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n1",
-    b"PUT /config/n HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n X: y\r\n\r\n1",
+    b"PUT /config/n HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n1",
+    b"PUT /config/n HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n X: y\r\n\r\n1",
     b"PUT /config/n HTTP/1.1\r\nHost : h\r\nContent-Length: 1\r\n\r\n1",
     request("PUT", b"/config/n", body=b"NaN"),
     request("PUT", b"/config/n", body=b"\xff\xfe"),

@@ -26,13 +26,13 @@ DEADLINE = 15_000
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """Started and ended. Skips the test where there is none; in CI it has to be there."""
+def chromium(*more: str) -> Iterator[Browser]:
+    """Started, with `more` arguments, and ended. Skips the test where there is none; in CI it has to be there."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         unavailable("Chromium is not installed: apt-get install chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
+        browser = playwright.chromium.launch(executable_path=program, args=[*ARGUMENTS, *more])
         yield browser
         browser.close()
 

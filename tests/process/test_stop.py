@@ -22,7 +22,7 @@ class SlowWrite:
 
     def __init__(self, instance: InstanceProcess, key: str) -> None:
         self._socket = socket.create_connection(("127.0.0.1", instance.port), timeout=END_WITHIN)
-        head = f"PUT /config/{key} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n\r\n"
+        head = f"PUT /config/{key} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BODY)}\r\n\r\n"
         self._socket.sendall(head.encode() + BODY[:500])
 
     def finish(self) -> int:

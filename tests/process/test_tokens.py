@@ -266,5 +266,5 @@ def test_two_authorization_headers_let_nobody_in(tmp_path: Path, etcd: EtcdServe
     with running(tmp_path, etcd, API_TOKENS=json.dumps(tokens(OLD))) as instance:
         lines = "".join(f"Authorization: {header}\r\n" for header in headers)
         with socket.create_connection(("127.0.0.1", instance.port), 5) as connection:
-            connection.sendall(f"GET /config/a HTTP/1.1\r\nHost: h\r\n{lines}\r\n".encode())
+            connection.sendall(f"GET /config/a HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n".encode())
             assert connection.recv(65_536).startswith(b"HTTP/1.1 401 ")

@@ -29,6 +29,7 @@ END_WITHIN = 10.0
 """Seconds from the signal to the end that the service promises."""
 
 NOT_INHERITED = (
+    "ALLOWED_HOSTS",
     "API_TOKEN",
     "ETCD_",
     "CACHE_",
