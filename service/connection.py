@@ -6,16 +6,17 @@ to try the next. ETCD_USER, ETCD_CA_CERT and the like win over what a source bri
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from service import credentials
+from service import credentials, small_files
+from service.bound_services import BoundService, bound_services
 from service.credentials import Credentials, CredentialsError
-from service.json_text import NotJson, distinct
+from service.setting_values import json_object
 from service.settings import Settings
+from service.small_files import Unreadable
 from service.startup import StartupError
 
 INSTANCE = Path("instance")
@@ -50,12 +51,14 @@ def resolve(settings: Settings, instance: Path = INSTANCE) -> Connection:
     """Decides. Raises StartupError when the source that decides can't be used."""
     if settings.etcd_endpoints:
         return _with_settings("ETCD_ENDPOINTS", Credentials(settings.etcd_endpoints), settings)
-    if bound := _bound_service(settings.vcap_services or {}):
-        name, given = bound
-        return _with_settings(f"VCAP_SERVICES ({name})", _read(given, f"service {name} in VCAP_SERVICES"), settings)
+    if bound := _bound_etcd(settings.vcap_services or {}):
+        place = f"service {bound.name} in VCAP_SERVICES"
+        if bound.credentials is None:
+            raise StartupError(f"{place} has no credentials. Expected {credentials.EXAMPLE}")
+        return _with_settings(f"VCAP_SERVICES ({bound.name})", _read(bound.credentials, place), settings)
     file = instance / "etcd.config.json"
-    if file.exists():
-        return _with_settings(str(file), _read(_load(file), str(file)), settings)
+    if (found := _load(file)) is not None:
+        return _with_settings(str(file), _read(found, str(file)), settings)
     _refuse_credentials_for_nobody(settings)
     return Connection(EMBEDDED)
 
@@ -65,10 +68,10 @@ def _with_settings(origin: str, found: Credentials, settings: Settings) -> Conne
     if settings.etcd_user and settings.etcd_password:
         user, password = settings.etcd_user, settings.etcd_password.get_secret_value()
     ca_cert = settings.etcd_ca_cert or found.ca_cert
-    plain = [endpoint for endpoint in found.endpoints if endpoint.startswith("http://")]
+    plain = any(endpoint.startswith("http://") for endpoint in found.endpoints)
     if plain and (ca_cert or settings.etcd_cert):
         raise StartupError(
-            f"{origin} names {plain[0]}, which is not encrypted, but ETCD_CA_CERT or ETCD_CERT is set. "
+            f"{origin} names an http:// endpoint, which is not encrypted, but ETCD_CA_CERT or ETCD_CERT is set. "
             "Expected https endpoints, for example ETCD_ENDPOINTS=https://etcd.example.com:2379, or no certificates"
         )
     return Connection(
@@ -82,50 +85,30 @@ def _with_settings(origin: str, found: Credentials, settings: Settings) -> Conne
     )
 
 
-def _bound_service(services: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
-    """Name and credentials of the one bound service that says it is an etcd."""
-    bound = [
-        (str(service.get("name", label)), service.get("credentials"))
-        for label, group in services.items()
-        for service in (group if isinstance(group, list) else ())
-        if isinstance(service, dict) and _says_etcd(label, service)
-    ]
+def _bound_etcd(services: Mapping[str, Any]) -> BoundService | None:
+    """The one bound service that says it is an etcd."""
+    bound = [service for service in bound_services(services) if service.says_etcd]
     if len(bound) > 1:
-        names = ", ".join(name for name, _ in bound)
+        names = ", ".join(service.name for service in bound)
         raise StartupError(
             f"VCAP_SERVICES holds {len(bound)} services that look like an etcd: {names}. Expected one. Unbind the "
             "others, or set ETCD_ENDPOINTS, for example ETCD_ENDPOINTS=https://etcd.example.com:2379"
         )
-    if not bound:
-        return None
-    name, given = bound[0]
-    if not isinstance(given, dict):
-        raise StartupError(f"service {name} in VCAP_SERVICES has no credentials. Expected {credentials.EXAMPLE}")
-    return name, given
+    return bound[0] if bound else None
 
 
-def _says_etcd(label: str, service: Mapping[str, Any]) -> bool:
-    tags = service.get("tags")
-    words = [label, service.get("name"), service.get("label"), *(tags if isinstance(tags, list) else ())]
-    return any("etcd" in word.lower() for word in words if isinstance(word, str))
-
-
-def _load(file: Path) -> Mapping[str, Any]:
+def _load(file: Path) -> Mapping[str, Any] | None:
+    """What the file holds; None if there is none. A link to nothing is there, and was meant."""
     try:
-        found = json.loads(file.read_bytes(), object_pairs_hook=distinct)
+        file.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except OSError as error:
-        raise _unusable(str(file), f"it can't be read: {error.strerror}") from error
-    except RecursionError:
-        raise _unusable(str(file), "it is nested too deeply") from None
-    except json.JSONDecodeError as error:
-        raise _unusable(str(file), f"line {error.lineno}, column {error.colno}: {error.msg}") from None
-    except UnicodeDecodeError:
-        raise _unusable(str(file), "it is not UTF-8") from None
-    except NotJson as error:
+        raise _unusable(str(file), f"it can't be looked for: {error.strerror}") from None
+    try:
+        return json_object(small_files.read(file))
+    except (Unreadable, ValueError) as error:
         raise _unusable(str(file), str(error)) from None
-    if not isinstance(found, dict):
-        raise _unusable(str(file), f"it is a JSON {type(found).__name__}, not an object")
-    return found
 
 
 def _read(given: Mapping[str, Any], place: str) -> Credentials:

@@ -1,28 +1,40 @@
 """Credentials for etcd as platforms hand them over: the shapes of `VCAP_SERVICES` and `instance/etcd.config.json`.
 
-Reads values, no files and no environment. No message repeats a user name, a password or a certificate.
+Reads values, no files and no environment. No message repeats what was given, but for a port that is a number.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 from urllib.parse import unquote
 
-from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from service import setting_values
+from service.descriptions import describe
+from service.setting_names import bare, nearest
 
 EXAMPLE = (
     '{"connection": {"grpc": {"hosts": [{"hostname": "etcd.example.com", "port": 2379}], '
     '"authentication": {"username": "...", "password": "..."}, "certificate": {"certificate_base64": "..."}}}}'
 )
-SHOWN = ("hostname", "port")
-"""Fields whose value may stand in a message."""
+
+# What else they are called, without what writers vary.
+_ALIASES = {
+    "username": ("USER", "LOGIN"),
+    "password": ("PASS", "PASSWD", "PWD", "SECRET"),
+    "certificate": ("CERT", "CA", "CACERT", "CACERTIFICATE", "CABASE64", "CERTIFICATEBASE64", "TLS", "SSL"),
+    "authentication": ("AUTH",),
+}
+
+# One address of several that each carry the user: nothing in it can be taken for the end of another's password.
+_ONE_OF_SEVERAL = re.compile(r"(?:https?://)?[^\s,/@:]+:[^\s,/@:]+@[^\s,/@]+/?")
 
 
 class CredentialsError(Exception):
@@ -58,13 +70,13 @@ Certificate = Annotated[bytes, BeforeValidator(_certificate)]
 
 
 class _Host(BaseModel):
-    hostname: str = Field(min_length=1, pattern=r"^[^\s/@]+$")
+    hostname: Annotated[str, AfterValidator(setting_values.host)]
     port: int = Field(ge=1, le=65535)
 
 
 class _Authentication(BaseModel):
     username: str = Field(min_length=1)
-    password: SecretStr
+    password: SecretStr = Field(min_length=1)
 
 
 class _Certificate(BaseModel):
@@ -90,8 +102,8 @@ class _Flat(BaseModel):
 
     hosts: str | list[str] | None = None
     uri: str | None = None
-    username: str | None = None
-    password: SecretStr | None = None
+    username: str | None = Field(None, min_length=1)
+    password: SecretStr | None = Field(None, min_length=1)
     certificate: Certificate | None = None
 
 
@@ -99,12 +111,25 @@ def read(found: Mapping[str, Any]) -> Credentials:
     """Credentials in either shape. Raises CredentialsError."""
     try:
         if "connection" in found or not {"hosts", "uri"} & found.keys():
-            return _from_grpc(_Document.model_validate(found).connection.grpc)
-        return _from_flat(_Flat.model_validate(found))
+            grpc = _Document.model_validate(found).connection.grpc
+            _refuse_near_misses(
+                found["connection"]["grpc"], authentication=grpc.authentication, certificate=grpc.certificate
+            )
+            return _from_grpc(grpc)
+        return _from_flat(_Flat.model_validate(found), found)
     except ValidationError as error:
         raise CredentialsError("; ".join(map(_explain, error.errors(include_url=False)))) from None
     except ValueError as error:
         raise CredentialsError(str(error)) from None
+
+
+def _refuse_near_misses(found: Mapping[str, Any], **guards: object) -> None:
+    """What is not there may stand under a name that is nearly the right one: then no user is, or no encryption."""
+    for guard, value in guards.items():
+        names = (bare(guard), *_ALIASES[guard])
+        given = (name for name, other in found.items() if other)
+        if value is None and any(bare(name) in names or nearest(name, [guard]) for name in given):
+            raise ValueError(f"it has no {guard}, but a member whose name is nearly that; expected {guard}")
 
 
 def _from_grpc(grpc: _Grpc) -> Credentials:
@@ -122,14 +147,14 @@ def _bracketed(hostname: str) -> str:
     return f"[{hostname}]" if ":" in hostname and not hostname.startswith("[") else hostname
 
 
-def _from_flat(flat: _Flat) -> Credentials:
-    found = [_without_user(address) for address in _listed(flat.hosts or flat.uri or "")]
-    user = flat.username or next((user for _, user, _ in found if user), None)
-    given = flat.password.get_secret_value() if flat.password else None
-    password = given or next((password for _, _, password in found if password), None)
+def _from_flat(flat: _Flat, found: Mapping[str, Any]) -> Credentials:
+    given = flat.hosts or flat.uri or ""
+    addresses, user, password = _split(given) if isinstance(given, str) else _split_each(given)
+    user = flat.username or user
+    password = flat.password.get_secret_value() if flat.password else password
+    _refuse_near_misses(found, username=user, password=password, certificate=flat.certificate)
     if (user is None) != (password is None):
         raise ValueError("username and password belong together: expected both, or neither")
-    addresses = [address for address, _, _ in found]
     secure = flat.certificate or any(address.startswith("https://") for address in addresses[:1])
     # `https://a:1,b:2` means https for both.
     endpoints = setting_values.endpoints(",".join(addresses), bare_scheme="https" if secure else "http")
@@ -138,20 +163,36 @@ def _from_flat(flat: _Flat) -> Credentials:
     return Credentials(endpoints, user, password, flat.certificate)
 
 
-def _listed(given: str | list[str]) -> list[str]:
-    parts = given.split(",") if isinstance(given, str) else given
-    return [part.strip() for part in parts if part.strip()]
+def _split(text: str) -> tuple[list[str], str | None, str | None]:
+    """Addresses, user and password of `scheme://user:password@a:1,b:2`, or of `scheme://user:password@` before each.
+
+    A comma may be part of the password. So the text is never taken apart at one before it is known where the user ends;
+    where that can't be known it is refused, for what was taken for an address would be connected to, and shown.
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if "@" not in text:
+        return parts, None, None
+    if len(parts) > 1 and all(_ONE_OF_SEVERAL.fullmatch(part) for part in parts):
+        return _split_each(parts)
+    scheme, separator, rest = text.strip().rpartition("://")
+    who, _, hosts = rest.rpartition("@")
+    if "," in who and ("@" in who or not separator):
+        raise ValueError("it is not clear where the password ends; expected @ and , in it as %40 and %2C")
+    user, _, password = (unquote(part) for part in who.partition(":"))
+    if not user or not password:
+        raise ValueError("there is an @, but no user and password before it; expected user:password@")
+    first, *others = hosts.split(",")
+    return [f"{scheme}{separator}{first}", *(each.strip() for each in others if each.strip())], user, password
 
 
-def _without_user(address: str) -> tuple[str, str | None, str | None]:
-    """An address without the `user:password@` it may carry, and these two."""
-    if "@" not in address:
-        return address, None, None
-    scheme, separator, rest = address.rpartition("://")
-    # By hand, since the complaints of urllib repeat what they complain about.
-    who, _, bare = rest.rpartition("@")
-    user, _, password = who.partition(":")
-    return f"{scheme}{separator}{bare}", unquote(user) or None, unquote(password) or None
+def _split_each(given: list[str]) -> tuple[list[str], str | None, str | None]:
+    """The same of addresses that are already apart. One user is for all."""
+    found = [_split(address) for address in given]
+    who = {(user, password) for _, user, password in found if user}
+    if len(who) > 1:
+        raise ValueError("the addresses carry different users or passwords; expected one for all")
+    user, password = who.pop() if who else (None, None)
+    return [address for addresses, _, _ in found for address in addresses], user, password
 
 
 def _explain(error: ErrorDetails) -> str:
@@ -160,5 +201,5 @@ def _explain(error: ErrorDetails) -> str:
         return f"{place} is missing"
     expected = str(error["ctx"]["error"]) if error["type"] == "value_error" else error["msg"]
     found = error["input"]
-    shown = repr(found)[:80] if error["loc"] and error["loc"][-1] in SHOWN else f"something ({type(found).__name__})"
+    shown = str(found) if type(found) is int and error["loc"][-1] == "port" else describe(found)
     return f"{place} is {shown}, but {expected[:1].lower()}{expected[1:]}"

@@ -30,6 +30,11 @@ POLL = 0.02
 """Seconds between two questions to an etcd that is starting."""
 
 _PR_SET_PDEATHSIG = 1
+_HANDED_ON = (
+    "PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH",
+    "GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "GOTRACEBACK",
+)  # fmt: skip
+"""Variables that etcd is given. No others: some hold secrets, under whatever name, and ETCD_… are options to it."""
 _OPTIONS = (
     "--name=embedded",
     # A cluster of one never dials its peer address, but it is part of the data: it must not change between starts.
@@ -136,8 +141,7 @@ def _launch(program: Path, data: Path, log: Path, port: int, deadline: float) ->
 
 
 def _environment() -> dict[str, str]:
-    # etcd reads ETCD_… variables as its own options: ours (ETCD_USER, ETCD_CERT …) would confuse it.
-    return {name: value for name, value in os.environ.items() if not name.startswith("ETCD_")}
+    return {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
 
 
 def _die_with(parent: int) -> Callable[[], None] | None:

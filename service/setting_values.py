@@ -1,50 +1,59 @@
 """How the settings that are not plain numbers are read from their text. Refuses with a ValueError for operators.
 
-Reads the certificate files that a setting names; does no other I/O. No message repeats a secret.
+Reads the certificate files that a setting names; does no other I/O. No message repeats what was given.
 """
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from service import hosts, token_lists
+from service import hosts, small_files, token_lists
 from service.api_tokens import Token
-from service.json_text import distinct
+from service.descriptions import describe
+from service.operator_json import json_value
+from service.small_files import Unreadable
 
-MAX_PEM_BYTES = 1024 * 1024
+# Nothing else may stand in an address: what gets past here is shown when it is connected to.
+_NAME = r"[\w.-]+"
+_IPV6 = r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%\w+)?"
+_ADDRESS = re.compile(rf"(?P<host>{_NAME}|\[{_IPV6}\])(?::(?P<port>[0-9]{{1,9}}))?")
 
 
 def endpoints(text: str, *, bare_scheme: str) -> tuple[str, ...]:
     """`"a:2379, https://b:2379"` as normalised URLs; a bare `host:port` gets `bare_scheme`. Raises ValueError."""
+    # Before it is taken apart: a password may hold a comma, and its second half looks like an endpoint.
+    if "@" in text:
+        raise ValueError("an endpoint carries a user name; those belong in ETCD_USER and ETCD_PASSWORD")
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts:
         raise ValueError("it names no endpoint")
-    return tuple(dict.fromkeys(_endpoint(part, bare_scheme) for part in parts))
+    return tuple(dict.fromkeys(_endpoint(part, f"endpoint {n}", bare_scheme) for n, part in enumerate(parts, 1)))
 
 
-def _endpoint(text: str, bare_scheme: str) -> str:
-    if "@" in text:
-        raise ValueError("an endpoint carries a user name; those belong in ETCD_USER and ETCD_PASSWORD")
-    url = text if "://" in text else f"{bare_scheme}://{text}"
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise ValueError(f"{text!r} is not an address: {error}") from error
-    if parts.scheme not in ("http", "https"):
-        raise ValueError(f"{text!r} has the scheme {parts.scheme!r}")
-    if not parts.hostname or any(character.isspace() for character in text):
-        raise ValueError(f"{text!r} has no usable host name")
-    if not port:
-        raise ValueError(f"{text!r} has no port")
-    if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise ValueError(f"{text!r} has something behind the port")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}:{port}"
+def _endpoint(text: str, which: str, bare_scheme: str) -> str:
+    scheme, separator, rest = text.rpartition("://")
+    if not separator:
+        scheme = bare_scheme
+    if scheme.lower() not in ("http", "https"):
+        raise ValueError(f"{which} has a scheme that is neither http nor https")
+    found = _ADDRESS.fullmatch(rest.removesuffix("/"))
+    if not found:
+        raise ValueError(f"{which} is not an address")
+    if not found["port"]:
+        raise ValueError(f"{which} has no port")
+    if not 1 <= int(found["port"]) <= 65535:
+        raise ValueError(f"{which} has a port that is not from 1 to 65535")
+    return f"{scheme.lower()}://{found['host'].lower()}:{int(found['port'])}"
+
+
+def host(text: str) -> str:
+    """A host name or an IP address, the latter with or without brackets. Raises ValueError."""
+    if not re.fullmatch(rf"{_NAME}|{_IPV6}|\[{_IPV6}\]", text):
+        raise ValueError("it is no host name and no IP address")
+    return text
 
 
 def pem(given: str | bytes) -> bytes:
@@ -56,28 +65,21 @@ def pem(given: str | bytes) -> bytes:
     if "-----BEGIN " in text:
         return text.replace("\\n", "\n").encode()
     try:
-        with Path(text).open("rb") as file:
-            found = file.read(MAX_PEM_BYTES)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a file name"
-        raise ValueError(f"it is not PEM text, and as a file it can't be read: {reason}") from None
+        found = small_files.read(Path(text))
+    except Unreadable as error:
+        raise ValueError(f"it is not PEM text, and as a file {error}") from None
     if b"-----BEGIN " not in found:
         raise ValueError("the file is not PEM: there is no '-----BEGIN ' in it")
     return found
 
 
-def json_object(given: str | Mapping[str, Any]) -> Mapping[str, Any]:
+def json_object(given: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
     """A JSON object. Raises ValueError, saying where it breaks but not what stands there."""
     if isinstance(given, Mapping):
         return given
-    try:
-        loaded = json.loads(given, object_pairs_hook=distinct)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"it is not JSON: {error.msg} at character {error.pos}") from None
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+    loaded = json_value(given)
     if not isinstance(loaded, dict):
-        raise ValueError("it is JSON, but not an object")
+        raise ValueError(f"it is JSON, but {describe(loaded)} and not an object")
     return loaded
 
 
@@ -90,10 +92,10 @@ def host_names(given: str | tuple[str, ...]) -> tuple[str, ...]:
     """`"a.example, b"`, in small letters. Raises ValueError."""
     parts = given.split(",") if isinstance(given, str) else given
     names = [part.strip().lower() for part in parts if part.strip()]
-    for name in names:
+    for number, name in enumerate(names, 1):
         authority = hosts.parse(name)
         if name != hosts.ANY and (authority is None or authority.port or name != authority.name):
-            raise ValueError(f"{name!r} is not a host name by itself")
+            raise ValueError(f"name {number} is not a host name by itself")
     if not names:
         raise ValueError("it names no host")
     return tuple(dict.fromkeys(names))

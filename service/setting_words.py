@@ -1,24 +1,25 @@
-"""What is said about settings: their list, the message when one is wrong, the warning for an unknown one.
+"""What is said about settings: their list, and the message when one is wrong.
 
-Pure. Never repeats the value of a secret.
+Pure. Never repeats a value, but for a number where one is expected.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 
-WATCHED_PREFIXES = ("ALLOWED_", "API_TOKEN", "CACHE_", "ETCD_")
-LONGEST_FOUND = 80
+from service.descriptions import describe, describe_number
 
 
 @dataclass(frozen=True, slots=True)
 class SettingDoc:
-    """One setting, for people. `default` is empty when there is none; `unit` when it has none."""
+    """One setting, for people. `default` is empty when there is none; `unit` when it has none.
+
+    `without` says how to mean its absence.
+    """
 
     name: str
     description: str
@@ -27,6 +28,8 @@ class SettingDoc:
     expected: str
     example: str
     secret: bool
+    number: bool
+    without: str
 
     @property
     def default_with_unit(self) -> str:
@@ -50,6 +53,8 @@ def _document(name: str, info: FieldInfo, secret: bool) -> SettingDoc:
         expected=str(extra.get("expected", "")),
         example=str(extra.get("example", "")),
         secret=secret,
+        number=bool(extra.get("number")),
+        without=str(extra.get("without", "")) or f"or unset it{f' for the default, {default}' if default else ''}",
     )
 
 
@@ -67,38 +72,51 @@ def table(docs: Sequence[SettingDoc]) -> str:
     return "\n".join(["| setting | default | expected | what it is |", "|---|---|---|---|", *rows]) + "\n"
 
 
-def explain(errors: Sequence[ErrorDetails], docs: Sequence[SettingDoc], environ: Mapping[str, str]) -> str:
-    """All that is wrong in one message: per setting what was found, what was expected and an example."""
+def explain(errors: Sequence[ErrorDetails], docs: Sequence[SettingDoc], environ: Mapping[str, str]) -> list[str]:
+    """A line for each setting that is wrong: what was found, what was expected and an example."""
     by_name = {doc.name: doc for doc in docs}
-    lines = [_explain(error, by_name, environ) for error in errors]
-    return "the settings can't be used:\n" + "\n".join(lines)
+    return [_explain(error, by_name, environ) for error in errors]
 
 
 def _explain(error: ErrorDetails, docs: Mapping[str, SettingDoc], environ: Mapping[str, str]) -> str:
     reason = str(error["ctx"]["error"]) if error["type"] == "value_error" else ""
     doc = docs.get(str(error["loc"][0]).upper()) if error["loc"] else None
     if doc is None:
-        return f"  {reason or error['msg']}"
+        return reason or error["msg"]
     because = f" ({reason})" if reason else ""
-    found = _found(doc, environ)
-    return f"  {doc.name} is {found}{because}; expected {doc.expected}, for example {doc.name}={doc.example}"
+    return f"{doc.name} is {_found(doc, environ.get(doc.name, ''))}{because}; {_expected(doc)}"
 
 
-def _found(doc: SettingDoc, environ: Mapping[str, str]) -> str:
-    value = environ.get(doc.name, "")
-    if doc.secret or "@" in value or "-----BEGIN" in value:
-        return "set to something not shown here"
-    return repr(value if len(value) <= LONGEST_FOUND else value[:LONGEST_FOUND] + "…")
+def _found(doc: SettingDoc, value: str) -> str:
+    if doc.secret:
+        return "set to something not shown here"  # nor is its length
+    return describe_number(value) if doc.number else describe(value)
 
 
-def unknown(names: Collection[str], docs: Sequence[SettingDoc]) -> tuple[str, ...]:
-    """One warning for each variable that looks like a setting and is none, in order of name."""
-    known = [doc.name for doc in docs]
-    suspects = sorted(name for name in names if name.startswith(WATCHED_PREFIXES) and name not in known)
-    return tuple(_warning(name, known) for name in suspects)
+def _expected(doc: SettingDoc) -> str:
+    return f"expected {doc.expected}, for example {doc.name}={doc.example}"
 
 
-def _warning(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return f"{name} is set, but it is not a setting of this service and has no effect{hint}"
+def refuse_unusable(environ: Mapping[str, str], docs: Sequence[SettingDoc]) -> dict[str, str]:
+    """By name: why a setting can't be meant as it stands, whatever it is for. Empty, or not a text at all."""
+    return {doc.name: reason for doc in docs if (reason := _why_unusable(doc, environ.get(doc.name, doc.example)))}
+
+
+def _why_unusable(doc: SettingDoc, value: str) -> str:
+    if not value.strip():
+        return (
+            f"{doc.name} is set to nothing, as a template that failed would leave it; {_expected(doc)}; {doc.without}"
+        )
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # Python keeps bytes that are no text as lone surrogates
+        return f"{doc.name} has a byte that is not UTF-8; {_expected(doc)}"
+    return ""
+
+
+def misspelt(name: str, guard: str) -> str:
+    """Why a variable is refused that is nearly a setting which guards something."""
+    return (
+        f"{name} is set, but it is not a setting of this service, and guards nothing; did you mean {guard}? "
+        "Correct or unset it"
+    )

@@ -6,6 +6,7 @@ amount to is decided in `service.connection`.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -31,7 +32,7 @@ from pydantic_settings import (
 
 from consistency.options import CacheOptions
 from consistency.terms import SLOTS
-from service import setting_values, setting_words, token_lists
+from service import setting_names, setting_values, setting_words, token_lists
 from service.api_tokens import Token
 from service.setting_words import SettingDoc
 
@@ -41,13 +42,15 @@ MAX_VALUE_BYTES_LIMIT = 1_500_000
 SECRETS = frozenset({"API_TOKENS", "ETCD_PASSWORD", "ETCD_KEY", "VCAP_SERVICES"})
 """Variables whose value never appears in a message, and is taken out of the environment once it has been read."""
 
+EVERYBODY = "or unset it to let everybody in who reaches the service"
+
 
 class SettingsError(Exception):
     """The environment can't be used. The message names each variable, what was found, what was expected, an example."""
 
 
-def _text(default: str | None, description: str, expected: str, example: str, **more: Any) -> Any:
-    extra: JsonDict = {"expected": expected, "example": example}
+def _text(default: str | None, description: str, expected: str, example: str, *, without: str = "", **more: Any) -> Any:
+    extra: JsonDict = {"expected": expected, "example": example, "without": without}
     return Field(default, description=description, json_schema_extra=extra, **more)
 
 
@@ -57,6 +60,7 @@ def _number(default: float, unit: str, description: str, low: float, high: float
         "expected": f"{kind} from {low} to {high} {unit}".rstrip(),
         "example": f"{default}",
         "unit": unit,
+        "number": True,
     }
     return Field(default, description=description, json_schema_extra=extra, ge=low, le=high)
 
@@ -82,9 +86,7 @@ _BY_CF = "Set by Cloud Foundry:"
 class Settings(BaseSettings):
     """One instance's settings, frozen. `load` reads an environment; `Settings()` is every default, whatever is set."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True, validate_default=False
-    )
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=False)
 
     host: str = _text(
         "0.0.0.0",
@@ -130,6 +132,7 @@ class Settings(BaseSettings):
             "expected": "a JSON list of tokens with name, sha256 or token, scopes (read, write, observe, admin), and "
             "prefix for those that are for some keys only",
             "example": token_lists.EXAMPLE,
+            "without": EVERYBODY,
         },
     )
     api_tokens_file: Path | None = _text(
@@ -137,6 +140,7 @@ class Settings(BaseSettings):
         "A file that holds what API_TOKENS would; it is read again on SIGHUP",
         "the path of a file",
         "/etc/config-service/tokens.json",
+        without=EVERYBODY,
     )
 
     etcd_user: str | None = _text(None, "User known to etcd", "a user name", "config")
@@ -189,10 +193,10 @@ class Settings(BaseSettings):
             raise ValueError("ETCD_USER and ETCD_PASSWORD belong together: set both, or neither")
         if (self.etcd_cert is None) != (self.etcd_key is None):
             raise ValueError("ETCD_CERT and ETCD_KEY belong together: set both, or neither")
-        plain = [endpoint for endpoint in self.etcd_endpoints if endpoint.startswith("http://")]
+        plain = any(endpoint.startswith("http://") for endpoint in self.etcd_endpoints)
         if plain and (self.etcd_ca_cert or self.etcd_cert):
             raise ValueError(
-                f"ETCD_ENDPOINTS names {plain[0]}, which is not encrypted, but certificates are set; "
+                "ETCD_ENDPOINTS has an http:// endpoint, which is not encrypted, but certificates are set; "
                 "expected https:// endpoints, or neither ETCD_CA_CERT nor ETCD_CERT"
             )
         return self
@@ -212,14 +216,25 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, environ: Mapping[str, str]) -> Settings:
-        """Reads the settings from `environ`; a variable set to nothing counts as not set. Raises SettingsError."""
+        """Reads the settings from `environ`. Raises SettingsError, with all that is wrong."""
+        docs = cls.describe()
+        near = setting_names.near_misses(environ.keys(), [doc.name for doc in docs])
+        unusable = setting_words.refuse_unusable(environ, docs)
+        wrong = [*itertools.starmap(setting_words.misspelt, near.items()), *unusable.values()]
         source = EnvSettingsSource(cls)
-        source.env_vars = {name.lower(): value for name, value in environ.items() if value and name.isupper()}
+        source.env_vars = {
+            name.lower(): value for name, value in environ.items() if name.isupper() and name not in unusable
+        }
         try:
-            return cls(**source())
+            settings = cls(**source())
         except ValidationError as error:
-            message = setting_words.explain(error.errors(include_url=False), cls.describe(), environ)
-            raise SettingsError(message) from None  # the cause would print what was found, secrets included
+            found = error.errors(include_url=False, include_input=False)
+            if unusable:  # what belongs together may be there
+                found = [each for each in found if each["loc"]]
+            wrong += setting_words.explain(found, docs, environ)
+        if wrong:  # outside of the handler: the error in it holds what was found, secrets included
+            raise SettingsError("\n  ".join(["the settings can't be used:", *wrong]))
+        return settings
 
     @staticmethod
     def forget_secrets(environ: MutableMapping[str, str]) -> None:
@@ -234,8 +249,8 @@ class Settings(BaseSettings):
 
     @classmethod
     def warnings(cls, environ: Mapping[str, str]) -> tuple[str, ...]:
-        """A sentence for each variable that is no setting but named like one: a misspelt one has no other voice."""
-        return setting_words.unknown(environ.keys(), cls.describe())
+        """A sentence for each variable that is named like a setting and is none, and that `load` does not refuse."""
+        return setting_names.unknown(environ.keys(), [doc.name for doc in cls.describe()])
 
     def without_secrets(self) -> Settings:
         """The same, for the time after those who need the secrets have taken them. Tokens are hashes, and stay."""

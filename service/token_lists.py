@@ -2,13 +2,12 @@
 
     [{"name": "team-a", "sha256": "<64 hex digits>", "scopes": ["read", "write"], "prefix": "team-a/"}]
 
-Instead of `sha256`, `token` may be given itself; it is hashed at once. No message repeats a token, a hash, or anything
-that is long enough to be one.
+Instead of `sha256`, `token` may be given itself; it is hashed at once. No message repeats what was given, but a token's
+name that is too short to be one.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Annotated, Self
@@ -26,9 +25,11 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from service.api_tokens import LONGEST, SHORTEST, Scope, Token, digest_of, is_token
-from service.json_text import NotJson, distinct
+from service.descriptions import describe
 from service.keys import check_prefix
+from service.operator_json import json_value
 from service.problems import Refused
+from service.setting_names import nearest
 
 MAX_TOKENS = 1000
 EXAMPLE = f'[{{"name": "team-a", "sha256": "{"0f" * 32}", "scopes": ["read", "write"], "prefix": "team-a/"}}]'
@@ -43,28 +44,23 @@ class TokensError(ValueError):
 def from_json(text: str | bytes) -> tuple[Token, ...]:
     """The tokens in a JSON list. Raises TokensError."""
     try:
-        found = json.loads(text, object_pairs_hook=distinct)
-    except UnicodeDecodeError:
-        raise TokensError("it is not UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise TokensError(f"it is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
-    except NotJson as error:
+        found = json_value(text)
+    except ValueError as error:
         raise TokensError(str(error)) from None
-    except RecursionError:
-        raise TokensError("it is nested too deeply") from None
     return from_list(found)
 
 
 def from_list(found: object) -> tuple[Token, ...]:
     """The tokens in a list of objects; at least one. Raises TokensError."""
     if not isinstance(found, list):
-        raise TokensError(f"it is a JSON {type(found).__name__}, not a list")
+        raise TokensError(f"it is {describe(found)}, not a list")
     if not 1 <= len(found) <= MAX_TOKENS:
         raise TokensError(f"it holds {len(found)} tokens; expected 1 to {MAX_TOKENS}")
     try:
         entries = _ENTRIES.validate_python(found)
     except ValidationError as error:
-        raise TokensError("; ".join(_explain(each, found) for each in error.errors(include_url=False))) from None
+        errors = error.errors(include_url=False, include_input=False)
+        raise TokensError("; ".join(_explain(each, found) for each in errors)) from None
     tokens = tuple(map(_kept, entries))
     _refuse_twins(tokens)
     return tokens
@@ -140,20 +136,17 @@ def _words(error: ErrorDetails, place: Sequence[str]) -> str:
         case "missing":
             return f"{place[0]} is missing"
         case "extra_forbidden":
-            return f"{_shown(place[0])} is unknown; known are {', '.join(_Entry.model_fields)}"
+            near = nearest(place[0], _Entry.model_fields)
+            hint = f", which is nearly {near}" if near else ""
+            return f"it has an unknown member{hint}; known are {', '.join(_Entry.model_fields)}"
         case "enum":
-            return f"{_shown(error['input'])} is no scope; expected {', '.join(Scope)}"
+            return f"scope {int(place[1]) + 1} is none; expected {', '.join(Scope)}"
         case "string_pattern_mismatch":
             return f"{place[0]} should be 1 to 64 letters, digits and ._-"
         case "value_error":
             return f"{place[0]}: {error['ctx']['error']}"
         case _:
             return f"{place[0]}: {error['msg'][:1].lower()}{error['msg'][1:]}"
-
-
-def _shown(found: object) -> str:
-    """What is too short for a token may be shown."""
-    return repr(found) if isinstance(found, str) and len(found) < SHORTEST else "something that is not shown here"
 
 
 def _refuse_twins(tokens: Sequence[Token]) -> None:

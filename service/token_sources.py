@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service import token_lists
+from service import small_files, token_lists
 from service.api_tokens import Token
+from service.bound_services import BoundService, bound_services
+from service.setting_names import nearest
 from service.settings import Settings
+from service.small_files import Unreadable
 from service.startup import StartupError
 from service.token_lists import TokensError
 
-MAX_FILE_BYTES = 1024 * 1024
 IN_CREDENTIALS = "api_tokens"
 
 
@@ -49,12 +51,10 @@ def resolve(settings: Settings) -> TokenSource | None:
 def read(file: Path) -> tuple[Token, ...]:
     """The tokens in a file. Raises StartupError."""
     try:
-        with file.open("rb") as stream:
-            content = stream.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise _unusable(f"API_TOKENS_FILE is {str(file)!r}, which", f"it can't be read: {error.strerror}") from None
-    if len(content) > MAX_FILE_BYTES:
-        raise _unusable(f"API_TOKENS_FILE is {str(file)!r}, which", f"it has more than {MAX_FILE_BYTES} bytes")
+        content = small_files.read(file)
+    except Unreadable as error:  # what is no file may be the list itself, tokens included
+        hint = "; a list itself belongs in API_TOKENS" if str(file).startswith("[") else ""
+        raise _unusable("API_TOKENS_FILE", f"{error}{hint}") from None
     try:
         return token_lists.from_json(content)
     except TokensError as error:
@@ -62,14 +62,26 @@ def read(file: Path) -> tuple[Token, ...]:
 
 
 def _bound(services: Mapping[str, Any]) -> list[TokenSource]:
-    return [
-        TokenSource(f"VCAP_SERVICES ({name})", _from_credentials(name, credentials[IN_CREDENTIALS]))
-        for label, group in services.items()
-        for service in (group if isinstance(group, list) else ())
-        if isinstance(service, dict)
-        for name, credentials in [(str(service.get("name", label)), service.get("credentials"))]
-        if isinstance(credentials, dict) and IN_CREDENTIALS in credentials
-    ]
+    found = []
+    for service in bound_services(services):
+        _refuse_near_misses(service)
+        if service.credentials and IN_CREDENTIALS in service.credentials:
+            tokens = _from_credentials(service.name, service.credentials[IN_CREDENTIALS])
+            found.append(TokenSource(f"VCAP_SERVICES ({service.name})", tokens))
+    return found
+
+
+def _refuse_near_misses(service: BoundService) -> None:
+    """A list that stands under a name like ours, or beside the credentials, would let everybody in."""
+    for place, members in (("beside its credentials", service.members), ("", service.credentials or {})):
+        for name, value in members.items():
+            ours = nearest(name, [IN_CREDENTIALS]) is not None and (place or name != IN_CREDENTIALS)
+            # One text may be a token of somebody else's service.
+            if ours and (isinstance(value, list) or (isinstance(value, str) and value.lstrip().startswith("["))):
+                what = (
+                    f"has {IN_CREDENTIALS} {place}" if place else f"has a list that is nearly called {IN_CREDENTIALS}"
+                )
+                raise _unusable(f"the service {service.name} in VCAP_SERVICES", f"it {what}, not in its credentials")
 
 
 def _from_credentials(name: str, given: object) -> tuple[Token, ...]:

@@ -85,7 +85,7 @@ def test_json_says_the_same(etcd: EtcdServer, tmp_path: Path) -> None:
 def test_settings_that_can_not_be_used_are_told_as_a_start_tells_them(tmp_path: Path) -> None:
     done = doctor(tmp_path, LEASE_TTL="soon")
     assert done.returncode == 1
-    assert "LEASE_TTL is 'soon'; expected a whole number" in done.stdout
+    assert "LEASE_TTL is a text of 4 characters, no number; expected a whole number" in done.stdout
 
 
 def test_who_is_let_in_is_told_and_a_list_that_would_end_a_start_is_wrong(etcd: EtcdServer, tmp_path: Path) -> None:

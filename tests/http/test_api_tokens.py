@@ -148,8 +148,8 @@ def test_a_scope_is_for_itself_and_admin_for_all(scopes: list[str], may: set[str
             f'[{{"name": "ci", "scopes": ["read"], "{CANARY}": 1, "{CANARY}": 2}}]',
             "a name is given twice in one object",
         ),
-        ("{}", "it is a JSON dict, not a list"),
-        (f'"{CANARY}"', "it is a JSON str, not a list"),
+        ("{}", "it is an empty object, not a list"),
+        (f'"{CANARY}"', "it is a text of 31 characters, not a list"),
         ("[]", "it holds 0 tokens; expected 1 to 1000"),
         ([entry()] * 1001, "it holds 1001 tokens"),
         ([CANARY], "token 1: it should be an object"),
@@ -159,11 +159,14 @@ def test_a_scope_is_for_itself_and_admin_for_all(scopes: list[str], may: set[str
         ([entry(), entry(name="b", scopes=None)], "token 2 (b): scopes is missing"),
         ([entry(scopes=[])], "token 1 (ci): scopes: list should have at least 1 item"),
         ([entry(scopes="read")], "token 1 (ci): scopes: input should be a valid list"),
-        ([entry(scopes=["wirte"])], "token 1 (ci): 'wirte' is no scope; expected read, write, observe, admin"),
-        ([entry(scopes=["READ"])], "'READ' is no scope"),
-        ([entry(scopes=[CANARY])], "something that is not shown here is no scope"),
-        ([entry(scope=["read"])], "token 1 (ci): 'scope' is unknown; known are name, sha256, token, scopes, prefix"),
-        ([entry(**{CANARY: "read"})], "something that is not shown here is unknown"),
+        ([entry(scopes=["wirte"])], "token 1 (ci): scope 1 is none; expected read, write, observe, admin"),
+        ([entry(scopes=["read", "READ"])], "scope 2 is none"),
+        ([entry(scopes=[CANARY])], "scope 1 is none"),
+        (
+            [entry(scope=["read"])],
+            "token 1 (ci): it has an unknown member, which is nearly scopes; known are name, sha",
+        ),
+        ([entry(**{CANARY: "read"})], "it has an unknown member; known are name"),
         ([entry(token=None)], "token 1 (ci): expected either sha256 or token"),
         ([entry(sha256=HASH)], "token 1 (ci): expected either sha256 or token"),
         ([entry(token=None, sha256=HASH[:-1])], "token 1 (ci): sha256: it should be 64 hexadecimal digits"),
@@ -205,4 +208,4 @@ def test_a_prefix_that_is_null_is_not_all_keys() -> None:
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
     message = refusal([entry(scopes=["x"]), entry(name="b", token="short", prefix="b")])
-    assert all(words in message for words in ("token 1 (ci): 'x'", "token 2 (b): token:", "token 2 (b): prefix:"))
+    assert all(words in message for words in ("token 1 (ci): scope 1", "token 2 (b): token:", "token 2 (b): prefix:"))

@@ -65,6 +65,14 @@ def settings(secured: EtcdServer, tmp_path: Path) -> dict[str, str]:
     }
 
 
+UNSET = "(unset)"
+
+
+def without_file(settings: dict[str, str]) -> dict[str, str]:
+    """The same, but the tokens are said elsewhere."""
+    return {name: value for name, value in settings.items() if name != "API_TOKENS_FILE"}
+
+
 KEYS = ("/config/team-a/x", "/config/team-b/x", "/config/a//b", "/config/%ff", "/config/x?a=b", "/config/")
 PAGES = (
     "/", "/healthz", "/readyz", "/metrics", "/members", "/members/targets", "/members/me", "/members/states",
@@ -127,25 +135,29 @@ def test_no_secret_leaves_a_running_instance(tmp_path: Path, secured: EtcdServer
     "broken",
     [
         {"API_TOKENS": TOKENS},  # beside the file
-        {"API_TOKENS_FILE": "", "API_TOKENS": TOKENS[:-1]},
-        {"API_TOKENS_FILE": "", "API_TOKENS": TOKENS.replace("scopes", TOKEN.text)},
-        {"API_TOKENS_FILE": "", "API_TOKENS": TOKENS.replace("admin", READER.text)},
-        {"API_TOKENS_FILE": "", "API_TOKENS": f'{{"{TOKEN.text}": "{READER.text}"}}'},
-        {"ETCD_USER": ""},
+        {"API_TOKENS_FILE": UNSET, "API_TOKENS": TOKENS[:-1]},
+        {"API_TOKENS_FILE": UNSET, "API_TOKENS": TOKENS.replace("scopes", TOKEN.text)},
+        {"API_TOKENS_FILE": UNSET, "API_TOKENS": TOKENS.replace("admin", READER.text)},
+        {"API_TOKENS_FILE": UNSET, "API_TOKENS": f'{{"{TOKEN.text}": "{READER.text}"}}'},
+        {"ETCD_USER": UNSET},
         {"ETCD_KEY": PASSWORD.text},
+        {"ETCD_KEY": UNSET},
         {"ETCD_KEY": ""},
         {"ETCD_ENDPOINTS": f"https://{USER}:{PASSWORD.text}@127.0.0.1:1"},
         {"PORT": "x"},
         {"HOST": "192.0.2.1"},
         {"VCAP_SERVICES": f'{{"a": "{PASSWORD.text}"'},
-        {"API_TOKENS_FILE": "", "VCAP_SERVICES": f'{{"a": [{{"credentials": {{"api_tokens": ["{TOKEN.text}"]}}}}]}}'},
+        {
+            "API_TOKENS_FILE": UNSET,
+            "VCAP_SERVICES": f'{{"a": [{{"credentials": {{"api_tokens": ["{TOKEN.text}"]}}}}]}}',
+        },
     ],
 )
 def test_no_secret_is_in_the_message_of_a_start_that_fails(
     tmp_path: Path, settings: dict[str, str], broken: dict[str, str]
 ) -> None:
     given = {"HOST": "127.0.0.1", "PORT": str(free_ports(1)[0]), **settings, **broken}
-    done = run_service(tmp_path, env=environment(**given))
+    done = run_service(tmp_path, env=environment(**{name: value for name, value in given.items() if value != UNSET}))
     assert done.returncode == 1, done.stderr
     assert "config-service: " in done.stderr
     assert escaped(EVERYTHING, {"stderr": done.stderr, "stdout": done.stdout}) == []
@@ -165,7 +177,7 @@ def test_no_secret_is_in_a_log_that_tells_of_refused_credentials(tmp_path: Path,
 
 def test_no_representation_shows_a_secret(settings: dict[str, str]) -> None:
     """Of nothing that holds one: these get printed while debugging."""
-    loaded = Settings.load({**settings, "API_TOKENS_FILE": "", "API_TOKENS": TOKENS})
+    loaded = Settings.load({**without_file(settings), "API_TOKENS": TOKENS})
     connection, source = resolve(loaded), resolve_tokens(loaded)
     assert connection.password == PASSWORD.text
     held = {"settings": loaded, "connection": connection, "tokens": source, "without": loaded.without_secrets()}
@@ -251,7 +263,7 @@ def spied(instance: InstanceProcess) -> dict[str, Any]:
 
 def test_nothing_is_left_of_the_secrets_that_were_in_the_environment(tmp_path: Path, settings: dict[str, str]) -> None:
     """The server copies the environment into that of each request. What must be known again is held once: etcd's."""
-    given = {**settings, "API_TOKENS_FILE": "", "API_TOKENS": TOKENS}
+    given = {**without_file(settings), "API_TOKENS": TOKENS}
     given["VCAP_SERVICES"] = json.dumps({"a": [{"name": "a", "credentials": {"b": canary("bound").text}}]})
     with Spied(tmp_path, **given) as instance:
         found = spied(instance)
@@ -274,4 +286,16 @@ def test_an_embedded_etcd_is_told_no_secret_and_no_token_is_kept(tmp_path: Path,
         logged = (tmp_path / "instance" / "etcd.log").read_text()
         printed = instance.printed()
     assert found["held"] == []
+    assert MARK not in told + logged + printed
+
+
+def test_an_embedded_etcd_is_given_no_variable_of_unknown_meaning(tmp_path: Path) -> None:
+    """Whatever it is called: only what is known to be harmless is handed on."""
+    secret = canary("of-somebody-else")
+    names = ("GITHUB_PAT", "HTTPS_PROXY", "ETCDCTL_PASSWORD", "SOME_NAME", "ETCD_ROOT_PASSWORD")
+    with InstanceProcess(tmp_path, **dict.fromkeys(names, secret.text)) as instance:
+        told = Path(f"/proc/{instance.embedded_etcd()['pid']}/environ").read_text()
+        logged = (tmp_path / "instance" / "etcd.log").read_text()
+        printed = instance.printed()
+    assert "PATH=" in told
     assert MARK not in told + logged + printed

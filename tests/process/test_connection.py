@@ -116,6 +116,12 @@ def test_a_certificate_means_https_and_credentials_are_taken_over(instance: Path
         ({"hosts": ["a:1", "b:2"], "username": "u", "password": "p"}, ("http://a:1", "http://b:2"), "u"),
         ({"uri": "https://u:p%40@a:1,b:2"}, ("https://a:1", "https://b:2"), "u"),
         ({"uri": "u:p@a:1", "certificate": PEM}, ("https://a:1",), "u"),
+        ({"uri": "https://u:p,1@a:1,b:2"}, ("https://a:1", "https://b:2"), "u"),
+        ({"uri": "https://u:12,34@a:1"}, ("https://a:1",), "u"),
+        ({"uri": "https://u:p@p:1@a:1"}, ("https://a:1",), "u"),
+        ({"uri": "https://u:p@a:1,https://u:p@b:2/"}, ("https://a:1", "https://b:2"), "u"),
+        ({"hosts": ["https://u:p,1@a:1", "b:2"]}, ("https://a:1", "https://b:2"), "u"),
+        ({"hosts": ["a:1"], "user": "", "cert": None, "hostname": "a", "port": 1}, ("http://a:1",), None),
         ({"hosts": ["a:1"], "certificate": BASE64}, ("https://a:1",), None),
     ],
 )
@@ -139,15 +145,15 @@ def test_settings_win_over_what_a_source_brings(instance: Path) -> None:
     ("content", "told"),
     [
         ("{", "line 1, column 2"),
-        ("[]", "JSON list"),
+        ("[]", "it is JSON, but an empty list and not an object"),
         ('{"connection": {}, "connection": {}}', "a name is given twice in one object"),
         ({}, "connection is missing"),
         ({"connection": {}}, "connection.grpc is missing"),
-        (grpc(), "connection.grpc.hosts is something (list)"),
+        (grpc(), "connection.grpc.hosts is an empty list"),
         (grpc(("a", 0)), "connection.grpc.hosts.0.port is 0"),
-        (grpc(("a b", 1)), "connection.grpc.hosts.0.hostname is 'a b'"),
+        (grpc(("a b", 1)), "connection.grpc.hosts.0.hostname is a text of 3 characters, but it is no host name"),
         (grpc(("a", 1), authentication={"username": "s3cret"}), "connection.grpc.authentication.password is missing"),
-        (grpc(("a", 1), authentication={"username": "u", "password": ["s3cret"]}), "password is something (list)"),
+        (grpc(("a", 1), authentication={"username": "u", "password": ["s3cret"]}), "password is a list of 1"),
         (grpc(("a", 1), certificate={"certificate_base64": "s3cret!"}), "it should be base64"),
         (grpc(("a", 1), certificate={"certificate_base64": "czNjcmV0"}), "it should hold a certificate in PEM"),
     ],
@@ -179,6 +185,25 @@ def test_an_unreadable_file_is_an_error_and_not_a_reason_for_an_empty_etcd(insta
         ({"uri": "http://a:1", "certificate": PEM}, "expected https://"),
         ({"uri": "http://u:s3cret@a:nonsense"}, "not an address"),
         ({"uri": "http://u:s3cret@[a:1"}, "not an address"),
+        ({"uri": '"http://u:s3cret@a:1"'}, "neither http nor https"),
+        ({"uri": "https://u:s3cret"}, "endpoint 1 is not an address"),
+        ({"uri": "https://u:s3cret,x"}, "endpoint 1 is not an address"),
+        ({"uri": "u:1,s3cret@a:1"}, "not clear where the password ends"),
+        ({"uri": "https://u:1,s3@cret@a:1"}, "not clear where the password ends"),
+        ({"uri": "https://u:p@a:1,https://u:s3cret@b:2"}, "different users or passwords"),
+        ({"uri": "https://:@a:1"}, "no user and password before it"),
+        ({"uri": "https://s3cret@a:1"}, "no user and password before it"),
+        ({"hosts": ["a:1"], "username": "", "password": ""}, "username is an empty text"),
+        (
+            {"hosts": ["a:1"], "user": "u", "pass": "s3cret"},
+            "it has no username, but a member whose name is nearly that",
+        ),
+        ({"hosts": ["a:1"], "userName": "u", "Password": "s3cret"}, "it has no username"),
+        ({"hosts": ["a:1"], "username": "u", "passwrod": "s3cret"}, "it has no password"),
+        ({"hosts": ["a:1"], "ca_cert": PEM}, "it has no certificate"),
+        (grpc(("a", 1), authentification={"username": "u", "password": "s3cret"}), "it has no authentication"),
+        (grpc(("a", 1), certificates={"certificate_base64": BASE64}), "it has no certificate"),
+        (grpc(("a", 1), authentication={"username": "u", "password": ""}), "password is an empty text"),
     ],
 )
 def test_an_unusable_bound_service_is_told_by_name(instance: Path, credentials: Any, told: str) -> None:
@@ -203,4 +228,4 @@ def test_credentials_without_an_etcd_to_use_them_on_are_refused(instance: Path) 
 def test_certificates_for_an_unencrypted_endpoint_are_refused(instance: Path) -> None:
     """They would be ignored in silence."""
     write(instance, grpc(("a", 1)))
-    assert "http://a:1, which is not encrypted" in refusal(instance, ETCD_CA_CERT=PEM)
+    assert "names an http:// endpoint, which is not encrypted" in refusal(instance, ETCD_CA_CERT=PEM)

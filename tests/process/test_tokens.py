@@ -60,7 +60,9 @@ def refusal(**environ: str) -> str:
 def test_without_any_source_there_are_no_tokens() -> None:
     assert found() is None
     assert found(**bound({"hosts": "a:1"}, "config-etcd")) is None
-    assert found(VCAP_SERVICES='{"x": [{"credentials": null}, {}, 5], "y": 5}') is None
+    assert found(VCAP_SERVICES='{"x": [{"credentials": null}, {}], "y": []}') is None
+    # A text under a like name may be the token of somebody else's service.
+    assert found(**bound({"apitoken": "dt0c01.0123456789", "api_token": "x"}, "monitoring")) is None
 
 
 def test_tokens_come_from_the_setting_the_file_or_a_bound_service(file: Path) -> None:
@@ -113,10 +115,40 @@ def test_a_file_that_can_not_be_read_is_told(tmp_path: Path) -> None:
     assert "it is not UTF-8" in refusal(API_TOKENS_FILE=str(tmp_path / "latin"))
 
 
-def test_a_misspelt_name_is_warned_about() -> None:
-    """It would let everybody in."""
-    (warning,) = Settings.warnings({"API_TOKEN": "x"})
-    assert "did you mean API_TOKENS?" in warning
+@pytest.mark.parametrize("name", ["api_token", "apiTokens", "API_TOKENS", "api-tokens", "api_tokesn"])
+def test_a_list_under_a_name_that_is_nearly_right_is_refused(name: str) -> None:
+    """Passed over, it would let everybody in."""
+    for value in (tokens(OLD), json.dumps(tokens(OLD))):
+        told = refusal(**bound({name: value}))
+        assert (
+            "the service tokens in VCAP_SERVICES can't be used: it has a list that is nearly called api_tokens" in told
+        )
+
+
+def test_a_list_beside_the_credentials_is_refused() -> None:
+    services = {"user-provided": [{"name": "tokens", "api_tokens": tokens(OLD), "credentials": {}}]}
+    assert "it has api_tokens beside its credentials" in refusal(VCAP_SERVICES=json.dumps(services))
+
+
+@pytest.mark.parametrize(
+    ("services", "told"),
+    [
+        ({"x": {"credentials": {}}}, "VCAP_SERVICES has an object of 1 member for its label 1, not a list"),
+        ({"x": [], "y": 5}, "VCAP_SERVICES has a number for its label 2, not a list"),
+        ({"x": [{}, "secret"]}, "service 2 of the label 1 in VCAP_SERVICES is a text of 6 characters, not an object"),
+        ({"x": [{"credentials": [{}]}]}, "service 1 of the label 1 in VCAP_SERVICES has a list of 1 for credentials"),
+    ],
+)
+def test_bound_services_of_another_shape_are_refused(services: object, told: str) -> None:
+    """What can't be understood may have been meant to keep somebody out."""
+    assert told in refusal(VCAP_SERVICES=json.dumps(services))
+
+
+@pytest.mark.parametrize("nothing", [[], None, "", "[]", {}])
+def test_an_empty_list_of_a_bound_service_is_refused(nothing: object) -> None:
+    assert "api_tokens of the service tokens in VCAP_SERVICES can't be used" in refusal(
+        **bound({"api_tokens": nothing})
+    )
 
 
 def test_a_start_with_tokens_that_can_not_be_used_fails(tmp_path: Path, etcd: EtcdServer) -> None:
