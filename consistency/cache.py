@@ -6,6 +6,7 @@ Owns the parts of the protocol and their threads; does the writes. Does not own 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection, Sequence
 
 from consistency.acknowledger import Acknowledger
@@ -19,6 +20,7 @@ from consistency.membership import Membership
 from consistency.options import CacheOptions
 from consistency.prover import Prover
 from consistency.reads import Reads
+from consistency.recorder import Recorder
 from consistency.store import Change, Commit, Delete, OutcomeUnknown, Page, Put, Store, Unavailable
 from consistency.terms import (
     Applied,
@@ -46,8 +48,9 @@ class DistributedCache:
     """Reads from memory what is proven fresh, everything else and all writes from and to the store.
 
     store: shared with the other instances through etcd. options: see `CacheOptions`. description: JSON that tells the
-    fleet about this instance, stored in its member key. observer: see `consistency.events`. clock: local seconds, for
-    the freshness window only. Safe for concurrent use. Before `start` and after `close` it answers without caching.
+    fleet about this instance, stored in its member key; `boot` in it tells a process from the next one in its place.
+    observer: see `consistency.events`. clock: local seconds, for the freshness window only. wall: seconds since 1970,
+    to say when somebody left. Safe for concurrent use. Before `start` and after `close` it answers without caching.
     """
 
     def __init__(
@@ -58,13 +61,14 @@ class DistributedCache:
         description: str = "{}",
         observer: Observer = ignore,
         clock: Callable[[], float] = boottime,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._options = options
         self._clock = clock
         self._observer = observer
         self._state = LocalState(options, self._notice, clock)
-        self._fleet = Fleet(options.staleness_bound, clock)
+        self._fleet = Fleet(options.staleness_bound, clock, wall)
         self._group = GroupCommit(self._write_puts, clock)
         self._reads = Reads(
             store,
@@ -81,6 +85,7 @@ class DistributedCache:
             observer=observer,
             on_moved=self._ask_soon,
             on_owed=self._acknowledge_soon,
+            on_fleet=self._record_soon,
         )
         auditor = Auditor(
             store,
@@ -99,7 +104,8 @@ class DistributedCache:
             timeout=options.timeout,
             observer=observer,
             before_first=auditor.look_first,
-            on_joined=self._prove_soon,
+            on_joined=self._joined,
+            wall=wall,
         )
         prover = Prover(
             self._reads,
@@ -115,7 +121,16 @@ class DistributedCache:
         self._prover = Worker("prover", prover.run, observer)
         self._acknowledger = Worker("acknowledger", acknowledger.run, observer)
         self._auditor = Worker("auditor", auditor.run, observer)
-        self._workers = (self._follower, self._joiner, self._prover, self._acknowledger, self._auditor)
+        recorder = Recorder(store, self._state, self._fleet, timeout=options.timeout)
+        self._recorder = Worker("recorder", recorder.run, observer)
+        self._workers = (
+            self._follower,
+            self._joiner,
+            self._prover,
+            self._acknowledger,
+            self._auditor,
+            self._recorder,
+        )
         self._closing = threading.Lock()  # protects _closed
         self._closed = False
 
@@ -133,6 +148,9 @@ class DistributedCache:
             if self._closed:
                 return
             self._closed = True
+        # First. Else: 1. we leave the slot; 2. the joiner, just awake, finds that it is not held any more, and gives
+        # the lease back; 3. it is told to stop. It has said nothing, and others take an orderly end for a loss.
+        self._joiner.ask_to_stop()
         self._state.leave("closed")
         for worker in self._workers:
             worker.ask_to_stop()
@@ -233,6 +251,7 @@ class DistributedCache:
             bytes=snapshot.bytes,
             watch_up=snapshot.watch_up,
             members=self._fleet.members(),
+            departed=self._fleet.departed(),
             lease_age=None if snapshot.slot is None else max(0.0, now - snapshot.renewed_at),
         )
 
@@ -293,11 +312,15 @@ class DistributedCache:
         self._joiner.wake()
         self._prover.wake()
 
-    def _prove_soon(self) -> None:
+    def _joined(self) -> None:
         self._prover.wake()
+        self._recorder.wake()
 
     def _acknowledge_soon(self) -> None:
         self._acknowledger.wake()
+
+    def _record_soon(self) -> None:
+        self._recorder.wake()
 
     def _watch_again(self) -> None:
         self._watch.restart("stuck")

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from consistency.layout import Layout, decode
-from consistency.store import Found, Header, Listed
+from consistency.store import Found, Header, Listed, WatchEvent
 from consistency.terms import (
     NO_VERSION,
     AckEvent,
+    Departure,
+    DepartureEvent,
     Document,
     Member,
     MemberEvent,
@@ -69,6 +71,13 @@ def members(layout: Layout, ranged: Any) -> tuple[Member, ...]:
     return tuple(_member(slot, kv) for slot, kv in slots if slot is not None)
 
 
+def departed(layout: Layout, ranged: Any) -> tuple[Departure, ...]:
+    """Of a range over `P/members/`: who has gone lately."""
+    found = ((layout.departed_lease_of(kv.key), kv) for kv in ranged.kvs)
+    told = (_departure(lease, kv) for lease, kv in found if lease is not None)
+    return tuple(departure for departure in told if departure is not None)
+
+
 def ranges(answer: Any) -> list[Any]:
     """The answers to a transaction's ranges, in their order."""
     return [part.response_range for part in answer.responses if part.HasField("response_range")]
@@ -84,7 +93,7 @@ def listed(layout: Layout, kvs: Any) -> tuple[Listed, ...]:
     return tuple(Listed(layout.key_of(kv.key), kv.mod_revision, kv.create_revision) for kv in kvs)
 
 
-def events(layout: Layout, answer: Any) -> Iterator[VersionEvent | MemberEvent | AckEvent]:
+def events(layout: Layout, answer: Any) -> Iterator[WatchEvent]:
     """Of one answer of a watch, in its order. Keys that concern nobody are passed over."""
     for event in answer.events:
         kv, gone = event.kv, event.type == _DELETE
@@ -94,6 +103,8 @@ def events(layout: Layout, answer: Any) -> Iterator[VersionEvent | MemberEvent |
             yield MemberEvent(kv.mod_revision, slot, None if gone else _member(slot, kv))
         elif (slot := layout.acked_slot_of(kv.key)) is not None and _REVISION.fullmatch(kv.value):  # "" once deleted
             yield AckEvent(kv.mod_revision, slot, int(kv.value))
+        elif (lease := layout.departed_lease_of(kv.key)) is not None:
+            yield DepartureEvent(kv.mod_revision, lease, None if gone else _departure(lease, kv))
 
 
 def _version_event(kv: Any, gone: bool) -> VersionEvent:
@@ -106,3 +117,8 @@ def _version_event(kv: Any, gone: bool) -> VersionEvent:
 
 def _member(slot: int, kv: Any) -> Member:
     return Member(slot, kv.lease, kv.create_revision, decode(kv.value))
+
+
+def _departure(lease: int, kv: Any) -> Departure | None:
+    """Without a lease of its own it would stay for ever: not of ours."""
+    return Departure.decode(lease, kv.value) if kv.lease else None

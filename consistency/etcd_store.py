@@ -46,16 +46,15 @@ from consistency.store import (
     Touched,
     Unavailable,
     Want,
+    WatchEvent,
 )
 from consistency.terms import (
-    AckEvent,
-    MemberEvent,
+    Departure,
     MustBeAbsent,
     MustBeAt,
     MustExist,
     Precondition,
     Revision,
-    VersionEvent,
     VersionRecord,
 )
 from consistency.workers import alarm
@@ -226,6 +225,17 @@ class EtcdStore:
         with contextlib.suppress(NoSuchLease):
             self._calls.send(Call("revoke", "revoke", pb.LeaseRevokeRequest(ID=lease), write=True), timeout)
 
+    def record(self, departure: Departure, lease: int, *, timeout: float) -> bool:
+        """See Store.record."""
+        key = self._layout.departure(departure.lease)
+        request = pb.TxnRequest(compare=(_absent(key),), success=(_put_op(key, departure.encode(), lease),))
+        return bool(self._calls.send(Call("record", "txn", request, write=True), timeout).succeeded)
+
+    def erase(self, departed: Sequence[int], *, timeout: float) -> None:
+        """See Store.erase."""
+        deletions = [_delete_op(self._layout.departure(lease)) for lease in departed[:MAX_CHANGES]]
+        self._calls.send(Call("erase", "txn", pb.TxnRequest(success=deletions), write=True), timeout)
+
     # --- the watch, and the end
 
     def watch(self, version_from: Revision, members_from: Revision, *, timeout: float) -> EtcdWatch:
@@ -264,6 +274,7 @@ class EtcdStore:
             version=answers.version_state(version),
             version_then=answers.version_state(then[0]) if then else None,
             members=answers.members(self._layout, fleet),
+            departed=answers.departed(self._layout, fleet),
         )
 
     def _snapshot(self, kind: str, request: Any, timeout: float) -> Any:
@@ -304,7 +315,7 @@ class EtcdStore:
             request.compare.append(_absent(self._layout.version))
         request.success.append(_put_op(self._layout.version, version.encode()))
         if version.ack:
-            request.success.append(self._range_members(keys_only=True))
+            request.success.append(self._range_slots())
         return request
 
     def _before(self, changes: Sequence[Change], revision: Revision, timeout: float) -> tuple[Revision, ...]:
@@ -318,8 +329,12 @@ class EtcdStore:
             ) from error
         return tuple(answers.mod_revision(response.response_range) for response in answer.responses)
 
-    def _range_members(self, **options: Any) -> Any:
-        return _range_op(self._layout.members, range_end=range_end(self._layout.members), **options)
+    def _range_members(self) -> Any:
+        return _range_op(self._layout.members, range_end=range_end(self._layout.members))
+
+    def _range_slots(self) -> Any:
+        """Without whoever has gone: a synchronous write has no use for them."""
+        return _range_op(self._layout.members, range_end=self._layout.slots_end, keys_only=True)
 
     def _open_watch(self, node: EtcdNode, version_from: Revision, members_from: Revision, timeout: float) -> EtcdWatch:
         requests = (
@@ -347,10 +362,10 @@ class EtcdWatch:
         self._call = call
         self._layout = layout
         self.endpoint = endpoint
-        self._early: deque[VersionEvent | MemberEvent | AckEvent] = deque()  # what came before the last confirmation
+        self._early: deque[WatchEvent] = deque()  # what came before the last confirmation
         self._closed = False
 
-    def __iter__(self) -> Iterator[VersionEvent | MemberEvent | AckEvent]:
+    def __iter__(self) -> Iterator[WatchEvent]:
         while self._early:
             yield self._early.popleft()
         while True:

@@ -114,7 +114,7 @@ class Acknowledged:
 class WorkerFailed:
     """A background thread met an error that nobody expected, and starts over.
 
-    name: "version-watch", "membership", "prover", "acknowledger", "auditor" or, of the service, "one-cpu".
+    name: "version-watch", "membership", "prover", "acknowledger", "auditor", "recorder" or, of the service, "one-cpu".
     """
 
     name: str

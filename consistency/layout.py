@@ -2,11 +2,12 @@
 
 Owns the table below and nothing else. Pure: no I/O, and no opinion on which keys a caller may use.
 
-    P/config/<key>       the document
-    P/version            what the last write changed; its mod_revision is the logical clock
-    P/members/00 … 63    one instance of the fleet, attached to its lease
-    P/members/00/ack     the revision up to which that instance has applied versions
-    P/doctor/<nonce>     what `python -m service doctor` writes and removes again
+    P/config/<key>                the document
+    P/version                     what the last write changed; its mod_revision is the logical clock
+    P/members/00 … 63             one instance of the fleet, attached to its lease
+    P/members/00/ack              the revision up to which that instance has applied versions
+    P/members/departed/<lease>    who has gone, how and when, attached to a lease of an hour
+    P/doctor/<nonce>              what `python -m service doctor` writes and removes again
 
 Names are UTF-8. Bytes that are not (another tool may have put them) survive the way there and back unchanged, as
 the lone surrogates of PEP 383.
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 from consistency.terms import SLOTS
 
 _SLOT = re.compile(rb"[0-9]{2}")
+_LEASE = re.compile(rb"[0-9a-f]{1,16}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -34,6 +36,8 @@ class Layout:
     version: bytes = field(init=False)
     documents: bytes = field(init=False)
     members: bytes = field(init=False)
+    slots_end: bytes = field(init=False)  # the slots and their acknowledgements are from `members` up to here
+    departed: bytes = field(init=False)
 
     def __post_init__(self) -> None:
         if _CONTROL.search(self.prefix):
@@ -44,6 +48,8 @@ class Layout:
             ("version", encode(f"{prefix}/version")),
             ("documents", encode(f"{prefix}/config/")),
             ("members", encode(f"{prefix}/members/")),
+            ("slots_end", encode(f"{prefix}/members/:")),  # the character after 9
+            ("departed", encode(f"{prefix}/members/departed/")),
         ):
             object.__setattr__(self, name, value)
 
@@ -67,6 +73,10 @@ class Layout:
         """The etcd key of a slot's acknowledgement."""
         return self.member(slot) + b"/ack"
 
+    def departure(self, lease: int) -> bytes:
+        """The etcd key of what is known of somebody who has gone, by the lease that held its slot."""
+        return self.departed + b"%x" % lease
+
     def doctor(self, nonce: str) -> bytes:
         """A key that means nothing to anybody, for a trial of writing."""
         return encode(f"{self.prefix}/doctor/{nonce}")
@@ -80,6 +90,11 @@ class Layout:
     def acked_slot_of(self, raw: bytes) -> int | None:
         """The slot whose acknowledgement this is; None for anything else."""
         return self.slot_of(raw.removesuffix(b"/ack")) if raw.endswith(b"/ack") else None
+
+    def departed_lease_of(self, raw: bytes) -> int | None:
+        """The lease of whoever has gone; None for what is no such key."""
+        name = raw[len(self.departed) :]
+        return int(name, 16) if raw.startswith(self.departed) and _LEASE.fullmatch(name) else None
 
     def listing(self, prefix: str, after: str) -> tuple[bytes, bytes]:
         """The range of documents whose key starts with `prefix` and comes after `after` ("" = from the first)."""

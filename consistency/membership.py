@@ -5,6 +5,7 @@ Owns the lease. Correctness never rests on it: the right to hit is read from the
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable
 
@@ -12,8 +13,9 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_ran
 
 from consistency.events import JoinFailed, Observer
 from consistency.local_state import LocalState
+from consistency.recorder import write_down
 from consistency.store import Lease, Store, StoreError, Survey
-from consistency.terms import SLOTS
+from consistency.terms import SLOTS, Departure
 from consistency.workers import Worker
 
 BACKOFF = wait_random_exponential(multiplier=0.1, max=2.0)
@@ -22,6 +24,10 @@ RETRY_RENEWAL = 0.5
 
 AWAIT_WATCH = 1.0
 """Seconds after which to see for oneself whether the watch has begun."""
+
+
+LEAVE_WITHIN = 0.5
+"""Seconds for each of the two calls that write down that we leave: nobody waits long for a store that is away."""
 
 
 class SlotTaken(StoreError):
@@ -36,6 +42,7 @@ class Membership:
     """`run` belongs to a worker's thread: it joins, holds, and when the slot is lost it returns, to be run again.
 
     before_first: nobody is a member; called before this instance becomes the first. May raise StoreError.
+    wall: seconds since 1970, for people.
     """
 
     def __init__(
@@ -50,6 +57,7 @@ class Membership:
         observer: Observer,
         before_first: Callable[[], None],
         on_joined: Callable[[], None],
+        wall: Callable[[], float],
     ) -> None:
         self._store = store
         self._state = state
@@ -60,6 +68,7 @@ class Membership:
         self._observer = observer
         self._before_first = before_first
         self._on_joined = on_joined
+        self._wall = wall
         self._collided = False  # instances that start together should not all try the same slot again
 
     def run(self, worker: Worker) -> None:
@@ -80,14 +89,16 @@ class Membership:
             reraise=True,
         )
         try:
-            lease = retrying(self._join)
+            slot, lease = retrying(self._join)
         except StoreError:
             return  # stopping
-        self._hold(lease, worker)
+        in_order = self._hold(lease, worker)
         self._state.leave("closed")
+        if in_order:
+            self._say_that_we_leave(slot, lease)
         self._give_back(lease)
 
-    def _join(self) -> Lease:
+    def _join(self) -> tuple[int, Lease]:
         survey = self._store.survey(None, timeout=self._timeout)
         slot = self._free_slot(survey)
         if not survey.members:
@@ -103,7 +114,7 @@ class Membership:
         self._collided = False
         self._state.join(slot, lease.id)
         self._on_joined()
-        return lease
+        return slot, lease
 
     def _free_slot(self, survey: Survey) -> int:
         taken = {member.slot for member in survey.members}
@@ -114,13 +125,13 @@ class Membership:
             return self._preferred
         return random.choice(free) if self._collided else free[0]
 
-    def _hold(self, lease: Lease, worker: Worker) -> None:
-        """Renews until the slot is lost or the worker is stopped."""
+    def _hold(self, lease: Lease, worker: Worker) -> bool:
+        """Renews until the slot is lost or the worker is stopped; whether it was stopped."""
         wait = lease.ttl / 3
         while True:
             worker.pause(wait)
             if worker.stopping or self._state.lease != lease.id:
-                return
+                return worker.stopping
             try:
                 alive = self._store.keep_alive(lease.id, timeout=self._timeout) > 0
             except StoreError:
@@ -128,9 +139,15 @@ class Membership:
                 continue
             if not alive:
                 self._state.leave("expired")
-                return
+                return False
             self._state.renewed()
             wait = lease.ttl / 3
+
+    def _say_that_we_leave(self, slot: int, lease: Lease) -> None:
+        """Before the key goes, and no hit is served any more: who sees it vanish knows that nothing was lost."""
+        left = Departure(lease.id, slot, "left", self._wall(), self._description)
+        with contextlib.suppress(StoreError):  # then we are taken for lost
+            write_down(self._store, left, timeout=min(LEAVE_WITHIN, self._timeout))
 
     def _give_back(self, lease: Lease) -> None:
         try:

@@ -13,6 +13,8 @@ from typing import Protocol
 
 from consistency.terms import (
     AckEvent,
+    Departure,
+    DepartureEvent,
     Document,
     Member,
     MemberEvent,
@@ -105,13 +107,14 @@ class Answer:
 class Survey:
     """The version key now and at an earlier revision, and the fleet, in one transaction (rules 6, 7, 9).
 
-    `version_then` is None when that revision is compacted, or not yet reached.
+    `version_then` is None when that revision is compacted, or not yet reached. `departed`: who has gone lately.
     """
 
     header: Header
     version: VersionState
     version_then: VersionState | None
     members: tuple[Member, ...]
+    departed: tuple[Departure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +200,9 @@ class Page:
     more: bool
 
 
+WatchEvent = VersionEvent | MemberEvent | AckEvent | DepartureEvent
+
+
 class WatchStream(Protocol):
     """Events in order, from one stream. Iterating blocks until there are some.
 
@@ -204,7 +210,7 @@ class WatchStream(Protocol):
     Silence is not health: only a read proves freshness (rule 7).
     """
 
-    def __iter__(self) -> Iterator[VersionEvent | MemberEvent | AckEvent]: ...
+    def __iter__(self) -> Iterator[WatchEvent]: ...
 
     def close(self) -> None:
         """Ends the stream from any thread; the iteration raises `Unavailable`. May be called twice."""
@@ -259,6 +265,15 @@ class Store(Protocol):
 
     def claim(self, slot: int, lease: int, description: str, *, timeout: float) -> bool:
         """Takes the slot for the lease if it is free; whether it was. Raises Rejected, Unavailable, OutcomeUnknown."""
+
+    def record(self, departure: Departure, lease: int, *, timeout: float) -> bool:
+        """Writes down that somebody has gone, attached to `lease`, unless that is written already; whether it was not.
+
+        Raises Rejected, Unavailable, OutcomeUnknown.
+        """
+
+    def erase(self, departed: Sequence[int], *, timeout: float) -> None:
+        """Deletes what is written of up to 100 of those who have gone, by their leases. Raises as `record` does."""
 
     def watch(self, version_from: Revision, members_from: Revision, *, timeout: float) -> WatchStream:
         """Opens a stream of version and member events from these revisions on, and waits until the store confirms it.

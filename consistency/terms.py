@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import json
+import math
 import secrets
 from dataclasses import dataclass
 from typing import NamedTuple, assert_never
@@ -103,6 +104,56 @@ class MemberEvent:
     revision: Revision
     slot: int
     member: Member | None
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """One instance that has gone, by the lease that held its key.
+
+    slot: the one it held. how: "left" (it said so before it went), "lost" (its lease ended, or its key was deleted,
+    and it had said nothing), or "back" (lost, and the same process is or was here again).
+    at: seconds since 1970, by the clock of whoever wrote it down: for people. description: as in `Member`.
+    """
+
+    lease: int
+    slot: int | None
+    how: str
+    at: float
+    description: str
+
+    def encode(self) -> bytes:
+        """The JSON stored under `P/members/departed/<lease>`."""
+        about = self.description if len(self.description) <= LONGEST_DESCRIPTION else "{}"
+        told = {"slot": self.slot, "how": self.how, "at": round(self.at, 3), "description": about}
+        return json.dumps(told).encode()
+
+    @classmethod
+    def decode(cls, lease: int, raw: bytes) -> Departure | None:
+        """Reads what `encode` wrote; None for anything else."""
+        try:
+            told = json.loads(raw)
+            slot, how, at, about = told["slot"], told["how"], told["at"], told["description"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return None
+        known = how in ("left", "lost") and (slot is None or (type(slot) is int and 0 <= slot < SLOTS))
+        # A date that a calendar has: whoever shows it must not fail.
+        dated = type(at) in (int, float) and math.isfinite(at) and 0 <= at < 1e11
+        if not (known and dated and isinstance(about, str)):
+            return None
+        return cls(lease, slot, how, float(at), about)
+
+
+LONGEST_DESCRIPTION = 4096
+"""Characters of a description that are kept when its instance has gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class DepartureEvent:
+    """It was written down that somebody has gone, or, if `departure` is None, what was written is gone."""
+
+    revision: Revision
+    lease: int
+    departure: Departure | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +306,7 @@ class Status:
     proof_age: seconds since the last proof; None before the first.
     fresh: whether hits are allowed now (rule 3's clock clause).
     lease_age: seconds since the lease of the slot was granted or renewed; None without a slot.
+    departed: who has gone within the last hour, the latest first.
     """
 
     why_not_ready: str
@@ -267,3 +319,4 @@ class Status:
     watch_up: bool
     members: tuple[Member, ...]
     lease_age: float | None = None
+    departed: tuple[Departure, ...] = ()

@@ -17,8 +17,16 @@ from consistency.decisions import SameHistory
 from consistency.events import Observer, WatchEnded, WatchStarted
 from consistency.fleet import Fleet
 from consistency.local_state import LocalState, Start
-from consistency.store import Compacted, Denied, Store, StoreError, WatchStream
-from consistency.terms import NO_VERSION, AckEvent, MemberEvent, VersionEvent, VersionRecord, new_nonce
+from consistency.store import Compacted, Denied, Store, StoreError, WatchEvent, WatchStream
+from consistency.terms import (
+    NO_VERSION,
+    AckEvent,
+    DepartureEvent,
+    MemberEvent,
+    VersionEvent,
+    VersionRecord,
+    new_nonce,
+)
 from consistency.workers import Worker
 
 BACKOFF = wait_random_exponential(multiplier=0.1, max=2.0)
@@ -29,7 +37,7 @@ class VersionWatch:
     """Connects, follows, and connects again; `run` belongs to a worker's thread, `restart` to any.
 
     on_moved: a proof or a slot is worth asking for now: the stream came up, or our slot is in doubt. on_owed: an event
-    has been applied that asks for an acknowledgement.
+    has been applied that asks for an acknowledgement. on_fleet: somebody has come or gone.
     """
 
     def __init__(
@@ -42,6 +50,7 @@ class VersionWatch:
         observer: Observer,
         on_moved: Callable[[], None],
         on_owed: Callable[[], None],
+        on_fleet: Callable[[], None],
     ) -> None:
         self._store = store
         self._state = state
@@ -50,6 +59,7 @@ class VersionWatch:
         self._observer = observer
         self._on_moved = on_moved
         self._on_owed = on_owed
+        self._on_fleet = on_fleet
         self._gap = False  # events were missed: the next stream can't go on after the horizon
         self._lock = threading.Lock()  # protects the three below
         self._closed = False
@@ -98,7 +108,7 @@ class VersionWatch:
         if start is None:
             return None
         self._gap = False
-        self._fleet.stream_began(survey.members)
+        self._fleet.stream_began(survey)
         stream = self._open(start)
         with self._lock:
             self._stream, self._cause = stream, ""
@@ -125,6 +135,7 @@ class VersionWatch:
         self._observer(WatchStarted(start.version_after, history_kept=isinstance(start.lineage, SameHistory)))
         self._state.watching(True)
         self._on_moved()
+        self._on_fleet()
         cause, detail = "gap", ""
         try:
             for event in stream:
@@ -142,13 +153,17 @@ class VersionWatch:
                 self._stream = None
         self._observer(WatchEnded(cause, detail))
 
-    def _take(self, event: VersionEvent | MemberEvent | AckEvent, epoch: int) -> bool:
+    def _take(self, event: WatchEvent, epoch: int) -> bool:
         """Applies one event; False if one is missing before it."""
         match event:
             case MemberEvent():
                 self._fleet.apply(event)
                 if self._state.doubts(event):
                     self._on_moved()
+                self._on_fleet()
+            case DepartureEvent():
+                self._fleet.apply(event)
+                self._on_fleet()
             case AckEvent():
                 self._fleet.apply(event)
             case VersionEvent():

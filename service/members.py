@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from consistency.store import Unavailable
-from consistency.terms import SLOTS, Member, Status
+from consistency.terms import SLOTS, Departure, Member, Status
 
 
 def fleet(status: Status) -> dict[str, Any]:
@@ -53,8 +53,8 @@ def _target(member: Member, about: dict[str, Any]) -> dict[str, Any]:
     return {"targets": [about["address"]], "labels": labels}
 
 
-def describe(member: Member) -> dict[str, Any]:
-    """What a member says of itself; nothing if that is unreadable."""
+def describe(member: Member | Departure) -> dict[str, Any]:
+    """What an instance says, or said, of itself; nothing if that is unreadable."""
     try:
         about = json.loads(member.description)
     except (ValueError, RecursionError):

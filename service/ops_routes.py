@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 
@@ -10,6 +11,7 @@ from flask import Blueprint
 from consistency.terms import Status
 from metrics import Instruments
 from service.answers import Answer, answer_json
+from service.departed import departed
 from service.members import fleet, targets
 from service.responses import Response, respond
 from service.security_headers import SECURITY_HEADERS
@@ -37,7 +39,8 @@ def ops_routes(status: Callable[[], Status], draining: Callable[[], bool], instr
 
     @routes.get("/members")
     def members() -> Response:
-        return respond(answer_json(fleet(status()), headers=(NO_STORE,)))
+        now = status()
+        return respond(answer_json({**fleet(now), "departed": departed(now, time.time())}, headers=(NO_STORE,)))
 
     @routes.get("/members/targets")
     def members_targets() -> Response:

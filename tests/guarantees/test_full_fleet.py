@@ -73,7 +73,8 @@ class Fleet:
 
     def held(self) -> dict[int, int]:
         """The lease of each slot that is held."""
-        found = json.loads(self._etcd.etcdctl("get", "--prefix", f"{PREFIX}/members/", "--write-out=json"))
+        slots = (f"{PREFIX}/members/", f"{PREFIX}/members/:")
+        found = json.loads(self._etcd.etcdctl("get", *slots, "--write-out=json"))
         names = {b64decode(each["key"]).decode().rpartition("/")[2]: int(each["lease"]) for each in found["kvs"]}
         return {int(name): lease for name, lease in names.items() if name != "ack"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from consistency.store import Unavailable
-from consistency.terms import Member, Status
+from consistency.terms import Departure, Member, Status
+from service.departed import departed
 from service.members import fleet, targets
 from service.ops_routes import readiness
 from tests.http.conftest import Gateway, StartGateway
@@ -72,6 +74,28 @@ def test_every_instance_lists_the_fleet(gateways: StartGateway) -> None:
         assert [(entry["slot"], entry["me"]) for entry in found["members"]] == [(0, slot == 0), (1, slot == 1)]
         assert all(entry["description"] == {"address": "127.0.0.1:8080"} for entry in found["members"])
         assert all(entry["since_revision"] > 0 for entry in found["members"])
+
+
+def test_the_fleet_is_told_with_those_who_have_gone(gateways: StartGateway) -> None:
+    """How, and since when (rule 9)."""
+    stays, leaves = gateways(), gateways()
+    wait_for(lambda: len(stays.cache.status().members) == 2)
+    leaves.cache.close()
+    wait_for(lambda: len(stays.ask("GET", "/members").get_json()["departed"]) == 1)
+    (gone,) = stays.ask("GET", "/members").get_json()["departed"]
+    assert (gone["slot"], gone["how"], gone["address"]) == (1, "left", "127.0.0.1:8080")
+    at = datetime.datetime.fromisoformat(gone["at"])
+    assert abs((datetime.datetime.now(datetime.UTC) - at).total_seconds() - gone["seconds_ago"]) < 2
+
+
+def test_when_somebody_left_is_shown_whatever_clock_wrote_it_down() -> None:
+    """One that is ahead of ours must not make a time that is less than nothing."""
+    ahead = Departure(0xBEE, None, "lost", 1_000.0, "[]")
+    (row,) = departed(replace(READY, departed=(ahead,)), now=900.0)
+    assert row == {
+        "slot": None, "how": "lost", "at": "1970-01-01T00:16:40+00:00", "seconds_ago": 0, "address": "",
+        "lease": "bee", "description": {},
+    }  # fmt: skip
 
 
 def test_the_targets_are_in_the_format_of_prometheus(gateway: Gateway) -> None:

@@ -131,7 +131,7 @@ def times_written(etcd: EtcdServer, key: str) -> int:
 
 def members_in(etcd: EtcdServer) -> set[int]:
     """The slots that are held, as etcd has it."""
-    found = etcd.etcdctl("get", "--prefix", "--keys-only", f"{PREFIX}/members/").split()
+    found = etcd.etcdctl("get", "--keys-only", f"{PREFIX}/members/", f"{PREFIX}/members/:").split()
     return {int(key.rpartition("/")[2]) for key in found if not key.endswith("/ack")}
 
 

@@ -42,6 +42,9 @@ CACHE = "consistency/cache.py"
 MEMBERS = "consistency/membership.py"
 ROLL = "consistency/roll_call.py"
 AUDIT = "consistency/audit.py"
+FLEET = "consistency/fleet.py"
+DEPARTURES = "consistency/departures.py"
+RECORDER = "consistency/recorder.py"
 DECISIONS = "consistency/decisions.py"
 GROUP = "consistency/group_commit.py"
 
@@ -148,6 +151,23 @@ MUTANTS = (
     Mutant(9, "ignore that the lease has expired", MEMBERS, "if not alive:", "if False:"),
     Mutant(9, "keep the slot at the end", MEMBERS,
            "        self._give_back(lease)\n\n    def _join", "\n    def _join"),
+    Mutant(9, "leave without a word", MEMBERS, "        if in_order:", "        if False:"),
+    Mutant(9, "say that we leave when the slot is lost", MEMBERS, "        if in_order:", "        if True:"),
+    Mutant(9, "let the joiner take an orderly end for a loss", CACHE,
+           "        self._joiner.ask_to_stop()\n        self._state.leave(\"closed\")",
+           "        self._state.leave(\"closed\")"),
+    Mutant(9, "take an orderly leave for a loss", DEPARTURES,
+           "if member.lease in self._written:", "if False:"),
+    Mutant(9, "tell those who come later nothing", RECORDER,
+           "write_down(self._store, departure, timeout=self._timeout)", "pass"),
+    Mutant(9, "everybody writes down who has gone", RECORDER,
+           "slot is None or slot != self._fleet.leader()", "slot is None"),
+    Mutant(9, "erase what was written when its answer is lost", RECORDER,
+           "    except OutcomeUnknown:\n        raise\n", ""),
+    Mutant(9, "forget who was here before a cut", FLEET,
+           "self._have_gone_locked(before)", "pass"),
+    Mutant(9, "take those of another history for lost", FLEET,
+           "            self._departures.forget()\n            self._known_at = None\n", ""),
     Mutant(10, "ignore the session", FRESHNESS, "if self.horizon < min_revision:", "if False:"),
     Mutant(10, "without the lock: ignore the session", DECISIONS, "            and min_revision <= self.horizon\n", ""),
     Mutant(10, "ignore that a token is from another history", READS,

@@ -51,10 +51,15 @@ def await_status(cache: DistributedCache, wanted: Callable[[Status], bool]) -> S
 
 @contextlib.contextmanager
 def started(
-    store: Store, options: CacheOptions = QUICK, *, journal: Journal | None = None, await_fresh: bool = True
+    store: Store,
+    options: CacheOptions = QUICK,
+    *,
+    journal: Journal | None = None,
+    await_fresh: bool = True,
+    description: str = "{}",
 ) -> Iterator[DistributedCache]:
     """An instance that has joined, watches, and has proven itself."""
-    cache = DistributedCache(store, options, observer=journal or Journal())
+    cache = DistributedCache(store, options, description=description, observer=journal or Journal())
     cache.start()
     try:
         if await_fresh:

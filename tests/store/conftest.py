@@ -25,6 +25,7 @@ class Subject:
     compact: Callable[[int], None]
     put_outside: Callable[[str, bytes, int], None]
     delete_version: Callable[[], None]
+    put_raw: Callable[[str, bytes, int], None]  # beneath the prefix, whatever that key means
 
     def put(self, key: str, value: bytes = b"1", precondition: Precondition | None = None) -> Commit:
         """One put, with a version that names it."""
@@ -56,6 +57,7 @@ def fake_subject(prefix: str) -> Subject:
         compact=store.compact,
         put_outside=lambda key, value, lease: _ignore(store.put_outside(key, value, lease)),
         delete_version=lambda: _ignore(store.delete_version()),
+        put_raw=lambda key, value, lease: _ignore(store.put_raw(f"{store.layout.prefix}/{key}".encode(), value, lease)),
     )
 
 
@@ -69,6 +71,9 @@ def etcd_subject(etcd: EtcdServer, prefix: str) -> Subject:
             etcd.etcdctl("put", layout.document(key).decode(), value.decode(), f"--lease={lease:x}")
         ),
         delete_version=lambda: _ignore(etcd.etcdctl("del", layout.version.decode())),
+        put_raw=lambda key, value, lease: _ignore(
+            etcd.etcdctl("put", f"{layout.prefix}/{key}", value.decode(), f"--lease={lease:x}")
+        ),
     )
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from consistency.etcd_store import EtcdConfig, EtcdStore
 from consistency.events import Event, StoreCalled
-from consistency.store import OutcomeUnknown, Put, Unavailable, Want
+from consistency.store import OutcomeUnknown, Put, Unavailable, Want, WatchEvent
 from consistency.terms import AckEvent, MemberEvent, VersionEvent
 from consistency.workers import alarm
 from tests.store.conftest import version
@@ -42,7 +42,7 @@ def store_at(*endpoints: str) -> EtcdStore:
     return EtcdStore(EtcdConfig(endpoints, "faults"))
 
 
-def first_events(store: EtcdStore, count: int) -> list[VersionEvent | MemberEvent | AckEvent]:
+def first_events(store: EtcdStore, count: int) -> list[WatchEvent]:
     """All there is from the beginning on. Raises Unavailable when so many don't come."""
     stream = store.watch(1, 1, timeout=TIMEOUT)
     with alarm(TIMEOUT, stream.close):

@@ -17,6 +17,7 @@ def test_the_table_of_keys() -> None:
     assert LAYOUT.version == b"team/shop/version"
     assert LAYOUT.member(7) == b"team/shop/members/07"
     assert LAYOUT.ack(7) == b"team/shop/members/07/ack"
+    assert LAYOUT.departure(0x1F) == b"team/shop/members/departed/1f"
 
 
 @pytest.mark.parametrize("prefix", ["team/shop", "team/shop/", "team/shop//"])
@@ -43,6 +44,29 @@ def test_a_prefix_with_control_characters_is_refused(prefix: str) -> None:
 def test_only_the_64_slots_are_members(raw: bytes, slot: int | None) -> None:
     """Rule 9; acknowledgements lie beneath them (rule 12)."""
     assert LAYOUT.slot_of(raw) == slot
+
+
+def test_the_slots_and_their_acknowledgements_lie_together() -> None:
+    """A synchronous write ranges over these and nothing else (rule 12)."""
+    for key in (LAYOUT.member(0), LAYOUT.member(63), LAYOUT.ack(63)):
+        assert LAYOUT.members <= key < LAYOUT.slots_end
+    assert LAYOUT.slots_end < LAYOUT.departure(0) < range_end(LAYOUT.members)
+
+
+@pytest.mark.parametrize(
+    ("raw", "lease"),
+    [
+        (b"team/shop/members/departed/1f", 0x1F), (b"team/shop/members/departed/", None),
+        (b"team/shop/members/departed/1F", None), (b"team/shop/members/departed/0x1", None),
+        (b"team/shop/members/departed/" + b"f" * 17, None), (b"other/members/departed/1f", None),
+        (b"team/shop/members/07", None), (b"team/shop/members/departed/1/ack", None),
+    ],
+)  # fmt: skip
+def test_only_a_lease_has_departed(raw: bytes, lease: int | None) -> None:
+    """Rule 9; it is neither a member nor an acknowledgement."""
+    assert LAYOUT.departed_lease_of(raw) == lease
+    if lease is not None:
+        assert (LAYOUT.slot_of(raw), LAYOUT.acked_slot_of(raw)) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ Whatever the protocol's tests prove over the fake rests on these tests.
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -21,11 +22,14 @@ from consistency.store import (
     TooLarge,
     Unavailable,
     Want,
+    WatchEvent,
     WatchStream,
 )
 from consistency.terms import (
     NO_VERSION,
     AckEvent,
+    Departure,
+    DepartureEvent,
     Document,
     Member,
     MemberEvent,
@@ -49,14 +53,12 @@ def revision_now(subject: Subject) -> int:
     return subject.store.read([], None, timeout=TIMEOUT).header.revision
 
 
-def take(
-    subject: Subject, version_from: int, members_from: int, count: int
-) -> list[VersionEvent | MemberEvent | AckEvent]:
+def take(subject: Subject, version_from: int, members_from: int, count: int) -> list[WatchEvent]:
     """The first `count` events of a new stream. Raises Unavailable when they don't come."""
     return collect(subject.store.watch(version_from, members_from, timeout=TIMEOUT), count)
 
 
-def collect(stream: WatchStream, count: int) -> list[VersionEvent | MemberEvent | AckEvent]:
+def collect(stream: WatchStream, count: int) -> list[WatchEvent]:
     """The next `count` events of a stream, which is closed then. Raises Unavailable when they don't come."""
     with alarm(TIMEOUT, stream.close):
         events = list(itertools.islice(stream, count))
@@ -462,6 +464,48 @@ def test_members_come_and_go_on_the_stream(subject: Subject) -> None:
     ]
 
 
+def test_what_is_written_of_those_who_have_gone_is_surveyed_and_seen_on_the_stream(subject: Subject) -> None:
+    """Rule 9: the first word stays, and ends with its lease or when it is erased."""
+    start = revision_now(subject) + 1
+    lease = subject.store.grant(60, timeout=TIMEOUT).id
+    left = Departure(0xBEE, 3, "left", 1_700_000_000.5, '{"boot": "x"}')
+    lost = Departure(0xCEE, None, "lost", 0.0, "{}")
+    assert subject.store.record(left, lease, timeout=TIMEOUT)
+    assert not subject.store.record(replace(left, how="lost"), lease, timeout=TIMEOUT)
+    assert subject.store.record(lost, lease, timeout=TIMEOUT)
+    assert subject.store.survey(None, timeout=TIMEOUT).departed == (left, lost)
+    subject.store.erase([0xBEE, 0xDEE], timeout=TIMEOUT)
+    subject.store.revoke(lease, timeout=TIMEOUT)
+    assert take(subject, start, start, 4) == [
+        DepartureEvent(start, 0xBEE, left),
+        DepartureEvent(start + 1, 0xCEE, lost),
+        DepartureEvent(start + 2, 0xBEE, None),
+        DepartureEvent(start + 3, 0xCEE, None),
+    ]
+    assert subject.store.survey(None, timeout=TIMEOUT).departed == ()
+
+
+def test_what_has_no_lease_or_is_nonsense_is_not_taken_for_somebody_who_has_gone(subject: Subject) -> None:
+    """It would never end; and whoever can write here could make every page fail."""
+    start = revision_now(subject) + 1
+    lease = subject.store.grant(60, timeout=TIMEOUT).id
+    subject.put_raw("members/departed/1", Departure(1, 3, "lost", 5.0, "{}").encode(), 0)
+    for number, nonsense in enumerate((b"[]", b"{", b'{"slot": 64, "how": "lost", "at": 1, "description": ""}')):
+        subject.put_raw(f"members/departed/{2 + number:x}", nonsense, lease)
+    assert subject.store.survey(None, timeout=TIMEOUT).departed == ()
+    assert [event.departure for event in take(subject, start, start, 4) if isinstance(event, DepartureEvent)] == [
+        None
+    ] * 4
+
+
+def test_a_synchronous_write_does_not_move_who_has_gone(subject: Subject) -> None:
+    """Rule 12 asks for the slots alone."""
+    lease = subject.store.grant(60, timeout=TIMEOUT).id
+    subject.store.claim(63, lease, "{}", timeout=TIMEOUT)
+    subject.store.record(Departure(7, 3, "lost", 5.0, "{}"), lease, timeout=TIMEOUT)
+    assert subject.store.commit([], VersionRecord("n", None, "put", ack=True), timeout=TIMEOUT).members == (63,)
+
+
 def test_documents_are_no_events(subject: Subject) -> None:
     """Section 1: one key is watched, not every key."""
     start = revision_now(subject) + 1
@@ -727,6 +771,8 @@ def test_a_closed_store_answers_none_of_the_rest_either(subject: Subject) -> Non
         lambda: subject.store.touched(0, limit=1, timeout=TIMEOUT),
         lambda: subject.store.existed(["a"], 1, timeout=TIMEOUT),
         lambda: subject.store.acknowledge(1, 1, 1, timeout=TIMEOUT),
+        lambda: subject.store.record(Departure(1, 1, "left", 1.0, "{}"), 1, timeout=TIMEOUT),
+        lambda: subject.store.erase([1], timeout=TIMEOUT),
     )
     for call in calls:
         with pytest.raises(Unavailable, match="closed"):

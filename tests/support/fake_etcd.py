@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from consistency.layout import Layout
+from consistency.layout import Layout, range_end
 from consistency.store import (
     Answer,
     Change,
@@ -32,6 +32,7 @@ from consistency.store import (
 )
 from consistency.terms import (
     NO_VERSION,
+    Departure,
     Document,
     Member,
     Revision,
@@ -69,7 +70,7 @@ class FakeEtcd:
         return Answer(self.header(), self.version(), member.lease if member else 0, tuple(map(self._found, wants)))
 
     def survey(self, at: Revision | None) -> Survey:
-        return Survey(self.header(), self.version(), self._version_then(at), self._members())
+        return Survey(self.header(), self.version(), self._version_then(at), self._members(), self._departed())
 
     def past(self, key: str, revision: Revision) -> Past:
         kv = self._at(key, revision)
@@ -128,6 +129,17 @@ class FakeEtcd:
             return False
         self.write([(self.layout.member(slot), description.encode(), lease)])
         return True
+
+    def record(self, departure: Departure, lease: int) -> bool:
+        self._check_space()
+        key = self.layout.departure(departure.lease)
+        if self.history.get(key):
+            return False
+        self.write([(key, departure.encode(), lease)])
+        return True
+
+    def erase(self, departed: Sequence[int]) -> None:
+        self.write([], [self.layout.departure(lease) for lease in departed])
 
     def write(self, puts: Sequence[tuple[bytes, bytes, int]], deletes: Sequence[bytes] = ()) -> Revision:
         """One transaction of raw keys; the revision."""
@@ -191,6 +203,11 @@ class FakeEtcd:
         first, end = self.layout.member(0), self.layout.member(63) + b"\x00"
         slots = ((self.layout.slot_of(kv.key), kv) for kv in self.history.range(first, end))
         return tuple(Member(slot, kv.lease, kv.created, kv.value.decode()) for slot, kv in slots if slot is not None)
+
+    def _departed(self) -> tuple[Departure, ...]:
+        kvs = self.history.range(self.layout.departed, range_end(self.layout.departed))
+        told = (Departure.decode(self.layout.departed_lease_of(kv.key) or 0, kv.value) for kv in kvs if kv.lease)
+        return tuple(departure for departure in told if departure)
 
     def _version_then(self, at: Revision | None) -> VersionState | None:
         try:

@@ -29,7 +29,8 @@ Passes the same contract suite as the store over etcd. How to use it:
 
     store.calls["read"], store.wants_asked, store.values_moved, store.revision, store.document("key")
 
-Kinds of calls: read survey commit page grant keep_alive revoke claim watch past touched existed acknowledge.
+Kinds of calls: read survey commit page grant keep_alive revoke claim watch past touched existed acknowledge
+record erase.
 """
 
 from __future__ import annotations
@@ -53,8 +54,9 @@ from consistency.store import (
     Touched,
     Unavailable,
     Want,
+    WatchEvent,
 )
-from consistency.terms import Revision, VersionRecord
+from consistency.terms import Departure, Revision, VersionRecord
 from tests.support.fake_etcd import FakeEtcd
 from tests.support.fake_watch import FakeStream, to_event
 from tests.support.gates import LIMIT, At, ForgottenGateError, Gate
@@ -112,6 +114,14 @@ class FakeStore:
     def acknowledge(self, slot: int, lease: int, applied: Revision, *, timeout: float) -> None:
         del timeout
         self._call("acknowledge", lambda: self._etcd.acknowledge(slot, lease, applied))
+
+    def record(self, departure: Departure, lease: int, *, timeout: float) -> bool:
+        del timeout
+        return self._call("record", lambda: self._etcd.record(departure, lease))
+
+    def erase(self, departed: Sequence[int], *, timeout: float) -> None:
+        del timeout
+        self._call("erase", lambda: self._etcd.erase(departed))
 
     def grant(self, ttl: int, *, timeout: float) -> Lease:
         del timeout
@@ -188,6 +198,12 @@ class FakeStore:
             for stream in self._open_locked():
                 stream.deaf = True
 
+    def pending(self) -> list[WatchEvent]:
+        """What the one stream that is open has not delivered yet."""
+        with self._changed:
+            (stream,) = self._open_locked()
+            return list(stream.pending)
+
     @property
     def streams(self) -> int:
         """How many streams are open."""
@@ -198,6 +214,11 @@ class FakeStore:
         """Writes a document without a version, as etcdctl would; the revision."""
         with self._changed:
             return self._etcd.write([(self.layout.document(key), value, lease)])
+
+    def put_raw(self, key: bytes, value: bytes, lease: int = 0) -> Revision:
+        """Writes any key at all, as etcdctl would."""
+        with self._changed:
+            return self._etcd.write([(key, value, lease)])
 
     def delete_outside(self, key: str) -> Revision:
         """Deletes a document without a version."""

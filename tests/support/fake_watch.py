@@ -10,8 +10,18 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from consistency.layout import Layout
-from consistency.store import StoreError, Unavailable
-from consistency.terms import AckEvent, Member, MemberEvent, Revision, VersionEvent, VersionRecord, VersionState
+from consistency.store import StoreError, Unavailable, WatchEvent
+from consistency.terms import (
+    AckEvent,
+    Departure,
+    DepartureEvent,
+    Member,
+    MemberEvent,
+    Revision,
+    VersionEvent,
+    VersionRecord,
+    VersionState,
+)
 from tests.support.mvcc import Kv
 
 
@@ -27,13 +37,13 @@ class FakeStream:
         self._changed = changed  # protects everything below
         self._paused = paused
         self._version_from, self._members_from = start
-        self.pending: deque[VersionEvent | MemberEvent | AckEvent] = deque()
+        self.pending: deque[WatchEvent] = deque()
         self.allowed = 0
         self.deaf = False
         self.error: StoreError | None = None
         self._waiting = False
 
-    def __iter__(self) -> Iterator[VersionEvent | MemberEvent | AckEvent]:
+    def __iter__(self) -> Iterator[WatchEvent]:
         while True:
             yield self._next()
 
@@ -41,14 +51,16 @@ class FakeStream:
         with self._changed:
             self.end_locked(Unavailable("the watch was closed"))
 
-    def offer_locked(self, event: VersionEvent | MemberEvent | AckEvent | None) -> None:
+    def offer_locked(self, event: WatchEvent | None) -> None:
         """Queues an event, unless it is of no interest or from before the stream's start."""
         if self.deaf:
             return
         match event:
             case VersionEvent(state=state) if state.revision >= self._version_from:
                 self.pending.append(event)
-            case MemberEvent(revision=revision) | AckEvent(revision=revision) if revision >= self._members_from:
+            case MemberEvent(revision=revision) | AckEvent(revision=revision) | DepartureEvent(revision=revision) if (
+                revision >= self._members_from
+            ):
                 self.pending.append(event)
 
     def end_locked(self, error: StoreError) -> None:
@@ -64,7 +76,7 @@ class FakeStream:
     def _deliverable(self) -> bool:
         return bool(self.pending) and (self.allowed > 0 or not self._paused())
 
-    def _next(self) -> VersionEvent | MemberEvent | AckEvent:
+    def _next(self) -> WatchEvent:
         with self._changed:
             self._waiting = True
             self._changed.notify_all()
@@ -76,12 +88,14 @@ class FakeStream:
             return self.pending.popleft()
 
 
-def to_event(layout: Layout, kv: Kv) -> VersionEvent | MemberEvent | AckEvent | None:
+def to_event(layout: Layout, kv: Kv) -> WatchEvent | None:
     """What a change means to a watcher; None when it concerns neither the version key nor a member."""
     if kv.key == layout.version:
         return _version_event(kv)
     if (acked := layout.acked_slot_of(kv.key)) is not None:
         return AckEvent(kv.mod, acked, int(kv.value)) if kv.value.isdigit() else None
+    if (lease := layout.departed_lease_of(kv.key)) is not None:
+        return DepartureEvent(kv.mod, lease, Departure.decode(lease, kv.value) if kv.lease else None)
     slot = layout.slot_of(kv.key)
     if slot is None:
         return None
