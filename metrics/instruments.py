@@ -58,9 +58,12 @@ class Instruments:
         """Counts one HTTP request that took `seconds`. `route` is the template it matched, never the path."""
         self._http.observe(method, route, status, seconds)
 
-    def track(self, status: Callable[[], Status], staleness_bound: float) -> None:
-        """Reads the gauges from `status` at every scrape. To be called once. staleness_bound: B, seconds."""
-        self._registry.register(StatusCollector(status, staleness_bound))
+    def track(self, status: Callable[[], Status], staleness_bound: float, expected: int = 0) -> None:
+        """Reads the gauges from `status` at every scrape. To be called once.
+
+        staleness_bound: B, seconds. expected: instances that should run, 0 = not said.
+        """
+        self._registry.register(StatusCollector(status, staleness_bound, expected))
 
     def totals(self) -> Totals:
         """The counts, as of now."""

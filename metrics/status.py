@@ -5,6 +5,7 @@ All gauges of one scrape come from one `Status`, so that they agree with each ot
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -12,13 +13,19 @@ from prometheus_client.registry import Collector
 
 from consistency.terms import Status
 
+DEPARTURES = ("left", "lost", "back")
+
 
 class StatusCollector(Collector):
-    """Turns `status()` into gauges. `status` must neither block nor do I/O. staleness_bound: B, seconds."""
+    """Turns `status()` into gauges. `status` must neither block nor do I/O.
 
-    def __init__(self, status: Callable[[], Status], staleness_bound: float) -> None:
+    staleness_bound: B, seconds. expected: instances that should run, 0 = not said.
+    """
+
+    def __init__(self, status: Callable[[], Status], staleness_bound: float, expected: int) -> None:
         self._status = status
         self._staleness_bound = staleness_bound
+        self._expected = expected
 
     def describe(self) -> list[Metric]:
         """Nothing: with it, registering need not ask for a status before there is one."""
@@ -45,11 +52,27 @@ class StatusCollector(Collector):
         )
         yield _gauge("config_watch_up", "Whether the watch on the version key is up.", now.watch_up)
         yield _gauge("config_members", "Instances that hold a slot, as this instance sees them.", len(now.members))
+        yield from self._fleet(now)
         yield _gauge(
             "config_member_slot",
             "Slot held by this instance, or -1 when it serves uncached.",
             -1 if now.slot is None else now.slot,
         )
+
+    def _fleet(self, now: Status) -> Iterator[Metric]:
+        yield _gauge("config_fleet_instances", "Instances of the fleet, as this instance sees them.", len(now.members))
+        yield _gauge(
+            "config_fleet_expected_instances", "EXPECTED_INSTANCES, or 0 where nobody has said.", self._expected
+        )
+        gone = GaugeMetricFamily(
+            "config_fleet_departed",
+            "Instances that have gone within the last hour, by how, as this instance sees them.",
+            labels=["how"],
+        )
+        hows = Counter(departure.how for departure in now.departed)
+        for how in DEPARTURES:
+            gone.add_metric([how], float(hows[how]))
+        yield gone
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -40,7 +40,7 @@ class Instance:
         self._cache = DistributedCache(
             self._store, settings.cache_options(), description=describe(settings), observer=self.observe
         )
-        self._instruments.track(self._cache.status, settings.cache_staleness_bound)
+        self._instruments.track(self._cache.status, settings.cache_staleness_bound, settings.expected_instances)
         recent = Recent(self._cache.status, self._instruments.totals)
         self._sampler = Worker("sampler", recent.run, self.observe)
         self.app: Application = create_app(self._cache, settings, self._instruments, keyring, recent)

@@ -1,4 +1,4 @@
-"""Who has gone within the last hour, for people. Pure: turns what the protocol knows into JSON."""
+"""Who has gone within the last hour, and who is missing, for people. Pure: from what the protocol knows to JSON."""
 
 from __future__ import annotations
 
@@ -12,6 +12,17 @@ from service.members import describe
 def departed(status: Status, now: float) -> list[dict[str, Any]]:
     """The latest first. `now`: seconds since 1970, here; what another clock wrote may lie ahead of it."""
     return [_row(departure, now) for departure in status.departed]
+
+
+def present(status: Status) -> int:
+    """How many instances of the fleet are known here."""
+    return len(status.members)
+
+
+def missing(status: Status, expected: int) -> str:
+    """One sentence if fewer are here than are expected (0 = not said), else nothing. Without a watch nobody knows."""
+    here = present(status)
+    return f"{here} of {expected} expected instances are here" if status.watch_up and here < expected else ""
 
 
 def _row(departure: Departure, now: float) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from consistency.cache import DistributedCache
 from consistency.terms import Member, Status
 from service.access import MEMBERS
 from service.answers import Answer, answer_error, answer_json
+from service.departed import departed
 from service.document_reads import answer_read
 from service.keys import key_from_path, path_of
 from service.ops_routes import NO_STORE
@@ -29,12 +30,15 @@ SHARED_FOR = 0.5
 """Seconds for which all who look are shown the same states: many open pages ask the fleet no more often than one."""
 
 
-def fleet_routes(cache: DistributedCache, state: Callable[[bool], dict[str, Any]]) -> Blueprint:
-    """The routes. `state`: that of this instance, and, if True, its last minutes; must neither block nor do I/O."""
+def fleet_routes(cache: DistributedCache, state: Callable[[bool], dict[str, Any]], expected: int) -> Blueprint:
+    """The routes. `state`: that of this instance, and, if True, its last minutes; must neither block nor do I/O.
+
+    expected: instances, 0 = not said.
+    """
     routes = Blueprint("fleet", __name__)
     peers = Peers()
     now, recently = (
-        Shared(partial(_states, cache.status, partial(state, recent), peers, target))
+        Shared(partial(_states, cache.status, partial(state, recent), expected, peers, target))
         for recent, target in ((False, STATE), (True, f"{STATE}?recent=true"))
     )
 
@@ -75,11 +79,17 @@ class Shared:
 
 
 def _states(
-    status_now: Callable[[], Status], state: Callable[[], dict[str, Any]], peers: Peers, target: str, authorization: str
+    status_now: Callable[[], Status],
+    state: Callable[[], dict[str, Any]],
+    expected: int,
+    peers: Peers,
+    target: str,
+    authorization: str,
 ) -> dict[str, Any]:
     status = status_now()
     rows = [mine(status, state()), *map(theirs, peers.ask(_others(status), target, authorization))]
-    return {"me": status.slot, "members": sorted(rows, key=_by_slot)}
+    gone = departed(status, time.time())
+    return {"me": status.slot, "members": sorted(rows, key=_by_slot), "expected": expected, "departed": gone}
 
 
 def _served_by_all(cache: DistributedCache, peers: Peers, path: str, authorization: str) -> Answer:

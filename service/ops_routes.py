@@ -11,7 +11,7 @@ from flask import Blueprint
 from consistency.terms import Status
 from metrics import Instruments
 from service.answers import Answer, answer_json
-from service.departed import departed
+from service.departed import departed, missing, present
 from service.members import fleet, targets
 from service.responses import Response, respond
 from service.security_headers import SECURITY_HEADERS
@@ -19,8 +19,10 @@ from service.security_headers import SECURITY_HEADERS
 NO_STORE = ("Cache-Control", "no-store")
 
 
-def ops_routes(status: Callable[[], Status], draining: Callable[[], bool], instruments: Instruments) -> Blueprint:
-    """The routes. `status` and `draining` must neither block nor do I/O."""
+def ops_routes(
+    status: Callable[[], Status], draining: Callable[[], bool], instruments: Instruments, expected: int
+) -> Blueprint:
+    """The routes. `status` and `draining` must neither block nor do I/O. expected: instances, 0 = not said."""
     routes = Blueprint("ops", __name__)
 
     @routes.get("/healthz")
@@ -30,7 +32,7 @@ def ops_routes(status: Callable[[], Status], draining: Callable[[], bool], instr
 
     @routes.get("/readyz")
     def readyz() -> Response:
-        return respond(readiness(status(), draining()))
+        return respond(readiness(status(), draining(), expected))
 
     @routes.get("/metrics")
     def metrics() -> Response:
@@ -40,7 +42,8 @@ def ops_routes(status: Callable[[], Status], draining: Callable[[], bool], instr
     @routes.get("/members")
     def members() -> Response:
         now = status()
-        return respond(answer_json({**fleet(now), "departed": departed(now, time.time())}, headers=(NO_STORE,)))
+        told = {**fleet(now), "expected": expected, "departed": departed(now, time.time())}
+        return respond(answer_json(told, headers=(NO_STORE,)))
 
     @routes.get("/members/targets")
     def members_targets() -> Response:
@@ -49,8 +52,11 @@ def ops_routes(status: Callable[[], Status], draining: Callable[[], bool], instr
     return routes
 
 
-def readiness(now: Status, draining: bool) -> Answer:
-    """200, or 503 with the reason. Not being a member is no reason: such an instance serves everything, uncached."""
+def readiness(now: Status, draining: bool, expected: int = 0) -> Answer:
+    """200, or 503 with the reason. Not being a member is no reason: such an instance serves everything, uncached.
+
+    Nor is it one that others are missing: `warning` says so.
+    """
     why_not = "shutting down: no new requests, please" if draining else now.why_not_ready
     document = {
         "ready": not why_not,
@@ -62,6 +68,9 @@ def readiness(now: Status, draining: bool) -> Answer:
         "proof_age": None if now.proof_age is None else round(now.proof_age, 3),
         "watch_up": now.watch_up,
         "horizon": now.horizon,
+        "instances": present(now),
+        "expected": expected,
+        "warning": missing(now, expected),
     }
     if why_not:
         return answer_json(document, HTTPStatus.SERVICE_UNAVAILABLE, (NO_STORE, ("Retry-After", "1")))

@@ -54,11 +54,11 @@ def _text(default: str | None, description: str, expected: str, example: str, *,
     return Field(default, description=description, json_schema_extra=extra, **more)
 
 
-def _number(default: float, unit: str, description: str, low: float, high: float) -> Any:
+def _number(default: float, unit: str, description: str, low: float, high: float, example: str = "") -> Any:
     kind = "a whole number" if isinstance(default, int) else "a number"
     extra: JsonDict = {
         "expected": f"{kind} from {low} to {high} {unit}".rstrip(),
-        "example": f"{default}",
+        "example": example or f"{default}",
         "unit": unit,
         "number": True,
     }
@@ -169,6 +169,14 @@ class Settings(BaseSettings):
         5.0, "seconds", "Time between looks for writes that bypassed the service", 0.1, 3600
     )
     cache_max_age: float = _number(300.0, "seconds", "Age at which an entry is loaded whole again", 1, 86_400)
+    expected_instances: int = _number(
+        0,
+        "instances",
+        "How many should run; fewer are told on the page, in /readyz and by an alert. 0: not said",
+        0,
+        1000,
+        example="4",
+    )
     lease_ttl: int = _number(10, "seconds", "Time until the slot of a crashed instance is free", 2, 3600)
 
     cf_instance_index: int | None = _text(None, f"{_BY_CF} the slot to try first", "a number from 0 on", "0", ge=0)

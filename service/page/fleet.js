@@ -12,16 +12,18 @@ const minutes = new Minutes();
 let heardAt = null;
 
 /** Draws what /members/states has said. */
-export function show({ me, members }) {
+export function show({ me, members, expected, departed }) {
   const now = Date.now();
   if (heardAt === null) minutes.begin(members, now);
   const moment = minutes.add(members, now);
   heardAt = new Date(now);
   document.body.classList.remove("stale");
-  tell(verdict(members));
-  refresh($("figures"), figures(members, moment));
+  tell(verdict({ members, expected, departed }));
+  refresh($("figures"), figures(members, moment, expected));
   refresh($("slots"), slots(members, me));
   refresh($("members"), table(members, me, moment.each));
+  $("departed-details").hidden = departed.length === 0;
+  refresh($("departed"), goneTable(departed));
   draw(now, members);
 }
 
@@ -57,7 +59,7 @@ function draw(now, members) {
     plot("Oldest proof", minutes.line("age", now), { span: SPAN, most: bound, limit: bound, format: seconds }));
 }
 
-function figures(members, moment) {
+function figures(members, moment, expected) {
   const states = members.filter(({ state }) => state).map(({ state }) => state);
   const newest = newestHorizon(members);
   const behind = states.length ? newest - Math.min(...states.map(({ horizon }) => horizon)) : 0;
@@ -65,6 +67,7 @@ function figures(members, moment) {
   const watching = states.filter(({ watch_up }) => watch_up).length;
   const leases = states.filter((state) => state.lease_age !== null).map(({ lease_age }) => lease_age);
   return [
+    figure("Instances", count(members.length), expected ? `of ${count(expected)} expected` : ""),
     figure("Slots held", `${held} of ${SLOTS}`),
     figure("Oldest proof", `${seconds(moment.age)}`, `of ${seconds(Math.max(0, ...states.map(({ bound }) => bound)))} allowed`),
     figure("Horizon", count(newest), behind ? `slowest ${plural(behind, "revision", "revisions")} behind` : "nobody behind"),
@@ -134,4 +137,28 @@ function line(row, me, newest, moment) {
     h("td", {}, row.address || "–"),
     h("td", { title: row.started }, since(row.started)),
     cells.map((text) => h("td", { class: "number" }, text)));
+}
+
+const HOW = {
+  left: ["good", "left in order"],
+  lost: ["bad", "lost: killed, hung or cut off"],
+  back: ["careful", "lost for a while, and back"],
+};
+
+function goneTable(departed) {
+  return [
+    h("thead", {}, h("tr", {}, ["Gone", "How", "Slot", "Address", "Started", "Release"].map((name) => h("th", { scope: "col" }, name)))),
+    h("tbody", {}, departed.map(goneLine)),
+  ];
+}
+
+function goneLine({ slot, how, at, seconds_ago: ago, address, description }) {
+  const [level, words] = HOW[how];
+  return h("tr", {},
+    h("th", { scope: "row", title: at }, `${seconds(ago)} ago`),
+    h("td", {}, h("span", { class: `dot ${level}`, "aria-hidden": "true" }), words),
+    h("td", {}, slot === null ? "–" : String(slot).padStart(2, "0")),
+    h("td", {}, address || "–"),
+    h("td", { title: String(description.started ?? "") }, description.started ? `${since(description.started)} ago` : "–"),
+    h("td", {}, String(description.version ?? "–")));
 }

@@ -42,3 +42,8 @@ export function since(moment) {
 export function plural(number, one, several) {
   return `${number} ${number === 1 ? one : several}`;
 }
+
+/** "a", "a and b", "a, b and c". */
+export function enumeration(names) {
+  return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
+}

@@ -88,7 +88,7 @@ def start_gateway(
     cache = DistributedCache(
         store, chosen.cache_options(), description='{"address": "127.0.0.1:8080"}', observer=instruments.observe
     )
-    instruments.track(cache.status, chosen.cache_staleness_bound)
+    instruments.track(cache.status, chosen.cache_staleness_bound, chosen.expected_instances)
     stack.callback(cache.close)
     cache.start()
     if wait:

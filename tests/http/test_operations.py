@@ -34,7 +34,7 @@ def test_an_instance_is_alive_and_ready(gateway: Gateway) -> None:
     assert ready.status_code == 200
     assert ready.get_json() | {"proof_age": 0, "horizon": 0} == {
         "ready": True, "why_not": "", "draining": False, "member": True, "slot": 0, "fresh": True, "proof_age": 0,
-        "watch_up": True, "horizon": 0,
+        "watch_up": True, "horizon": 0, "instances": 1, "expected": 0, "warning": "",
     }  # fmt: skip
 
 
@@ -54,6 +54,18 @@ def test_an_instance_without_a_slot_is_ready() -> None:
     answer = readiness(replace(READY, slot=None, fresh=False), draining=False)
     document = json.loads(answer.body)
     assert (answer.status, document["member"], document["slot"]) == (200, False, None)
+
+
+def test_that_others_are_missing_is_told_and_makes_nobody_unready() -> None:
+    """To take the last instance out of the balancer because it is the last one would be the end."""
+    alone = replace(READY, members=(member(3, "{}"),))
+    for expected, warning in ((0, ""), (1, ""), (4, "1 of 4 expected instances are here")):
+        answer = readiness(alone, draining=False, expected=expected)
+        document = json.loads(answer.body)
+        assert (answer.status, document["instances"], document["expected"]) == (200, 1, expected)
+        assert document["warning"] == warning
+    unsure = readiness(replace(alone, watch_up=False), draining=False, expected=4)
+    assert json.loads(unsure.body)["warning"] == ""
 
 
 def test_an_instance_that_is_not_ready_says_why() -> None:

@@ -161,6 +161,14 @@ ROWS = (
         membership="none",
     ),
     Row(
+        "3 of 4 instances killed",
+        default="the others go on",
+        uncached="fine",
+        write="fine",
+        health="200, 200 with a warning if `EXPECTED_INSTANCES` is set",
+        membership="slots free after the lease; for an hour page, `/members` and an alert say who was lost",
+    ),
+    Row(
         "kill -9 in mid-PUT",
         default="others untouched",
         uncached="others untouched",

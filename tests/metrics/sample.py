@@ -21,7 +21,7 @@ from consistency.events import (
     WatchStarted,
     WorkerFailed,
 )
-from consistency.terms import Member, Source, Status
+from consistency.terms import Departure, Member, Source, Status
 from metrics import Instruments
 
 Moved = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -86,6 +86,8 @@ EVENTS: list[tuple[Event, Moved]] = [
 BOUND = 0.5
 """B, seconds: not the default, so that it can only come from here."""
 
+EXPECTED = 4
+
 STATUS = Status(
     why_not_ready="",
     slot=7,
@@ -96,6 +98,7 @@ STATUS = Status(
     bytes=1024,
     watch_up=True,
     members=(Member(7, 1, 2, "{}"), Member(8, 2, 3, "{}")),
+    departed=tuple(Departure(lease, 0, how, 5.0, "{}") for lease, how in enumerate(("lost", "left", "lost"))),
 )
 
 
@@ -103,7 +106,7 @@ def exercised() -> tuple[Instruments, CollectorRegistry]:
     """Instruments to which everything has happened once."""
     registry = CollectorRegistry()
     instruments = Instruments(registry)
-    instruments.track(lambda: STATUS, BOUND)
+    instruments.track(lambda: STATUS, BOUND, EXPECTED)
     for event, _ in EVENTS:
         instruments.observe(event)
     instruments.http("GET", "/config/<key>", 200, 0.001)

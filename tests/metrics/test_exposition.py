@@ -12,7 +12,7 @@ from consistency.events import ReadServed
 from consistency.terms import Source, Status
 from metrics import Instruments
 from metrics.build import version
-from tests.metrics.sample import BOUND, STATUS, exercised
+from tests.metrics.sample import BOUND, EXPECTED, STATUS, exercised
 from tests.support.prometheus import program
 
 
@@ -56,7 +56,7 @@ def test_gauges_are_read_at_scrape_from_one_status() -> None:
 
     registry = CollectorRegistry(auto_describe=True)  # the kind that asks at once, if it can't ask otherwise
     instruments = Instruments(registry)
-    instruments.track(status, BOUND)
+    instruments.track(status, BOUND, EXPECTED)
     assert asked == []
     body = instruments.exposition()[0].decode()
     assert len(asked) == 1
@@ -70,6 +70,11 @@ def test_gauges_are_read_at_scrape_from_one_status() -> None:
         "config_cache_staleness_bound_seconds 0.5",
         "config_watch_up 1.0",
         "config_members 2.0",
+        "config_fleet_instances 2.0",
+        "config_fleet_expected_instances 4.0",
+        'config_fleet_departed{how="lost"} 2.0',
+        'config_fleet_departed{how="left"} 1.0',
+        'config_fleet_departed{how="back"} 0.0',
         "config_member_slot 7.0",
     ):
         assert f"\n{line}\n" in body

@@ -96,17 +96,6 @@ def test_the_lowest_slot_writes_and_when_it_is_lost_as_well_the_next_one_does_it
         await_written(store, first, second)
 
 
-def test_an_instance_whose_lease_was_lost_for_a_moment_is_back(store: FakeStore) -> None:
-    with started(store, description=process("one")) as one, started(store) as two:
-        store.vanish(store.survey(None, timeout=1).members[0].lease)
-        await_status(two, sees((0, "back")))
-        await_status(one, lambda status: status.fresh and seen(status) == [(0, "back")])
-        with started(store) as late:
-            assert [how for _, how in seen(late.status())] == ["back"]
-    (left, *_) = (each for each in store.survey(None, timeout=1).departed if each.description == process("one"))
-    assert left.how in ("left", "lost")  # what is written is what was known; "back" is found by who looks
-
-
 def test_a_lost_lease_is_a_loss_for_the_loser_too(store: FakeStore) -> None:
     """It is not its end that it says then."""
     with started(store, description=process("one")) as one:
@@ -116,6 +105,17 @@ def test_a_lost_lease_is_a_loss_for_the_loser_too(store: FakeStore) -> None:
         await_written(store, lease)
         (written,) = store.survey(None, timeout=1).departed
         assert written.how == "lost"
+
+
+def test_an_instance_whose_lease_was_lost_for_a_moment_is_back(store: FakeStore) -> None:
+    with started(store, description=process("one")) as one, started(store) as two:
+        store.vanish(store.survey(None, timeout=1).members[0].lease)
+        await_status(two, sees((0, "back")))
+        await_status(one, lambda status: status.fresh and seen(status) == [(0, "back")])
+        with started(store) as late:
+            assert [how for _, how in seen(late.status())] == ["back"]
+    (left, *_) = (each for each in store.survey(None, timeout=1).departed if each.description == process("one"))
+    assert left.how in ("left", "lost")  # what is written is what was known; "back" is found by who looks
 
 
 def test_an_end_is_in_order_however_quick_the_joiner_is(store: FakeStore) -> None:

@@ -40,6 +40,7 @@ NOT_INHERITED = (
     "USER_KEY_PREFIX",
     "LOG_LEVEL",
     "LEASE_TTL",
+    "EXPECTED_INSTANCES",
 )
 
 
