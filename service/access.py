@@ -12,8 +12,9 @@ from service.api_tokens import Scope, Token, offers_bearer
 from service.keys import ROOT, key_from_path
 from service.problems import Refused, refused
 
-OPEN = frozenset({"", "/", "/healthz", "/readyz", "/docs", "/openapi.yaml"})
-"""For everybody: pages that say nothing of what is stored, and what platforms ask without a token."""
+OPEN = frozenset({"", "/", "/healthz", "/readyz", "/docs", "/openapi.yaml", "/members/proof"})
+"""For everybody: pages that say nothing of what is stored, what platforms ask without a token, and what is asked before
+one is sent."""
 
 DOCS = "/docs/"
 """What the page /docs is made of; no part of it is anybody's."""

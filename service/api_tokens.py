@@ -57,6 +57,10 @@ class Bearers:
         digest = digest_of(header)
         return self._known.get(digest) or self._look_up(header, digest)
 
+    def named(self, name: str) -> Token | None:
+        """The token with this name."""
+        return next((token for token in self._tokens if token.name == name), None)
+
     def _look_up(self, header: str, digest: bytes) -> Token | None:
         match = _BEARER.fullmatch(header)
         found = self._bearer_of(match[1]) if match and SHORTEST <= len(match[1]) <= LONGEST else None

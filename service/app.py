@@ -18,6 +18,7 @@ from werkzeug.routing import BaseConverter
 
 from consistency.cache import DistributedCache
 from metrics import Instruments
+from service.addresses import address_of
 from service.answers import answer_problem
 from service.bodies import BodyReader
 from service.config_routes import config_routes
@@ -31,7 +32,9 @@ from service.hosts import hosts_of
 from service.keyring import Keyring
 from service.ops_routes import ops_routes
 from service.page_routes import page_routes
+from service.peers import Peers
 from service.problems import NOT_DONE, Kind, Problem
+from service.proofs import Witness
 from service.recent import Recent
 from service.request_ids import HEADER as REQUEST_ID
 from service.request_log import finish
@@ -91,7 +94,8 @@ def create_app(
     app.register_blueprint(ops_routes(cache.status, lambda: app.draining, instruments, settings.expected_instances))
     recent = recent or Recent(cache.status, instruments.totals)
     state_now = _state_of(app, cache, settings, instruments, recent)
-    app.register_blueprint(fleet_routes(cache, state_now, settings.expected_instances))
+    witness = Witness(keyring, address_of(settings))
+    app.register_blueprint(fleet_routes(cache, state_now, settings.expected_instances, Peers(keyring), witness))
     app.register_blueprint(page_routes())
     app.register_blueprint(docs_routes())
     hosts = hosts_of(settings.host, settings.allowed_hosts, socket.gethostname())

@@ -9,7 +9,6 @@ import datetime
 import json
 import os
 import secrets
-import socket
 
 from consistency.cache import DistributedCache
 from consistency.etcd_store import EtcdConfig, EtcdStore
@@ -18,11 +17,11 @@ from consistency.terms import Status
 from consistency.workers import Worker
 from metrics import Instruments
 from metrics.build import version
+from service.addresses import address_of
 from service.app import Application, create_app
 from service.connection import Connection
 from service.event_log import EventLog
 from service.keyring import Keyring
-from service.listener import EVERY_ADDRESS
 from service.recent import Recent
 from service.settings import Settings
 
@@ -92,11 +91,8 @@ def describe(settings: Settings) -> str:
 
     `boot` differs at each start: platforms give the identity of a crashed instance to its successor.
     """
-    host = settings.cf_instance_internal_ip or settings.host
-    if host in EVERY_ADDRESS:
-        host = socket.gethostname()
     about = {
-        "address": f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}",
+        "address": address_of(settings),
         "guid": settings.cf_instance_guid or secrets.token_hex(16),
         "boot": secrets.token_hex(8),
         "pid": os.getpid(),

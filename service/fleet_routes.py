@@ -21,8 +21,9 @@ from service.departed import departed
 from service.document_reads import answer_read
 from service.keys import key_from_path, path_of
 from service.ops_routes import NO_STORE
-from service.parameters import recent_parameter
-from service.peers import Heard, Peers
+from service.parameters import proof_parameters, recent_parameter
+from service.peers import PROOF, Heard, Peers
+from service.proofs import Witness
 from service.responses import Response, respond
 from service.states import STATE, mine, not_served, served, theirs
 
@@ -30,13 +31,14 @@ SHARED_FOR = 0.5
 """Seconds for which all who look are shown the same states: many open pages ask the fleet no more often than one."""
 
 
-def fleet_routes(cache: DistributedCache, state: Callable[[bool], dict[str, Any]], expected: int) -> Blueprint:
+def fleet_routes(
+    cache: DistributedCache, state: Callable[[bool], dict[str, Any]], expected: int, peers: Peers, witness: Witness
+) -> Blueprint:
     """The routes. `state`: that of this instance, and, if True, its last minutes; must neither block nor do I/O.
 
     expected: instances, 0 = not said.
     """
     routes = Blueprint("fleet", __name__)
-    peers = Peers()
     now, recently = (
         Shared(partial(_states, cache.status, partial(state, recent), expected, peers, target))
         for recent, target in ((False, STATE), (True, f"{STATE}?recent=true"))
@@ -50,6 +52,11 @@ def fleet_routes(cache: DistributedCache, state: Callable[[bool], dict[str, Any]
     def all_states() -> Response:
         shared = recently if _recent() else now
         return respond(answer_json(shared.get(_authorization()), headers=(NO_STORE,)))
+
+    @routes.get(PROOF)
+    def proof() -> Response:
+        ask = proof_parameters(request.environ.get("QUERY_STRING", ""))
+        return respond(answer_json({"proof": witness.prove(ask)}, headers=(NO_STORE,)))
 
     @routes.get("/members/config/<rest:key>")
     def served_by_all(key: str) -> Response:

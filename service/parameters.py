@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 from consistency.terms import Demand, Revision
 from service.keys import check_key, check_prefix, decode
 from service.problems import Refused, bad_request
+from service.proofs import Ask
 
 LINEARIZABLE = "linearizable"
 MAX_REVISION = 2**63 - 1
@@ -21,6 +22,7 @@ MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
 LONGEST_SHOWN = 60
 
+_PROOF = {"token": "[A-Za-z0-9._-]{1,64}", "nonce": "[0-9a-f]{32}", "address": "[!-~]{1,300}", "mac": "[0-9a-f]{64}"}
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 
@@ -81,6 +83,15 @@ def write_parameters(query: str) -> bool:
 def recent_parameter(query: str) -> bool:
     """Of what tells states: whether the last minutes are asked for, too. Raises Refused (400)."""
     return _boolean("recent", _parse(query, ("recent",)).get("recent", "false"))
+
+
+def proof_parameters(query: str) -> Ask:
+    """Of `GET /members/proof`; all are needed. Raises Refused (400)."""
+    given = _parse(query, tuple(_PROOF))
+    for name, expected in _PROOF.items():
+        if not re.fullmatch(expected, given.get(name, "")):
+            raise _refusal(f"{name} must match {expected}")
+    return Ask(**given)
 
 
 def _parse(query: str, known: Collection[str]) -> dict[str, str]:

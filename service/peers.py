@@ -1,24 +1,33 @@
 """What the members of the fleet say: each is asked over HTTP, at the address that stands in its member key.
 
-Never at an address from a request. Owns the bound on how much is asked at once, and no thread beyond a question: all
-members are asked side by side, and whoever has not answered in time is left.
+Never at an address from a request. Nowhere else does a client's token leave this instance, and it goes to an address
+only once who listens there has proven to be an instance with that address (`service.proofs`). Where there are no
+tokens, nothing goes along. Redirections are answers like any other.
+
+Owns the bound on how much is asked at once, and no thread beyond a question: all members are asked side by side, and
+whoever has not answered in time is left.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse
+from urllib.parse import urlencode
 
 from consistency.terms import Member
+from service.api_tokens import Token
+from service.keyring import Keyring
 from service.members import describe, is_address
 from service.problems import refused
+from service.proofs import Challenge
 
 ANSWER_WITHIN = 1.5
 """Seconds for all of them together: a member that hangs must not make the page look as if all did."""
@@ -28,6 +37,23 @@ AT_ONCE = 4
 
 LONGEST = 64 * 1024
 """Bytes of an answer that are read."""
+
+PROOF = "/members/proof"
+"""Where each instance proves its address."""
+
+NOT_PROVEN = "did not prove that its address is its own; not asked"
+
+
+class NotProven(Exception):
+    """Who listens there is an instance of an earlier release, or none of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """What is sent along: the header, and the token that it bears."""
+
+    header: str
+    token: Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +69,10 @@ class Heard:
 
 
 class Peers:
-    """Asks the others. Safe for use from many threads."""
+    """Asks the others. Safe for use from many threads. Without a keyring there are no tokens."""
 
-    def __init__(self) -> None:
+    def __init__(self, keyring: Keyring | None = None) -> None:
+        self._keyring = keyring
         self._free = threading.BoundedSemaphore(AT_ONCE)
 
     def ask(self, members: Sequence[Member], target: str, authorization: str) -> list[Heard]:
@@ -55,15 +82,20 @@ class Peers:
         """
         if not members:
             return []
-        headers = {"Authorization": authorization} if authorization else {}
+        bearer = self._bearer(authorization)
         # A thread for each: whoever hangs must not make the next one late.
         with self._place(), ThreadPoolExecutor(len(members), "peers") as threads:
             calls = [_Call(member, time.monotonic() + ANSWER_WITHIN) for member in members]
-            answers = [threads.submit(call.make, target, headers) for call in calls]
+            answers = [threads.submit(call.make, target, bearer) for call in calls]
             wait(answers, ANSWER_WITHIN)
             for call in calls:
                 call.end()
             return [answer.result() for answer in answers]
+
+    def _bearer(self, authorization: str) -> Bearer | None:
+        """What to send along: nothing that is not a token of this fleet."""
+        token = self._keyring.bearers.find(authorization) if self._keyring else None
+        return Bearer(authorization, token) if token else None
 
     @contextlib.contextmanager
     def _place(self) -> Iterator[None]:
@@ -84,14 +116,16 @@ class _Call:
         self._until = until
         self._socket: socket.socket | None = None
 
-    def make(self, target: str, headers: dict[str, str]) -> Heard:
+    def make(self, target: str, bearer: Bearer | None) -> Heard:
         """The answer, or why there is none."""
         address = describe(self._member).get("address")
         if not is_address(address):
             return Heard(self._member, why_not="it does not say where it can be reached")
         asked = time.monotonic()
         try:
-            answer, body = self._get(str(address), target, headers)
+            answer, body = self._get(str(address), target, bearer)
+        except NotProven:
+            return Heard(self._member, why_not=NOT_PROVEN)
         except (OSError, HTTPException) as error:
             late = time.monotonic() >= self._until  # then it may be `end` that made it fail
             return Heard(self._member, why_not=f"no answer within {ANSWER_WITHIN:g} s" if late else _words(error))
@@ -99,11 +133,15 @@ class _Call:
         seconds = time.monotonic() - asked
         return Heard(self._member, answer.status, named, body, seconds)
 
-    def _get(self, address: str, target: str, headers: dict[str, str]) -> tuple[HTTPResponse, bytes]:
+    def _get(self, address: str, target: str, bearer: Bearer | None) -> tuple[HTTPResponse, bytes]:
         connection = HTTPConnection(address, timeout=max(0.001, self._until - time.monotonic()))
         with contextlib.closing(connection):
             connection.connect()
             self._socket = connection.sock
+            headers = {}
+            if bearer:
+                _demand_proof(connection, Challenge.to(address, bearer.token))
+                headers["Authorization"] = bearer.header
             connection.request("GET", target, headers=headers)
             answer = connection.getresponse()
             body = answer.read(LONGEST)
@@ -116,6 +154,20 @@ class _Call:
         if self._socket is not None:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
+
+
+def _demand_proof(connection: HTTPConnection, challenge: Challenge) -> None:
+    """Raises NotProven, unless the other side has proven itself and the connection is still the same."""
+    connection.request("GET", f"{PROOF}?{urlencode(asdict(challenge.ask))}")
+    answer = connection.getresponse()
+    try:
+        said = json.loads(answer.read(LONGEST))
+    except (ValueError, RecursionError):
+        raise NotProven from None
+    proof = said.get("proof") if isinstance(said, dict) else None
+    # Once closed it would be opened again, by itself, for the next request: to whoever listens there then.
+    if answer.status != HTTPStatus.OK or not challenge.is_met_by(proof) or connection.sock is None:
+        raise NotProven
 
 
 def _words(error: Exception) -> str:

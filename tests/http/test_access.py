@@ -16,6 +16,7 @@ R, W, OBS, A = Scope.READ, Scope.WRITE, Scope.OBSERVE, Scope.ADMIN
 
 PATHS = {
     "": (None, None), "/": (None, None), "/healthz": (None, None), "/readyz": (None, None),
+    "/members/proof": (None, None),
     "/docs": (None, None), "/docs/": (None, None), "/docs/x": (None, None), "/openapi.yaml": (None, None),
     "/metrics": (OBS, OBS), "/members": (OBS, OBS), "/members/targets": (OBS, OBS),
     "/members/me": (OBS, OBS), "/members/states": (OBS, OBS), "/members/config/a": (R, A), "/page/x": (None, None),
