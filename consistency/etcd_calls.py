@@ -1,8 +1,9 @@
 """How calls to etcd are made: reads fail over, writes are sent once, a stale token is renewed. Imports no gRPC.
 
-Owns which endpoint is asked, and when each of them last answered. The rules:
+Owns which endpoint is asked; what is known of each is kept by `etcd_health`. The rules:
 
   A read asks one endpoint for as long as that answers, else the others, while its time lasts and one seems alive.
+  Only etcd's own words about a request are an answer; whatever else comes back is the endpoint's failure.
   A write goes to an endpoint that answered within TRUST seconds; without one, something cheap is read first. So a dead
   etcd makes a write Unavailable (nothing was sent), and OutcomeUnknown is left to the moment in which it dies.
   A write goes to a second endpoint only if the first certainly did nothing; never after OutcomeUnknown.
@@ -14,20 +15,19 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 from tenacity import Retrying, retry_if_exception_type
 
 from consistency.etcd_errors import Failed, Verdict
+from consistency.etcd_health import Health
+from consistency.etcd_identity import Identity
 from consistency.etcd_token import Tokens
 from consistency.events import Observer, StoreCalled
 from consistency.failover import LEAST, Turns
-from consistency.store import StoreError, Unavailable
-
-TRUST = 1.0
-"""Seconds for which an endpoint that answered is trusted with a write."""
+from consistency.store import OutcomeUnknown, StoreError, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +48,17 @@ class Node(Protocol):
         """Its URL."""
 
     def rpc(self, call: Call, timeout: float, token: str) -> Any:
-        """Makes the call; the answer. Raises Failed."""
+        """Makes the call; the answer, whose `header` bears a `cluster_id`. Raises Failed."""
 
 
 N = TypeVar("N", bound=Node)
 
 
 class Calls(Generic[N]):
-    """Safe for concurrent access. `probe` is a cheap linearizable read, `login` asks for a token (None: no user)."""
+    """Safe for concurrent access. `probe` is a cheap linearizable read, `login` asks for a token (None: no user).
+
+    on_down: called when an endpoint begins to fail; `look_again` is to be called from then on.
+    """
 
     def __init__(
         self,
@@ -65,6 +68,7 @@ class Calls(Generic[N]):
         observer: Observer,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] | None = None,
+        on_down: Callable[[], object] = lambda: None,
     ) -> None:
         self._nodes = nodes
         self._probe = probe
@@ -74,9 +78,8 @@ class Calls(Generic[N]):
         self._tokens = Tokens(clock)
         self._closing = threading.Event()
         self._sleep = sleep or self._closing.wait
-        # Set by any thread without a lock: of several that just answered or failed, any one will do.
-        self._current = 0  # index of the endpoint to begin with; moves on when that one fails
-        self._answered = [float("-inf")] * len(nodes)
+        self._identity = Identity(len(nodes), clock)
+        self._health = Health([node.name for node in nodes], observer, clock, on_down)
 
     def close(self) -> None:
         """Ends the pauses between the turns of reads under way."""
@@ -97,8 +100,25 @@ class Calls(Generic[N]):
         """An endpoint that has just answered, with a token that it takes. Raises Unavailable, Denied."""
         return self.find(self._probe, timeout)[0]
 
+    def answering(self, timeout: float) -> Iterator[N]:
+        """The endpoints that have just answered the probe, with a token that they take, each of them once.
+
+        Raises what `probe` raises if not even the first one is found.
+        """
+        deadline = self._clock() + timeout
+        first, _ = self._find(self._probe, timeout)
+        yield self._nodes[first]
+        for step in range(1, len(self._nodes)):
+            index, left = (first + step) % len(self._nodes), deadline - self._clock()
+            try:
+                self._attempt(self._probe, index, max(LEAST, left / (len(self._nodes) - step)))
+            except Failed as failed:
+                self._failed(index, failed)
+            else:
+                yield self._nodes[index]
+
     def _find(self, call: Call, timeout: float) -> tuple[int, Any]:
-        turns = Turns([node.name for node in self._nodes], self._current, timeout, self._clock)
+        turns = Turns([node.name for node in self._nodes], self._health.first, timeout, self._clock)
         try:
             return self._take_turn(call, turns)  # the usual case does without the machinery below
         except Failed as failed:
@@ -119,9 +139,9 @@ class Calls(Generic[N]):
             return index, self._attempt(call, index, seconds)
         except Failed as failed:
             if not failed.verdict.may_be_better_elsewhere:
-                raise self._error(call, index, failed) from failed
+                raise self._error(call, index, failed, turns.said()) from failed
             turns.failed(index, failed.verdict)
-            self._suspect(index)
+            self._failed(index, failed)
             raise
 
     def _pause(self, seconds: float) -> None:
@@ -131,7 +151,7 @@ class Calls(Generic[N]):
 
     def send(self, call: Call, timeout: float) -> Any:
         """A write: the answer. Raises what the verdict says; Unavailable when it was certainly not done."""
-        deadline = self._clock() + timeout
+        deadline, said = self._clock() + timeout, ""
         for others in reversed(range(len(self._nodes) + 1)):
             index = self._trusted(deadline)
             left = deadline - self._clock()
@@ -140,18 +160,45 @@ class Calls(Generic[N]):
             try:
                 return self._attempt(call, index, left)
             except Failed as failed:
-                self._suspect(index)
+                self._failed(index, failed)
                 if not (failed.verdict.certainly_not_done and others):
-                    raise self._error(call, index, failed) from failed
-        raise Unavailable(f"{call.kind} was not sent: no time left of {timeout:.1f} s")
+                    raise self._error(call, index, failed, said) from failed
+                said += f"at {self._nodes[index].name}: {failed.verdict.finding}; "
+        raise Unavailable(f"{call.kind} {said}was not sent: no time left of {timeout:.1f} s")
 
     def _trusted(self, deadline: float) -> int:
         """The index of an endpoint fit for a write. Finding it may take most of the time left: a cluster that elects a
         leader needs a second or two, and once somebody answers the write itself is quick."""
-        index, now = self._current, self._clock()
-        if self._answered[index] + TRUST < now:
-            index, _ = self._find(self._probe, (deadline - now) * 0.75)
+        index = self._health.first
+        if not self._health.trusts(index):
+            index, _ = self._find(self._probe, (deadline - self._clock()) * 0.75)
         return index
+
+    # --- endpoints that fail
+
+    def stream_failed(self, node: N, failed: Failed) -> None:
+        """A stream could not be opened at this endpoint, and may be better elsewhere."""
+        self._failed(self._nodes.index(node), failed)
+
+    def look_again(self, timeout: float) -> float:
+        """Asks the endpoints that fail and are due, each for `timeout` seconds at most; seconds until the next one is.
+
+        One that answers is used again. It is asked for what every proof is, with the user's token.
+        """
+        for index in self._health.due():
+            try:
+                self._attempt(self._probe, index, timeout)
+            except Failed as failed:
+                self._failed(index, failed, looking=True)
+        return self._health.next_look()
+
+    def _failed(self, index: int, failed: Failed, *, looking: bool = False) -> None:
+        if self._closing.is_set():
+            return  # it was we who ended the call
+        if failed.verdict.may_be_better_elsewhere:
+            self._health.failed(index, failed.verdict.finding, looking=looking)
+        else:
+            self._health.answered(index)  # what it said is about the request
 
     # --- both
 
@@ -161,7 +208,7 @@ class Calls(Generic[N]):
         if login is None:
             return ""
         try:
-            return self._tokens.other_than(stale, lambda: self._authenticate(login, node, timeout), timeout)
+            return self._tokens.other_than(stale, node.name, lambda: self._authenticate(login, node, timeout), timeout)
         except TimeoutError as error:
             raise Failed(Verdict(Unavailable, f"no token within {timeout:.1f} s")) from error
 
@@ -184,28 +231,36 @@ class Calls(Generic[N]):
                 raise
             left = deadline - self._clock()
             answer = self._rpc(call, node, left, self.token(node, left, stale=token))
-        self._answered[index] = self._clock()
+        self._health.answered(index)
         return answer
 
     def _rpc(self, call: Call, node: N, timeout: float, token: str) -> Any:
         """One RPC, observed."""
         started, outcome = self._clock(), "ok"
         try:
-            return node.rpc(call, timeout, token)
+            answer = node.rpc(call, timeout, token)
+            self._admit(call, node, answer)
+            return answer
         except Failed as failed:
             outcome = snake_case(failed.verdict.meaning(write=call.write))
             raise
         finally:
             self._observer(StoreCalled(call.kind, outcome, self._clock() - started))
 
-    def _suspect(self, index: int) -> None:
-        """Whoever comes next begins with another endpoint, and no write goes to this one unasked."""
-        self._answered[index] = float("-inf")
-        if self._current == index:
-            self._current = (index + 1) % len(self._nodes)
+    def _admit(self, call: Call, node: N, answer: Any) -> None:
+        """Raises Failed if this is no answer of our cluster.
 
-    def _error(self, call: Call, index: int, failed: Failed) -> StoreError:
-        return failed.error(f"{call.kind} at {self._nodes[index].name}", write=call.write)
+        A write that another cluster has done is done: its answer shows the cache that the history is another.
+        """
+        cluster = answer.header.cluster_id
+        if call.write and cluster:
+            return
+        if objection := self._identity.objection(self._nodes.index(node), cluster):
+            raise Failed(Verdict(OutcomeUnknown, objection, foreign=True))
+
+    def _error(self, call: Call, index: int, failed: Failed, said: str) -> StoreError:
+        """`said`: what the endpoints asked before this one did."""
+        return failed.error(f"{call.kind} {said}at {self._nodes[index].name}", write=call.write)
 
 
 def snake_case(error: type[StoreError]) -> str:

@@ -4,27 +4,28 @@ Owns the messages and their meaning. Refuses to guess: a write is sent once, to 
 an answer that doesn't come is OutcomeUnknown. Makes no connection and no thread before the first call, so that it can
 be built before a fork.
 
-Beside it `etcd_node` (the connections to one endpoint), and, pure: `etcd_config` (where etcd is), `etcd_errors` (what a
-failure means), `failover` (whom to ask next), `etcd_token` (one Authenticate for all), `etcd_answers` (reading
-messages), `layout` (names of keys). No other module speaks to etcd, but for the doctor's questions in `etcd_probe`.
+Beside it `etcd_node` (the connections to one endpoint), `etcd_watch` (one stream), and, pure: `etcd_config` (where etcd
+is), `etcd_errors` (what a failure means), `failover` (whom to ask next), `etcd_health` (which endpoints fail),
+`etcd_token` (one Authenticate for all), `etcd_answers` (reading messages), `layout` (names of keys). No other module
+speaks to etcd, but for the doctor's questions in `etcd_probe`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, assert_never
 
-import grpc  # type: ignore[import-untyped]
 from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
 from consistency import etcd_answers as answers
 from consistency.etcd_calls import Call, Calls, snake_case
 from consistency.etcd_config import EtcdConfig
-from consistency.etcd_errors import Failed, NoSuchLease, judge
-from consistency.etcd_node import EtcdNode, judge_rpc, metadata_for
+from consistency.etcd_errors import Failed, NoSuchLease
+from consistency.etcd_node import EtcdNode, metadata_for
+from consistency.etcd_watch import EtcdWatch
 from consistency.events import Observer, StoreCalled, ignore
 from consistency.layout import Layout, encode, range_end
 from consistency.store import (
@@ -46,7 +47,6 @@ from consistency.store import (
     Touched,
     Unavailable,
     Want,
-    WatchEvent,
 )
 from consistency.terms import (
     Departure,
@@ -57,7 +57,7 @@ from consistency.terms import (
     Revision,
     VersionRecord,
 )
-from consistency.workers import alarm
+from consistency.workers import Worker
 
 __all__ = ["MAX_CHANGES", "MAX_REQUEST", "MAX_WANTS", "EtcdConfig", "EtcdStore", "EtcdWatch"]
 
@@ -73,6 +73,9 @@ MAX_LOOKED_AT = 62
 MAX_REQUEST = 1_572_000
 """Most bytes of one write, all included: etcd's 1.5 MiB less what it adds itself."""
 
+LOOK_FOR = 2.0
+"""Seconds for which an endpoint that failed is asked whether it is well again."""
+
 
 class EtcdStore:
     """`consistency.store.Store` over etcd, and `version`. Safe for concurrent access; see the module's opening."""
@@ -82,7 +85,11 @@ class EtcdStore:
         self._layout = Layout(config.prefix)
         self._ask_version = _range_op(self._layout.version)
         self._nodes = tuple(EtcdNode(endpoint, config) for endpoint in config.servers())
-        self._calls = Calls(self._nodes, cheap_read(self._layout), login(config), observer)
+        self._calls = Calls(self._nodes, cheap_read(self._layout), login(config), observer, on_down=self._look_again)
+        self._looker = Worker("endpoints", self._look, observer)
+        self._lock = threading.Lock()  # protects the two below, and the start of the thread
+        self._looking = False
+        self._closed = False
 
     # --- reads
 
@@ -242,24 +249,47 @@ class EtcdStore:
         """See Store.watch. One that starts before a compaction ends with Compacted when it is iterated.
 
         A cheap read goes before it: it finds an endpoint that answers, and a watch can't tell a stale token from a
-        missing permission.
+        missing permission. Who answers reads may still refuse streams, as a proxy does: then another is asked.
         """
-        deadline = time.monotonic() + timeout
-        node = self._calls.probe(timeout)
-        started, outcome = time.monotonic(), "ok"
-        try:
-            return self._open_watch(node, version_from, members_from, deadline - started)
-        except StoreError as error:
-            outcome = snake_case(type(error))
-            raise
-        finally:
-            self._observer(StoreCalled("watch", outcome, time.monotonic() - started))
+        deadline, said = time.monotonic() + timeout, ""
+        for asked, node in enumerate(self._calls.answering(timeout)):
+            left = (deadline - time.monotonic()) / (len(self._nodes) - asked)
+            try:
+                return self._open_watch(node, version_from, members_from, left)
+            except Failed as failed:
+                if not failed.verdict.may_be_better_elsewhere:
+                    raise failed.error(f"watch {said}at {node.name}", write=False) from failed
+                self._calls.stream_failed(node, failed)
+                said += f"at {node.name}: {failed.verdict.finding}; "
+        raise Unavailable(f"no etcd endpoint opened a watch: {said.removesuffix('; ')}")
 
     def close(self) -> None:
         """See Store.close. May be called twice."""
+        with self._lock:
+            self._closed = True
         self._calls.close()
+        self._looker.ask_to_stop()
         for node in self._nodes:
             node.close()
+        self._looker.join(LOOK_FOR)
+
+    # --- endpoints that fail
+
+    def _look_again(self) -> None:
+        """An endpoint began to fail: from now on somebody has to find out when it is well again.
+
+        With one endpoint everybody does so.
+        """
+        with self._lock:
+            if self._closed or len(self._nodes) == 1:
+                return
+            if not self._looking:
+                self._looking = True
+                self._looker.start()
+        self._looker.wake()
+
+    def _look(self, worker: Worker) -> None:
+        worker.pause(self._calls.look_again(LOOK_FOR))
 
     # --- how messages are made
 
@@ -342,73 +372,18 @@ class EtcdStore:
             _watch_request(self._layout.members, range_end(self._layout.members), members_from),
         )
         # Two requests, then the sending half is closed: etcd keeps the stream open, and gRPC's sending thread ends.
+        started, outcome = time.monotonic(), "ok"
         try:
             token = self._calls.token(node, timeout)
             call = node.call("watch", iter(requests), metadata=metadata_for(token))
+            stream = EtcdWatch(call, self._layout, node.name)
+            stream.confirm(len(requests), timeout)
         except Failed as failed:
-            raise failed.error(f"watch at {node.name}", write=False) from failed
-        stream = EtcdWatch(call, self._layout, node.name)
-        stream.confirm(len(requests), timeout)
-        return stream
-
-
-class EtcdWatch:
-    """A `WatchStream`: one stream with two watches, told apart by their keys. Iterated by one thread, closed by any.
-
-    Between the two watches etcd promises no order; within each the events come as they happened.
-    """
-
-    def __init__(self, call: Any, layout: Layout, endpoint: str) -> None:
-        self._call = call
-        self._layout = layout
-        self.endpoint = endpoint
-        self._early: deque[WatchEvent] = deque()  # what came before the last confirmation
-        self._closed = False
-
-    def __iter__(self) -> Iterator[WatchEvent]:
-        while self._early:
-            yield self._early.popleft()
-        while True:
-            yield from answers.events(self._layout, self._next())
-
-    def confirm(self, watches: int, timeout: float) -> None:
-        """Returns when etcd has confirmed that many watches. Raises as iterating does; then the stream is closed."""
-        try:
-            with alarm(timeout, self._call.cancel):  # gRPC has no deadline for one message of a stream
-                while watches:
-                    answer = self._next()
-                    watches -= answer.created
-                    self._early.extend(answers.events(self._layout, answer))
-        except StoreError:
-            self.close()
+            outcome = snake_case(failed.verdict.meaning(write=False))
             raise
-
-    def close(self) -> None:
-        """See WatchStream.close."""
-        self._closed = True
-        self._call.cancel()
-
-    def _next(self) -> Any:
-        try:
-            answer = next(self._call)
-        except StopIteration:
-            raise Unavailable(f"the watch at {self.endpoint} was ended by etcd") from None
-        except grpc.RpcError as error:
-            verdict = judge_rpc(error, 0.0)
-            finding = "closed" if self._closed else verdict.finding
-            raise verdict.meaning(write=False)(f"the watch at {self.endpoint} ended: {finding}") from error
-        if answer.canceled:
-            raise self._canceled(answer)
-        return answer
-
-    def _canceled(self, answer: Any) -> StoreError:
-        """Compacted, or refused (created and canceled at once), or whatever else the reason says."""
-        if answer.compact_revision:
-            return Compacted(
-                f"the watch at {self.endpoint} starts before {answer.compact_revision}, the oldest there is"
-            )
-        verdict = judge("PERMISSION_DENIED" if answer.created else "UNAVAILABLE", answer.cancel_reason, 0.0)
-        return verdict.meaning(write=False)(f"the watch at {self.endpoint} was canceled: {verdict.finding}")
+        finally:
+            self._observer(StoreCalled("watch", outcome, time.monotonic() - started))
+        return stream
 
 
 def cheap_read(layout: Layout) -> Call:

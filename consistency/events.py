@@ -114,7 +114,8 @@ class Acknowledged:
 class WorkerFailed:
     """A background thread met an error that nobody expected, and starts over.
 
-    name: "version-watch", "membership", "prover", "acknowledger", "auditor", "recorder" or, of the service, "one-cpu".
+    name: "version-watch", "membership", "prover", "acknowledger", "auditor", "recorder", "endpoints" or, of the
+    service, "one-cpu".
     """
 
     name: str
@@ -128,6 +129,24 @@ class StoreCalled:
     kind: str
     outcome: str
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointUp:
+    """An endpoint of the store answered: the first time, or again."""
+
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointDown:
+    """An endpoint of the store began to fail, or failed once more when it was looked at again.
+
+    Calls go to the others, if there are any. finding: what it did, for an operator.
+    """
+
+    endpoint: str
+    finding: str
 
 
 Event = (
@@ -145,6 +164,8 @@ Event = (
     | Acknowledged
     | WorkerFailed
     | StoreCalled
+    | EndpointUp
+    | EndpointDown
 )
 
 Observer = Callable[[Event], None]

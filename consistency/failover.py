@@ -1,7 +1,8 @@
 """Whom to ask next, and for how long: one read's way through the endpoints. Pure: the clock is a parameter.
 
 Owns one decision. A dead endpoint must not eat the time of the living ones, so each gets its share of what is left.
-The search ends when the time is up, or as soon as no endpoint could even be connected to: then waiting helps nobody.
+The search ends when the time is up, or as soon as every endpoint could not even be connected to, or is no etcd: then
+waiting helps nobody.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ class Turns:
         self._verdicts[self._names[index]] = verdict
 
     def over(self) -> bool:
-        """Whether to give up: no time, or every endpoint refused even to be connected to."""
-        all_asked = len(self._verdicts) == len(self._names)
-        return self._left() < LEAST or (all_asked and not any(v.connected for v in self._verdicts.values()))
+        """Whether to give up: no time, or no endpoint of which one could hope for more in a moment."""
+        all_asked = len(self._verdicts) == len(set(self._names))
+        return self._left() < LEAST or (all_asked and not any(v.may_be_better_soon for v in self._verdicts.values()))
 
     def pause(self) -> float:
         """Seconds to wait before the next turn: none until each endpoint has had one."""
@@ -56,6 +57,10 @@ class Turns:
         refused = any(verdict.error is BadCredentials for verdict in self._verdicts.values())
         kind = BadCredentials if refused else Unavailable
         return kind(f"no etcd endpoint gave an answer: {findings or 'not asked'}")
+
+    def said(self) -> str:
+        """What the endpoints did that failed so far, to put before what another said: "at …: …; at …: …; "."""
+        return "".join(f"at {name}: {verdict.finding}; " for name, verdict in self._verdicts.items())
 
     def _left(self) -> float:
         return self._deadline - self._clock()

@@ -2,18 +2,21 @@
 
 The causes known beforehand get their series at once: a counter that appears only with its first failure hides that
 failure from `rate()`. Labels are never taken from a client: no key, no token, no address.
+The endpoints of etcd are those of the settings.
 """
 
 from __future__ import annotations
 
 from typing import assert_never
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from consistency.events import (
     Acknowledged,
     AuditFound,
     BatchAnswered,
+    EndpointDown,
+    EndpointUp,
     Event,
     Evicted,
     Invalidated,
@@ -36,7 +39,7 @@ WATCH_END_CAUSES = ("compacted", "denied", "unavailable", "gap", "stuck", "histo
 LEAVE_CAUSES = ("expired", "taken", "history", "closed")
 JOIN_FAILURE_CAUSES = ("full", "taken", "unavailable")
 
-WORKERS = ("version-watch", "membership", "prover", "acknowledger", "auditor", "recorder", "one-cpu")
+WORKERS = ("version-watch", "membership", "prover", "acknowledger", "auditor", "recorder", "endpoints", "one-cpu")
 
 # Failures of RPCs of which one is news: the others are worth a look only when there are many.
 CALLS_THAT_MAY_FAIL = (("commit", "outcome_unknown"), ("commit", "no_space"), ("grant", "no_space"))
@@ -134,6 +137,13 @@ class EventCounters:
             registry=self._registry,
         )
 
+        self._endpoint_up = Gauge(
+            "config_etcd_endpoint_up",
+            "Whether the last call to this endpoint of etcd was answered by etcd.",
+            ["endpoint"],
+            registry=self._registry,
+        )
+
     def _counter(self, name: str, text: str, label: str | None = None, known: tuple[str, ...] = ()) -> Counter:
         counter = Counter(name, text, [label] if label else [], registry=self._registry)
         for value in known:
@@ -181,6 +191,10 @@ class EventCounters:
                 self._audited.inc(event.documents)
             case Acknowledged():
                 self._sync_writes.labels("acknowledged" if event.complete else "waited out").inc()
+            case EndpointUp():
+                self._endpoint_up.labels(event.endpoint).set(1)
+            case EndpointDown():
+                self._endpoint_up.labels(event.endpoint).set(0)
             case WorkerFailed():
                 self._worker_failures.labels(event.name).inc()
             case _:

@@ -7,6 +7,8 @@ changes, and then at growing intervals; its end is told by what began anew.
 from __future__ import annotations
 
 import logging
+import re
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from consistency.events import (
     Acknowledged,
     AuditFound,
     BatchAnswered,
+    EndpointDown,
+    EndpointUp,
     Event,
     Evicted,
     Invalidated,
@@ -38,10 +42,12 @@ FIRST_REPEAT = 10.0
 LAST_REPEAT = 600.0
 """Seconds between two lines on one failure at most."""
 
+_NUMBER = re.compile(r"\d[\d.]*")
+
 
 @dataclass
 class Failure:
-    """One failure that goes on. Not safe for concurrent use; the thread that fails is the one that reports."""
+    """One failure that goes on. Not safe for concurrent use."""
 
     what: str
     told: float
@@ -63,7 +69,9 @@ class EventLog:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._log = structlog.stdlib.get_logger("config.events")
+        self._lock = threading.Lock()  # protects the failures: an endpoint may fail on many threads at once
         self._failures: dict[str, Failure] = {}
+        self._told_down: set[str] = set()  # endpoints of etcd of which the last line said that they fail
         self._watched = False  # whether the watch was up before: else there was nothing to drop
 
     def observe(self, event: Event) -> None:
@@ -88,6 +96,15 @@ class EventLog:
                 self._log.error("etcd answered from another history, everything is dropped", detail=detail)
             case AuditFound(documents):
                 self._log.warning("written or deleted past this service; the fleet validates", documents=documents)
+            case EndpointUp(endpoint):
+                if endpoint in self._told_down:
+                    self._told_down.discard(endpoint)
+                    self._log.info("an etcd endpoint answers again", endpoint=endpoint)
+            case EndpointDown(endpoint, finding):
+                kind = _NUMBER.sub("#", finding)  # "no answer within 1.3 s" is no news after 1.2
+                message = "an etcd endpoint fails"
+                if self._failed(endpoint, kind, logging.WARNING, message, endpoint=endpoint, detail=finding):
+                    self._told_down.add(endpoint)
             case WorkerFailed(name, detail):
                 message = "a background thread failed and starts over"
                 self._failed(name, detail, logging.ERROR, message, thread=name, detail=detail)
@@ -108,15 +125,20 @@ class EventLog:
         else:
             self._log.warning("watch is up, cached entries dropped", revision=revision)
 
-    def _failed(self, topic: str, what: str, level: int, message: str, **fields: str) -> None:
-        """Logs a failure, unless the same `what` of this topic was told a short while ago."""
-        now, last = self._clock(), self._failures.get(topic)
-        if last is None or last.what != what:
-            self._failures[topic] = Failure(what, told=now)
-            self._log.log(level, message, **fields)
-        elif last.again(now):
-            self._log.log(level, message, **fields, untold=last.untold)
-            last.untold = 0
+    def _failed(self, topic: str, what: str, level: int, message: str, **fields: str) -> bool:
+        """Logs a failure, unless the same `what` of this topic was told a short while ago; whether it did."""
+        now = self._clock()
+        with self._lock:
+            last = self._failures.get(topic)
+            if last is None or last.what != what:
+                self._failures[topic] = Failure(what, told=now)
+                untold = {}
+            elif last.again(now):
+                untold, last.untold = {"untold": last.untold}, 0
+            else:
+                return False
+        self._log.log(level, message, **fields, **untold)
+        return True
 
     def _over(self, topic: str) -> None:
         self._failures.pop(topic, None)

@@ -57,9 +57,13 @@ def test_prometheus_is_known_to_metrics_only() -> None:
 
 
 def test_one_file_connects_to_etcd_and_two_make_messages_for_it() -> None:
-    """The store also reads streams, which end with gRPC's errors."""
-    assert importers("grpc") == {"consistency/etcd_node.py", "consistency/etcd_store.py"}
-    assert importers("etcd3") == importers("grpc") | {"consistency/etcd_probe.py"}
+    """One more reads streams, which end with gRPC's errors."""
+    assert importers("grpc") == {"consistency/etcd_node.py", "consistency/etcd_watch.py"}
+    assert importers("etcd3") == {
+        "consistency/etcd_node.py",
+        "consistency/etcd_store.py",
+        "consistency/etcd_probe.py",
+    }
 
 
 @pytest.mark.parametrize(

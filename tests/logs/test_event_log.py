@@ -12,6 +12,8 @@ from consistency.events import (
     Acknowledged,
     AuditFound,
     BatchAnswered,
+    EndpointDown,
+    EndpointUp,
     Event,
     Evicted,
     Invalidated,
@@ -39,6 +41,7 @@ TOLD: list[tuple[Event, str, str]] = [
     (WatchEnded("unavailable", "etcd is away"), "warning", "watch is down"),
     (TimeWentBackwards("3 after 9"), "error", "etcd answered from another history, everything is dropped"),
     (AuditFound(2), "warning", "written or deleted past this service; the fleet validates"),
+    (EndpointDown("http://a:1", "connection refused"), "warning", "an etcd endpoint fails"),
     (WorkerFailed("watch", "KeyError: 'x'"), "error", "a background thread failed and starts over"),
 ]
 
@@ -49,6 +52,7 @@ SILENT: list[Event] = [
     Invalidated("version", 3),
     Evicted(2),
     Acknowledged(2, 2, complete=True),
+    EndpointUp("http://a:1"),  # for the first time
 ]
 
 

@@ -161,6 +161,18 @@ ROWS = (
         membership="none",
     ),
     Row(
+        "one of two endpoints is no etcd, or has a wrong certificate",
+        default="no gap",
+        uncached="fail over",
+        write="fail over; one under way when it begins may be ?",
+        health="200, 200; `config_etcd_endpoint_up` 0, and the log says what it does",
+        membership="kept",
+        note=(
+            "whatever is not etcd's own word about the request is the endpoint's failure, with any code of gRPC. One "
+            "that fails is looked at again, and used again when it is well"
+        ),
+    ),
+    Row(
         "3 of 4 instances killed",
         default="the others go on",
         uncached="fine",

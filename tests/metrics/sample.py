@@ -8,6 +8,8 @@ from consistency.events import (
     Acknowledged,
     AuditFound,
     BatchAnswered,
+    EndpointDown,
+    EndpointUp,
     Event,
     Evicted,
     Invalidated,
@@ -75,6 +77,11 @@ EVENTS: list[tuple[Event, Moved]] = [
     (Left(4, "expired"), moved("config_member_leaves_total", cause="expired")),
     (JoinFailed("full"), moved("config_member_join_failures_total", cause="full")),
     (WorkerFailed("prover", "KeyError: 'x'"), moved("config_worker_failures_total", worker="prover")),
+    (EndpointUp("http://a:2379"), moved("config_etcd_endpoint_up", endpoint="http://a:2379")),
+    (
+        EndpointDown("http://b:2379", "connection refused"),
+        moved("config_etcd_endpoint_up", 0, endpoint="http://b:2379"),
+    ),
     (
         StoreCalled("read", "unavailable", 0.5),
         moved("config_etcd_requests_total", kind="read", outcome="unavailable")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from consistency.etcd_errors import NoSuchLease, judge
+from consistency.etcd_errors import NoSuchLease, judge, judge_canceled
 from consistency.store import (
     BadCredentials,
     Compacted,
@@ -52,6 +52,14 @@ from consistency.store import (
         ("INTERNAL", "", OutcomeUnknown),
         ("UNKNOWN", "Stream removed", OutcomeUnknown),
         ("SOMETHING_NEW", "", OutcomeUnknown),
+        ("INVALID_ARGUMENT", "etcdserver: news of a later release", Rejected),
+        ("PERMISSION_DENIED", "RBAC: access denied", OutcomeUnknown),
+        ("UNAUTHENTICATED", "Jwt is missing", OutcomeUnknown),
+        ("UNAUTHENTICATED", "invalid auth token, says the proxy", OutcomeUnknown),
+        ("NOT_FOUND", "no such route", OutcomeUnknown),
+        ("INVALID_ARGUMENT", "permission denied", OutcomeUnknown),
+        ("UNAVAILABLE", "no leader in the load balancer's pool", OutcomeUnknown),
+        ("UNAUTHENTICATED", "call host does not match SSL server name", BadCredentials),
         ("UNIMPLEMENTED", "unknown service etcdserverpb.KV", Unavailable),
         ("UNAVAILABLE", "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: tcp handshaker "
          "shutdown", Unavailable),
@@ -91,6 +99,9 @@ def test_a_read_that_may_or_may_not_have_happened_did_nothing() -> None:
         ("INVALID_ARGUMENT", "etcdserver: authentication failed, invalid user ID or password", False),
         ("PERMISSION_DENIED", "etcdserver: permission denied", False),
         ("OUT_OF_RANGE", "etcdserver: mvcc: required revision has been compacted", False),
+        ("UNKNOWN", "rpc error: code = PermissionDenied desc = etcdserver: permission denied", False),
+        ("PERMISSION_DENIED", "permission denied", True),
+        ("UNAUTHENTICATED", "call host does not match SSL server name", True),
         ("RESOURCE_EXHAUSTED", "CLIENT: Received message larger than max (12000270 vs. 4194304)", False),
     ],
 )
@@ -113,3 +124,18 @@ def test_an_unknown_outcome_says_so() -> None:
 
     error = Failed(judge("DEADLINE_EXCEEDED", "", 0.5)).error("commit at http://a:1", write=True)
     assert str(error) == "commit at http://a:1: no answer within 0.5 s; it may or may not have happened"
+
+
+@pytest.mark.parametrize(
+    ("reason", "created", "error"),
+    [
+        ("", True, Denied),
+        ("rpc error: code = PermissionDenied desc = etcdserver: permission denied", True, Denied),
+        ("etcdserver: permission denied", False, Denied),
+        ("etcdserver: no leader", False, Unavailable),
+        ("", False, Unavailable),
+    ],
+)
+def test_what_the_end_of_a_watch_means(reason: str, created: bool, error: type[StoreError]) -> None:
+    """Hazard: one refused for permissions is created and canceled, and most releases give no reason."""
+    assert judge_canceled(reason, created=created).meaning(write=False) is error

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 
-from consistency.etcd_calls import TRUST, Call, Calls
+from consistency.etcd_calls import Call, Calls
 from consistency.etcd_errors import Failed, Verdict
-from consistency.events import ignore
+from consistency.etcd_health import FIRST_LOOK, LAST_LOOK, TRUST
+from consistency.etcd_identity import PATIENCE
+from consistency.events import EndpointDown, EndpointUp, Event, StoreCalled
 from consistency.failover import Turns
 from consistency.store import BadCredentials, Denied, OutcomeUnknown, StoreError, Unavailable
 
@@ -36,6 +39,17 @@ class Clock:
         self.now += seconds
 
 
+class PaperAnswer(str):
+    """The name of the endpoint that gave it, and which cluster it says that it is of."""
+
+    header: SimpleNamespace
+
+    def __new__(cls, name: str, cluster: int) -> PaperAnswer:
+        answer = super().__new__(cls, name)
+        answer.header = SimpleNamespace(cluster_id=cluster)
+        return answer
+
+
 @dataclass
 class PaperNode:
     """Answers its name, or fails as told; takes `seconds` for each call, or the whole timeout when it is SILENT."""
@@ -44,15 +58,16 @@ class PaperNode:
     clock: Clock
     verdict: Verdict | None = None
     seconds: float = 0.001
+    cluster: int = 7
     asked: list[tuple[str, float]] = field(default_factory=list)
 
-    def rpc(self, call: Call, timeout: float, token: str) -> str:
+    def rpc(self, call: Call, timeout: float, token: str) -> PaperAnswer:
         assert token == ""
         self.asked.append((call.kind, timeout))
         self.clock.now += timeout if self.verdict is SILENT else self.seconds
         if self.verdict:
             raise Failed(self.verdict)
-        return self.name
+        return PaperAnswer(self.name, self.cluster)
 
 
 class Paper:
@@ -61,7 +76,8 @@ class Paper:
     def __init__(self, *verdicts: Verdict | None) -> None:
         self.clock = Clock()
         self.nodes = [PaperNode(name, self.clock, verdict) for name, verdict in zip("abc", verdicts, strict=False)]
-        self.calls = Calls(self.nodes, PROBE, None, ignore, self.clock, self.clock.advance)
+        self.events: list[Event] = []
+        self.calls = Calls(self.nodes, PROBE, None, self.events.append, self.clock, self.clock.advance)
 
     def kinds(self) -> list[list[str]]:
         return [[kind for kind, _ in node.asked] for node in self.nodes]
@@ -200,23 +216,24 @@ def test_a_write_that_certainly_was_not_done_goes_elsewhere(verdict: Verdict) ->
 def test_a_write_that_nobody_takes_was_not_done() -> None:
     """Probes succeed and the write is turned away, by each endpoint: an end, and a definite one."""
     paper = Paper(None, None, None)
-    refuse_writes(paper.nodes)
+    for node in paper.nodes:
+        refuse(node, WRITE)
     with pytest.raises(Unavailable):
         paper.calls.send(WRITE, 3.0)
     assert sum(kinds.count("commit") for kinds in paper.kinds()) == 4
 
 
-def refuse_writes(nodes: list[PaperNode]) -> None:
-    for node in nodes:
-        answer: Callable[[Call, float, str], str] = node.rpc
+def refuse(node: PaperNode, refused: Call) -> None:
+    """It answers all calls but this one."""
+    answer = node.rpc
 
-        def rpc(call: Call, timeout: float, token: str, answer: Callable[[Call, float, str], str] = answer) -> str:
-            name = answer(call, timeout, token)
-            if call.write:
-                raise Failed(LEADERLESS)
-            return name
+    def rpc(call: Call, timeout: float, token: str) -> PaperAnswer:
+        name = answer(call, timeout, token)
+        if call is refused:
+            raise Failed(LEADERLESS)
+        return name
 
-        node.rpc = rpc  # type: ignore[method-assign]
+    node.rpc = rpc  # type: ignore[method-assign]
 
 
 def test_a_write_to_a_dead_cluster_is_never_sent() -> None:
@@ -246,3 +263,114 @@ def test_pauses_are_short() -> None:
     turns = Turns("a", 0, 3.0, Clock())
     turns.take()
     assert all(0.02 <= pause <= 0.1 for pause, _ in pairwise(turns.pause() for _ in range(50)))
+
+
+# --- endpoints that fail
+
+
+def test_an_endpoint_that_is_well_again_is_used_again() -> None:
+    """The order of the settings is the order of preference: a restart does not move a whole fleet for good."""
+    paper = Paper(REFUSED, None, None)
+    paper.calls.ask(READ, 3.0)
+    paper.nodes[0].verdict = None
+    paper.clock.now += FIRST_LOOK
+    assert paper.calls.look_again(1.0) == LAST_LOOK
+    paper.calls.ask(READ, 3.0)
+    assert paper.kinds() == [["read", "probe", "read"], ["read"], []]
+
+
+def test_an_endpoint_that_keeps_failing_is_looked_at_ever_more_seldom() -> None:
+    """Each look may cost somebody a call."""
+    paper = Paper(REFUSED, None, None)
+    paper.calls.ask(READ, 3.0)
+    looks = []
+    for _ in range(100):
+        before = len(paper.nodes[0].asked)
+        wait = paper.calls.look_again(1.0)
+        if len(paper.nodes[0].asked) > before:
+            looks.append(paper.clock.now)
+        paper.clock.now += wait
+    assert [round(b - a) for a, b in pairwise(looks)][:6] == [2, 4, 8, 16, 30, 30]
+
+
+def test_an_endpoint_that_answers_looks_but_no_calls_is_gone_back_to_ever_more_seldom() -> None:
+    """A proxy that passes on ranges and no transactions: each return costs one call."""
+    paper = Paper(None, None, None)
+    refuse(paper.nodes[0], READ)
+    for _ in range(1000):
+        paper.calls.ask(READ, 3.0)
+        paper.calls.look_again(1.0)
+        paper.clock.now += 0.2
+    assert paper.kinds()[0].count("read") < 12  # in 200 s
+
+
+def test_only_the_endpoint_that_fails_is_told_of_and_only_once() -> None:
+    """What observers get: up once, down once, up again."""
+    paper = Paper(REFUSED, None, None)
+    for _ in range(3):
+        paper.calls.ask(READ, 3.0)
+    paper.nodes[0].verdict = None
+    paper.clock.now += FIRST_LOOK
+    for _ in range(3):
+        paper.calls.look_again(1.0)
+        paper.calls.ask(READ, 3.0)
+    told = [event for event in paper.events if not isinstance(event, StoreCalled)]
+    assert told == [EndpointDown("a", "connection refused"), EndpointUp("b"), EndpointUp("a")]
+
+
+def test_a_call_that_the_closing_ended_is_no_endpoints_fault() -> None:
+    """The log of a stop is not full of failures."""
+    paper = Paper(REFUSED, REFUSED, REFUSED)
+    paper.calls.close()
+    with pytest.raises(Unavailable):
+        paper.calls.ask(READ, 3.0)
+    assert not [event for event in paper.events if isinstance(event, EndpointDown)]
+
+
+# --- which cluster
+
+
+def test_an_answer_of_another_cluster_does_not_count() -> None:
+    """A list that mixes clusters serves the data of one."""
+    paper = Paper(None, None)
+    paper.nodes[1].cluster = 8
+    paper.calls.ask(READ, 3.0)
+    paper.nodes[0].verdict = REFUSED
+    with pytest.raises(Unavailable, match="b: it is of another etcd cluster \\(8, ours is 7\\)"):
+        paper.calls.ask(READ, 3.0)
+    with pytest.raises(Unavailable):
+        paper.calls.send(WRITE, 3.0)
+    assert "commit" not in paper.kinds()[1]
+
+
+def test_a_cluster_made_anew_is_taken_for_ours_when_all_endpoints_are_of_it() -> None:
+    """Restored from a backup under another id; nothing is left to be mixed up with."""
+    paper = Paper(None, None, None)
+    paper.calls.ask(READ, 3.0)
+    for node in paper.nodes:
+        node.cluster = 8
+    assert [paper.calls.ask(READ, 3.0) for _ in range(2)] == ["c", "c"]
+    paper.clock.now += FIRST_LOOK
+    paper.calls.look_again(1.0)
+    assert paper.calls.ask(READ, 3.0) == "a"
+
+
+def test_a_cluster_made_anew_is_taken_for_ours_when_the_old_one_has_been_silent_for_long() -> None:
+    """Of three members one has been restored, and the others are away."""
+    paper = Paper(None, REFUSED, REFUSED)
+    paper.calls.ask(READ, 3.0)
+    paper.nodes[0].cluster = 8
+    with pytest.raises(Unavailable):
+        paper.calls.ask(READ, 3.0)
+    paper.clock.now += PATIENCE
+    assert paper.calls.ask(READ, 3.0) == "a"
+
+
+@pytest.mark.parametrize(("call", "error"), [(READ, Unavailable), (WRITE, OutcomeUnknown)])
+def test_an_answer_without_a_cluster_is_no_answer(call: Call, error: type[StoreError]) -> None:
+    """A server that says OK to everything: an empty answer would read as an absent key."""
+    paper = Paper(None)
+    paper.calls.ask(READ, 3.0)
+    paper.nodes[0].cluster = 0
+    with pytest.raises(error, match="without the id of a cluster"):
+        (paper.calls.send if call.write else paper.calls.ask)(call, 3.0)

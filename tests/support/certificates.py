@@ -10,6 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import NameOID
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +41,39 @@ class Authority:
         """The authority's certificate."""
         return self._ca.cert_pem.bytes()
 
-    def issue(self, *names: str, expired: bool = False) -> Pair:
-        """A certificate for these host names or addresses, for server or client; `expired` yesterday if asked."""
-        yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    def issue(self, *names: str, expired: bool = False, early: bool = False) -> Pair:
+        """A certificate for these host names or addresses, for server or client.
+
+        `expired` yesterday if asked, or valid from tomorrow on if it comes `early`.
+        """
+        day = datetime.timedelta(days=1)
+        today = datetime.datetime.now(datetime.UTC)
         issued = self._ca.issue_cert(
-            *names, not_before=yesterday - datetime.timedelta(days=1), not_after=yesterday if expired else None
+            *names, not_before=today + day if early else today - 2 * day, not_after=today - day if expired else None
         )
         return Pair(b"".join(blob.bytes() for blob in issued.cert_chain_pems), issued.private_key_pem.bytes())
+
+    def issue_unnamed(self, name: str) -> Pair:
+        """A certificate with a common name and no subjectAltName."""
+        signer = load_pem_private_key(self._ca.private_key_pem.bytes(), password=None)
+        assert isinstance(signer, EllipticCurvePrivateKey)
+        issuer = x509.load_pem_x509_certificate(self.pem)
+        day = datetime.timedelta(days=1)
+        today = datetime.datetime.now(datetime.UTC)
+        key = generate_private_key(SECP256R1())
+        cert = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+            .issuer_name(issuer.subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(today - day)
+            .not_valid_after(today + day)
+            .sign(signer, SHA256())
+        )
+        return Pair(
+            cert.public_bytes(Encoding.PEM), key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        )
 
 
 @dataclass(frozen=True, slots=True)

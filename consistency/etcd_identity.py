@@ -1,0 +1,48 @@
+"""Which etcd cluster is ours, told by the id that comes with every answer. Pure: the clock is a parameter.
+
+Owns that id. A list of endpoints that mixes clusters, or a server that only looks like etcd, must not make an instance
+serve one cluster's data now and another's in a moment. So an answer counts if it is of the cluster that answered first.
+
+A cluster may be made anew at the same place, from a backup say, and bear another id since then. It is taken for ours as
+soon as no endpoint is known to be of the old one, or once the old one has been silent for PATIENCE seconds: of three
+endpoints only one may have been restored.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+PATIENCE = 30.0
+"""Seconds of silence of our cluster after which another is taken for it."""
+
+
+class Identity:
+    """Safe for concurrent access. `endpoints`: how many there are."""
+
+    def __init__(self, endpoints: int, clock: Callable[[], float]) -> None:
+        self._endpoints = endpoints
+        self._clock = clock
+        self._lock = threading.Lock()  # protects what is below
+        self._ours = 0  # 0: nobody has answered yet
+        self._heard = 0.0  # when ours answered last
+        self._strangers: set[int] = set()  # the endpoints that answered last as another cluster
+
+    def objection(self, index: int, cluster: int) -> str:
+        """What is wrong with an answer of this endpoint, for an operator; "" if it is our cluster's."""
+        if not cluster:
+            return "it does not answer as etcd does: an answer without the id of a cluster"
+        now = self._clock()
+        if cluster == self._ours and not self._strangers:  # the usual case does without the lock
+            self._heard = now
+            return ""
+        with self._lock:
+            if cluster != self._ours:
+                self._strangers.add(index)
+                all_strange = len(self._strangers) == self._endpoints
+                if self._ours and not all_strange and now - self._heard < PATIENCE:
+                    return f"it is of another etcd cluster ({cluster:x}, ours is {self._ours:x})"
+                self._ours = cluster
+            self._strangers.discard(index)
+            self._heard = now
+            return ""
