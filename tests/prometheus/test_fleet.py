@@ -24,6 +24,7 @@ from tests.support.meanwhile import meanwhile
 from tests.support.prometheus import PrometheusProcess
 
 ALERT = "ConfigProofsMissing"
+LOST, HALVED, MISSING = "ConfigInstancesLost", "ConfigFleetHalved", "ConfigInstancesMissing"
 PREFIX = "/prometheus"
 SOON = 30.0
 
@@ -131,6 +132,36 @@ def test_an_instance_that_comes_is_found_and_one_that_goes_is_forgotten(observed
         wait_for(lambda: prometheus.query("max(config_members)")[0]["value"][1] == "4", SOON, "all see it")
         fourth.stop()
         wait_for(lambda: set(prometheus.targets()) == observed.addresses(), SOON, "it is forgotten")
+
+
+@pytest.mark.fault("3 of 4 instances killed")
+def test_of_those_who_are_killed_the_others_tell_and_of_those_who_stop_nobody(
+    observed: Observed, tmp_path: Path
+) -> None:
+    """By the time the alert comes, the targets of the killed are forgotten."""
+    settings = {**observed.etcd.settings("/prometheus-losses"), "LEASE_TTL": "2", "EXPECTED_INSTANCES": "4"}
+    with ExitStack() as stack:
+        fleet = [stack.enter_context(InstanceProcess(tmp_path / str(number), **settings)) for number in range(4)]
+        for instance in fleet:
+            instance.wait_for_slot()
+        configuration = deployed.copy_to(tmp_path / "deployed", fleet[0].url)
+        for name in (LOST, HALVED, MISSING):
+            deployed.shorten(configuration, name)
+        with PrometheusProcess(configuration, tmp_path / "storage") as prometheus:
+            wait_for(lambda: set(prometheus.up()) == set(map(address, fleet)), SOON, "all are scraped")
+            wait_for(lambda: prometheus.query("max(config_fleet_instances)")[0]["value"][1] == "4", SOON, "as a fleet")
+            assert fleet[3].stop() == 0
+            wait_for(lambda: bool(prometheus.firing(MISSING)), SOON, "three of four")
+            assert prometheus.query('max(config_fleet_departed{how="left"})')[0]["value"][1] == "1"
+            assert (prometheus.firing(LOST), prometheus.firing(HALVED)) == ([], [])
+
+            for instance in fleet[1:3]:
+                instance.kill()
+            wait_for(lambda: set(prometheus.targets()) == {address(fleet[0])}, SOON, "the killed are forgotten")
+            wait_for(lambda: bool(prometheus.firing(LOST) and prometheus.firing(HALVED)), SOON, "and told of")
+            (alert,) = prometheus.firing(LOST)
+            assert alert["annotations"]["description"].startswith("2 within the last hour: killed, hung, or cut off")
+            assert set(prometheus.targets()) == {address(fleet[0])}
 
 
 def test_an_alert_comes_when_etcd_hangs_and_goes_when_it_is_back(observed: Observed) -> None:
