@@ -16,7 +16,6 @@ from tests.support.instances import InstanceProcess, within
 from tests.support.meanwhile import meanwhile
 from tests.support.stranger import Stranger
 
-FAULT = "one of two endpoints is no etcd, or has a wrong certificate"
 PATHS = ("/config/k", "/config/k?use_cache=false", "/config/k?consistency=linearizable", "/readyz", "/healthz")
 OURS = Authority()
 
@@ -51,7 +50,7 @@ def is_told(instance: InstanceProcess, endpoint: str, finding: str) -> None:
     assert finding in told[0]["detail"]
 
 
-@pytest.mark.fault(FAULT)
+@pytest.mark.fault("one of two endpoints is no etcd, or has a wrong certificate")
 @pytest.mark.parametrize(("code", "details"), SAID, ids=[code for code, _ in SAID])
 def test_the_first_endpoint_is_no_etcd(tmp_path: Path, code: str, details: str) -> None:
     """From the start on: a wrong port, a proxy without a route, a gateway that wants a token."""
@@ -78,7 +77,7 @@ def doubtful(request: pytest.FixtureRequest) -> Iterator[str]:
     server.stop(0).wait(5)
 
 
-@pytest.mark.fault(FAULT)
+@pytest.mark.fault("one of two endpoints is no etcd, or has a wrong certificate")
 def test_the_first_endpoint_has_a_wrong_certificate(tmp_path: Path, doubtful: str) -> None:
     """One member's certificate was renewed without its name, or not at all."""
     files = TlsFiles.write(tmp_path / "tls", OURS.issue("127.0.0.1"))
@@ -91,7 +90,7 @@ def test_the_first_endpoint_has_a_wrong_certificate(tmp_path: Path, doubtful: st
         is_told(instance, doubtful, "its TLS certificate")
 
 
-@pytest.mark.fault(FAULT)
+@pytest.mark.fault("one of two endpoints is no etcd, or has a wrong certificate")
 def test_a_proxy_that_begins_to_refuse_and_is_well_again(tmp_path: Path) -> None:
     """While clients are at work: no gap for reads, at most the write under way in doubt. Then it is used again."""
     with (
