@@ -41,6 +41,7 @@ from service.request_log import finish
 from service.responses import Response, respond
 from service.settings import Settings
 from service.states import state
+from service.unread_bodies import UnreadBodies
 
 
 class RestOfPath(BaseConverter):
@@ -100,7 +101,8 @@ def create_app(
     app.register_blueprint(docs_routes())
     hosts = hosts_of(settings.host, settings.allowed_hosts, socket.gethostname())
     short = HitPath(app.wsgi_app, cache, writes, instruments)
-    app.wsgi_app = Door(short, hosts, keyring, instruments)  # type: ignore[method-assign]  # Flask's way to wrap it
+    door = Door(short, hosts, keyring, instruments)
+    app.wsgi_app = UnreadBodies(door, reader.places)  # type: ignore[method-assign]  # Flask's way to wrap it
     return app
 
 

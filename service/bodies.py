@@ -1,9 +1,7 @@
 """Receives the body of a write, whole or not at all.
 
-Owns the places for readers: at most half of the threads may receive bodies, so that clients that send theirs drop by
-drop can't keep the others from being answered. Most bodies are there at once and take a place for a moment only: a
-quarter of the threads may wait for one, briefly, and the last quarter is always free of bodies. Large ones are checked
-one at a time, still in their places, with pauses in which others are answered.
+Who receives one has a place (`service/places.py`). Large ones are checked one at a time, still in their places, with
+pauses in which others are answered.
 
 Servers pass a body that was cut short as if it were whole; counting is done here.
 """
@@ -13,12 +11,12 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import IO, Any
 
 from service.documents import MAX_DEPTH, check_document, checking
+from service.places import Places
 from service.problems import Refused, bad_request, refused
 
 Environ = dict[str, Any]
@@ -55,10 +53,8 @@ class BodyReader:
         `checked_within`: seconds that a large document may wait for others to be checked. `pause`: sleeps.
         """
         self._max_bytes = max_bytes
-        self._places = threading.BoundedSemaphore(max(1, threads // 2))
-        self._queue = threading.BoundedSemaphore(threads // 4)
+        self.places = Places(threads, patience)
         self._checking = threading.Lock()  # held by whoever checks a large document
-        self._patience = patience
         self._checked_within = checked_within
         self._pause = pause
 
@@ -73,7 +69,9 @@ class BodyReader:
             raise refused(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content-encoding", "The body must be sent without Content-Encoding."
             )
-        with self._place():
+        with self.places.wanted() as free:
+            if not free:
+                raise _too_many("Too many bodies are being received.")
             document = read_up_to(environ["wsgi.input"], length)
             if len(document) != length:
                 raise bad_request(
@@ -108,25 +106,6 @@ class BodyReader:
                 self._pause(PAUSE)
         finally:
             self._checking.release()
-
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        if not self._take_place():
-            raise _too_many("Too many bodies are being received.")
-        try:
-            yield
-        finally:
-            self._places.release()
-
-    def _take_place(self) -> bool:
-        if self._places.acquire(blocking=False):
-            return True
-        if not self._queue.acquire(blocking=False):
-            return False
-        try:
-            return self._places.acquire(timeout=self._patience)
-        finally:
-            self._queue.release()
 
 
 def _too_many(reason: str) -> Refused:

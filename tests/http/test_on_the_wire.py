@@ -62,6 +62,11 @@ class Wire:
             self._socket.sendall(data)
         return self
 
+    def insist(self, data: bytes) -> Wire:
+        """Sends all of it. Raises OSError when the server has closed before."""
+        self._socket.sendall(data)
+        return self
+
     def end(self) -> Wire:
         """Nothing more will be sent; answers can still be read."""
         self._socket.shutdown(socket.SHUT_WR)
