@@ -67,8 +67,7 @@ def mod_revision(ranged: Any) -> Revision:
 
 def members(layout: Layout, ranged: Any) -> tuple[Member, ...]:
     """Of a range over `P/members/`, without the acknowledgements, by slot."""
-    slots = ((layout.slot_of(kv.key), kv) for kv in ranged.kvs)
-    return tuple(_member(slot, kv) for slot, kv in slots if slot is not None)
+    return tuple(_member(slot, kv) for slot, kv in _held(layout, ranged))
 
 
 def departed(layout: Layout, ranged: Any) -> tuple[Departure, ...]:
@@ -85,7 +84,13 @@ def ranges(answer: Any) -> list[Any]:
 
 def slots(layout: Layout, ranged: Any) -> tuple[int, ...]:
     """Of a range over `P/members/`: the slots that are held."""
-    return tuple(slot for kv in ranged.kvs if (slot := layout.slot_of(kv.key)) is not None)
+    return tuple(slot for slot, _ in _held(layout, ranged))
+
+
+def _held(layout: Layout, ranged: Any) -> Iterator[tuple[int, Any]]:
+    for kv in ranged.kvs:
+        if (slot := layout.held_slot_of(kv.key, kv.lease)) is not None:
+            yield slot, kv
 
 
 def listed(layout: Layout, kvs: Any) -> tuple[Listed, ...]:
@@ -100,9 +105,11 @@ def events(layout: Layout, answer: Any) -> Iterator[WatchEvent]:
         if kv.key == layout.version:
             yield _version_event(kv, gone)
         elif (slot := layout.slot_of(kv.key)) is not None:
-            yield MemberEvent(kv.mod_revision, slot, None if gone else _member(slot, kv))
-        elif (slot := layout.acked_slot_of(kv.key)) is not None and _REVISION.fullmatch(kv.value):  # "" once deleted
-            yield AckEvent(kv.mod_revision, slot, int(kv.value))
+            held = not gone and layout.held_slot_of(kv.key, kv.lease) is not None
+            yield MemberEvent(kv.mod_revision, slot, _member(slot, kv) if held else None)
+        elif (slot := layout.acked_slot_of(kv.key, kv.lease)) is not None:
+            if _REVISION.fullmatch(kv.value):
+                yield AckEvent(kv.mod_revision, slot, int(kv.value))
         elif (lease := layout.departed_lease_of(kv.key)) is not None:
             yield DepartureEvent(kv.mod_revision, lease, None if gone else _departure(lease, kv))
 

@@ -205,16 +205,16 @@ class EtcdStore:
 
     def acknowledge(self, slot: int, lease: int, applied: Revision, *, timeout: float) -> None:
         """See Store.acknowledge."""
-        ours = pb.Compare(key=self._layout.member(slot), target=pb.Compare.LEASE, result=pb.Compare.EQUAL, lease=lease)
+        ours = _held_by(self._layout.member(slot), lease)
         put = _put_op(self._layout.ack(slot), b"%d" % applied, lease)
         request = pb.TxnRequest(compare=(ours,), success=(put,))
         if not self._calls.send(Call("acknowledge", "txn", request, write=True), timeout).succeeded:
             raise Rejected(f"slot {slot:02d} is not held by lease {lease:x}")
 
     def claim(self, slot: int, lease: int, description: str, *, timeout: float) -> bool:
-        """See Store.claim."""
+        """See Store.claim. An absent key has no lease, either."""
         key = self._layout.member(slot)
-        request = pb.TxnRequest(compare=(_absent(key),), success=(_put_op(key, encode(description), lease),))
+        request = pb.TxnRequest(compare=(_held_by(key, 0),), success=(_put_op(key, encode(description), lease),))
         return bool(self._calls.send(Call("claim", "txn", request, write=True), timeout).succeeded)
 
     def grant(self, ttl: int, *, timeout: float) -> Lease:
@@ -419,6 +419,10 @@ def _delete_op(key: bytes) -> Any:
 
 def _watch_request(key: bytes, end: bytes, start: Revision) -> Any:
     return pb.WatchRequest(create_request=pb.WatchCreateRequest(key=key, range_end=end, start_revision=start))
+
+
+def _held_by(key: bytes, lease: int) -> Any:
+    return pb.Compare(key=key, target=pb.Compare.LEASE, result=pb.Compare.EQUAL, lease=lease)
 
 
 def _absent(key: bytes) -> Any:

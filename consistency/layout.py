@@ -87,9 +87,16 @@ class Layout:
         ours = raw.startswith(self.members) and _SLOT.fullmatch(name) and int(name) < SLOTS
         return int(name) if ours else None
 
-    def acked_slot_of(self, raw: bytes) -> int | None:
-        """The slot whose acknowledgement this is; None for anything else."""
-        return self.slot_of(raw.removesuffix(b"/ack")) if raw.endswith(b"/ack") else None
+    def held_slot_of(self, raw: bytes, lease: int) -> int | None:
+        """The slot that is held by this key, attached to this lease; None without one, since that is nobody (rule 9).
+
+        1. Somebody puts a member key by hand. 2. Nobody renews it, acknowledges for it, or ever takes it away.
+        """
+        return self.slot_of(raw) if lease else None
+
+    def acked_slot_of(self, raw: bytes, lease: int) -> int | None:
+        """The slot whose acknowledgement this is; None for anything else, and for one without a lease (rule 12)."""
+        return self.slot_of(raw.removesuffix(b"/ack")) if lease and raw.endswith(b"/ack") else None
 
     def departed_lease_of(self, raw: bytes) -> int | None:
         """The lease of whoever has gone; None for what is no such key."""

@@ -264,7 +264,10 @@ class Store(Protocol):
         """Ends a lease and deletes its keys; no error when it is gone already. Raises Unavailable, OutcomeUnknown."""
 
     def claim(self, slot: int, lease: int, description: str, *, timeout: float) -> bool:
-        """Takes the slot for the lease if it is free; whether it was. Raises Rejected, Unavailable, OutcomeUnknown."""
+        """Takes the slot for the lease unless another one holds it; whether none did.
+
+        Raises Rejected, Unavailable, OutcomeUnknown.
+        """
 
     def record(self, departure: Departure, lease: int, *, timeout: float) -> bool:
         """Writes down that somebody has gone, attached to `lease`, unless that is written already; whether it was not.

@@ -46,6 +46,7 @@ FLEET = "consistency/fleet.py"
 DEPARTURES = "consistency/departures.py"
 RECORDER = "consistency/recorder.py"
 DECISIONS = "consistency/decisions.py"
+LAYOUT = "consistency/layout.py"
 GROUP = "consistency/group_commit.py"
 
 MUTANTS = (
@@ -147,6 +148,8 @@ MUTANTS = (
     Mutant(9, "hit without a slot", FRESHNESS, "if not self.lease:", "if False:"),
     Mutant(9, "keep the window when the slot is lost", FRESHNESS,
            "self.slot, self.lease = None, 0\n        self.fresh_until = 0.0", "self.slot, self.lease = None, 0"),
+    Mutant(9, "take a member key without a lease for a member", LAYOUT,
+           "return self.slot_of(raw) if lease else None", "return self.slot_of(raw)"),
     Mutant(9, "ignore an event about our slot", STATE, "self._fresh.doubt()", "pass"),
     Mutant(9, "ignore that the lease has expired", MEMBERS, "if not alive:", "if False:"),
     Mutant(9, "keep the slot at the end", MEMBERS,
@@ -199,6 +202,7 @@ MUTANTS = (
            'self._blind_until = float("inf")\n\n    def left', "pass\n\n    def left"),
     Mutant(12, "ask nobody", CACHE, "op, ack=sync)", "op)"),
     Mutant(12, "count an older acknowledgement", ROLL, ">= revision for slot in members", "> 0 for slot in members"),
+    Mutant(12, "count an acknowledgement without a lease", LAYOUT, "if lease and raw.endswith", "if raw.endswith"),
     Mutant(12, "take no members for all members", ROLL, "bool(members) and ", ""),
     Mutant(13, "everybody audits", AUDIT, "us.slot != self._fleet.leader()", "False"),
     Mutant(13, "ignore outside writes", AUDIT, "return unexplained(touched, events) + undone", "return undone"),

@@ -13,6 +13,7 @@ from consistency.terms import SLOTS
 from tests.protocol.fleet import QUICK, Journal, await_status, started
 from tests.protocol.hand import Hand
 from tests.support.fake_store import FakeStore
+from tests.support.gates import At
 
 
 @pytest.fixture
@@ -48,6 +49,34 @@ def test_everybody_sees_the_fleet(store: FakeStore) -> None:
         await_status(two, lambda status: [member.slot for member in status.members] == [0, 1])
     with started(store) as three:
         await_status(three, lambda status: [member.slot for member in status.members] == [0])
+
+
+def test_a_member_key_without_a_lease_is_nobody(store: FakeStore) -> None:
+    """Whoever put it by hand holds no slot; the preferred one is written over, and neither seen nor waited for."""
+    for slot in (17, 40):
+        store.put_raw(store.layout.member(slot), b'{"address": "evil.example:80"}')
+    with started(store, preferring(17)) as one:
+        assert one.status().slot == 17
+        store.put_raw(store.layout.member(41), b"{}")
+        store.settle_watch()
+        assert [member.slot for member in one.status().members] == [17]
+        assert one.put("k", b"1", sync=True).acks == (1, 1)
+
+
+def test_a_member_key_that_is_written_over_without_a_lease_is_lost(store: FakeStore) -> None:
+    """The right to hit goes with it, and who writes for all to see waits until whoever had it can't hit any more."""
+    with started(store) as one, started(store) as two:
+        await_status(one, lambda status: len(status.members) == 2)
+        roll = one._fleet._roll
+        before = roll._blind_until
+        gate = store.hold("claim", At.REQUEST)  # and has not joined again yet
+        store.put_raw(store.layout.member(1), b"{}")
+        await_status(two, lambda status: status.slot is None)
+        gate.wait_until_held()
+        store.settle_watch()
+        assert [member.slot for member in one.status().members] == [0]
+        assert roll._blind_until > before
+        gate.release()
 
 
 def test_an_instance_that_closes_gives_its_slot_back(store: FakeStore) -> None:

@@ -96,6 +96,26 @@ def test_it_returns_when_all_have_acknowledged(fleet: tuple[DistributedCache, Di
     assert two.get("k").value is None
 
 
+def test_an_acknowledgement_without_a_lease_is_nobodys_word(
+    store: FakeStore, fleet: tuple[DistributedCache, DistributedCache]
+) -> None:
+    """1. somebody writes by hand that the other has applied everything; 2. it has not; 3. the write waits for it."""
+    one, two = fleet
+    one.put("k", b"0", sync=True)
+    two.get("k")
+    store.put_raw(store.layout.ack(1), b"999999")
+    store.settle_watch()
+    gate = store.hold("acknowledge")
+    again = store.hold("acknowledge")
+    writing = Background(lambda: one.put("k", b"1", sync=True))
+    gate.wait_until_held()
+    again.wait_until_held()
+    assert one._fleet._roll.count(store.revision + 1, (0, 1)) == 0
+    gate.release()
+    again.release()
+    assert writing.result().acks == (2, 2)
+
+
 def test_an_instance_acknowledges_only_what_it_has_applied(
     store: FakeStore, fleet: tuple[DistributedCache, DistributedCache]
 ) -> None:

@@ -43,7 +43,8 @@ def test_a_prefix_with_control_characters_is_refused(prefix: str) -> None:
 )  # fmt: skip
 def test_only_the_64_slots_are_members(raw: bytes, slot: int | None) -> None:
     """Rule 9; acknowledgements lie beneath them (rule 12)."""
-    assert LAYOUT.slot_of(raw) == slot
+    assert LAYOUT.slot_of(raw) == LAYOUT.held_slot_of(raw, 1) == slot
+    assert LAYOUT.held_slot_of(raw, 0) is None
 
 
 def test_the_slots_and_their_acknowledgements_lie_together() -> None:
@@ -66,7 +67,7 @@ def test_only_a_lease_has_departed(raw: bytes, lease: int | None) -> None:
     """Rule 9; it is neither a member nor an acknowledgement."""
     assert LAYOUT.departed_lease_of(raw) == lease
     if lease is not None:
-        assert (LAYOUT.slot_of(raw), LAYOUT.acked_slot_of(raw)) == (None, None)
+        assert (LAYOUT.slot_of(raw), LAYOUT.acked_slot_of(raw, 1)) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,8 @@ def test_only_a_lease_has_departed(raw: bytes, lease: int | None) -> None:
 )  # fmt: skip
 def test_only_the_64_slots_have_acknowledgements(raw: bytes, slot: int | None) -> None:
     """Rule 12."""
-    assert LAYOUT.acked_slot_of(raw) == slot
+    assert LAYOUT.acked_slot_of(raw, 1) == slot
+    assert LAYOUT.acked_slot_of(raw, 0) is None
 
 
 @pytest.mark.parametrize("slot", [-1, 64])

@@ -464,6 +464,32 @@ def test_members_come_and_go_on_the_stream(subject: Subject) -> None:
     ]
 
 
+def test_a_member_key_without_a_lease_is_nobody(subject: Subject) -> None:
+    """Rule 9: nobody renews it, and nobody would ever take it away. Who needs the slot does."""
+    start = revision_now(subject) + 1
+    subject.put_raw("members/03", b'{"address": "evil.example:80"}', 0)
+    assert subject.store.survey(None, timeout=TIMEOUT).members == ()
+    asking = VersionRecord(new_nonce(), frozenset("a"), "put", ack=True)
+    assert subject.store.commit([Put("a", b"1")], asking, timeout=TIMEOUT).members == ()
+    lease = subject.store.grant(60, timeout=TIMEOUT).id
+    assert subject.store.claim(3, lease, "{}", timeout=TIMEOUT)
+    subject.put_raw("members/03", b"{}", 0)
+    events = [event for event in take(subject, start + 100, start, 3) if isinstance(event, MemberEvent)]
+    assert [event.member and event.member.lease for event in events] == [None, lease, None]
+    assert subject.store.survey(None, timeout=TIMEOUT).members == ()
+
+
+def test_an_acknowledgement_without_a_lease_is_nobodys_word(subject: Subject) -> None:
+    """Rule 12."""
+    start = revision_now(subject) + 1
+    lease = subject.store.grant(60, timeout=TIMEOUT).id
+    subject.store.claim(3, lease, "{}", timeout=TIMEOUT)
+    subject.put_raw("members/03/ack", b"999999", 0)
+    subject.store.acknowledge(3, lease, 5, timeout=TIMEOUT)
+    (ack,) = [event for event in take(subject, start, start, 2) if isinstance(event, AckEvent)]
+    assert ack.applied == 5
+
+
 def test_what_is_written_of_those_who_have_gone_is_surveyed_and_seen_on_the_stream(subject: Subject) -> None:
     """Rule 9: the first word stays, and ends with its lease or when it is erased."""
     start = revision_now(subject) + 1

@@ -125,7 +125,8 @@ class FakeEtcd:
 
     def claim(self, slot: int, lease: int, description: str) -> bool:
         self._check_space()
-        if self.history.get(self.layout.member(slot)):
+        found = self.history.get(self.layout.member(slot))
+        if found and self.layout.held_slot_of(found.key, found.lease) is not None:
             return False
         self.write([(self.layout.member(slot), description.encode(), lease)])
         return True
@@ -201,7 +202,7 @@ class FakeEtcd:
 
     def _members(self) -> tuple[Member, ...]:
         first, end = self.layout.member(0), self.layout.member(63) + b"\x00"
-        slots = ((self.layout.slot_of(kv.key), kv) for kv in self.history.range(first, end))
+        slots = ((self.layout.held_slot_of(kv.key, kv.lease), kv) for kv in self.history.range(first, end))
         return tuple(Member(slot, kv.lease, kv.created, kv.value.decode()) for slot, kv in slots if slot is not None)
 
     def _departed(self) -> tuple[Departure, ...]:

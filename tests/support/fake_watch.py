@@ -92,14 +92,15 @@ def to_event(layout: Layout, kv: Kv) -> WatchEvent | None:
     """What a change means to a watcher; None when it concerns neither the version key nor a member."""
     if kv.key == layout.version:
         return _version_event(kv)
-    if (acked := layout.acked_slot_of(kv.key)) is not None:
+    if (acked := layout.acked_slot_of(kv.key, kv.lease)) is not None:
         return AckEvent(kv.mod, acked, int(kv.value)) if kv.value.isdigit() else None
     if (lease := layout.departed_lease_of(kv.key)) is not None:
         return DepartureEvent(kv.mod, lease, Departure.decode(lease, kv.value) if kv.lease else None)
     slot = layout.slot_of(kv.key)
     if slot is None:
         return None
-    member = Member(slot, kv.lease, kv.created, kv.value.decode()) if kv.version else None
+    held = kv.version and layout.held_slot_of(kv.key, kv.lease) is not None
+    member = Member(slot, kv.lease, kv.created, kv.value.decode()) if held else None
     return MemberEvent(kv.mod, slot, member)
 
 
