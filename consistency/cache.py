@@ -5,6 +5,7 @@ Owns the parts of the protocol and their threads; does the writes. Does not own 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -14,6 +15,7 @@ from consistency.audit import Auditor
 from consistency.clock import boottime
 from consistency.events import Acknowledged, Event, Left, Observer, TimeWentBackwards, ignore
 from consistency.fleet import Fleet
+from consistency.fleet_id import FleetId
 from consistency.group_commit import GroupCommit
 from consistency.local_state import LocalState
 from consistency.membership import Membership
@@ -21,7 +23,7 @@ from consistency.options import CacheOptions
 from consistency.prover import Prover
 from consistency.reads import Reads
 from consistency.recorder import Recorder
-from consistency.store import Change, Commit, Delete, OutcomeUnknown, Page, Put, Store, Unavailable
+from consistency.store import Change, Commit, Delete, OutcomeUnknown, Page, Put, Store, StoreError, Unavailable
 from consistency.terms import (
     Applied,
     Demand,
@@ -69,6 +71,7 @@ class DistributedCache:
         self._observer = observer
         self._state = LocalState(options, self._notice, clock)
         self._fleet = Fleet(options.staleness_bound, clock, wall)
+        self._fleet_id = FleetId(store, clock)
         self._group = GroupCommit(self._write_puts, clock)
         self._reads = Reads(
             store,
@@ -103,6 +106,7 @@ class DistributedCache:
             description=description,
             timeout=options.timeout,
             observer=observer,
+            before_joining=self._identify,
             before_first=auditor.look_first,
             on_joined=self._joined,
             wall=wall,
@@ -168,6 +172,7 @@ class DistributedCache:
         linearizable: bool = False,
         min_revision: Revision = 0,
         stale_if_error: float = 0.0,
+        session_unknown: bool = False,
     ) -> Reading:
         """Reads `key`.
 
@@ -175,14 +180,30 @@ class DistributedCache:
         False: linearizable, read from the store. linearizable: so is a cached read, for the price of a proof, which
         concurrent readers share (rule 11). min_revision: a revision this client has seen; the answer is no older
         (rule 10). stale_if_error: seconds of staleness beyond the bound that the caller prefers to Unavailable; then
-        the answer's source is STALE. Raises Unavailable (freshness can't be proven and the store can't be asked),
-        Denied, and WrongTimeline (`min_revision` is from another history).
+        the answer's source is STALE. session_unknown: this client has seen nobody knows what: as `linearizable`, and
+        never STALE (rule 10). Raises Unavailable (freshness can't be proven and the store can't be asked), Denied, and
+        WrongTimeline (`min_revision` is from another history).
         """
-        return self._reads.get(key, Demand(use_cache, linearizable, min_revision, stale_if_error))
+        return self._reads.get(key, Demand(use_cache, linearizable, min_revision, stale_if_error, session_unknown))
 
     def hit(self, key: str, min_revision: Revision = 0) -> Reading | None:
         """The quick half of `get`: what can be served from memory at once, or None. Waits for nothing, asks nobody."""
         return self._reads.hit(key, min_revision)
+
+    @property
+    def known_fleet_id(self) -> str:
+        """What names this fleet; "" while it is not known. Asks nobody."""
+        return self._fleet_id.known
+
+    def fleet_id(self) -> str:
+        """What names this fleet, and no other: 16 hexadecimal digits, for ever the same. Asks the store at most once.
+
+        Raises Unavailable, and Rejected and its kinds: nothing was done.
+        """
+        if known := self._fleet_id.known:
+            return known
+        self._reads.refuse_if_down()
+        return self._fleet_id.get(self._clock() + self._options.timeout)
 
     def get_at(self, key: str, revision: Revision) -> Reading:
         """Reads `key` as it stood at an earlier revision, from the store.
@@ -308,6 +329,11 @@ class DistributedCache:
             case Left(cause="expired" | "taken"):
                 self._joiner.wake()
 
+    def _identify(self) -> None:
+        """Before anybody needs it. Who can't find it out now joins all the same: whoever needs it asks."""
+        with contextlib.suppress(StoreError):
+            self._fleet_id.get(self._clock() + self._options.timeout)
+
     def _ask_soon(self) -> None:
         self._joiner.wake()
         self._prover.wake()
@@ -329,6 +355,7 @@ class DistributedCache:
         """Another history: the watch starts from a survey, and a slot is claimed anew (rule 8)."""
         self._state.leave("history")
         self._fleet.forget()
+        self._fleet_id.forget()
         self._watch.restart("history")
         self._joiner.wake()
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from consistency.layout import Layout, decode
-from consistency.store import Found, Header, Listed, WatchEvent
+from consistency.store import Found, Header, Listed, Rejected, WatchEvent
 from consistency.terms import (
     NO_VERSION,
     AckEvent,
@@ -26,6 +26,7 @@ from consistency.terms import (
 )
 
 _DELETE = 1  # mvccpb.Event.EventType
+_FLEET = re.compile(rb"[0-9a-f]{16}")
 _REVISION = re.compile(rb"[0-9]{1,19}")  # no more digits than 64 bits hold
 
 UNCHANGED = Found(present=True, document=None)
@@ -75,6 +76,14 @@ def departed(layout: Layout, ranged: Any) -> tuple[Departure, ...]:
     found = ((layout.departed_lease_of(kv.key), kv) for kv in ranged.kvs)
     told = (_departure(lease, kv) for lease, kv in found if lease is not None)
     return tuple(departure for departure in told if departure is not None)
+
+
+def fleet_id(layout: Layout, ranged: Any) -> str:
+    """Of a range over `P/fleet`. Raises Rejected when something else has been put there."""
+    found = ranged.kvs[0].value if ranged.kvs else b""
+    if not _FLEET.fullmatch(found):
+        raise Rejected(f"{decode(layout.fleet)} is not 16 hexadecimal digits; once it is removed, it is made anew")
+    return str(found.decode())
 
 
 def ranges(answer: Any) -> list[Any]:

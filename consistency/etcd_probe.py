@@ -118,6 +118,7 @@ class EtcdProbe:
         places = (
             (f"{layout.prefix}/config/…", layout.documents, layout.document("\0doctor")),
             (f"{layout.prefix}/version", layout.version, layout.version),
+            (f"{layout.prefix}/fleet", layout.fleet, layout.fleet),
             (f"{layout.prefix}/members/…", layout.members, layout.member(0)),
         )
         reads = [Trial(False, keys, _look(key, ranged=key.endswith(b"/"))) for keys, key, _ in places]

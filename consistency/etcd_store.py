@@ -217,6 +217,19 @@ class EtcdStore:
         request = pb.TxnRequest(compare=(_held_by(key, 0),), success=(_put_op(key, encode(description), lease),))
         return bool(self._calls.send(Call("claim", "txn", request, write=True), timeout).succeeded)
 
+    def fleet(self, candidate: str, *, timeout: float) -> str:
+        """See Store.fleet. A read first: it is retried, and etcd answers it when it is out of space, too."""
+        deadline, key = time.monotonic() + timeout, self._layout.fleet
+        answer = self._calls.ask(Call("fleet", "range", pb.RangeRequest(key=key)), timeout)
+        if not answer.kvs:
+            put, look = _put_op(key, candidate.encode()), _range_op(key)
+            request = pb.TxnRequest(compare=(_absent(key),), success=(put,), failure=(look,))
+            made = self._calls.send(Call("fleet", "txn", request, write=True), deadline - time.monotonic())
+            if made.succeeded:
+                return candidate
+            answer = answers.ranges(made)[0]
+        return answers.fleet_id(self._layout, answer)
+
     def grant(self, ttl: int, *, timeout: float) -> Lease:
         """See Store.grant."""
         answer = self._calls.send(Call("grant", "grant", pb.LeaseGrantRequest(TTL=ttl), write=True), timeout)

@@ -7,6 +7,7 @@ Owns the table below and nothing else. Pure: no I/O, and no opinion on which key
     P/members/00 … 63             one instance of the fleet, attached to its lease
     P/members/00/ack              the revision up to which that instance has applied versions
     P/members/departed/<lease>    who has gone, how and when, attached to a lease of an hour
+    P/fleet                       the fleet's id
     P/doctor/<nonce>              what `python -m service doctor` writes and removes again
 
 Names are UTF-8. Bytes that are not (another tool may have put them) survive the way there and back unchanged, as
@@ -34,6 +35,7 @@ class Layout:
 
     prefix: str
     version: bytes = field(init=False)
+    fleet: bytes = field(init=False)
     documents: bytes = field(init=False)
     members: bytes = field(init=False)
     slots_end: bytes = field(init=False)  # the slots and their acknowledgements are from `members` up to here
@@ -46,6 +48,7 @@ class Layout:
         for name, value in (
             ("prefix", prefix),
             ("version", encode(f"{prefix}/version")),
+            ("fleet", encode(f"{prefix}/fleet")),
             ("documents", encode(f"{prefix}/config/")),
             ("members", encode(f"{prefix}/members/")),
             ("slots_end", encode(f"{prefix}/members/:")),  # the character after 9

@@ -41,8 +41,8 @@ class Full(StoreError):
 class Membership:
     """`run` belongs to a worker's thread: it joins, holds, and when the slot is lost it returns, to be run again.
 
-    before_first: nobody is a member; called before this instance becomes the first. May raise StoreError.
-    wall: seconds since 1970, for people.
+    before_joining: called first of all, at each attempt. before_first: nobody is a member; called before this instance
+    becomes the first. May raise StoreError. wall: seconds since 1970, for people.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Membership:
         description: str,
         timeout: float,
         observer: Observer,
+        before_joining: Callable[[], None],
         before_first: Callable[[], None],
         on_joined: Callable[[], None],
         wall: Callable[[], float],
@@ -66,6 +67,7 @@ class Membership:
         self._description = description
         self._timeout = timeout
         self._observer = observer
+        self._before_joining = before_joining
         self._before_first = before_first
         self._on_joined = on_joined
         self._wall = wall
@@ -99,6 +101,7 @@ class Membership:
         self._give_back(lease)
 
     def _join(self) -> tuple[int, Lease]:
+        self._before_joining()
         survey = self._store.survey(None, timeout=self._timeout)
         slot = self._free_slot(survey)
         if not survey.members:

@@ -6,6 +6,7 @@ Owns the batches. Decides nothing itself: `Freshness` decides, this acts. Every 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import assert_never
 
 from consistency.batch import Batch, Batcher, Errand, Part
@@ -64,6 +65,8 @@ class Reads:
 
     def get(self, key: str, demand: Demand) -> Reading:
         """See `DistributedCache.get`."""
+        if demand.session_unknown:
+            demand = replace(demand, linearizable=True, stale_if_error=0.0)
         if demand.use_cache and not demand.linearizable and (reading := self.hit(key, demand.min_revision)):
             return reading
         deadline = self._clock() + self._options.timeout

@@ -278,6 +278,12 @@ class Store(Protocol):
     def erase(self, departed: Sequence[int], *, timeout: float) -> None:
         """Deletes what is written of up to 100 of those who have gone, by their leases. Raises as `record` does."""
 
+    def fleet(self, candidate: str, *, timeout: float) -> str:
+        """The fleet's id: `candidate`, 16 hexadecimal digits, if there was none yet.
+
+        Raises Rejected and its kinds, Unavailable, OutcomeUnknown; asked again, it is what has become of it.
+        """
+
     def watch(self, version_from: Revision, members_from: Revision, *, timeout: float) -> WatchStream:
         """Opens a stream of version and member events from these revisions on, and waits until the store confirms it.
 

@@ -182,6 +182,8 @@ class Demand:
     use_cache: False reads the value from the store, whatever is in memory.
     linearizable: no older than any write that was acknowledged before the request; from memory if unchanged (rule 11).
     min_revision: what this client has seen; the answer is no older (rule 10).
+    session_unknown: it has seen something, nobody can tell what: perhaps all that was acknowledged before the request.
+    So the read is linearizable, and never answered unproven (rule 10).
     stale_if_error: seconds of staleness, beyond the bound, that the client prefers to no answer at all.
     """
 
@@ -189,6 +191,7 @@ class Demand:
     linearizable: bool = False
     min_revision: Revision = 0
     stale_if_error: float = 0.0
+    session_unknown: bool = False
 
 
 class Source(enum.StrEnum):

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from consistency.store import Change, Page, Put
-from consistency.terms import Applied, PreconditionFailed, Reading, Source, Written, WrongTimeline
+from consistency.terms import Applied, PreconditionFailed, Reading, Source, Written
 from service import sessions
 from service.conditions import ReadCondition, etag_of
 from service.keys import path_of
@@ -68,35 +68,35 @@ def answer_reading(key: str, reading: Reading, condition: ReadCondition) -> Answ
     return Answer(status, headers, reading.value)
 
 
-def answer_put(key: str, document: bytes, written: Written) -> Answer:
-    """200 or 201, with what is stored now."""
+def answer_put(key: str, document: bytes, written: Written, fleet: str) -> Answer:
+    """200 or 201, with what is stored now. `fleet`: its id, here as below, for the session."""
     status = HTTPStatus.OK if written.existed else HTTPStatus.CREATED
     etag = ("ETag", etag_of(written.revision))
     location = () if written.existed else (("Location", path_of(key)),)
-    headers = (("Content-Type", JSON_TYPE), etag, *location, *_write_headers(written), *SECURITY_HEADERS)
+    headers = (("Content-Type", JSON_TYPE), etag, *location, *_write_headers(written, fleet), *SECURITY_HEADERS)
     return Answer(status, headers, document)
 
 
-def answer_delete(written: Written) -> Answer:
+def answer_delete(written: Written, fleet: str) -> Answer:
     """204, whether there was such a key or not."""
-    return Answer(HTTPStatus.NO_CONTENT, (*_write_headers(written), *SECURITY_HEADERS))
+    return Answer(HTTPStatus.NO_CONTENT, (*_write_headers(written, fleet), *SECURITY_HEADERS))
 
 
-def answer_batch(changes: Sequence[Change], applied: Applied) -> Answer:
+def answer_batch(changes: Sequence[Change], applied: Applied, fleet: str) -> Answer:
     """200, and for each operation, in the order given, whether there was such a key."""
     results = [
         {"key": change.key, "op": "put" if isinstance(change, Put) else "delete", "existed": existed}
         for change, existed in zip(changes, applied.existed, strict=True)
     ]
     document = {"revision": applied.revision, "results": results}
-    return answer_json(document, headers=_write_headers(applied))
+    return answer_json(document, headers=_write_headers(applied, fleet))
 
 
-def _write_headers(written: Written | Applied) -> Headers:
+def _write_headers(written: Written | Applied, fleet: str) -> Headers:
     """Of every write. X-Fleet-Acks: of a synchronous one, how many instances acknowledged it, of how many."""
     revision = ("X-Config-Revision", str(written.revision))
     acks = () if written.acks is None else (("X-Fleet-Acks", "{}/{}".format(*written.acks)),)
-    return revision, *acks, REVALIDATE, sessions.remember(written.revision)
+    return revision, *acks, REVALIDATE, sessions.remember(fleet, written.revision)
 
 
 def answer_page(page: Page) -> Answer:
@@ -122,8 +122,5 @@ def answer_problem(problem: Problem) -> Answer:
 
 
 def answer_error(error: Exception) -> Answer:
-    """What an exception amounts to. A session from a history that is no more is ended: the next request has none."""
-    problem = problem_for(error)
-    if isinstance(error, WrongTimeline):
-        problem = replace(problem, headers=(*problem.headers, sessions.forget()))
-    return answer_problem(problem)
+    """What an exception amounts to."""
+    return answer_problem(problem_for(error))

@@ -68,7 +68,8 @@ def _batch(cache: DistributedCache, reader: BodyReader, prefix: str) -> Answer:
     for change in changes:
         access.check_key(change.key, prefix, Scope.WRITE)
     try:
-        return answer_batch(changes, cache.apply(changes, sync=sync))
+        fleet = cache.fleet_id()
+        return answer_batch(changes, cache.apply(changes, sync=sync), fleet)
     except PreconditionFailed as failed:
         raise batches.refused_by(failed, changes) from failed
 

@@ -31,15 +31,17 @@ class DocumentWrites:
         """200 or 201. Raises Refused, PreconditionFailed, and what `DistributedCache.put` raises."""
         key, sync, condition = _asked(environ)
         document = self._reader.read(environ)
+        fleet = self._cache.fleet_id()  # before anything is written: an answer without it would lose the session
         written = self._cache.put(key, document, precondition=self._settle(condition, key), sync=sync)
-        return answer_put(key, document, written)
+        return answer_put(key, document, written, fleet)
 
     def delete(self, environ: Environ) -> Answer:
         """204. Raises Refused, PreconditionFailed, and what `DistributedCache.delete` raises."""
         key, sync, condition = _asked(environ)
         if isinstance(condition, MustBeAbsent):
             raise bad_request("invalid-condition", "If-None-Match: * allows a DELETE only of what does not exist.")
-        return answer_delete(self._cache.delete(key, precondition=self._settle(condition, key), sync=sync))
+        fleet = self._cache.fleet_id()
+        return answer_delete(self._cache.delete(key, precondition=self._settle(condition, key), sync=sync), fleet)
 
     def _settle(self, condition: Precondition | AnyOf | None, key: str) -> Precondition | None:
         """One comparison for etcd's transaction. Several tags: the one that is current, read from etcd just now.

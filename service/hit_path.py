@@ -25,7 +25,7 @@ from service.failures import answer_failure
 from service.keys import ROOT
 from service.request_ids import HEADER as REQUEST_ID
 from service.request_log import finish
-from service.sessions import revision_in
+from service.sessions import UNKNOWN, revision_in
 
 StartResponse = Callable[..., Any]
 WsgiApplication = Callable[[Environ, StartResponse], Iterable[bytes]]
@@ -93,7 +93,8 @@ class HitPath:
         cookie = environ.get("HTTP_COOKIE")
         # The key needs no check: it would not be found if it had not passed that of `answer_read` before.
         key = path[len(ROOT) :]
-        reading = self._cache.hit(key, revision_in(cookie) if cookie else 0)
+        seen = 0 if cookie is None else revision_in(cookie, self._cache.known_fleet_id)
+        reading = None if seen == UNKNOWN else self._cache.hit(key, seen)
         if reading is None:
             return None
         if reading.value is None or tag is not None:

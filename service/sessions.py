@@ -1,33 +1,74 @@
 """The session cookie: the last revision that a client has written, so that its reads on any instance see it (rule 10).
 
-Pure. The cookie is no credential and holds no secret. A malformed one counts as absent: its sender didn't write it.
+Pure. The cookie is no credential and holds no secret. It is named after the fleet: a browser sends the cookies of a
+host to all of its ports, so those of another fleet there as well, whose revisions mean nothing here.
+
+A session that is there but can't be understood is unknown, which is not the same as none: its client may have seen
+whatever was acknowledged. It stays unknown until the next write names it; to take it away would be to forget it.
 """
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from consistency.terms import Revision
 from service.parameters import MAX_REVISION
 
-COOKIE = "config_revision"
+STEM = "config_revision"
+"""With what the cookie's name starts; by itself the name that it had when it did not tell of which fleet it is."""
+
+UNKNOWN: Revision = -1
+"""Of a session that can't be understood."""
+
 _ATTRIBUTES = "Path=/config; HttpOnly; SameSite=Lax"
-_FOUND = re.compile(rf'(?:^|;)[ \t]*{COOKIE}="?([0-9]{{1,19}})"?[ \t]*(?=;|$)', re.ASCII)
+_REVISION = re.compile(r'"?([0-9]{1,19})"?', re.ASCII)
 
 
-def revision_in(cookie_header: str) -> Revision:
-    """The revision in a Cookie header; the newest, if there are several; 0 if there is none."""
-    if COOKIE not in cookie_header:
+@lru_cache(maxsize=8)
+def cookie_of(fleet: str) -> str:
+    """The name of the session cookie of the fleet with this id."""
+    return f"{STEM}_{fleet}"
+
+
+def is_there(cookies: str) -> bool:
+    """Whether a Cookie header may hold a session of some fleet; one that can't be read may."""
+    return STEM in cookies or not _legible(cookies)
+
+
+def revision_in(cookies: str, fleet: str) -> Revision:
+    """What the client has seen of this fleet, from its Cookie header: 0 if nothing, the newest of several; UNKNOWN.
+
+    fleet: "" if its id is not known: then every session is unknown.
+    """
+    if not _legible(cookies):
+        return UNKNOWN
+    if STEM not in cookies:
         return 0
-    revisions = [int(digits) for digits in _FOUND.findall(cookie_header)]
-    return max((revision for revision in revisions if revision <= MAX_REVISION), default=0)
+    ours, seen = cookie_of(fleet), 0
+    for pair in cookies.split(";"):
+        name, _, value = pair.partition("=")
+        name = name.strip(" \t")
+        if name == ours:
+            found = _REVISION.fullmatch(value.strip(" \t"))
+            if found is None or int(found[1]) > MAX_REVISION:
+                return UNKNOWN
+            seen = max(seen, int(found[1]))
+        elif name == STEM or (not fleet and name.startswith(STEM)):
+            return UNKNOWN
+    return seen
 
 
-def remember(revision: Revision) -> tuple[str, str]:
+def _legible(cookies: str) -> bool:
+    """A server hands over a line that is not ASCII as empty, between semicolons if there are several."""
+    return all(pair.strip(" \t") for pair in cookies.split(";"))
+
+
+def remember(fleet: str, revision: Revision) -> tuple[str, str]:
     """The header that gives a client its session."""
-    return "Set-Cookie", f"{COOKIE}={revision}; {_ATTRIBUTES}"
+    return "Set-Cookie", f"{cookie_of(fleet)}={revision}; {_ATTRIBUTES}"
 
 
-def forget() -> tuple[str, str]:
+def forget(fleet: str) -> tuple[str, str]:
     """The header that takes it away: the revision belongs to a history that is no more."""
-    return "Set-Cookie", f"{COOKIE}=; Max-Age=0; {_ATTRIBUTES}"
+    return "Set-Cookie", f"{cookie_of(fleet)}=; Max-Age=0; {_ATTRIBUTES}"

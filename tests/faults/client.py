@@ -22,7 +22,7 @@ PATIENCE = 5.0
 SESSION_LENGTH = 100
 """Operations until a client forgets its session and begins another."""
 
-_COOKIE = re.compile(r"config_revision=(\d+)")
+_COOKIE = re.compile(r"(config_revision_[0-9a-f]{16})=(\d+)")
 _numbers = count()
 
 
@@ -85,6 +85,7 @@ class Client:
         self._session = f"{self.number}.{next(self._sessions)}"
         self._left = SESSION_LENGTH
         self._cookie = 0
+        self._cookie_name = ""
         self.seen = 0
 
     def read(self, key: str, level: Level, *, unless: int = 0, asked: int = 0) -> Operation:
@@ -183,7 +184,7 @@ class Client:
         """Adds what the session carries; the newest revision that it names."""
         token = 0
         if self._remembers is not Remembers.NOTHING and self._cookie:
-            headers["Cookie"] = f"config_revision={self._cookie}"
+            headers["Cookie"] = f"{self._cookie_name}={self._cookie}"
             token = self._cookie
         names_what_it_saw = self._remembers is Remembers.ALL and kind is Kind.READ and level is not Level.PAST
         if names_what_it_saw and self.seen:
@@ -197,7 +198,7 @@ class Client:
             if operation.key:
                 self.known[operation.key] = operation.modified
         if found := _COOKIE.search(answer.headers.get("set-cookie", "")):
-            self._cookie = int(found[1])
+            self._cookie_name, self._cookie = found[1], int(found[2])
 
 
 def _answer(response: HTTPResponse) -> Answer:

@@ -41,7 +41,7 @@ class User:
         headers = {"Cookie": self._cookie} if self._cookie else {}
         answer = self._connections.send(0, method, self._key + query, body, headers)
         assert answer.status in expected, f"request {self.requests}: {method} {query}: {answer}"
-        if found := re.match("config_revision=[0-9]+", answer.headers.get("set-cookie", "")):
+        if found := re.match("config_revision_[0-9a-f]{16}=[0-9]+", answer.headers.get("set-cookie", "")):
             self._cookie = found[0]
         self.requests += 1
         if not self._keeps_its_connection:

@@ -21,6 +21,7 @@ from metrics import Instruments
 from service import token_lists
 from service.app import Application, create_app
 from service.keyring import Keyring
+from service.sessions import cookie_of
 from service.settings import Settings
 from service.token_sources import TokenSource
 from tests.support import contract
@@ -57,6 +58,10 @@ class Gateway:
     def browser(self) -> Client:
         """A client that keeps cookies."""
         return CheckedClient(self.app)
+
+    def session(self, revision: object) -> str:
+        """The header Cookie of a client that has seen this."""
+        return f"{cookie_of(self.cache.fleet_id())}={revision}"
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> TestResponse:
         """One request; `If_Match="*"` is the header If-Match."""

@@ -85,7 +85,7 @@ def test_a_batch_writes_all_of_it_at_one_revision(etcd: EtcdServer, gateway: Gat
         ],
     }
     assert answer.headers["Cache-Control"] == "no-cache"
-    assert answer.headers["Set-Cookie"].startswith(f"config_revision={revision};")
+    assert answer.headers["Set-Cookie"].startswith(f"{gateway.session(revision)};")
     assert "X-Fleet-Acks" not in answer.headers
     assert "ETag" not in answer.headers
     for key in ("new", "old"):

@@ -28,6 +28,10 @@ Headers = list[tuple[str, str]]
 
 # The last two: what é is in UTF-8, taken for Latin-1, is the name of another document.
 KEYS = ("a", "b/c", "absent", "\xe9", "\xc3\xa9")
+FLEET = "fee1f1ee7fee1f1e"
+OURS = f"config_revision_{FLEET}"
+"""The cookie of this fleet."""
+
 CURRENT = "<current>"
 """In a condition: the entity tag that the document has."""
 
@@ -54,7 +58,20 @@ tags = st.one_of(
     st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=8),
 )
 cookies = st.sampled_from(
-    [None, "", "config_revision=1", "config_revision=2; a=b", "x=y", "config_revision=99999999", "config_revision=x"]
+    [
+        None,
+        "",
+        f"{OURS}=1",
+        f"{OURS}=2; a=b",
+        "x=y",
+        f"{OURS}=99999999",
+        f"{OURS}=x",
+        "config_revision=1",
+        f"config_revision_{'0' * 16}=99999999",
+        "a=b;",
+        f";{OURS}=1",
+        f"{OURS}=1; {OURS}=2",
+    ]
 )
 others = st.dictionaries(
     st.sampled_from(
@@ -100,6 +117,7 @@ def known(new_etcd: type[EtcdServer], tmp_path_factory: pytest.TempPathFactory) 
     """
     with ExitStack() as stack:
         etcd = stack.enter_context(new_etcd(tmp_path_factory.mktemp("etcd")))
+        etcd.etcdctl("put", "/hit-path/fleet", FLEET)
         gateway = start_gateway(stack, etcd, "/hit-path")
         for key in KEYS:
             if key != "absent":
@@ -146,7 +164,7 @@ def answer(application: Any, request: Request, etag: str = '""') -> tuple[str, H
 @example(Request("GET", b"/config/a", "", None, '"1"', None, {}))
 @example(Request("GET", b"/config/absent", "", None, None, None, {}))
 @example(Request("GET", b"/config/\xc3\xa9", "", None, None, None, {}))
-@example(Request("GET", b"/config/a", "", None, None, "config_revision=99999999", {}))
+@example(Request("GET", b"/config/a", "", None, None, f"{OURS}=99999999", {}))
 @example(Request("GET", b"/config//a", "a=b", "x", "y", None, {}))
 @example(Request("GET", b"/config/a", "", None, None, None, {"HTTP_X_REQUEST_ID": "x"}))
 @example(Request("GET", b"/config/a", "", CURRENT, None, None, {"HTTP_X_REQUEST_ID": "x"}))
@@ -205,7 +223,7 @@ def doors(known: Gateway) -> tuple[Door, Door]:
 @example(Request("GET", b"/config/a", "", None, None, None, {}), f"Bearer {SECRETS['b']}")
 @example(Request("GET", b"/config/b/c", "", None, None, None, {}), f"Bearer {SECRETS['b']}")
 @example(Request("GET", b"/config/b/c", "", CURRENT, None, None, {}), f"Bearer {SECRETS['b']}")
-@example(Request("HEAD", b"/config/a", "revision=1", None, None, "config_revision=1", {}), None)
+@example(Request("HEAD", b"/config/a", "revision=1", None, None, f"{OURS}=1", {}), None)
 def test_with_tokens_the_answer_is_the_same_both_ways_or_the_same_refusal(
     known: Gateway, doors: tuple[Door, Door], request: Request, header: str | None
 ) -> None:
@@ -274,7 +292,7 @@ WRITTEN = "/config/written"
 """The one key that writes meet."""
 
 BEAR_REVISIONS = ("ETag", "X-Config-Revision", "Set-Cookie")
-REVISION = re.compile(r'^("?|config_revision=)(\d+)')
+REVISION = re.compile(r'^("?|config_revision_[0-9a-f]{16}=)(\d+)')
 MADE_UP = re.compile(r"[0-9a-f]{16}")  # a request id, which no two requests share
 AT_REVISION = re.compile(r"at revision \d+")  # as a refusal says it
 

@@ -5,6 +5,7 @@ Hazards: bodies cut short pass as whole, both framings at once are accepted, pat
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
@@ -339,6 +340,31 @@ def test_a_header_that_guards_something_is_never_ignored(
     assert stored(instance, b"guarded") == b"1"
 
 
+@pytest.mark.parametrize(
+    "cookies",
+    [
+        b"Cookie: a=\xff",
+        b"Cookie:",
+        b"Cookie: a=\xff; OURS=1",
+        b"Cookie: OURS=1\r\nCookie: a=\xff",
+        b"Cookie: a=\xff\r\nCookie: OURS=1",
+        b"Cookie: OURS=\xff",
+        b"Cookie: OURS=x",
+        b"Cookie: config_revision=1",
+    ],
+)
+def test_a_session_that_arrives_garbled_is_not_taken_for_none(instance: InstanceProcess, cookies: bytes) -> None:
+    """Rule 10: what it has seen may be newer than what is in memory, so etcd is asked whether that is the last."""
+    ours = put(instance, b"session", b"1").headers["set-cookie"].partition("=")[0].encode()
+    ask(instance, request("GET", b"/config/session"))
+    assert ask(instance, request("GET", b"/config/session")).headers["x-cache"] == "HIT"
+    known = ask(instance, request("GET", b"/config/session", b"Cookie: a=b\r\nCookie: " + ours + b"=1"))
+    assert known.headers["x-cache"] == "HIT"
+    for query in (b"", b"?use_cache=true", b"?stale_if_error=60"):
+        answer = ask(instance, request("GET", b"/config/session" + query, cookies.replace(b"OURS", ours)))
+        assert (answer.status, answer.headers["x-cache"]) == (200, "REVALIDATED")
+
+
 @pytest.mark.fault("malformed input of any kind")
 @pytest.mark.parametrize(
     "hosts",
@@ -376,7 +402,11 @@ def test_a_foreign_host_is_refused_by_who_listens_on_this_machine_alone(instance
 @pytest.mark.fault("malformed input of any kind")
 def test_huge_headers_are_no_fault(instance: InstanceProcess) -> None:
     """Answered or refused; and the next request is answered."""
-    for header in (b"X: " + b"a" * 70_000, b"Cookie: " + b"config_revision=1;" * 3_000, b"X: " + b"a" * 1_000_000):
+    for header in (
+        b"X: " + b"a" * 70_000,
+        b"Cookie: " + b"config_revision_0123456789abcdef=1;" * 1_000,
+        b"X: " + b"a" * 1_000_000,
+    ):
         assert ask(instance, request("GET", b"/config/headers", header)).status in (0, 400, 404, 431)
     condition = b"If-None-Match: " + b'"1", ' * 10_000 + b'"2"'
     assert ask(instance, request("GET", b"/config/headers", condition)).status in (400, 404, 431)
@@ -418,7 +448,9 @@ def test_the_answers_of_the_wire_are_those_of_the_contract(instance: InstancePro
     assert created.headers["location"] == "/config/contract"
     revision = created.headers["x-config-revision"]
     assert created.headers["etag"] == f'"{revision}"'
-    assert created.headers["set-cookie"] == f"config_revision={revision}; Path=/config; HttpOnly; SameSite=Lax"
-    session = b"Cookie: config_revision=" + revision.encode()
+    name, _, rest = created.headers["set-cookie"].partition("=")
+    assert re.fullmatch("config_revision_[0-9a-f]{16}", name)
+    assert rest == f"{revision}; Path=/config; HttpOnly; SameSite=Lax"
+    session = f"Cookie: {name}={revision}".encode()
     sources = [ask(instance, request("GET", b"/config/contract", session)).headers["x-cache"] for _ in range(2)]
     assert sources == ["MISS", "HIT"]

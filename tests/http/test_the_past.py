@@ -53,7 +53,7 @@ def test_the_past_knows_conditions(history: tuple[Gateway, int, int, int]) -> No
 def test_the_past_does_not_become_the_present(history: tuple[Gateway, int, int, int]) -> None:
     """Nothing of it is kept in memory; and a session doesn't move it: who asks for revision 5 gets revision 5."""
     gateway, created, _, deleted = history
-    assert gateway.ask("GET", f"{KEY}?revision={created}", Cookie=f"config_revision={deleted}").status_code == 200
+    assert gateway.ask("GET", f"{KEY}?revision={created}", Cookie=gateway.session(deleted)).status_code == 200
     assert gateway.ask("GET", KEY).status_code == 404
 
 

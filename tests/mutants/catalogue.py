@@ -48,6 +48,7 @@ RECORDER = "consistency/recorder.py"
 DECISIONS = "consistency/decisions.py"
 LAYOUT = "consistency/layout.py"
 GROUP = "consistency/group_commit.py"
+FLEET_ID = "consistency/fleet_id.py"
 
 MUTANTS = (
     Mutant(1, "serve on after an unknown outcome", CACHE, "self._state.may_have_written(keys)", "pass"),
@@ -177,6 +178,12 @@ MUTANTS = (
            "if part.answer.header.revision < demand.min_revision:", "if False:"),
     Mutant(10, "let a session follow a load in flight", READS, "if demand.min_revision or demand.linearizable:",
            "if demand.linearizable:"),
+    Mutant(10, "take a session that can't be understood for none", READS, "if demand.session_unknown:", "if False:"),
+    Mutant(10, "answer a session that can't be understood unproven", READS,
+           "linearizable=True, stale_if_error=0.0)", "linearizable=True)"),
+    Mutant(10, "take an answer of a lost history for the fleet's id", FLEET_ID, "if self._histories == asked_of:",
+           "if True:"),
+    Mutant(10, "keep the id of the lost history", CACHE, "        self._fleet_id.forget()\n", ""),
     Mutant(11, "trust the clock for a linearizable read", FRESHNESS, "if confirm or now >= self.fresh_until:",
            "if now >= self.fresh_until:"),
     Mutant(11, "let a linearizable read follow a load in flight", READS,

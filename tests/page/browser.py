@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserType, ConsoleMessage, Page, Request, sync_playwright
 
 from tests.support.unavailable import unavailable
 
@@ -26,15 +26,21 @@ DEADLINE = 15_000
 
 
 @contextmanager
-def chromium(*more: str) -> Iterator[Browser]:
-    """Started, with `more` arguments, and ended. Skips the test where there is none; in CI it has to be there."""
+def chromium() -> Iterator[Browser]:
+    """Started and ended. Skips the test where there is none; in CI it has to be there."""
+    with sync_playwright() as playwright, another(playwright.chromium) as browser:
+        yield browser
+
+
+@contextmanager
+def another(chromiums: BrowserType, *more: str) -> Iterator[Browser]:
+    """One with `more` arguments. (There can be only one playwright at a time; it starts any number of browsers.)"""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         unavailable("Chromium is not installed: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=[*ARGUMENTS, *more])
-        yield browser
-        browser.close()
+    browser = chromiums.launch(executable_path=program, args=[*ARGUMENTS, *more])
+    yield browser
+    browser.close()
 
 
 class Watched:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.page.browser import DEADLINE, chromium
+from tests.page.browser import DEADLINE, another
 from tests.support.etcd import EtcdServer, free_ports
 from tests.support.instances import InstanceProcess, within
 
@@ -42,13 +42,13 @@ REFUSED = re.compile(r'^config_http_requests_total\{.*status="403"\} ([0-9.]+)$'
 
 
 @pytest.fixture(scope="module")
-def strangers() -> Iterator[Browser]:
+def strangers(browser: Browser) -> Iterator[Browser]:
     """A browser for which the foreign name leads to this machine, and which is as careless as those of other makers.
 
     This one asks its user before a page of the Internet may ask something of this machine.
     """
     careless = "--disable-features=LocalNetworkAccessChecks"
-    with chromium(f"--host-resolver-rules=MAP {EVIL} 127.0.0.1", careless) as started:
+    with another(browser.browser_type, f"--host-resolver-rules=MAP {EVIL} 127.0.0.1", careless) as started:
         yield started
 
 

@@ -98,7 +98,10 @@ def answers(instance: InstanceProcess) -> Iterator[tuple[str, requests.Response]
             yield f"{method} {path}", instance.request(method, path, data=body, headers=headers)
     for headers in ({}, {"Authorization": f"Bearer {TOKEN.text}"}):
         yield "GET with a token in the query", instance.get(f"a?access_token={TOKEN.text}", headers=headers)
-    cookie = {"Cookie": f"token={TOKEN.text}; config_revision={TOKEN.text}", "Authorization": f"Bearer {READER.text}"}
+    cookie = {
+        "Cookie": f"token={TOKEN.text}; config_revision_{'0' * 16}={TOKEN.text}; config_revision={TOKEN.text}",
+        "Authorization": f"Bearer {READER.text}",
+    }
     yield "GET with a token in a cookie", instance.get("team-a/x", headers=cookie)
 
 

@@ -140,7 +140,7 @@ def test_a_renewal_that_finds_the_lease_gone_leaves(store: FakeStore) -> None:
     hand = Hand(store)
     membership = Membership(
         store, hand.state, ttl=10, preferred_slot=None, description="{}", timeout=1, observer=hand.happened.append,
-        before_first=lambda: None, on_joined=lambda: None, wall=lambda: 0.0,
+        before_joining=lambda: None, before_first=lambda: None, on_joined=lambda: None, wall=lambda: 0.0,
     )  # fmt: skip
     lease = store.grant(10, timeout=1)
     hand.state.join(5, lease.id)
@@ -167,7 +167,7 @@ def test_nobody_joins_before_the_watch_has_begun(store: FakeStore) -> None:
     hand = Hand(store, slot=None, watching=False)
     joining = Membership(
         store, hand.state, ttl=10, preferred_slot=None, description="{}", timeout=1, observer=hand.happened.append,
-        before_first=lambda: None, on_joined=lambda: None, wall=lambda: 0.0,
+        before_joining=lambda: None, before_first=lambda: None, on_joined=lambda: None, wall=lambda: 0.0,
     )  # fmt: skip
 
     class Stopped:

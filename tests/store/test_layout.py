@@ -15,6 +15,7 @@ def test_the_table_of_keys() -> None:
     """PROTOCOL.md, what is in etcd."""
     assert LAYOUT.document("a/b") == b"team/shop/config/a/b"
     assert LAYOUT.version == b"team/shop/version"
+    assert LAYOUT.fleet == b"team/shop/fleet"
     assert LAYOUT.member(7) == b"team/shop/members/07"
     assert LAYOUT.ack(7) == b"team/shop/members/07/ack"
     assert LAYOUT.departure(0x1F) == b"team/shop/members/departed/1f"

@@ -6,6 +6,7 @@ Whatever the protocol's tests prove over the fake rests on these tests.
 from __future__ import annotations
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -316,6 +317,17 @@ def test_a_slot_is_claimed_once(subject: Subject) -> None:
     assert subject.store.claim(3, ours, "{}", timeout=TIMEOUT)
     assert not subject.store.claim(3, theirs, "{}", timeout=TIMEOUT)
     assert subject.store.read([], 3, timeout=TIMEOUT).member == ours
+
+
+def test_a_fleet_is_given_one_id_for_ever(subject: Subject) -> None:
+    """PROTOCOL.md, what is in etcd: by whoever comes first, in a transaction."""
+    with ThreadPoolExecutor(8) as threads:
+        asked = [threads.submit(subject.store.fleet, f"{number:016x}", timeout=TIMEOUT) for number in range(8)]
+        found = {answer.result() for answer in asked}
+    assert len(found) == 1
+    assert subject.store.fleet("f" * 16, timeout=TIMEOUT) in found
+    subject.put("a")
+    assert subject.store.fleet("e" * 16, timeout=TIMEOUT) in found
 
 
 def test_a_free_slot_and_no_slot_show_no_lease(subject: Subject) -> None:

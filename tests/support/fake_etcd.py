@@ -142,6 +142,13 @@ class FakeEtcd:
     def erase(self, departed: Sequence[int]) -> None:
         self.write([], [self.layout.departure(lease) for lease in departed])
 
+    def fleet(self, candidate: str) -> str:
+        if found := self.history.get(self.layout.fleet):
+            return found.value.decode()
+        self._check_space()
+        self.write([(self.layout.fleet, candidate.encode(), 0)])
+        return candidate
+
     def write(self, puts: Sequence[tuple[bytes, bytes, int]], deletes: Sequence[bytes] = ()) -> Revision:
         """One transaction of raw keys; the revision."""
         try:

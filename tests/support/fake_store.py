@@ -29,7 +29,7 @@ Passes the same contract suite as the store over etcd. How to use it:
 
     store.calls["read"], store.wants_asked, store.values_moved, store.revision, store.document("key")
 
-Kinds of calls: read survey commit page grant keep_alive revoke claim watch past touched existed acknowledge
+Kinds of calls: read survey commit page grant keep_alive revoke claim fleet watch past touched existed acknowledge
 record erase.
 """
 
@@ -138,6 +138,10 @@ class FakeStore:
     def claim(self, slot: int, lease: int, description: str, *, timeout: float) -> bool:
         del timeout
         return self._call("claim", lambda: self._etcd.claim(slot, lease, description))
+
+    def fleet(self, candidate: str, *, timeout: float) -> str:
+        del timeout
+        return self._call("fleet", lambda: self._etcd.fleet(candidate))
 
     def watch(self, version_from: Revision, members_from: Revision, *, timeout: float) -> FakeStream:
         del timeout
