@@ -86,6 +86,9 @@ clean:  ## Remove .venv and caches; the data in instance/ stays
 $(VENV)/.python:
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer is on PATH (looked for python3.13, python3.12, python3.11," \
 		"python3). Install one, or name it: make PYTHON=/path/to/python3.11"; exit 1; } >&2
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "$(PYTHON) is" \
+		"$$({ $(PYTHON) --version || echo no Python; } 2>&1 | tail -n 1), expected 3.11 or newer, for example make PYTHON=python3.11"; \
+		exit 1; } >&2
 	@echo "making $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv --clear $(VENV) || { echo "$(PYTHON) can't make a virtual environment; Debian and Ubuntu keep" \
 		"that part in a package of its own: apt install python3-venv"; exit 1; } >&2

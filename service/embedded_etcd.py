@@ -53,7 +53,7 @@ class EmbeddedEtcd:
     """
 
     def __init__(self, directory: Path, tell: Callable[[str], None]) -> None:
-        self._directory = directory.absolute()
+        self._directory = _absolute(directory)
         self._data = self._directory / "etcd"
         self._log = self._directory / "etcd.log"
         self._tell = tell
@@ -74,6 +74,9 @@ class EmbeddedEtcd:
                     raise StartupError(self._words_for_mute_owner(_read(lock)))
                 time.sleep(POLL)
             running = self._own(lock)
+        except OSError as error:
+            lock.close()
+            raise self._unusable(error) from error
         except BaseException:
             lock.close()
             raise
@@ -96,11 +99,7 @@ class EmbeddedEtcd:
                 raise PermissionError(0, "Permission denied")
             return (self._directory / "etcd.json").open("a+", encoding="utf-8")
         except OSError as error:
-            raise StartupError(
-                f"the embedded etcd can't keep its data in {self._data}: {error.strerror}. Expected a directory that "
-                "this user may write. Make it writable, or set ETCD_ENDPOINTS to use another etcd, "
-                "for example ETCD_ENDPOINTS=http://10.0.0.1:2379"
-            ) from error
+            raise self._unusable(error) from error
 
     def _own(self, lock: IO[str]) -> RunningEtcd:
         """We are alone with this directory as long as we hold the lock, but for an etcd that outlived its owner."""
@@ -114,6 +113,15 @@ class EmbeddedEtcd:
         running = RunningEtcd(self._process.endpoint, self._process.version, self._process.pid, os.getpid())
         _write(lock, running)
         return running
+
+    def _unusable(self, error: OSError) -> StartupError:
+        """Also a lock that can't be taken, a log that can't be written: all of it is in one directory."""
+        where = "" if error.filename in (None, str(self._data)) else f" ({error.filename})"
+        return StartupError(
+            f"the embedded etcd can't keep its data in {self._data}: {error.strerror}{where}. Expected a directory "
+            "that this user may write, with all that is in it. Make it so, or set ETCD_ENDPOINTS to use another etcd, "
+            "for example ETCD_ENDPOINTS=http://10.0.0.1:2379"
+        )
 
     def _words_for_mute_owner(self, running: RunningEtcd | None) -> str:
         who = f"process {running.owner}" if running else "another process"
@@ -131,6 +139,16 @@ def find_running(directory: Path) -> RunningEtcd | None:
     except OSError:
         return None
     return running if running and can_be_joined(running) else None
+
+
+def _absolute(directory: Path) -> Path:
+    try:
+        return directory.absolute()
+    except OSError as error:
+        raise StartupError(
+            f"the working directory is gone or closed to this user: {error.strerror}. Expected one in which "
+            f"{directory} can be kept. Start in another directory"
+        ) from error
 
 
 def _try_lock(lock: IO[str]) -> bool:

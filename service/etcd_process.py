@@ -122,7 +122,7 @@ def _launch(program: Path, data: Path, log: Path, port: int, deadline: float) ->
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=_environment(),
+                env=environment(),
                 start_new_session=True,
                 preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509  # there are no other threads yet
             )
@@ -140,7 +140,8 @@ def _launch(program: Path, data: Path, log: Path, port: int, deadline: float) ->
     return EtcdProcess(child, port, version)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """What an etcd program is handed of ours."""
     return {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import os
 import socket
 
+from service.descriptions import describe
 from service.startup import StartupError
 
 BACKLOG = 4096
@@ -31,22 +33,36 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         both = family == socket.AF_INET6 and host == "::" and socket.has_dualstack_ipv6()
         return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
+    except UnicodeError:  # a label that is empty or has more than 63 characters
+        raise StartupError(_words_for_host(host)) from None
     except OSError as error:
-        raise StartupError(_explain(error, host, port)) from error
+        raise StartupError(_explain(error, host, port)) from None
+
+
+def shown(host: str) -> str:
+    """What a message may say of HOST: an address, or that it is a name; what is no address may be anything."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host if host.lower() == "localhost" else describe(host).replace("text", "name")
+
+
+def _words_for_host(host: str) -> str:
+    return (
+        f"HOST is {shown(host)}, which is no address of this machine. Expected an address to listen on, "
+        "for example HOST=127.0.0.1, or HOST=0.0.0.0 for all of them"
+    )
 
 
 def _explain(error: OSError, host: str, port: int) -> str:
-    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        return (
-            f"HOST is {host!r}, which is no address of this machine. Expected an address to listen on, "
-            "for example HOST=127.0.0.1, or HOST=0.0.0.0 for all of them"
-        )
+    if error.errno is None or error.errno < 0 or error.errno == errno.EADDRNOTAVAIL:  # below 0: of name resolution
+        return _words_for_host(host)
     if error.errno == errno.EADDRINUSE:
         reason = "something else listens there already"
     elif error.errno == errno.EACCES:
         reason = "this user may not listen there (ports below 1024 are reserved)"
     else:
-        reason = str(error.strerror)
+        reason = os.strerror(error.errno)  # its own text repeats the host
     return f"PORT is {port}, but {reason}. Expected a free port, for example PORT={_another(port)}"
 
 

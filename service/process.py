@@ -6,14 +6,9 @@ Nothing is started before everything that could make it useless has been checked
 from __future__ import annotations
 
 import contextlib
-import os
-import select
-import signal
-import sys
 from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 from socket import socket
-from types import FrameType
 
 import structlog
 
@@ -24,11 +19,12 @@ from service.embedded_etcd import EmbeddedEtcd, RunningEtcd
 from service.keyring import Keyring
 from service.listener import is_public, listen
 from service.settings import Settings
-
-END_WITHIN = 9.0
-"""Seconds from the signal to the end of the process, whatever hangs: platforms kill it after ten."""
+from service.stopping import EarlyStop, limit_the_end
 
 ETCD_END_WITHIN = 1.5
+
+_MISLEADING = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
+"""With these the client library would keep metrics in files that it expects to be there and to be writable."""
 
 log = structlog.stdlib.get_logger("config.process")
 
@@ -47,36 +43,6 @@ class Surroundings:
     embedded: RunningEtcd | None
 
 
-class EarlyStop:
-    """The wish to stop before the server takes the signals over: remembered, and acted upon between the steps.
-
-    An exception raised by the handler itself could be lost: where Python runs callbacks of its own, such as those after
-    a fork, it prints what is raised there and goes on.
-    """
-
-    def __init__(self) -> None:
-        self.asked = False
-        self.hung_up = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._remember)
-
-    def check(self) -> None:
-        """Raises KeyboardInterrupt if a signal has come."""
-        if self.asked:
-            raise KeyboardInterrupt
-
-    def mind_hangup(self) -> None:
-        """From now on SIGHUP is remembered, too; until then it ends the process."""
-        signal.signal(signal.SIGHUP, self._remember_hangup)
-
-    def _remember_hangup(self, _signum: int, _frame: FrameType | None) -> None:
-        self.hung_up = True
-
-    def _remember(self, _signum: int, _frame: FrameType | None) -> None:
-        self.asked = True
-        _limit_the_end(None)
-
-
 def run(environ: MutableMapping[str, str]) -> int:
     """Serves until it is told to stop; the exit code. Takes the secrets out of `environ`.
 
@@ -87,7 +53,7 @@ def run(environ: MutableMapping[str, str]) -> int:
     # Before anything else is loaded: some libraries copy the environment when they are.
     Settings.forget_secrets(environ)
     logs.configure(settings.log_level)
-    for warning in Settings.warnings(environ):
+    for warning in (*Settings.warnings(environ), *_leave_out(environ)):
         log.warning(warning)
     console = Console()
     connection, keyring = resolve(settings), _keyring(settings, stop)
@@ -99,6 +65,14 @@ def run(environ: MutableMapping[str, str]) -> int:
     return code
 
 
+def _leave_out(environ: MutableMapping[str, str]) -> list[str]:
+    """Takes out of `environ` what would make a library do something else; a sentence for each."""
+    found = [name for name in _MISLEADING if environ.pop(name, None) is not None]
+    return [
+        f"{name} is set, and ignored: an instance is one process, and keeps its metrics in memory" for name in found
+    ]
+
+
 def _keyring(settings: Settings, stop: EarlyStop) -> Keyring | None:
     """The tokens that are let in; None if everybody is."""
     if settings.api_tokens_file:
@@ -106,7 +80,7 @@ def _keyring(settings: Settings, stop: EarlyStop) -> Keyring | None:
     source = token_sources.resolve(settings)
     if source is None and is_public(settings.host):
         log.warning(
-            f"everybody who reaches {settings.host} may read and write everything; set API_TOKENS or API_TOKENS_FILE, "
+            "everybody who reaches this service may read and write everything; set API_TOKENS or API_TOKENS_FILE, "
             "see docs/security.md, or HOST=127.0.0.1"
         )
     return Keyring(source) if source else None
@@ -137,18 +111,18 @@ def _serve(surroundings: Surroundings, say: Callable[[str], None], stop: EarlySt
     from service.one_cpu import OneCpu
     from service.server import Server
 
-    settings, keyring = surroundings.settings, surroundings.keyring
+    settings, keyring, running = surroundings.settings, surroundings.keyring, surroundings.embedded
     instance = Instance(settings, surroundings.connection, keyring)
 
     def on_stop() -> None:
         instance.app.start_draining()
-        _limit_the_end(surroundings.embedded)
+        limit_the_end(running.pid if running and not running.shared else None)
 
     try:
         with contextlib.closing(instance):
             stop.check()
             instance.start()
-            introduce(say, settings, surroundings.connection, surroundings.embedded, instance, keyring)
+            introduce(say, settings, surroundings.connection, running, instance, keyring)
             stop.check()
             server = Server(
                 surroundings.listener,
@@ -170,18 +144,3 @@ def _serve(surroundings: Surroundings, say: Callable[[str], None], stop: EarlySt
         log.error("the instance could not be closed in order", reason=str(error))
         return 1
     return 0
-
-
-def _limit_the_end(embedded: RunningEtcd | None) -> None:
-    """From now on the process has END_WITHIN seconds left, whatever hangs. A second call changes nothing."""
-
-    def give_up(_signum: int, _frame: FrameType | None) -> None:
-        if select.select([], [sys.stderr], [], 0)[1]:  # or nobody reads, which may be what hangs
-            sys.stderr.write(f"config-service: not stopped within {END_WITHIN:g} s, giving up\n")
-        if embedded and not embedded.shared:
-            os.kill(embedded.pid, signal.SIGKILL)
-        os._exit(1)
-
-    if signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0):
-        signal.signal(signal.SIGALRM, give_up)
-        signal.setitimer(signal.ITIMER_REAL, END_WITHIN)

@@ -35,6 +35,7 @@ from consistency.terms import SLOTS
 from service import setting_names, setting_values, setting_words, token_lists
 from service.api_tokens import Token
 from service.setting_words import SettingDoc
+from service.startup import StartupError
 
 MAX_VALUE_BYTES_LIMIT = 1_500_000
 """etcd takes requests of 1.5 MiB; what is missing here is for the key, the prefix and the version record."""
@@ -45,7 +46,7 @@ SECRETS = frozenset({"API_TOKENS", "ETCD_PASSWORD", "ETCD_KEY", "VCAP_SERVICES"}
 EVERYBODY = "or unset it to let everybody in who reaches the service"
 
 
-class SettingsError(Exception):
+class SettingsError(StartupError):
     """The environment can't be used. The message names each variable, what was found, what was expected, an example."""
 
 

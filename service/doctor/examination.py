@@ -24,8 +24,9 @@ from service.doctor.pace import clocks, latencies
 from service.doctor.report import Finding, Level, Report, ok, warning, wrong
 from service.doctor.rights import Etcd, authentication, permissions
 from service.embedded_etcd import find_etcd, find_running
+from service.etcd_process import environment
 from service.keyring import Keyring
-from service.listener import is_public
+from service.listener import is_public, shown
 from service.settings import Settings, SettingsError
 from service.startup import StartupError
 
@@ -60,9 +61,9 @@ def _who_is_let_in(settings: Settings) -> Finding:
     if source:
         return ok("tokens", Keyring(source).describe())
     if is_public(settings.host):
-        found = f"none, and HOST is {settings.host}: whoever reaches the service may read and write everything"
+        found = f"none, and HOST is {shown(settings.host)}: whoever reaches the service may read and write everything"
         return warning("tokens", found, "Set API_TOKENS_FILE (docs/security.md), or let nobody else reach it.")
-    return ok("tokens", f"none; HOST is {settings.host}, which this machine alone reaches")
+    return ok("tokens", f"none; HOST is {shown(settings.host)}, which this machine alone reaches")
 
 
 def _examine_embedded(settings: Settings, connection: Connection, instance: Path, before: list[Finding]) -> Report:
@@ -79,7 +80,9 @@ def _examine_embedded(settings: Settings, connection: Connection, instance: Path
 
 def _version_of(program: Path) -> str:
     try:
-        done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=5, check=False)
+        done = subprocess.run(
+            [program, "--version"], env=environment(), capture_output=True, text=True, timeout=5, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return "which doesn't tell its version"
     return done.stdout.partition("\n")[0]

@@ -196,7 +196,7 @@ def test_help_shows_no_setting(tmp_path: Path, settings: dict[str, str]) -> None
 SPY = """
     import gc, json, os, sys
     from service import process
-    from service.__main__ import main
+    from service.entry import main
 
     def held(mark):
         "Whatever text that an object of this process holds has the mark in it."
