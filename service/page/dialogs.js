@@ -2,12 +2,17 @@
 
 import { $, fill } from "./dom.js";
 
-/** Asks for a confirmation, or, with a label, for a line of text. Resolves to true or the text; null for no. */
-export function question({ title, text, yes, label = "", value = "" }) {
+/**
+ * Asks for a confirmation, or, with a label, for a line of text. Resolves to true or the text; null for no. danger: yes
+ * takes something away. Whoever only presses Enter has said no, unless there was something to be written.
+ */
+export function question({ title, text, yes, no = "Cancel", danger = false, label = "", value = "" }) {
   const dialog = $("question"), input = $("question-input");
   $("question-title").textContent = title;
   fill($("question-text"), text);
   $("question-yes").textContent = yes;
+  $("question-yes").className = danger ? "danger" : "main";
+  $("question-no").textContent = no;
   $("question-label").textContent = label;
   $("question-label").hidden = input.hidden = !label;
   input.value = value;

@@ -45,14 +45,3 @@ function paired(left, right) {
     rows.push({ left: left[i] ?? null, right: right[i] ?? null, same: false });
   return rows;
 }
-
-/** A document as it is compared and read: indented, if it is JSON that has lost nothing by it. */
-export function pretty(text) {
-  try {
-    const value = JSON.parse(text);
-    // Numbers that JavaScript can't hold would be shown as others.
-    return /[0-9]{16}|[0-9]e/i.test(text) ? text : JSON.stringify(value, null, 2);
-  } catch {
-    return text;
-  }
-}

@@ -1,29 +1,33 @@
-// Documents over HTTP: read, write if nobody else has, delete, and the past.
+// Documents over HTTP: read, write if nobody else has, delete, and the past. What was read is never put together anew.
 
 import { ask, pathOf } from "./api.js";
+import { revision } from "./revisions.js";
 
-let seen = 0; // the revision of this page's last write: reads after it must not show less (read your writes)
+let seen = 0n; // the revision of this page's last write: reads after it must not show less (read your writes)
 
-/** {text, revision, holds, source, age}; text is null if there is none. Whatever instance answers. */
+/** As `documentIn` tells it. Whatever instance answers. */
 export async function read(key, { cached = true } = {}) {
   const query = cached ? (seen ? `?min_revision=${seen}` : "") : "?use_cache=false";
   const answer = await ask(pathOf(key) + query, { accepted: [404, 410] });
   if (answer.status === 410) {
-    seen = 0; // etcd was restored: what was written since its backup is no more
+    seen = 0n; // etcd was restored: what was written since its backup is no more
     return read(key, { cached: false });
   }
   return documentIn(answer);
 }
 
 /** As it stood at a revision; text is null if it was not there. Throws Failure, 410 when that is compacted away. */
-export async function readAt(key, revision) {
-  return documentIn(await ask(`${pathOf(key)}?revision=${revision}`, { accepted: [404] }));
+export async function readAt(key, at) {
+  return documentIn(await ask(`${pathOf(key)}?revision=${at}`, { accepted: [404] }));
 }
 
-/** Writes over `base`, a revision, or where nothing is (0). The new revision, or null if somebody else was quicker. */
-export async function write(key, text, base) {
+/**
+ * Writes text or bytes over `base`, a revision, or where nothing is (0). The new revision, or null if somebody else was
+ * quicker.
+ */
+export async function write(key, body, base) {
   const headers = { "Content-Type": "application/json", ...(base ? { "If-Match": `"${base}"` } : { "If-None-Match": "*" }) };
-  return written(await ask(pathOf(key), { method: "PUT", headers, body: text, accepted: [412] }));
+  return written(await ask(pathOf(key), { method: "PUT", headers, body, accepted: [412] }));
 }
 
 /** Deletes what is at `base`. The revision, or null if somebody else was quicker. */
@@ -33,21 +37,32 @@ export async function remove(key, base) {
 
 function written(answer) {
   if (answer.status === 412) return null;
-  seen = number(answer.headers.get("X-Config-Revision"));
+  seen = revision(answer.headers.get("X-Config-Revision"));
   return seen;
 }
 
-function documentIn(answer) {
-  const { headers } = answer;
+/**
+ * {text, bytes, whole, revision, holds, source, age, at}: text is null if there is none; whole: the text says all that
+ * the bytes do; holds: as of which revision; at: when it came, in ms.
+ */
+function documentIn({ status, text, bytes, headers }) {
   return {
-    text: answer.status === 404 ? null : answer.text,
-    revision: number((headers.get("ETag") ?? "").replaceAll('"', "")),
-    holds: number(headers.get("X-Config-Revision")),
+    text: status === 404 ? null : text,
+    bytes,
+    whole: isText(bytes),
+    revision: revision((headers.get("ETag") ?? "").replaceAll('"', "")),
+    holds: revision(headers.get("X-Config-Revision")),
     source: headers.get("X-Cache") ?? "",
-    age: number(headers.get("Age")),
+    age: Number(headers.get("Age") ?? 0),
+    at: Date.now(),
   };
 }
 
-function number(text) {
-  return text ? Number(text) : 0;
+function isText(bytes) {
+  try {
+    new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -2,6 +2,7 @@
 
 import { askJson, pathOf } from "./api.js";
 import { h } from "./dom.js";
+import { latest, revision } from "./revisions.js";
 import { plural } from "./words.js";
 
 const LONGEST = 160;
@@ -9,9 +10,9 @@ const COLUMNS = ["Slot", "Address", "Answer", "Version", "As of", "Age", "Value"
 
 export async function everywhere(key) {
   const { members } = await askJson(`/members${pathOf(key)}`);
-  const newest = Math.max(0, ...members.map((row) => row.mod_revision ?? 0));
+  const newest = latest(members.map(versionOf));
   const answering = members.filter((row) => row.status === 200 || row.status === 404);
-  const versions = new Set(answering.map((row) => row.mod_revision ?? 0));
+  const versions = new Set(answering.map(versionOf));
   const told = versions.size > 1
     ? `${versions.size} versions are served: somebody is behind. Within the staleness bound that is allowed.`
     : `${plural(answering.length, "instance serves it", "instances serve the same version")}.`;
@@ -25,9 +26,12 @@ export async function everywhere(key) {
   ];
 }
 
+function versionOf(row) {
+  return revision(row.mod_revision);
+}
+
 function line(row, newest) {
-  const behind = row.status === 200 && row.mod_revision !== newest || (row.status === 404 && newest > 0);
-  const value = row.value ?? "";
+  const behind = (row.status === 200 || row.status === 404) && versionOf(row) !== newest;
   const cells = row.why_not
     ? [row.why_not, "", "", "", ""]
     : [
@@ -35,10 +39,16 @@ function line(row, newest) {
         row.mod_revision === null ? "absent" : `${row.mod_revision}${behind ? " (behind)" : ""}`,
         String(row.revision ?? ""),
         row.age === null ? "" : `${row.age} s`,
-        row.status === 200 ? (value.length > LONGEST ? `${value.slice(0, LONGEST)}…` : value) : "",
+        row.status === 200 ? beginning(row.value ?? "") : "",
       ];
   return h("tr", { class: behind || row.why_not ? "behind" : null },
     h("th", { scope: "row" }, row.slot === null ? "–" : String(row.slot).padStart(2, "0")),
     h("td", {}, row.address || "–"),
     cells.map((text) => h("td", {}, text)));
+}
+
+/** Never half of a character. */
+function beginning(value) {
+  const characters = Array.from(value);
+  return characters.length > LONGEST ? `${characters.slice(0, LONGEST).join("")}…` : value;
 }

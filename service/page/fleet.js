@@ -3,6 +3,7 @@
 import { $, h, refresh, say } from "./dom.js";
 import { Minutes, SPAN, sum } from "./history.js";
 import { plot } from "./plot.js";
+import { latest, revision } from "./revisions.js";
 import { verdict } from "./verdict.js";
 import { bytes, clock, count, percent, plural, rate, seconds, since } from "./words.js";
 
@@ -62,7 +63,7 @@ function draw(now, members) {
 function figures(members, moment, expected) {
   const states = members.filter(({ state }) => state).map(({ state }) => state);
   const newest = newestHorizon(members);
-  const behind = states.length ? newest - Math.min(...states.map(({ horizon }) => horizon)) : 0;
+  const behind = Number(states.map(({ horizon }) => newest - revision(horizon)).reduce((a, b) => (b > a ? b : a), 0n));
   const held = members.filter(({ slot }) => slot !== null).length;
   const watching = states.filter(({ watch_up }) => watch_up).length;
   const leases = states.filter((state) => state.lease_age !== null).map(({ lease_age }) => lease_age);
@@ -83,7 +84,7 @@ function figure(name, value, more = "") {
 }
 
 export function newestHorizon(members) {
-  return Math.max(0, ...members.map(({ state }) => state?.horizon ?? 0));
+  return latest(members.map(({ state }) => revision(state?.horizon)));
 }
 
 function slots(members, me) {
@@ -121,9 +122,10 @@ function table(members, me, each) {
 
 function line(row, me, newest, moment) {
   const [level, words] = health(row), state = row.state;
+  const behind = state ? Number(newest - revision(state.horizon)) : 0;
   const cells = state
     ? [
-        newest - state.horizon ? plural(newest - state.horizon, "revision", "revisions") : "–",
+        behind ? plural(behind, "revision", "revisions") : "–",
         seconds(state.proof_age),
         state.lease_age === null ? "–" : seconds(state.lease_age),
         percent(moment?.ratio ?? (sum(state.reads) ? state.reads.hit / sum(state.reads) : null)),

@@ -9,7 +9,7 @@ const CALM = 2000; // ms between two looks, however much is written
 
 let shown = []; // the keys listed
 let more = null; // where the next page begins
-let horizon = 0; // as of which revision
+let horizon = 0n; // as of which revision
 let asked = 0; // when, in ms
 let marked = null;
 let latest = 0; // the number of the last question: answers to earlier ones are dropped

@@ -5,6 +5,7 @@ import { askForToken } from "./dialogs.js";
 import { $ } from "./dom.js";
 import * as fleet from "./fleet.js";
 import * as keys from "./keys.js";
+import { linkTo } from "./keys.js";
 import * as viewer from "./viewer.js";
 
 const SHORTEST = 500, LONGEST = 2000; // ms between two looks
@@ -30,6 +31,7 @@ async function look() {
     if (!(error instanceof Failure)) throw error;
     if (error.status === 401 || error.status === 403) fleet.closed(error.message);
     else fleet.lost(error.message);
+    viewer.doubt();
   } finally {
     timer = setTimeout(look, pause);
   }
@@ -44,7 +46,9 @@ function start() {
   $("token-button").addEventListener("click", () => renewToken("Requests bear it from now on, in place of any before."));
   document.addEventListener("visibilitychange", look);
   window.addEventListener("hashchange", follow);
+  window.addEventListener("beforeunload", (event) => viewer.unsaved() !== null && event.preventDefault());
   keys.start();
+  viewer.start();
   follow();
   look();
 }
@@ -59,17 +63,26 @@ async function renewToken(why) {
   look();
 }
 
-/** The address says which document is open: #/key/<key, encoded>. */
-function follow() {
-  const [, key] = /^#\/key\/(.+)$/.exec(location.hash) ?? [];
-  let named = null;
-  try {
-    named = key ? decodeURIComponent(key) : null;
-  } catch {
-    named = null; // not an address of ours
+/** The address says which document is open. If another one has changes that are not saved, it stays until they may go. */
+async function follow() {
+  const named = keyIn(location.hash), unsaved = viewer.unsaved();
+  if (unsaved !== null && unsaved !== named) {
+    history.pushState(null, "", linkTo(unsaved));
+    if (await viewer.mayLeave()) history.back(); // to where we were led, which is the entry before; and follow again
+    return;
   }
   viewer.open(named);
   keys.mark(named);
+}
+
+/** Of #/key/<key, encoded>; null for any other address. */
+function keyIn(hash) {
+  const [, key] = /^#\/key\/(.+)$/.exec(hash) ?? [];
+  try {
+    return key ? decodeURIComponent(key) : null;
+  } catch {
+    return null;
+  }
 }
 
 start();

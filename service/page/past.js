@@ -1,14 +1,15 @@
 // Earlier versions of a document, newest first, each beside the one that followed it.
 
 import { Failure } from "./api.js";
-import { diff, pretty } from "./diff.js";
+import { diff } from "./diff.js";
 import { readAt } from "./documents.js";
 import { h } from "./dom.js";
+import { comparable } from "./json_text.js";
 import { sideBySide } from "./sides.js";
 
 const AT_ONCE = 5;
 
-/** The list. restore(text, base, revision) writes an earlier one over `current`. */
+/** The list. restore(document, base) writes an earlier one over `current`. */
 export async function past(key, current, restore) {
   const list = h("ol", { class: "past" });
   const more = h("button", { type: "button", onclick: () => go() }, "Earlier");
@@ -32,9 +33,9 @@ export async function past(key, current, restore) {
   }
 
   async function before(version) {
-    if (version.revision <= 1) return stop("That is the first.");
+    if (version.revision <= 1n) return stop("That is the first.");
     try {
-      const found = await readAt(key, version.revision - 1);
+      const found = await readAt(key, version.revision - 1n);
       return found.text === null ? stop(`It was written anew at revision ${version.revision}; just before, it was not there.`) : found;
     } catch (error) {
       if (!(error instanceof Failure) || error.status !== 410) throw error;
@@ -48,11 +49,11 @@ export async function past(key, current, restore) {
   }
 
   function item(older, next) {
-    const button = h("button", { type: "button", onclick: () => restore(older.text, current.revision, older.revision) }, "Restore this");
+    const button = h("button", { type: "button", onclick: () => restore(older, current.revision) }, "Restore this");
     return h("li", {},
       h("details", { open: list.childElementCount === 0 },
         h("summary", {}, `Revision ${older.revision}`),
-        sideBySide(diff(pretty(older.text), pretty(next.text)), `Revision ${older.revision}`, `Revision ${next.revision}`),
+        sideBySide(diff(comparable(older.text), comparable(next.text)), `Revision ${older.revision}`, `Revision ${next.revision}`),
         h("div", { class: "row" }, button)));
   }
 }
