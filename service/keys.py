@@ -2,6 +2,10 @@
 
 A server hands over the percent-decoded path as latin-1 characters, one for each byte. Decoding those bytes leniently
 would let two paths name one key, decoding them twice would let an encoded `..` through.
+
+Two things it decodes without a trace: an escape that is none stays as it is, so that `%zz` can't be told from `%25zz`;
+and others, though not this one, put U+FFFD where there was no UTF-8. So neither is in any key: who forgot to encode a
+`%` is told, and a key is refused in a batch that no path could name.
 """
 
 from __future__ import annotations
@@ -15,7 +19,12 @@ from service.problems import bad_request
 ROOT = "/config/"
 MAX_KEY_BYTES = 512
 
+REPLACEMENT = "\ufffd"
+"""What lenient decoders put for bytes that are not UTF-8."""
+
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_NO_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
+_CUT_ESCAPE = re.compile(r"%[0-9A-Fa-f]?\Z")
 
 
 @lru_cache(maxsize=4096)  # of a key that is asked for all the time; what is refused isn't kept
@@ -37,7 +46,7 @@ def decode(raw: str, what: str) -> str:
 
 def check_key(key: str) -> str:
     """`key`, if it may name a document. Raises Refused (400)."""
-    _check_text(key, "key")
+    _check_text(key, key, "key")
     if not key:
         raise bad_request("invalid-key", "The key is empty; it is everything after /config/.")
     _check_segments(key.split("/"), "key")
@@ -46,7 +55,7 @@ def check_key(key: str) -> str:
 
 def check_prefix(prefix: str) -> str:
     """`prefix`, if a key can start with it: empty, whole segments, or ending inside a segment. Raises Refused (400)."""
-    _check_text(prefix, "prefix")
+    _check_text(prefix, _CUT_ESCAPE.sub("", prefix), "prefix")
     _check_segments(prefix.split("/")[:-1], "prefix")
     return prefix
 
@@ -56,12 +65,23 @@ def path_of(key: str) -> str:
     return ROOT + quote(key, safe="/")
 
 
-def _check_text(text: str, what: str) -> None:
+def check_escapes(text: str, what: str) -> None:
+    """Raises Refused (400) for a `%` without two hexadecimal digits after it."""
+    if found := _NO_ESCAPE.search(text):
+        shown = ascii(text[found.start() : found.start() + 3])
+        raise bad_request("invalid-escape", f"The {what} has {shown} in it: % has two hexadecimal digits after it.")
+
+
+def _check_text(text: str, whole: str, what: str) -> None:
+    """`whole`: what of it is not cut off."""
     size = len(text.encode())
     if size > MAX_KEY_BYTES:
         raise bad_request("invalid-key", f"The {what} has {size} bytes; at most {MAX_KEY_BYTES} are allowed.")
     if _CONTROL.search(text):
         raise bad_request("invalid-key", f"The {what} contains a control character.")
+    if REPLACEMENT in text:
+        raise bad_request("invalid-key", f"The {what} contains U+FFFD, which stands for what could not be decoded.")
+    check_escapes(whole, what)
 
 
 def _check_segments(segments: list[str], what: str) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from consistency.terms import Demand, Revision
-from service.keys import check_key, check_prefix, decode
+from service.keys import check_escapes, check_key, check_prefix, decode
 from service.problems import Refused, bad_request
 from service.proofs import Ask
 
@@ -108,6 +108,7 @@ def _parse(query: str, known: Collection[str]) -> dict[str, str]:
 def _pairs(query: str) -> list[tuple[str, str]]:
     if not query:
         return []
+    check_escapes(query, "query")
     try:
         return parse_qsl(
             decode(query, "query"), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=16

@@ -21,6 +21,9 @@ _NAME = r"[\w.-]+"
 _IPV6 = r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%\w+)?"
 _ADDRESS = re.compile(rf"(?P<host>{_NAME}|\[{_IPV6}\])(?::(?P<port>[0-9]{{1,9}}))?")
 
+_INSIDE = re.compile("[^/].*/(config|members)(?:/|$)")
+"""A prefix among what another fleet keeps: its keys would be listed and counted there, and deleted as documents."""
+
 
 def endpoints(text: str, *, bare_scheme: str) -> tuple[str, ...]:
     """`"a:2379, https://b:2379"` as normalised URLs; a bare `host:port` gets `bare_scheme`. Raises ValueError."""
@@ -110,4 +113,6 @@ def key_prefix(text: str) -> str:
         raise ValueError("it contains spaces or control characters")
     if len(prefix.encode()) > 256:
         raise ValueError("it is longer than 256 bytes")
+    if inside := _INSIDE.search(prefix):
+        raise ValueError(f"its part /{inside[1]} is where the fleet whose prefix is what stands before keeps its own")
     return prefix

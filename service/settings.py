@@ -121,7 +121,7 @@ class Settings(BaseSettings):
     user_key_prefix: KeyPrefix = _text(
         "/config-service",
         "Where in etcd everything is kept; instances with the same prefix are one fleet",
-        "1 to 256 bytes without spaces (slashes at the end are dropped)",
+        "1 to 256 bytes without spaces, not among another fleet's documents or members (a slash at its end is dropped)",
         "/config-service",
     )
 

@@ -209,3 +209,12 @@ def test_any_document_is_a_batch_or_refused_and_never_an_error(value: Any) -> No
     for shape in (value, {"operations": value}, {"operations": [value]}):
         with suppress(Refused):
             changes_in(json.dumps(shape).encode())
+
+
+@pytest.mark.parametrize("key", ["a%", "%zz", "a%4/b", "\ufffd", "\\ufffd", "\\u0025zz"])
+def test_a_key_that_no_path_could_name_is_refused_in_a_batch(key: str) -> None:
+    """Else it could be written, and never be read or deleted by itself."""
+    for operation in ('{"op": "delete", "key": "%s"}', '{"op": "put", "value": 1, "key": "%s"}'):
+        with pytest.raises(Refused) as refusal:
+            changes_in(body((operation.replace("%s", key)).encode()))
+        assert refusal.value.problem.kind.slug in ("invalid-key", "invalid-escape")

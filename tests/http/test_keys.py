@@ -26,6 +26,7 @@ def wire(path: bytes) -> str:
         (b"/config/a b+c&d?e#f", "a b+c&d?e#f"),
         (b"/config/config/a", "config/a"),
         (b"/config/%2e%2e", "%2e%2e"),  # decoded once: this was %252e%252e
+        (b"/config/50%25/%aF", "50%25/%aF"),
         (b"/config/...", "..."),
         (b"/config/.hidden/a..b", ".hidden/a..b"),
         (b"/config/" + b"x" * 512, "x" * 512),
@@ -49,6 +50,13 @@ def test_a_path_names_the_key_behind_config(path: bytes, key: str) -> None:
         b"/config/a/./b",
         b"/config/a/..",
         b"/config/\xff\xfe",
+        "/config/a\ufffd".encode(),  # what a lenient decoder makes of the former
+        b"/config/%zz",
+        b"/config/a%",
+        b"/config/a%4",
+        b"/config/a%4/b",
+        b"/config/%u00e9",
+        "/config/%\u0661\u0662".encode(),
         b"/config/\xc0\xaf",  # an overlong slash
         b"/config/\xed\xa0\x80",  # a surrogate
         b"/config/a\x00",
@@ -87,13 +95,15 @@ def test_the_location_of_a_key_leads_back_to_it(key: str) -> None:
     assert key_from_path(wire(unquote_to_bytes(path_of(key)))) == key
 
 
-@pytest.mark.parametrize("prefix", ["", "a", "a/", "a/b", "a/.", "a/..", ".", "a b/", "ü"])
+@pytest.mark.parametrize("prefix", ["", "a", "a/", "a/b", "a/.", "a/..", ".", "a b/", "ü", "a%25", "a%", "a%4"])
 def test_a_prefix_may_end_anywhere(prefix: str) -> None:
     """A listing's prefix is empty, whole segments, or a part of one: `..` may go on as `..a`."""
     assert check_prefix(prefix) == prefix
 
 
-@pytest.mark.parametrize("prefix", ["/", "//", "a//", "../", "a/../", "./a", "a\x00", "x" * 513])
+@pytest.mark.parametrize(
+    "prefix", ["/", "//", "a//", "../", "a/../", "./a", "a\x00", "x" * 513, "%zz", "a%/", "%4g", "\ufffd"]
+)
 def test_a_prefix_that_no_key_can_have_is_refused(prefix: str) -> None:
     """Nothing could be found beneath it: a mistake, so it is said."""
     with pytest.raises(Refused):

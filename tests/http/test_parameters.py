@@ -60,6 +60,8 @@ def test_a_read_takes_what_it_offers(query: str, parameters: Demand | AtRevision
         "&",
         "use_cache=true&",
         "use_cache=%ff",
+        "use_cache=true%",
+        "use%zzcache=true",
         "\xff=1",
         "&".join(f"a{n}=1" for n in range(100)),
     ],
@@ -79,6 +81,7 @@ def test_a_read_refuses_everything_else(query: str) -> None:
         ("prefix=a/&after=a/b&limit=1000", ListParameters(prefix="a/", after="a/b", limit=1000)),
         ("prefix=&limit=1", ListParameters(limit=1)),
         ("prefix=%C3%BC%2F", ListParameters(prefix="ü/")),
+        ("prefix=a%25&after=a%2541", ListParameters(prefix="a%", after="a%41")),
     ],
 )
 def test_a_listing_takes_what_it_offers(query: str, parameters: ListParameters) -> None:
@@ -88,7 +91,23 @@ def test_a_listing_takes_what_it_offers(query: str, parameters: ListParameters) 
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=1001", "limit=", "after=", "after=/a", "after=a/", "prefix=//", "prefix=%ff", "use_cache=true"],
+    [
+        "limit=0",
+        "limit=1001",
+        "limit=",
+        "after=",
+        "after=/a",
+        "after=a/",
+        "prefix=//",
+        "prefix=%ff",
+        "prefix=%zz",
+        "prefix=a%",
+        "prefix=a%4",
+        "after=a%25",
+        "after=%EF%BF%BD",
+        "prefix=%EF%BF%BD",
+        "use_cache=true",
+    ],
 )
 def test_a_listing_refuses_everything_else(query: str) -> None:
     """`after` is a key that was returned before; it can't be empty."""

@@ -133,6 +133,11 @@ def test_a_bare_endpoint_is_encrypted_when_there_are_certificates() -> None:
         ("HOST", "http://x", "an IP address or a host name"),
         ("USER_KEY_PREFIX", "/", "1 to 256 bytes"),
         ("USER_KEY_PREFIX", "a b", "1 to 256 bytes"),
+        ("USER_KEY_PREFIX", "/a/config", "not among another fleet's documents or members"),
+        ("USER_KEY_PREFIX", "a/config/b", "not among another fleet's documents or members"),
+        ("USER_KEY_PREFIX", "/a//config/b", "not among another fleet's documents or members"),
+        ("USER_KEY_PREFIX", "/a/members/", "not among another fleet's documents or members"),
+        ("USER_KEY_PREFIX", "/config/b/members/c", "not among another fleet's documents or members"),
         ("CF_INSTANCE_INDEX", "-1", "a number from 0 on"),
         ("VCAP_APPLICATION", "[]", "a JSON object"),
         ("VCAP_APPLICATION", '{"name": "a", "name": "b"}', "a JSON object"),
@@ -301,3 +306,11 @@ def test_every_example_is_accepted() -> None:
         if doc.name in ("ETCD_USER", "ETCD_PASSWORD", "ETCD_CERT", "ETCD_KEY", "ETCD_CA_CERT"):
             continue  # in pairs, or files
         assert Settings.load({doc.name: doc.example})
+
+
+@pytest.mark.parametrize(
+    "prefix", ["/config", "config/b", "/members", "/a/configuration/b", "/a-config/b", "/a/member"]
+)
+def test_a_prefix_that_no_fleet_can_have_its_keys_around_is_one(prefix: str) -> None:
+    """There is no fleet whose prefix is empty."""
+    assert Settings.load({"USER_KEY_PREFIX": prefix}).user_key_prefix == prefix
