@@ -21,7 +21,7 @@ from deploy.processes import Child
 from service import connection
 from service.embedded_etcd import EmbeddedEtcd
 from service.listener import is_public
-from service.settings import Settings, SettingsError
+from service.settings import Settings
 from service.startup import StartupError
 
 READY_WITHIN = 30.0
@@ -71,10 +71,7 @@ class Fleet:
 
     def _start_etcd(self) -> dict[str, str]:
         """What the instances need to be told of etcd: nothing, if they find it by themselves."""
-        try:
-            settings = Settings.load(os.environ)
-        except SettingsError as error:
-            raise StartupError(str(error)) from error
+        settings = Settings.load(os.environ)
         if not connection.resolve(settings, self._directory).embedded:
             return {}
         self._etcd = EmbeddedEtcd(self._directory, self._tell)
@@ -213,6 +210,8 @@ def serve(size: int, host: str, port: int, guests: Callable[[str], Iterable[Chil
         well = fleet.run()
     except StartupError as error:
         _tell(f"the fleet can't start: {error}")
+    except OSError as error:  # a log or a directory of another user
+        _tell(f"the fleet can't start: {error.strerror} ({error.filename})")
     finally:
         _tell("stopping")
         well &= fleet.stop()

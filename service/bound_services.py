@@ -32,7 +32,7 @@ class BoundService:
 def bound_services(found: Mapping[str, Any] | None) -> list[BoundService]:
     """All of them. Raises StartupError."""
     return [
-        _service(label, service, f"service {number} of the label {place}")
+        _service(label, service, f"number {number} of the label {place}")
         for place, (label, group) in enumerate((found or {}).items(), 1)
         for number, service in enumerate(_group(group, place), 1)
     ]
@@ -46,10 +46,10 @@ def _group(found: object, place: int) -> list[Any]:
 
 def _service(label: str, found: object, which: str) -> BoundService:
     if not isinstance(found, dict):
-        raise StartupError(f"{which} in VCAP_SERVICES is {describe(found)}, not an object. {EXPECTED}")
+        raise StartupError(f"service {which} in VCAP_SERVICES is {describe(found)}, not an object. {EXPECTED}")
     credentials = found.get("credentials")
     if credentials is not None and not isinstance(credentials, dict):
-        raise StartupError(f"{which} in VCAP_SERVICES has {describe(credentials)} for credentials. {EXPECTED}")
+        raise StartupError(f"service {which} in VCAP_SERVICES has {describe(credentials)} for credentials. {EXPECTED}")
     name = found.get("name")
     shown = name if isinstance(name, str) and _NAME.fullmatch(name) else which
     return BoundService(shown, _says_etcd(label, found), found, credentials)

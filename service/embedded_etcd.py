@@ -18,8 +18,10 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import IO
 
+from service import small_files
 from service.etcd_binary import EtcdNotFound, find_etcd
 from service.etcd_process import EtcdProcess, ask_version, launch, takes_writes_over_http
+from service.small_files import Unreadable
 from service.startup import StartupError
 
 __all__ = ["EmbeddedEtcd", "EtcdNotFound", "RunningEtcd", "find_etcd", "find_running"]
@@ -117,8 +119,9 @@ class EmbeddedEtcd:
     def _unusable(self, error: OSError) -> StartupError:
         """Also a lock that can't be taken, a log that can't be written: all of it is in one directory."""
         where = "" if error.filename in (None, str(self._data)) else f" ({error.filename})"
+        reason = f"{error.strerror or error}{where}"
         return StartupError(
-            f"the embedded etcd can't keep its data in {self._data}: {error.strerror}{where}. Expected a directory "
+            f"the embedded etcd can't keep its data in {self._data}: {reason}. Expected a directory "
             "that this user may write, with all that is in it. Make it so, or set ETCD_ENDPOINTS to use another etcd, "
             "for example ETCD_ENDPOINTS=http://10.0.0.1:2379"
         )
@@ -134,9 +137,8 @@ class EmbeddedEtcd:
 def find_running(directory: Path) -> RunningEtcd | None:
     """The embedded etcd of `directory` if it runs. Starts nothing, and takes no lock."""
     try:
-        with (directory / "etcd.json").open(encoding="utf-8") as file:
-            running = _read(file)
-    except OSError:
+        running = _parse(small_files.read(directory / "etcd.json"))
+    except Unreadable:
         return None
     return running if running and can_be_joined(running) else None
 
@@ -168,8 +170,12 @@ def _write(lock: IO[str], running: RunningEtcd | None) -> None:
 
 def _read(lock: IO[str]) -> RunningEtcd | None:
     lock.seek(0)
+    return _parse(lock.read())
+
+
+def _parse(text: str | bytes) -> RunningEtcd | None:
     try:
-        found = json.loads(lock.read())
+        found = json.loads(text)
         return RunningEtcd(str(found["endpoint"]), str(found["version"]), int(found["pid"]), int(found["owner"]))
     except (ValueError, KeyError, TypeError):
         return None  # empty, half written, or by hand: whoever holds the lock will write it anew

@@ -214,6 +214,16 @@ def test_an_unusable_bound_service_is_told_by_name(instance: Path, credentials: 
     assert "s3cret" not in message
 
 
+@pytest.mark.parametrize(
+    "name", [None, "", 5, ["etcd-s3cret"], "https://u:s3cret@etcd", "etcd s3cret", "etcd" + "x" * 50]
+)
+def test_what_is_no_name_is_not_shown_as_one(instance: Path, name: Any) -> None:
+    """A service is told by its place then."""
+    message = refusal(instance, VCAP_SERVICES=bound({"hosts": []}, name=name, label="s3cret-etcd"))
+    assert message.startswith("service number 1 of the label 1 in VCAP_SERVICES can't be used: it names no endpoint")
+    assert "s3cret" not in message
+
+
 def test_two_services_that_look_like_an_etcd_are_not_chosen_from(instance: Path) -> None:
     """Guessing could mean another fleet's data."""
     services = {"user-provided": [{"name": name, "credentials": grpc(("a", 1))} for name in ("etcd-a", "etcd-b")]}

@@ -135,8 +135,14 @@ def test_a_list_beside_the_credentials_is_refused() -> None:
     [
         ({"x": {"credentials": {}}}, "VCAP_SERVICES has an object of 1 member for its label 1, not a list"),
         ({"x": [], "y": 5}, "VCAP_SERVICES has a number for its label 2, not a list"),
-        ({"x": [{}, "secret"]}, "service 2 of the label 1 in VCAP_SERVICES is a text of 6 characters, not an object"),
-        ({"x": [{"credentials": [{}]}]}, "service 1 of the label 1 in VCAP_SERVICES has a list of 1 for credentials"),
+        (
+            {"x": [{}, "secret"]},
+            "service number 2 of the label 1 in VCAP_SERVICES is a text of 6 characters, not an object",
+        ),
+        (
+            {"x": [{"credentials": [{}]}]},
+            "service number 1 of the label 1 in VCAP_SERVICES has a list of 1 for credentials",
+        ),
     ],
 )
 def test_bound_services_of_another_shape_are_refused(services: object, told: str) -> None:
