@@ -10,6 +10,7 @@ everything that was committed before that read was sent, and all its entries tha
 
 from __future__ import annotations
 
+from collections import deque
 from typing import assert_never
 
 from consistency.decisions import (
@@ -38,12 +39,16 @@ from consistency.near_cache import Entry
 from consistency.store import Answer, Header, Survey
 from consistency.terms import NO_VERSION, Demand, Revision, VersionEvent
 
+DEPARTURES_REMEMBERED = 16
+"""Bound on the slots lost whose last proofs are kept. What was validated before is not served as the last known."""
+
 
 class Freshness:
     """What this instance knows to be current.
 
     horizon: every version event up to this revision is applied.
     floor: nothing validated before it is trusted without asking.
+    known_from: nothing validated before it is served even if etcd can't be asked: it may have changed, for all we know.
     fresh_until: local seconds until which hits are allowed; 0.0 when they are not.
     proved_at: local seconds at which the last proof was sent; None before the first.
     seen: the highest header revision seen.
@@ -64,6 +69,8 @@ class Freshness:
         self.seen: Revision = 0
         self.horizon: Revision = 0
         self.floor: Revision = 0
+        self.known_from: Revision = 0
+        self._left: deque[tuple[Revision, float]] = deque()  # the floor of each slot lost, when its last proof was sent
         self.fresh_until = 0.0
         self.proved_at: float | None = None
 
@@ -91,17 +98,23 @@ class Freshness:
         return Window(self.floor, self.horizon, self.fresh_until - self._bound, self.fresh_until, self._max_age)
 
     def stale(self, entry: Entry | None, now: float, demand: Demand) -> Serve | None:
-        """What may be served although nothing can be proven: it was current when the last proof was sent.
+        """What may be served although nothing can be proven: it was current at the last proof that covers it.
 
-        Never what is known to have changed since, nor what a session has seen more than (rule 10).
+        Never what is known to have changed since, nor what may have by an event that was missed (rule 6), nor what a
+        session has seen more than (rule 10). The loss of a slot is no reason: events go on marking what they name.
         """
         asked = demand.use_cache and demand.stale_if_error > 0
-        if not asked or entry is None or entry.stale or entry.validated_at < self.floor or self.proved_at is None:
+        if not asked or entry is None or entry.stale or entry.validated_at < self.known_from:
             return None
-        age = now - self.proved_at
-        if self.horizon < demand.min_revision or age > self._bound + demand.stale_if_error:
+        proved_at = self._covered_at(entry)
+        if proved_at is None or self.horizon < demand.min_revision:
             return None
-        return Serve(entry, self.horizon, age)
+        age = now - proved_at
+        return Serve(entry, self.horizon, age) if age <= self._bound + demand.stale_if_error else None
+
+    def _covered_at(self, entry: Entry) -> float | None:
+        """When the last proof was sent of the membership that the entry was validated in (rule 13)."""
+        return next((proved_at for floor, proved_at in self._left if entry.validated_at < floor), self.proved_at)
 
     def overtaken(self, key: str, ticket: Ticket) -> bool:
         """Whether a load sent with this ticket may miss something applied since (rules 5 and 14)."""
@@ -180,7 +193,7 @@ class Freshness:
         self.horizon = event.state.revision
         self.seen = max(self.seen, self.horizon)
         if event.names is None:
-            self.floor = self.horizon
+            self.floor = self.known_from = self.horizon
         return True
 
     def compare(self, ticket: Ticket, survey: Survey) -> Lineage:
@@ -201,7 +214,7 @@ class Freshness:
         """Starts anew from a survey: everything older has to be validated before it is served (rule 6)."""
         self.epoch += 1
         self.history = History(survey.version)
-        self.horizon = self.floor = survey.header.revision
+        self.horizon = self.floor = self.known_from = survey.header.revision
         self.fresh_until = 0.0
         self.cluster = survey.header.cluster
         self.seen = max(self.seen, survey.header.revision)
@@ -226,6 +239,10 @@ class Freshness:
         self.slot, self.lease = None, 0
         self.fresh_until = 0.0
         self.floor = self.seen + 1
+        if self.proved_at is not None:
+            self._left.append((self.floor, self.proved_at))
+        if len(self._left) > DEPARTURES_REMEMBERED:
+            self.known_from = max(self.known_from, self._left.popleft()[0])
 
     def doubt(self) -> None:
         """No hits until the next proof."""
