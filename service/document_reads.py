@@ -60,8 +60,8 @@ def _seen(cache: DistributedCache, environ: Environ) -> Revision:
     cookies = environ.get("HTTP_COOKIE")
     if cookies is None:
         return 0
-    fleet = cache.known_fleet_id
-    if not fleet and sessions.is_there(cookies):
+    seen = sessions.revision_in(cookies, cache.known_fleet_id)
+    if seen == sessions.UNKNOWN and not cache.known_fleet_id:
         with suppress(StoreError):  # nothing is in memory yet: a session that stays unknown costs nothing more
-            fleet = cache.fleet_id()
-    return sessions.revision_in(cookies, fleet)
+            seen = sessions.revision_in(cookies, cache.fleet_id())
+    return seen

@@ -1,4 +1,6 @@
-"""Which Host a request may name: what one looks like (RFC 9110, 7.2), and which this instance answers to. Pure.
+"""Which Host a request may name: what one looks like (RFC 9110, 7.2), and which this instance answers to.
+
+Does no I/O but to look up the name that HOST may be.
 
 A page of another site can let its own name lead to this machine (DNS rebinding): to the browser it then is the same
 site, whatever it asks for. What gives it away is that name. So an instance that listens on this machine alone answers
@@ -72,5 +74,5 @@ def hosts_of(listening: str, allowed: Collection[str], own_name: str) -> Hosts:
     """
     if ANY in allowed or (is_public(listening) and not allowed):
         return Hosts(None)
-    names = frozenset({LOCAL, *allowed})
+    names = frozenset({LOCAL, listening.lower(), *allowed})
     return Hosts(names | {own_name.lower()}, addresses=True) if is_public(listening) else Hosts(names)

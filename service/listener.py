@@ -17,11 +17,12 @@ EVERY_ADDRESS = ("0.0.0.0", "::")
 
 
 def is_public(host: str) -> bool:
-    """Whether others than this machine can reach what listens there, as far as the text tells."""
+    """Whether others than this machine can reach what listens there. A name is looked up, as `listen` does."""
     try:
-        return not ipaddress.ip_address(host).is_loopback
-    except ValueError:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
         return host.lower() != "localhost"
+    return not all(ipaddress.ip_address(address[4][0]).is_loopback for address in found)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -38,7 +38,9 @@ def main() -> int:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         # What one run deletes another must not read: each has an instance and an etcd of its own.
         instances = [
-            InstanceProcess(directory / str(number), LOG_LEVEL="ERROR", API_TOKENS=TOKENS if number % 2 else "")
+            InstanceProcess(
+                directory / str(number), LOG_LEVEL="ERROR", **({"API_TOKENS": TOKENS} if number % 2 else {})
+            )
             for number in range(asked.runs)
         ]
         urls = [stack.enter_context(instance).url for instance in instances]

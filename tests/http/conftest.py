@@ -20,10 +20,12 @@ from consistency.etcd_store import EtcdStore
 from metrics import Instruments
 from service import token_lists
 from service.app import Application, create_app
+from service.door import Door
 from service.keyring import Keyring
 from service.sessions import cookie_of
 from service.settings import Settings
 from service.token_sources import TokenSource
+from service.unread_bodies import UnreadBodies
 from tests.support import contract
 from tests.support.etcd import EtcdServer, wait_for
 
@@ -58,6 +60,14 @@ class Gateway:
     def browser(self) -> Client:
         """A client that keeps cookies."""
         return CheckedClient(self.app)
+
+    @property
+    def door(self) -> Door:
+        """What every request has to pass, and from which every answer comes."""
+        outermost = self.app.wsgi_app
+        assert isinstance(outermost, UnreadBodies)
+        assert isinstance(outermost._rest, Door)
+        return outermost._rest
 
     def session(self, revision: object) -> str:
         """The header Cookie of a client that has seen this."""

@@ -127,22 +127,16 @@ def known(new_etcd: type[EtcdServer], tmp_path_factory: pytest.TempPathFactory) 
         yield gateway
 
 
-def door(gateway: Gateway) -> Door:
-    """What stands in front of all."""
-    assert isinstance(gateway.app.wsgi_app, Door)
-    return gateway.app.wsgi_app
-
-
 def hit_path(gateway: Gateway) -> HitPath:
     """What stands in front of Flask."""
-    short = door(gateway)._rest
+    short = gateway.door._rest
     assert isinstance(short, HitPath)
     return short
 
 
 def both_ways(gateway: Gateway) -> tuple[Door, Door]:
     """The same door in front of the short way, and in front of Flask alone."""
-    short = door(gateway)
+    short = gateway.door
     return short, Door(hit_path(gateway)._rest, short._hosts, short._keyring, short._instruments)
 
 
@@ -209,9 +203,8 @@ def bearer_of(header: str | None) -> str | None:
 @pytest.fixture(scope="module")
 def doors(known: Gateway) -> tuple[Door, Door]:
     """The same instance behind tokens: with the short way, and with Flask alone."""
-    short, flask = (create_app(known.cache, Settings(), Instruments(), keyring(TOKENS)).wsgi_app for _ in range(2))
-    assert isinstance(short, Door)
-    assert isinstance(flask, Door)
+    apps = [create_app(known.cache, Settings(), Instruments(), keyring(TOKENS)) for _ in range(2)]
+    short, flask = (replace(known, app=app).door for app in apps)
     assert isinstance(flask._rest, HitPath)
     flask._rest = flask._rest._rest
     return short, flask
@@ -232,7 +225,7 @@ def test_with_tokens_the_answer_is_the_same_both_ways_or_the_same_refusal(
     others = {name: value for name, value in request.others.items() if name != "HTTP_AUTHORIZATION"} | sent
     request = replace(request, others=others)
     short, flask = doors
-    answer(known.app.wsgi_app, request)  # what is not in memory yet is now
+    answer(known.door, request)  # what is not in memory yet is now
     *expected, age = answer(flask, request)
     *found, age_found = answer(short, request)
     assert found == expected
@@ -240,7 +233,7 @@ def test_with_tokens_the_answer_is_the_same_both_ways_or_the_same_refusal(
     name = bearer_of(header)
     assume(name != "b" or request.path == b"/config/b/c" or not request.path.startswith(b"/config/b/"))
     due = due_to(request, name)
-    assert expected[0] in due if due else expected == list(answer(known.app.wsgi_app, request)[:3])
+    assert expected[0] in due if due else expected == list(answer(known.door, request)[:3])
 
 
 OPEN_PATHS = (b"", b"/")

@@ -45,7 +45,7 @@ NAMES = ("localhost", "127.0.0.1", "127.9.9.9", "[::1]", "evil.example", "10.0.0
 OWN = ["localhost", "127.0.0.1", "127.9.9.9", "[::1]"]
 
 
-@pytest.mark.parametrize("listening", ["127.0.0.1", "localhost", "::1", "127.0.0.2"])
+@pytest.mark.parametrize("listening", ["127.0.0.1", "localhost", "::1", "127.0.0.2", "127.1", "LOCALHOST"])
 def test_who_listens_on_this_machine_alone_answers_to_its_own_names_alone(listening: str) -> None:
     assert answered(hosts_of(listening, (), MACHINE), *NAMES) == OWN
     assert answered(hosts_of(listening, ("mine.example",), MACHINE), *NAMES) == [*OWN, "mine.example"]

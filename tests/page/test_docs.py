@@ -43,3 +43,16 @@ def test_an_operation_can_be_tried(browser: Browser, fleet: Fleet) -> None:
         expect(answer.locator(".response-col_status").first).to_contain_text("Code")
         expect(answer).to_contain_text('"limit": 10')
         expect(answer).to_contain_text("x-cache")
+
+
+def test_a_write_can_be_tried(browser: Browser, fleet: Fleet) -> None:
+    """The page is this service's own: it is not taken for another site's."""
+    with tab(browser, f"{fleet.url}docs") as page:
+        block = page.locator(".opblock-put").filter(has_text="/config/{key}").first
+        block.locator(".opblock-summary-control").click()
+        block.get_by_role("button", name="Try it out").click()
+        block.locator("tr[data-param-name=key] input").fill("docs/written")
+        block.locator(".body-param textarea").fill('{"limit": 11}')
+        block.get_by_role("button", name="Execute").click()
+        expect(block.locator(".live-responses-table .response-col_status").first).to_contain_text("201")
+    assert fleet.instances[0].get("docs/written?use_cache=false").content == b'{"limit": 11}'
