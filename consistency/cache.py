@@ -251,8 +251,8 @@ class DistributedCache:
             raise ValueError("a key may occur only once in a batch")
         return self._write(tuple(changes), "batch", sync)
 
-    def page(self, prefix: str, *, after: str, limit: int) -> Page:
-        """Up to `limit` keys that start with `prefix` and come after `after`: linearizable, uncached.
+    def page(self, prefix: str, *, after: str | bytes, limit: int) -> Page:
+        """Up to `limit` keys that start with `prefix` and come after `after`: linearizable, uncached. See Store.page.
 
         Raises Denied, Unavailable.
         """

@@ -165,11 +165,19 @@ class EtcdStore:
         answer = self._snapshot("existed", pb.TxnRequest(success=asked), timeout)
         return tuple(response.response_range.count > 0 for response in answer.responses)
 
-    def page(self, prefix: str, *, after: str, limit: int, timeout: float) -> Page:
-        """See Store.page. Moves no values."""
+    def page(self, prefix: str, *, after: str | bytes, limit: int, timeout: float) -> Page:
+        """See Store.page. Moves no values. Other tools' keys may have up to a megabyte each."""
+        deadline = time.monotonic() + timeout
         first, end = self._layout.listing(prefix, after)
-        request = pb.RangeRequest(key=first, range_end=end, limit=limit + 1, keys_only=True)
-        answer = self._calls.ask(Call("page", "range", request), timeout)
+        while True:
+            request = pb.RangeRequest(key=first, range_end=end, limit=limit + 1, keys_only=True)
+            try:
+                answer = self._calls.ask(Call("page", "range", request), deadline - time.monotonic())
+                break
+            except TooLarge:
+                if limit == 1:
+                    raise
+                limit //= 2
         listed = answers.listed(self._layout, answer.kvs[:limit])
         return Page(answers.header(answer), listed, more=len(answer.kvs) > limit)
 

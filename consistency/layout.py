@@ -21,6 +21,9 @@ from dataclasses import dataclass, field
 
 from consistency.terms import SLOTS
 
+NO_END = b"\x00"
+"""As the end of a range, to etcd: all keys from its beginning on."""
+
 _SLOT = re.compile(rb"[0-9]{2}")
 _LEASE = re.compile(rb"[0-9a-f]{1,16}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -106,9 +109,14 @@ class Layout:
         name = raw[len(self.departed) :]
         return int(name, 16) if raw.startswith(self.departed) and _LEASE.fullmatch(name) else None
 
-    def listing(self, prefix: str, after: str) -> tuple[bytes, bytes]:
-        """The range of documents whose key starts with `prefix` and comes after `after` ("" = from the first)."""
+    def listing(self, prefix: str, after: str | bytes) -> tuple[bytes, bytes]:
+        """The range of documents whose key starts with `prefix` and comes after `after` ("" = from the first).
+
+        Bytes: from this name on, itself included.
+        """
         first, end = self.document(prefix), range_end(self.document(prefix))
+        if isinstance(after, bytes):
+            return max(first, self.documents + after), end
         return max(first, successor(self.document(after))) if after else first, end
 
 
@@ -128,6 +136,6 @@ def successor(key: bytes) -> bytes:
 
 
 def range_end(prefix: bytes) -> bytes:
-    """The first key that is after every key starting with `prefix`; b"\\0" (etcd: no end) when there is none."""
+    """The first key that is after every key starting with `prefix`; NO_END when there is none."""
     stem = prefix.rstrip(b"\xff")
-    return stem[:-1] + bytes([stem[-1] + 1]) if stem else b"\x00"
+    return stem[:-1] + bytes([stem[-1] + 1]) if stem else NO_END

@@ -236,8 +236,11 @@ class Store(Protocol):
         Raises Rejected and its kinds, Unavailable (never sent), OutcomeUnknown.
         """
 
-    def page(self, prefix: str, *, after: str, limit: int, timeout: float) -> Page:
-        """Up to `limit` keys that start with `prefix` and come after `after`. Raises Denied, Unavailable."""
+    def page(self, prefix: str, *, after: str | bytes, limit: int, timeout: float) -> Page:
+        """Up to `limit` keys that start with `prefix` and come after `after`; if it is bytes, from that name on.
+
+        Fewer, though there are more, if they are too long for one answer. Raises Denied, Unavailable.
+        """
 
     def past(self, key: str, revision: Revision, *, timeout: float) -> Past:
         """One key at an earlier revision. Raises Compacted, NotReached, Denied, Unavailable; ValueError below 1."""

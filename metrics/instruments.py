@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
@@ -41,6 +41,11 @@ class Instruments:
         self._events = EventCounters(self._registry)
         self._http = HttpCounters()
         self._registry.register(self._http)
+        self._left_out = Counter(
+            "config_listing_keys_left_out",
+            "Keys that listings left out, since no path can name them.",
+            registry=self._registry,
+        )
         self._describe_process()
 
     def _describe_process(self) -> None:
@@ -57,6 +62,10 @@ class Instruments:
     def http(self, method: str, route: str, status: int, seconds: float) -> None:
         """Counts one HTTP request that took `seconds`. `route` is the template it matched, never the path."""
         self._http.observe(method, route, status, seconds)
+
+    def left_out(self, keys: int) -> None:
+        """Counts keys that a listing could not show."""
+        self._left_out.inc(keys)
 
     def track(self, status: Callable[[], Status], staleness_bound: float, expected: int = 0) -> None:
         """Reads the gauges from `status` at every scrape. To be called once.

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from consistency.store import Change, Page, Put
+from consistency.store import Change, Put
 from consistency.terms import Applied, PreconditionFailed, Reading, Source, Written
 from service import sessions
 from service.conditions import ReadCondition, etag_of
 from service.keys import path_of
+from service.listings import Listing
 from service.problems import CONTENT_TYPE as PROBLEM_TYPE
 from service.problems import NOT_FOUND, Headers, Problem, problem_for
 from service.security_headers import SECURITY_HEADERS
@@ -99,15 +100,15 @@ def _write_headers(written: Written | Applied, fleet: str) -> Headers:
     return revision, *acks, REVALIDATE, sessions.remember(fleet, written.revision)
 
 
-def answer_page(page: Page) -> Answer:
+def answer_page(listing: Listing) -> Answer:
     """A listing. `next` goes into the next request's `after`; null at the end."""
     keys = [
         {"key": listed.key, "mod_revision": listed.mod_revision, "create_revision": listed.create_revision}
-        for listed in page.keys
+        for listed in listing.keys
     ]
-    following = page.keys[-1].key if page.more and page.keys else None
-    document = {"keys": keys, "more": page.more, "next": following, "revision": page.header.revision}
-    return answer_json(document, headers=(("X-Config-Revision", str(page.header.revision)), REVALIDATE))
+    more, revision = listing.following is not None, listing.revision
+    document = {"keys": keys, "more": more, "next": listing.following, "revision": revision}
+    return answer_json(document, headers=(("X-Config-Revision", str(revision)), REVALIDATE))
 
 
 def answer_json(document: object, status: int = HTTPStatus.OK, headers: Headers = ()) -> Answer:

@@ -91,7 +91,8 @@ def create_app(
     app.register_error_handler(Exception, _error)
     reader = BodyReader(max_bytes=settings.max_value_bytes, threads=settings.threads)
     writes = DocumentWrites(cache, reader)
-    app.register_blueprint(config_routes(cache, writes, reader, all_keys if keyring is None else keys_granted))
+    prefix_of = all_keys if keyring is None else keys_granted
+    app.register_blueprint(config_routes(cache, writes, reader, prefix_of, instruments.left_out))
     app.register_blueprint(ops_routes(cache.status, lambda: app.draining, instruments, settings.expected_instances))
     recent = recent or Recent(cache.status, instruments.totals)
     state_now = _state_of(app, cache, settings, instruments, recent)

@@ -17,14 +17,22 @@ from service.api_tokens import Scope
 from service.bodies import BodyReader
 from service.document_reads import Environ, answer_read
 from service.document_writes import DocumentWrites
+from service.listings import listing
 from service.problems import bad_request
 from service.responses import Response, respond
 
 
 def config_routes(
-    cache: DistributedCache, writes: DocumentWrites, reader: BodyReader, prefix_of: Callable[[Environ], str]
+    cache: DistributedCache,
+    writes: DocumentWrites,
+    reader: BodyReader,
+    prefix_of: Callable[[Environ], str],
+    left_out: Callable[[int], None],
 ) -> Blueprint:
-    """The routes, over this cache. `prefix_of`: with what the keys start that a request may be about."""
+    """The routes, over this cache. `prefix_of`: with what the keys start that a request may be about.
+
+    left_out: is told how many keys a listing can't show.
+    """
     routes = Blueprint("config", __name__)
 
     # The key that Flask found is not used: it has been decoded leniently.
@@ -49,7 +57,9 @@ def config_routes(
         asked = parameters.list_parameters(_query())
         # One prefix within the other is one range: a page is full, and ends, as if there were no other keys.
         prefix = access.narrowed(asked.prefix, prefix_of(request.environ))
-        return respond(answer_page(cache.page(prefix, after=asked.after, limit=asked.limit)))
+        found = listing(cache.page(prefix, after=asked.after, limit=asked.limit))
+        left_out(found.left_out)
+        return respond(answer_page(found))
 
     @routes.post("/config")
     @routes.post("/config/")

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from consistency.terms import Demand, Revision
-from service.keys import check_escapes, check_key, check_prefix, decode
+from service.keys import check_escapes, check_prefix, decode
+from service.listings import place
 from service.problems import Refused, bad_request
 from service.proofs import Ask
 
@@ -35,10 +36,10 @@ class AtRevision:
 
 @dataclass(frozen=True, slots=True)
 class ListParameters:
-    """Of `GET /config/`. `after` is empty at the beginning."""
+    """Of `GET /config/`. `after` is empty at the beginning; bytes: from that name on."""
 
     prefix: str = ""
-    after: str = ""
+    after: str | bytes = ""
     limit: int = DEFAULT_LIMIT
 
 
@@ -70,7 +71,7 @@ def list_parameters(query: str) -> ListParameters:
     given = _parse(query, ("prefix", "limit", "after"))
     return ListParameters(
         prefix=check_prefix(given.get("prefix", "")),
-        after=check_key(given["after"]) if "after" in given else "",
+        after=place(given["after"]) if "after" in given else "",
         limit=_number("limit", given.get("limit", str(DEFAULT_LIMIT)), 1, MAX_LIMIT),
     )
 

@@ -87,7 +87,7 @@ class FakeEtcd:
             raise ValueError(f"at most {MAX_WANTS} keys at once, not {len(keys)}")
         return tuple(self._at(key, at) is not None for key in keys)
 
-    def page(self, prefix: str, after: str, limit: int) -> Page:
+    def page(self, prefix: str, after: str | bytes, limit: int) -> Page:
         kvs = self.history.range(*self.layout.listing(prefix, after))
         listed = tuple(Listed(self.layout.key_of(kv.key), kv.mod, kv.created) for kv in kvs[:limit])
         return Page(self.header(), listed, more=len(kvs) > limit)

@@ -95,7 +95,7 @@ class FakeStore:
         del timeout
         return self._call("commit", lambda: self._etcd.commit(changes, version, only_if_new))
 
-    def page(self, prefix: str, *, after: str, limit: int, timeout: float) -> Page:
+    def page(self, prefix: str, *, after: str | bytes, limit: int, timeout: float) -> Page:
         del timeout
         return self._call("page", lambda: self._etcd.page(prefix, after, limit))
 
