@@ -59,17 +59,21 @@ class VersionRecord:
         """Reads what `encode` wrote. Anything else, such as a value put by hand, means that all may have changed."""
         try:
             loaded = json.loads(raw)
-            names = loaded["keys"]
-            if names is not None and not all(isinstance(name, str) for name in names):
-                raise ValueError("keys must be strings")
-            return cls(
-                nonce=str(loaded["nonce"]),
-                names=None if names is None else frozenset(names),
-                op=str(loaded.get("op", "")),
-                ack=bool(loaded.get("ack", False)),
-            )
-        except (ValueError, KeyError, TypeError, AttributeError):
+            nonce, names, op = loaded["nonce"], loaded["keys"], loaded.get("op", "")
+            if not (isinstance(nonce, str) and isinstance(op, str) and (names is None or _are_names(names))):
+                raise ValueError("not as it is written here")
+            known = None if names is None else frozenset(names)
+            return cls(nonce, known, op, bool(loaded.get("ack", False)))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return cls(nonce=f"unreadable:{raw[:64].hex()}", names=None, op="unreadable")
+
+
+def _are_names(found: object) -> bool:
+    """Whether it is a list of what keys can be called: a surrogate that stands for no byte can't be asked for."""
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        return False
+    "".join(found).encode("utf-8", "surrogateescape")
+    return True
 
 
 def new_nonce() -> str:

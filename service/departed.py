@@ -6,7 +6,8 @@ import datetime
 from typing import Any
 
 from consistency.terms import Departure, Status
-from service.members import describe
+from service.foreign import as_text
+from service.members import describe, lease_id
 
 
 def departed(status: Status, now: float) -> list[dict[str, Any]]:
@@ -33,7 +34,7 @@ def _row(departure: Departure, now: float) -> dict[str, Any]:
         "how": departure.how,
         "at": at.isoformat(timespec="seconds"),
         "seconds_ago": round(max(0.0, now - departure.at)),
-        "address": str(about.get("address", "")),
-        "lease": f"{departure.lease:x}",
+        "address": as_text(about.get("address")),
+        "lease": lease_id(departure.lease),
         "description": about,
     }

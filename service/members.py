@@ -6,11 +6,12 @@ missing or is not what it should be is left out, since an older or a newer relea
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from consistency.store import Unavailable
 from consistency.terms import SLOTS, Departure, Member, Status
+from service.addresses import is_address
+from service.foreign import read_object
 
 
 def fleet(status: Status) -> dict[str, Any]:
@@ -25,9 +26,14 @@ def _member(member: Member, me: bool) -> dict[str, Any]:
         "slot": member.slot,
         "me": me,
         "since_revision": member.created,
-        "lease": f"{member.lease:x}",
+        "lease": lease_id(member.lease),
         "description": description,
     }
+
+
+def lease_id(lease: int) -> str:
+    """As etcdctl shows it, whose leases may be negative."""
+    return f"{lease % 2**64:x}"
 
 
 def targets(status: Status) -> list[dict[str, Any]]:
@@ -55,16 +61,4 @@ def _target(member: Member, about: dict[str, Any]) -> dict[str, Any]:
 
 def describe(member: Member | Departure) -> dict[str, Any]:
     """What an instance says, or said, of itself; nothing if that is unreadable."""
-    try:
-        about = json.loads(member.description)
-    except (ValueError, RecursionError):
-        return {}
-    return about if isinstance(about, dict) else {}
-
-
-def is_address(text: object) -> bool:
-    """Whether this is `host:port`."""
-    if not isinstance(text, str):
-        return False
-    host, _, port = text.rpartition(":")
-    return bool(host) and not any(character in host for character in "/@ ") and port.isascii() and port.isdigit()
+    return read_object(member.description) or {}

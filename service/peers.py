@@ -11,7 +11,6 @@ whoever has not answered in time is left.
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import threading
 import time
@@ -23,9 +22,11 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from urllib.parse import urlencode
 
 from consistency.terms import Member
+from service.addresses import is_address
 from service.api_tokens import Token
+from service.foreign import read_object
 from service.keyring import Keyring
-from service.members import describe, is_address
+from service.members import describe
 from service.problems import refused
 from service.proofs import Challenge
 
@@ -37,6 +38,9 @@ AT_ONCE = 4
 
 LONGEST = 64 * 1024
 """Bytes of an answer that are read."""
+
+LONGEST_WORDS = 200
+"""Characters of what went wrong: some errors repeat what the other side said."""
 
 PROOF = "/members/proof"
 """Where each instance proves its address."""
@@ -126,7 +130,7 @@ class _Call:
             answer, body = self._get(str(address), target, bearer)
         except NotProven:
             return Heard(self._member, why_not=NOT_PROVEN)
-        except (OSError, HTTPException) as error:
+        except (OSError, HTTPException, ValueError) as error:  # ValueError: of an address after all
             late = time.monotonic() >= self._until  # then it may be `end` that made it fail
             return Heard(self._member, why_not=f"no answer within {ANSWER_WITHIN:g} s" if late else _words(error))
         named = tuple((name.lower(), value) for name, value in answer.getheaders())
@@ -160,11 +164,8 @@ def _demand_proof(connection: HTTPConnection, challenge: Challenge) -> None:
     """Raises NotProven, unless the other side has proven itself and the connection is still the same."""
     connection.request("GET", f"{PROOF}?{urlencode(asdict(challenge.ask))}")
     answer = connection.getresponse()
-    try:
-        said = json.loads(answer.read(LONGEST))
-    except (ValueError, RecursionError):
-        raise NotProven from None
-    proof = said.get("proof") if isinstance(said, dict) else None
+    said = read_object(answer.read(LONGEST))
+    proof = said.get("proof") if said else None
     # Once closed it would be opened again, by itself, for the next request: to whoever listens there then.
     if answer.status != HTTPStatus.OK or not challenge.is_met_by(proof) or connection.sock is None:
         raise NotProven
@@ -177,4 +178,4 @@ def _words(error: Exception) -> str:
         return "nobody listens at its address"
     if isinstance(error, TimeoutError):
         return f"no answer within {ANSWER_WITHIN:g} s"
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}"[:LONGEST_WORDS]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
+from http import HTTPStatus
 from typing import Any
 
 from consistency.terms import Member, Status
 from metrics import Totals
-from service.members import describe
+from service.foreign import as_text, number_of, read_object
+from service.members import describe, lease_id
 from service.peers import LONGEST, Heard
 from service.recent import Recent
+from service.state_shape import state_in
 
 STATE = "/members/me"
 """Where each instance tells its state."""
@@ -57,23 +59,22 @@ def theirs(heard: Heard) -> dict[str, Any]:
 def _read(heard: Heard) -> tuple[dict[str, Any] | None, str]:
     if heard.why_not:
         return None, heard.why_not
-    try:
-        said = json.loads(heard.body)
-    except (ValueError, RecursionError):
-        said = None
-    # An older release knows no such page; a newer one may say more.
-    return (said, "") if heard.status == 200 and isinstance(said, dict) else (None, f"it answered {heard.status}")
+    if heard.status != HTTPStatus.OK:
+        return None, f"it answered {heard.status}"
+    said = read_object(heard.body)
+    state = state_in(said) if said else None
+    return (state, "") if state else (None, "its answer is none that this release understands")
 
 
 def _row(member: Member | None, said: dict[str, Any] | None, why_not: str) -> dict[str, Any]:
     about = {} if member is None else describe(member)
     return {
         "slot": None if member is None else member.slot,
-        "address": str(about.get("address", "")),
-        "started": str(about.get("started", "")),
-        "version": str(about.get("version", "")),
+        "address": as_text(about.get("address")),
+        "started": as_text(about.get("started")),
+        "version": as_text(about.get("version")),
         "since_revision": None if member is None else member.created,
-        "lease": None if member is None else f"{member.lease:x}",
+        "lease": None if member is None else lease_id(member.lease),
         "state": said,
         "why_not": why_not,
     }
@@ -85,9 +86,9 @@ def served(member: Member | None, status: int, headers: dict[str, str], body: by
         **_address(member),
         "status": status,
         "source": headers.get("x-cache"),
-        "revision": _number(headers.get("x-config-revision")),
-        "mod_revision": _number(headers.get("etag", "").strip('"')),
-        "age": _number(headers.get("age")),
+        "revision": number_of(headers.get("x-config-revision")),
+        "mod_revision": number_of(headers.get("etag", "").strip('"')),
+        "age": number_of(headers.get("age")),
         "ms": round(seconds * 1000, 1),
         "value": body[:LONGEST].decode("utf-8", "replace"),
         "why_not": "",
@@ -103,11 +104,7 @@ def not_served(heard: Heard) -> dict[str, Any]:
 def _address(member: Member | None) -> dict[str, Any]:
     if member is None:
         return {"slot": None, "address": ""}
-    return {"slot": member.slot, "address": str(describe(member).get("address", ""))}
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() else None
+    return {"slot": member.slot, "address": as_text(describe(member).get("address"))}
 
 
 def _rounded(seconds: float | None) -> float | None:

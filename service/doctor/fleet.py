@@ -6,6 +6,7 @@ from consistency.store import StoreError
 from consistency.terms import SLOTS
 from service.doctor.report import Finding, ok, warning, wrong
 from service.doctor.rights import Etcd
+from service.foreign import as_text
 from service.members import describe
 
 
@@ -16,7 +17,7 @@ def fleet(etcd: Etcd) -> list[Finding]:
     except StoreError as error:
         return [wrong("fleet", f"the members can't be read: {error}", "See the findings above.")]
     said = f"{len(members)} of {SLOTS} slots are taken beneath {etcd.config.prefix}/"
-    versions = sorted({str(describe(member).get("version", "unknown")) for member in members})
+    versions = sorted({as_text(describe(member).get("version")) or "unknown" for member in members})
     found = [
         warning("fleet", f"{said}: further instances serve uncached", "Run fewer instances, or two fleets.")
         if len(members) >= SLOTS
