@@ -1,9 +1,10 @@
 """What a listing shows of the keys in etcd, and where the next page begins. Pure.
 
-Other tools may have put keys there that no path can name: not UTF-8, `a//b`, an empty one, control characters, longer
-than 512 bytes. They are left out, and the walk goes on behind them: where the last key looked at is one of them, `next`
-is not a key but a place, `/` and the bytes from which on to look, in hexadecimal. No key begins with a slash.
-A page is one range of etcd, however many of its keys are left out: it may have less than was asked for, even none.
+Other tools may have put keys there that no path can name (`service.keys`): not UTF-8, `a//b`, an empty one, control
+characters, longer than 512 bytes. They are left out, and the walk goes on behind them: where the last key looked at is
+one of them, `next` is not a key but a place, `/` and the bytes from which on to look, in hexadecimal. No key begins
+with a slash. A page is one range of etcd, however many of its keys are left out: it may have less than was asked for,
+even none.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from service.compose import etcd_config
 from service.connection import INSTANCE, Connection, resolve
 from service.doctor import cluster, endpoints
 from service.doctor.fleet import fleet
+from service.doctor.keys import keys
 from service.doctor.pace import clocks, latencies
 from service.doctor.report import Finding, Level, Report, ok, warning, wrong
 from service.doctor.rights import Etcd, authentication, permissions
@@ -119,6 +120,7 @@ def _ask_cluster(etcd: Etcd, looks: list[endpoints.Look], settings: Settings) ->
     if all(finding.level is Level.OK for finding in permitted):
         yield from latencies(etcd, settings)
         yield from fleet(etcd)
+        yield keys(etcd)
 
 
 def _alarms(etcd: Etcd) -> cluster.Alarms:
