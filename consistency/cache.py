@@ -98,7 +98,7 @@ class DistributedCache:
             timeout=options.timeout,
             observer=observer,
         )
-        membership = Membership(
+        self._membership = Membership(
             store,
             self._state,
             ttl=options.lease_ttl,
@@ -121,7 +121,7 @@ class DistributedCache:
         )
         acknowledger = Acknowledger(store, self._state, self._fleet, timeout=options.timeout)
         self._follower = Worker("version-watch", self._watch.run, observer)
-        self._joiner = Worker("membership", membership.run, observer)
+        self._joiner = Worker("membership", self._membership.run, observer)
         self._prover = Worker("prover", prover.run, observer)
         self._acknowledger = Worker("acknowledger", acknowledger.run, observer)
         self._auditor = Worker("auditor", auditor.run, observer)
@@ -273,6 +273,8 @@ class DistributedCache:
             watch_up=snapshot.watch_up,
             members=self._fleet.members(),
             departed=self._fleet.departed(),
+            waiting=self._fleet.waiting(),
+            lease=snapshot.lease or self._membership.waiting,
             lease_age=None if snapshot.slot is None else max(0.0, now - snapshot.renewed_at),
         )
 

@@ -23,6 +23,7 @@ from consistency.terms import (
     VersionEvent,
     VersionRecord,
     VersionState,
+    WaitingEvent,
 )
 
 _DELETE = 1  # mvccpb.Event.EventType
@@ -69,6 +70,12 @@ def mod_revision(ranged: Any) -> Revision:
 def members(layout: Layout, ranged: Any) -> tuple[Member, ...]:
     """Of a range over `P/members/`, without the acknowledgements, by slot."""
     return tuple(_member(slot, kv) for slot, kv in _held(layout, ranged))
+
+
+def waiting(layout: Layout, ranged: Any) -> tuple[Member, ...]:
+    """Of a range over `P/members/`: who waits for a slot, in the order of coming."""
+    found = (kv for kv in ranged.kvs if layout.waiting_lease_of(kv.key) == kv.lease != 0)
+    return tuple(_member(None, kv) for kv in sorted(found, key=lambda kv: kv.create_revision))
 
 
 def departed(layout: Layout, ranged: Any) -> tuple[Departure, ...]:
@@ -121,6 +128,8 @@ def events(layout: Layout, answer: Any) -> Iterator[WatchEvent]:
                 yield AckEvent(kv.mod_revision, slot, int(kv.value))
         elif (lease := layout.departed_lease_of(kv.key)) is not None:
             yield DepartureEvent(kv.mod_revision, lease, None if gone else _departure(lease, kv))
+        elif (lease := layout.waiting_lease_of(kv.key)) is not None:
+            yield WaitingEvent(kv.mod_revision, lease, _member(None, kv) if kv.lease == lease != 0 else None)
 
 
 def _version_event(kv: Any, gone: bool) -> VersionEvent:
@@ -131,7 +140,7 @@ def _version_event(kv: Any, gone: bool) -> VersionEvent:
     return VersionEvent(state, record.names, record.ack, record.op)
 
 
-def _member(slot: int, kv: Any) -> Member:
+def _member(slot: int | None, kv: Any) -> Member:
     return Member(slot, kv.lease, kv.create_revision, decode(kv.value))
 
 

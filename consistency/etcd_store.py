@@ -222,8 +222,15 @@ class EtcdStore:
     def claim(self, slot: int, lease: int, description: str, *, timeout: float) -> bool:
         """See Store.claim. An absent key has no lease, either."""
         key = self._layout.member(slot)
-        request = pb.TxnRequest(compare=(_held_by(key, 0),), success=(_put_op(key, encode(description), lease),))
+        # In this order: who watches sees the slot held before the place is given up, and takes nobody for lost.
+        claimed = (_put_op(key, encode(description), lease), _delete_op(self._layout.wait(lease)))
+        request = pb.TxnRequest(compare=(_held_by(key, 0),), success=claimed)
         return bool(self._calls.send(Call("claim", "txn", request, write=True), timeout).succeeded)
+
+    def wait(self, lease: int, description: str, *, timeout: float) -> None:
+        """See Store.wait."""
+        put = _put_op(self._layout.wait(lease), encode(description), lease)
+        self._calls.send(Call("wait", "txn", pb.TxnRequest(success=(put,)), write=True), timeout)
 
     def fleet(self, candidate: str, *, timeout: float) -> str:
         """See Store.fleet. A read first: it is retried, and etcd answers it when it is out of space, too."""
@@ -326,6 +333,7 @@ class EtcdStore:
             version_then=answers.version_state(then[0]) if then else None,
             members=answers.members(self._layout, fleet),
             departed=answers.departed(self._layout, fleet),
+            waiting=answers.waiting(self._layout, fleet),
         )
 
     def _snapshot(self, kind: str, request: Any, timeout: float) -> Any:

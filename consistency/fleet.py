@@ -13,7 +13,10 @@ from typing import assert_never
 from consistency.departures import KEPT, Departures
 from consistency.roll_call import RollCall
 from consistency.store import Survey
-from consistency.terms import AckEvent, Departure, DepartureEvent, Member, MemberEvent, Revision
+from consistency.terms import WAITING, AckEvent, Departure, DepartureEvent, Member, MemberEvent, Revision, WaitingEvent
+
+MOST_HEARD = 2 * WAITING
+"""Instances that wait for a slot and are kept in memory, whatever is in etcd."""
 
 
 class Fleet:
@@ -24,6 +27,7 @@ class Fleet:
         self._wall = wall
         self._news = threading.Condition()  # protects everything below
         self._members: dict[int, Member] = {}
+        self._waiting: dict[int, Member] = {}  # by lease
         self._departures = Departures()
         self._known_at: float | None = None  # when the picture was last true; None: of no use any more
         self._roll = RollCall(bound)
@@ -38,8 +42,9 @@ class Fleet:
         word be gone as well: then nobody is taken for lost.
         """
         with self._news:
-            before, now = self._members.values(), self._clock()
-            self._members = {member.slot: member for member in survey.members}
+            before, now = self._present_locked(), self._clock()
+            self._members = {member.slot: member for member in survey.members if member.slot is not None}
+            self._waiting = {member.lease: member for member in survey.waiting[:MOST_HEARD]}
             self._departures.replace(survey.departed)
             if self._known_at is not None and now - self._known_at < KEPT:
                 self._have_gone_locked(before)
@@ -53,14 +58,16 @@ class Fleet:
                 self._known_at = self._clock()
             self._roll.stream_ended()
 
-    def apply(self, event: MemberEvent | AckEvent | DepartureEvent) -> None:
-        """Somebody came, left, or acknowledged, or it was written down that somebody left."""
+    def apply(self, event: MemberEvent | WaitingEvent | AckEvent | DepartureEvent) -> None:
+        """Somebody came, waits, left, or acknowledged, or it was written down that somebody left."""
         with self._news:
             match event:
                 case AckEvent():
                     self._roll.acknowledged(event.slot, event.applied)
                 case MemberEvent():
                     self._take_locked(event)
+                case WaitingEvent():
+                    self._wait_locked(event)
                 case DepartureEvent():
                     if event.departure is None:
                         self._departures.erased(event.lease)
@@ -79,9 +86,20 @@ class Fleet:
         if before is not None and self._known_at is not None:
             self._have_gone_locked((before,))
 
+    def _wait_locked(self, event: WaitingEvent) -> None:
+        """No right rests on it: neither does a departure of those who wait delay a synchronous write (rule 12)."""
+        before = self._waiting.pop(event.lease, None)
+        if event.member is not None and len(self._waiting) < MOST_HEARD:
+            self._waiting[event.lease] = event.member
+        elif before is not None and self._known_at is not None:
+            self._have_gone_locked((before,))
+
+    def _present_locked(self) -> tuple[Member, ...]:
+        return (*self._members.values(), *self._waiting.values())
+
     def _have_gone_locked(self, those: Collection[Member]) -> None:
         """Notes each of those whose lease holds no key any more."""
-        here = {member.lease for member in self._members.values()}
+        here = {member.lease for member in self._present_locked()}
         for member in those:
             if member.lease not in here:
                 self._departures.gone(member, self._clock(), self._wall())
@@ -123,6 +141,11 @@ class Fleet:
         with self._news:
             return tuple(self._members[slot] for slot in sorted(self._members))
 
+    def waiting(self) -> tuple[Member, ...]:
+        """Who waits for a slot, in the order of coming."""
+        with self._news:
+            return tuple(sorted(self._waiting.values(), key=lambda member: member.created))
+
     def leader(self) -> int | None:
         """The lowest slot that is held (rule 13)."""
         with self._news:
@@ -131,7 +154,7 @@ class Fleet:
     def departed(self) -> tuple[Departure, ...]:
         """Who has gone within the last hour, the latest first."""
         with self._news:
-            return self._departures.all(self._members.values(), self._clock())
+            return self._departures.all(self._present_locked(), self._clock())
 
     def unwritten(self) -> tuple[Departure, ...]:
         """Who has gone, and nobody has written it down."""

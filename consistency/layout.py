@@ -6,6 +6,7 @@ Owns the table below and nothing else. Pure: no I/O, and no opinion on which key
     P/version                     what the last write changed; its mod_revision is the logical clock
     P/members/00 … 63             one instance of the fleet, attached to its lease
     P/members/00/ack              the revision up to which that instance has applied versions
+    P/members/waiting/<lease>     one that waits for a slot, attached to its lease
     P/members/departed/<lease>    who has gone, how and when, attached to a lease of an hour
     P/fleet                       the fleet's id
     P/doctor/<nonce>              what `python -m service doctor` writes and removes again
@@ -43,6 +44,7 @@ class Layout:
     members: bytes = field(init=False)
     slots_end: bytes = field(init=False)  # the slots and their acknowledgements are from `members` up to here
     departed: bytes = field(init=False)
+    waiting: bytes = field(init=False)
 
     def __post_init__(self) -> None:
         if _CONTROL.search(self.prefix):
@@ -56,6 +58,7 @@ class Layout:
             ("members", encode(f"{prefix}/members/")),
             ("slots_end", encode(f"{prefix}/members/:")),  # the character after 9
             ("departed", encode(f"{prefix}/members/departed/")),
+            ("waiting", encode(f"{prefix}/members/waiting/")),
         ):
             object.__setattr__(self, name, value)
 
@@ -83,6 +86,10 @@ class Layout:
         """The etcd key of what is known of somebody who has gone, by the lease that held its slot."""
         return self.departed + b"%x" % lease
 
+    def wait(self, lease: int) -> bytes:
+        """The etcd key of an instance that waits for a slot."""
+        return self.waiting + b"%x" % lease
+
     def doctor(self, nonce: str) -> bytes:
         """A key that means nothing to anybody, for a trial of writing."""
         return encode(f"{self.prefix}/doctor/{nonce}")
@@ -106,8 +113,11 @@ class Layout:
 
     def departed_lease_of(self, raw: bytes) -> int | None:
         """The lease of whoever has gone; None for what is no such key."""
-        name = raw[len(self.departed) :]
-        return int(name, 16) if raw.startswith(self.departed) and _LEASE.fullmatch(name) else None
+        return _lease_beneath(self.departed, raw)
+
+    def waiting_lease_of(self, raw: bytes) -> int | None:
+        """The lease of whoever waits for a slot; None for what is no such key."""
+        return _lease_beneath(self.waiting, raw)
 
     def listing(self, prefix: str, after: str | bytes) -> tuple[bytes, bytes]:
         """The range of documents whose key starts with `prefix` and comes after `after` ("" = from the first).
@@ -118,6 +128,11 @@ class Layout:
         if isinstance(after, bytes):
             return max(first, self.documents + after), end
         return max(first, successor(self.document(after))) if after else first, end
+
+
+def _lease_beneath(prefix: bytes, raw: bytes) -> int | None:
+    name = raw[len(prefix) :]
+    return int(name, 16) if raw.startswith(prefix) and _LEASE.fullmatch(name) else None
 
 
 def encode(name: str) -> bytes:

@@ -15,7 +15,7 @@ from consistency.events import JoinFailed, Observer
 from consistency.local_state import LocalState
 from consistency.recorder import write_down
 from consistency.store import Lease, Store, StoreError, Survey
-from consistency.terms import SLOTS, Departure
+from consistency.terms import SLOTS, WAITING, Departure
 from consistency.workers import Worker
 
 BACKOFF = wait_random_exponential(multiplier=0.1, max=2.0)
@@ -71,6 +71,7 @@ class Membership:
         self._before_first = before_first
         self._on_joined = on_joined
         self._wall = wall
+        self._place: Lease | None = None  # among those who wait for a slot
         self._collided = False  # instances that start together should not all try the same slot again
 
     def run(self, worker: Worker) -> None:
@@ -92,38 +93,77 @@ class Membership:
         )
         try:
             slot, lease = retrying(self._join)
-        except StoreError:
-            return  # stopping
+        except StoreError:  # stopping
+            self._stop_waiting()
+            return
         in_order = self._hold(lease, worker)
         self._state.leave("closed")
         if in_order:
             self._say_that_we_leave(slot, lease)
         self._give_back(lease)
 
+    @property
+    def waiting(self) -> int:
+        """The lease that holds our place among those who wait for a slot; 0 while we don't."""
+        return self._place.id if self._place else 0
+
     def _join(self) -> tuple[int, Lease]:
         self._before_joining()
         survey = self._store.survey(None, timeout=self._timeout)
         slot = self._free_slot(survey)
+        if slot is None:
+            with contextlib.suppress(StoreError):  # then nobody sees us until the next attempt
+                self._wait_for_one(survey)
+            raise Full(f"all {SLOTS} slots are held")
         if not survey.members:
             self._before_first()
-        lease = self._store.grant(self._ttl, timeout=self._timeout)
+        lease = self._living_place() or self._store.grant(self._ttl, timeout=self._timeout)
         try:
-            if not self._store.claim(slot, lease.id, self._description, timeout=self._timeout):
-                self._collided = True
-                raise SlotTaken(f"slot {slot:02d} was taken meanwhile")
-        except StoreError:
+            claimed = self._store.claim(slot, lease.id, self._description, timeout=self._timeout)
+        except StoreError:  # it may be ours all the same
+            self._place = None
             self._give_back(lease)
             raise
+        if not claimed:
+            self._collided = True
+            if lease is not self._place:
+                self._give_back(lease)
+            raise SlotTaken(f"slot {slot:02d} was taken meanwhile")
         self._collided = False
+        self._place = None
         self._state.join(slot, lease.id)
         self._on_joined()
         return slot, lease
 
-    def _free_slot(self, survey: Survey) -> int:
+    def _wait_for_one(self, survey: Survey) -> None:
+        """Lets the fleet see us without a slot, unless too many are seen already. Each attempt renews."""
+        if self._living_place() or len(survey.waiting) >= WAITING:
+            return
+        lease = self._store.grant(self._ttl, timeout=self._timeout)
+        try:
+            self._store.wait(lease.id, self._description, timeout=self._timeout)
+        except StoreError:
+            self._give_back(lease)
+            raise
+        self._place = lease
+
+    def _living_place(self) -> Lease | None:
+        """Our place among those who wait, renewed; None if there is none, or none any more."""
+        if self._place and self._store.keep_alive(self._place.id, timeout=self._timeout) <= 0:
+            self._place = None
+        return self._place
+
+    def _stop_waiting(self) -> None:
+        if self._place:
+            self._say_that_we_leave(None, self._place)
+            self._give_back(self._place)
+            self._place = None
+
+    def _free_slot(self, survey: Survey) -> int | None:
         taken = {member.slot for member in survey.members}
         free = [slot for slot in range(SLOTS) if slot not in taken]
         if not free:
-            raise Full(f"all {SLOTS} slots are held")
+            return None
         if self._preferred in free:
             return self._preferred
         return random.choice(free) if self._collided else free[0]
@@ -146,7 +186,7 @@ class Membership:
             self._state.renewed()
             wait = lease.ttl / 3
 
-    def _say_that_we_leave(self, slot: int, lease: Lease) -> None:
+    def _say_that_we_leave(self, slot: int | None, lease: Lease) -> None:
         """Before the key goes, and no hit is served any more: who sees it vanish knows that nothing was lost."""
         left = Departure(lease.id, slot, "left", self._wall(), self._description)
         with contextlib.suppress(StoreError):  # then we are taken for lost

@@ -23,6 +23,7 @@ from consistency.terms import (
     VersionEvent,
     VersionRecord,
     VersionState,
+    WaitingEvent,
 )
 
 
@@ -108,6 +109,7 @@ class Survey:
     """The version key now and at an earlier revision, and the fleet, in one transaction (rules 6, 7, 9).
 
     `version_then` is None when that revision is compacted, or not yet reached. `departed`: who has gone lately.
+    `waiting`: who waits for a slot.
     """
 
     header: Header
@@ -115,6 +117,7 @@ class Survey:
     version_then: VersionState | None
     members: tuple[Member, ...]
     departed: tuple[Departure, ...] = ()
+    waiting: tuple[Member, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +203,7 @@ class Page:
     more: bool
 
 
-WatchEvent = VersionEvent | MemberEvent | AckEvent | DepartureEvent
+WatchEvent = VersionEvent | MemberEvent | AckEvent | DepartureEvent | WaitingEvent
 
 
 class WatchStream(Protocol):
@@ -267,10 +270,13 @@ class Store(Protocol):
         """Ends a lease and deletes its keys; no error when it is gone already. Raises Unavailable, OutcomeUnknown."""
 
     def claim(self, slot: int, lease: int, description: str, *, timeout: float) -> bool:
-        """Takes the slot for the lease unless another one holds it; whether none did.
+        """Takes the slot for the lease unless another holds it; whether none did. Who waited with it waits no more.
 
         Raises Rejected, Unavailable, OutcomeUnknown.
         """
+
+    def wait(self, lease: int, description: str, *, timeout: float) -> None:
+        """Tells the fleet that an instance waits for a slot, for as long as the lease lives. Raises as `claim` does."""
 
     def record(self, departure: Departure, lease: int, *, timeout: float) -> bool:
         """Writes down that somebody has gone, attached to `lease`, unless that is written already; whether it was not.

@@ -19,6 +19,9 @@ Revision = int
 SLOTS = 64
 """Most instances that may cache at once (rule 9)."""
 
+WAITING = 64
+"""Instances beyond those that are shown and scraped while they wait for a slot. Still further ones serve unseen."""
+
 
 @dataclass(frozen=True, slots=True)
 class VersionState:
@@ -93,9 +96,9 @@ class VersionEvent:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One instance of the fleet, as its member key tells it."""
+    """One instance of the fleet, as its member key tells it. Without a slot it waits for one, and serves uncached."""
 
-    slot: int
+    slot: int | None
     lease: int
     created: Revision
     description: str  # JSON, as the instance wrote it
@@ -107,6 +110,15 @@ class MemberEvent:
 
     revision: Revision
     slot: int
+    member: Member | None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingEvent:
+    """An instance waits for a slot, or, if `member` is None, does not wait any more."""
+
+    revision: Revision
+    lease: int
     member: Member | None
 
 
@@ -314,6 +326,7 @@ class Status:
     fresh: whether hits are allowed now (rule 3's clock clause).
     lease_age: seconds since the lease of the slot was granted or renewed; None without a slot.
     departed: who has gone within the last hour, the latest first.
+    waiting: who waits for a slot. lease: the one that holds our slot, or our place among those who wait; 0: neither.
     """
 
     why_not_ready: str
@@ -327,3 +340,15 @@ class Status:
     members: tuple[Member, ...]
     lease_age: float | None = None
     departed: tuple[Departure, ...] = ()
+    waiting: tuple[Member, ...] = ()
+    lease: int = 0
+
+    @property
+    def present(self) -> tuple[Member, ...]:
+        """Every instance that is known here, those that wait for a slot last."""
+        return self.members + self.waiting
+
+    @property
+    def me(self) -> Member | None:
+        """This instance among them; None if the others don't see it."""
+        return next((member for member in self.present if member.lease == self.lease), None) if self.lease else None

@@ -25,6 +25,7 @@ from consistency.terms import (
     MemberEvent,
     VersionEvent,
     VersionRecord,
+    WaitingEvent,
     new_nonce,
 )
 from consistency.workers import Worker
@@ -161,7 +162,7 @@ class VersionWatch:
                 if self._state.doubts(event):
                     self._on_moved()
                 self._on_fleet()
-            case DepartureEvent():
+            case DepartureEvent() | WaitingEvent():
                 self._fleet.apply(event)
                 self._on_fleet()
             case AckEvent():

@@ -60,7 +60,7 @@ class StatusCollector(Collector):
         )
 
     def _fleet(self, now: Status) -> Iterator[Metric]:
-        yield _gauge("config_fleet_instances", "Instances of the fleet, as this instance sees them.", len(now.members))
+        yield _gauge("config_fleet_instances", "Instances of the fleet, as this instance sees them.", len(now.present))
         yield _gauge(
             "config_fleet_expected_instances", "EXPECTED_INSTANCES, or 0 where nobody has said.", self._expected
         )

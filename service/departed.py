@@ -17,7 +17,7 @@ def departed(status: Status, now: float) -> list[dict[str, Any]]:
 
 def present(status: Status) -> int:
     """How many instances of the fleet are known here."""
-    return len(status.members)
+    return len(status.present)
 
 
 def missing(status: Status, expected: int) -> str:

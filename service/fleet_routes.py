@@ -20,6 +20,7 @@ from service.answers import Answer, answer_error, answer_json
 from service.departed import departed
 from service.document_reads import answer_read
 from service.keys import key_from_path, path_of
+from service.members import by_slot
 from service.ops_routes import NO_STORE
 from service.parameters import proof_parameters, recent_parameter
 from service.peers import PROOF, Heard, Peers
@@ -105,8 +106,7 @@ def _served_by_all(cache: DistributedCache, peers: Peers, path: str, authorizati
     own = _read(cache, path)
     seconds = time.perf_counter() - started
     headers = {name.lower(): value for name, value in own.headers}
-    me = next((member for member in status.members if member.slot == status.slot), None)
-    rows = [served(me, int(own.status), headers, own.body, seconds)]
+    rows = [served(status.me, int(own.status), headers, own.body, seconds)]
     rows += map(_served, peers.ask(_others(status), path_of(key), authorization))
     return answer_json({"key": key, "me": status.slot, "members": sorted(rows, key=_by_slot)}, headers=(NO_STORE,))
 
@@ -126,12 +126,11 @@ def _served(heard: Heard) -> dict[str, Any]:
 
 
 def _others(status: Status) -> list[Member]:
-    return [member for member in status.members if member.slot != status.slot]
+    return [member for member in status.present if member != status.me]
 
 
 def _by_slot(row: dict[str, Any]) -> int:
-    """An instance without a slot comes last."""
-    return 64 if row["slot"] is None else int(row["slot"])
+    return by_slot(row["slot"])
 
 
 def _recent() -> bool:

@@ -15,9 +15,11 @@ from service.foreign import read_object
 
 
 def fleet(status: Status) -> dict[str, Any]:
-    """Every member, and which of them answers. `slots` is how many there may be."""
-    members = [_member(member, member.slot == status.slot) for member in status.members]
-    return {"slots": SLOTS, "me": status.slot, "members": members}
+    """Every member, who waits for a slot, and which of them answers. `slots` is how many there may be."""
+    members, waiting = (
+        [_member(each, each == status.me) for each in those] for those in (status.members, status.waiting)
+    )
+    return {"slots": SLOTS, "me": status.slot, "members": members, "waiting": waiting}
 
 
 def _member(member: Member, me: bool) -> dict[str, Any]:
@@ -37,21 +39,27 @@ def lease_id(lease: int) -> str:
 
 
 def targets(status: Status) -> list[dict[str, Any]]:
-    """Prometheus' HTTP service discovery. Members that don't tell their address can't be scraped and are left out.
+    """Prometheus' HTTP service discovery: members, and who waits for a slot.
 
-    One target for each address: who was killed and started again may hold its old slot beside the new one until the
-    lease of the old one ends, and would be counted twice. Raises Unavailable when no member is known: not before etcd
-    has told of one, and Prometheus keeps the targets it has, whereas an empty list would take them away.
+    Those that don't tell their address can't be scraped and are left out. One target for each address: who was killed
+    and started again may hold its old slot beside the new one until the lease of the old one ends, and would be counted
+    twice. Raises Unavailable when no member is known: not before etcd has told of one, and Prometheus keeps the targets
+    it has, whereas an empty list would take them away.
     """
-    if not status.members:
+    if not status.present:
         raise Unavailable("this instance has heard of no member: etcd has not told of any, or nobody has a slot now")
-    described = [(member, describe(member)) for member in sorted(status.members, key=lambda member: member.created)]
+    described = [(member, describe(member)) for member in sorted(status.present, key=lambda member: member.created)]
     newest = {about["address"]: (member, about) for member, about in described if is_address(about.get("address"))}
-    return [_target(member, about) for member, about in sorted(newest.values(), key=lambda each: each[0].slot)]
+    return [_target(member, about) for member, about in sorted(newest.values(), key=lambda each: by_slot(each[0].slot))]
+
+
+def by_slot(slot: int | None) -> int:
+    """Where it comes in a list: who waits for a slot comes last."""
+    return SLOTS if slot is None else slot
 
 
 def _target(member: Member, about: dict[str, Any]) -> dict[str, Any]:
-    labels = {"slot": f"{member.slot:02}"}
+    labels = {} if member.slot is None else {"slot": f"{member.slot:02}"}
     if isinstance(about.get("guid"), str):
         labels["guid"] = about["guid"]
     # Labels with __meta_ are for relabelling and are dropped after it: a pid would make a new series at each start.

@@ -34,7 +34,7 @@ ANSWER_WITHIN = 1.5
 """Seconds for all of them together: a member that hangs must not make the page look as if all did."""
 
 AT_ONCE = 4
-"""Questions to the fleet that are under way at the same time; each may ask all 64."""
+"""Questions to the fleet that are under way at the same time; each may ask all 64, and as many that wait for a slot."""
 
 LONGEST = 64 * 1024
 """Bytes of an answer that are read."""

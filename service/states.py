@@ -47,8 +47,7 @@ def state(
 
 def mine(status: Status, own: dict[str, Any]) -> dict[str, Any]:
     """The row of the instance that answers."""
-    member = next((member for member in status.members if member.slot == status.slot), None)
-    return _row(member, own, "")
+    return {**_row(status.me, own, ""), "me": True}
 
 
 def theirs(heard: Heard) -> dict[str, Any]:
@@ -77,6 +76,7 @@ def _row(member: Member | None, said: dict[str, Any] | None, why_not: str) -> di
         "lease": None if member is None else lease_id(member.lease),
         "state": said,
         "why_not": why_not,
+        "me": False,
     }
 
 

@@ -1,7 +1,7 @@
 // Shows the fleet: figures, plots, 64 slots, and a table of the instances. Knows nothing of requests.
 
 import { $, h, refresh, say } from "./dom.js";
-import { Minutes, SPAN, sum } from "./history.js";
+import { Minutes, processOf, SPAN, sum } from "./history.js";
 import { plot } from "./plot.js";
 import { latest, revision } from "./revisions.js";
 import { verdict } from "./verdict.js";
@@ -22,7 +22,7 @@ export function show({ me, members, expected, departed }) {
   tell(verdict({ members, expected, departed }));
   refresh($("figures"), figures(members, moment, expected));
   refresh($("slots"), slots(members, me));
-  refresh($("members"), table(members, me, moment.each));
+  refresh($("members"), table(members, moment.each));
   $("departed-details").hidden = departed.length === 0;
   refresh($("departed"), goneTable(departed));
   draw(now, members);
@@ -69,7 +69,7 @@ function figures(members, moment, expected) {
   const leases = states.filter((state) => state.lease_age !== null).map(({ lease_age }) => lease_age);
   return [
     figure("Instances", count(members.length), expected ? `of ${count(expected)} expected` : ""),
-    figure("Slots held", `${held} of ${SLOTS}`),
+    figure("Slots held", `${held} of ${SLOTS}`, held < members.length ? `${members.length - held} without a slot` : ""),
     figure("Oldest proof", `${seconds(moment.age)}`, `of ${seconds(Math.max(0, ...states.map(({ bound }) => bound)))} allowed`),
     figure("Horizon", count(newest), behind ? `slowest ${plural(behind, "revision", "revisions")} behind` : "nobody behind"),
     figure("Hit ratio", percent(minutes.ratio()), "over these minutes"),
@@ -112,16 +112,16 @@ function health({ state, why_not: whyNot }) {
 
 const COLUMNS = ["Slot", "State", "Address", "Since", "Behind", "Proof", "Lease", "Hits", "Requests", "In memory"];
 
-function table(members, me, each) {
+function table(members, each) {
   const newest = newestHorizon(members);
   return [
     h("thead", {}, h("tr", {}, COLUMNS.map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, members.map((row) => line(row, row.slot === me, newest, each.get(row.slot)))),
+    h("tbody", {}, members.map((row) => line(row, newest, each.get(processOf(row))))),
   ];
 }
 
-function line(row, me, newest, moment) {
-  const [level, words] = health(row), state = row.state;
+function line(row, newest, moment) {
+  const [level, words] = health(row), { me, state } = row;
   const behind = state ? Number(newest - revision(state.horizon)) : 0;
   const cells = state
     ? [

@@ -36,9 +36,10 @@ export class Minutes {
   add(rows, now) {
     let reads = 0, hits = 0, requests = 0, known = false, elapsed = 0;
     const current = new Map(), each = new Map();
-    for (const { slot, address, started, state } of rows) {
+    for (const row of rows) {
+      const { state } = row;
       if (!state) continue;
-      const name = `${address} ${started}`; // another process has other counts
+      const name = processOf(row);
       const counts = { at: now, requests: state.requests, hits: state.reads.hit, reads: sum(state.reads) };
       current.set(name, counts);
       const before = this.#before.get(name);
@@ -49,7 +50,7 @@ export class Minutes {
       requests += own.requests;
       reads += own.reads;
       hits += own.hits;
-      each.set(slot, { rate: per(own.requests, (now - before.at) / 1000), ratio: own.reads ? own.hits / own.reads : null });
+      each.set(name, { rate: per(own.requests, (now - before.at) / 1000), ratio: own.reads ? own.hits / own.reads : null });
     }
     this.#before = current;
     const ages = rows.filter(({ state }) => state && state.proof_age !== null).map(({ state }) => state.proof_age);
@@ -78,6 +79,11 @@ export class Minutes {
     const found = this.#samples.map(({ ratio }) => ratio).filter((ratio) => ratio !== null);
     return found.length ? found.reduce((a, b) => a + b) / found.length : null;
   }
+}
+
+/** What tells one process from all others, which have other counts. */
+export function processOf({ address, started }) {
+  return `${address} ${started}`;
 }
 
 export function sum(reads) {

@@ -141,6 +141,14 @@ def test_the_65th_serves_uncached_and_takes_the_slot_of_the_first_that_leaves(fu
     assert sample(late.url, "config_cache_bypasses_total", reason="not a member") >= 10
     assert sample(late.url, "config_cache_reads_total", source="hit") == 0
     assert "no slot, serving uncached" in late.printed()
+    assert within(2 * TTL, lambda: waiting(member) == [late.port])
+    told = member.request("GET", "/members").json()
+    assert (len(told["members"]), told["departed"]) == (SIZE, [])
+    targets = {target for each in member.request("GET", "/members/targets").json() for target in each["targets"]}
+    assert targets == {f"127.0.0.1:{instance.port}" for instance in full.instances}
+    rows = member.request("GET", "/members/states").json()["members"]
+    assert [(row["slot"], row["address"]) for row in rows[SIZE:]] == [(None, f"127.0.0.1:{late.port}")]
+    assert sample(member.url, "config_fleet_instances") == SIZE + 1
 
     slot = member.wait_for_slot()
     lease = full.held()[slot]
@@ -148,8 +156,17 @@ def test_the_65th_serves_uncached_and_takes_the_slot_of_the_first_that_leaves(fu
     full.instances.remove(member)
     assert full.held().get(slot) != lease  # given back, and not left to expire
     assert late.wait_for_slot(within=2 * TTL) == slot
+    assert within(5 * BOUND, lambda: waiting(late) == [])
+    (gone,) = late.request("GET", "/members").json()["departed"]
+    assert (gone["slot"], gone["how"]) == (slot, "left")
     assert within(5 * BOUND, lambda: hits(late, "late", b"4"))
     assert sorted(full.held()) == list(range(SIZE))
+
+
+def waiting(instance: InstanceProcess) -> list[int]:
+    """The ports of those who wait for a slot, as that instance tells it."""
+    told = instance.request("GET", "/members").json()["waiting"]
+    return [int(each["description"]["address"].rpartition(":")[2]) for each in told]
 
 
 class Reader:

@@ -15,6 +15,7 @@ from consistency.terms import Departure, Member, Status
 from service.departed import departed
 from service.members import fleet, targets
 from service.ops_routes import readiness
+from service.states import mine
 from tests.http.conftest import Gateway, StartGateway
 from tests.support.etcd import wait_for
 
@@ -29,6 +30,7 @@ def member(slot: int, description: str) -> Member:
 
 def test_an_instance_is_alive_and_ready(gateway: Gateway) -> None:
     """Two questions: restart it? send it requests?"""
+    wait_for(lambda: len(gateway.cache.status().members) == 1)
     assert gateway.ask("GET", "/healthz").status_code == 200
     ready = gateway.ask("GET", "/readyz")
     assert ready.status_code == 200
@@ -134,6 +136,21 @@ def test_a_ghost_is_not_scraped_beside_its_successor() -> None:
         ("01", "h:1"),
         ("02", "h:2"),
     ]
+
+
+def test_who_waits_for_a_slot_is_listed_and_scraped_after_all_others() -> None:
+    """It has no slot for a label; and each of them knows which one it is itself."""
+    waiting = (Member(None, 5, 9, '{"address": "h:3"}'), Member(None, 6, 10, '{"address": "h:4"}'))
+    full = replace(READY, slot=None, members=(member(3, '{"address": "h:1"}'),), waiting=waiting, lease=6)
+    assert targets(full) == [
+        {"targets": ["h:1"], "labels": {"slot": "03"}},
+        {"targets": ["h:3"], "labels": {}},
+        {"targets": ["h:4"], "labels": {}},
+    ]
+    told = fleet(full)
+    assert [each["me"] for each in told["members"] + told["waiting"]] == [False, False, True]
+    assert mine(full, {})["address"] == "h:4"
+    assert mine(replace(full, lease=0), {})["address"] == ""  # not seen by the others: itself alone knows it
 
 
 def test_who_knows_of_no_member_does_not_say_that_there_is_none() -> None:

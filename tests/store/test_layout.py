@@ -19,6 +19,7 @@ def test_the_table_of_keys() -> None:
     assert LAYOUT.member(7) == b"team/shop/members/07"
     assert LAYOUT.ack(7) == b"team/shop/members/07/ack"
     assert LAYOUT.departure(0x1F) == b"team/shop/members/departed/1f"
+    assert LAYOUT.wait(0x1F) == b"team/shop/members/waiting/1f"
 
 
 @pytest.mark.parametrize("prefix", ["team/shop", "team/shop/", "team/shop//"])
@@ -52,7 +53,7 @@ def test_the_slots_and_their_acknowledgements_lie_together() -> None:
     """A synchronous write ranges over these and nothing else (rule 12)."""
     for key in (LAYOUT.member(0), LAYOUT.member(63), LAYOUT.ack(63)):
         assert LAYOUT.members <= key < LAYOUT.slots_end
-    assert LAYOUT.slots_end < LAYOUT.departure(0) < range_end(LAYOUT.members)
+    assert LAYOUT.slots_end < LAYOUT.departure(0) < LAYOUT.wait(0) < range_end(LAYOUT.members)
 
 
 @pytest.mark.parametrize(
@@ -65,10 +66,13 @@ def test_the_slots_and_their_acknowledgements_lie_together() -> None:
     ],
 )  # fmt: skip
 def test_only_a_lease_has_departed(raw: bytes, lease: int | None) -> None:
-    """Rule 9; it is neither a member nor an acknowledgement."""
-    assert LAYOUT.departed_lease_of(raw) == lease
+    """Rule 9; it is neither a member nor an acknowledgement. So it is with who waits for a slot."""
+    waiting = raw.replace(b"/departed/", b"/waiting/")
+    assert (LAYOUT.departed_lease_of(raw), LAYOUT.waiting_lease_of(waiting)) == (lease, lease)
     if lease is not None:
-        assert (LAYOUT.slot_of(raw), LAYOUT.acked_slot_of(raw, 1)) == (None, None)
+        assert (LAYOUT.departed_lease_of(waiting), LAYOUT.waiting_lease_of(raw)) == (None, None)
+        for key in (raw, waiting):
+            assert (LAYOUT.slot_of(key), LAYOUT.acked_slot_of(key, 1)) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ from consistency.terms import (
     VersionEvent,
     VersionRecord,
     VersionState,
+    WaitingEvent,
     new_nonce,
 )
 from consistency.workers import alarm
@@ -502,6 +503,41 @@ def test_an_acknowledgement_without_a_lease_is_nobodys_word(subject: Subject) ->
     assert ack.applied == 5
 
 
+def test_who_waits_for_a_slot_is_surveyed_and_seen_and_gives_the_place_up_with_the_claim(subject: Subject) -> None:
+    """Rule 9: in this order, so that nobody is taken for lost between the two."""
+    start = revision_now(subject) + 1
+    lease = subject.store.grant(60, timeout=TIMEOUT).id
+    other = subject.store.grant(60, timeout=TIMEOUT).id
+    subject.store.wait(lease, '{"a": 1}', timeout=TIMEOUT)
+    subject.store.wait(other, "{}", timeout=TIMEOUT)
+    waiting = (Member(None, lease, start, '{"a": 1}'), Member(None, other, start + 1, "{}"))
+    survey = subject.store.survey(None, timeout=TIMEOUT)
+    assert (survey.waiting, survey.members) == (waiting, ())
+    assert subject.store.commit([], VersionRecord("n", None, "put", ack=True), timeout=TIMEOUT).members == ()
+    assert subject.store.claim(3, lease, '{"a": 1}', timeout=TIMEOUT)
+    subject.store.revoke(other, timeout=TIMEOUT)
+    events = [event for event in take(subject, start, start, 6) if not isinstance(event, VersionEvent)]
+    assert events == [
+        WaitingEvent(start, lease, waiting[0]),
+        WaitingEvent(start + 1, other, waiting[1]),
+        MemberEvent(start + 3, 3, Member(3, lease, start + 3, '{"a": 1}')),
+        WaitingEvent(start + 3, lease, None),
+        WaitingEvent(start + 4, other, None),
+    ]
+    assert subject.store.survey(None, timeout=TIMEOUT).waiting == ()
+
+
+def test_what_is_not_attached_to_the_lease_it_names_waits_for_nothing(subject: Subject) -> None:
+    """It would wait for ever, and be asked and scraped at an address of anybody's choice."""
+    start = revision_now(subject) + 1
+    lease = subject.store.grant(60, timeout=TIMEOUT).id
+    subject.put_raw("members/waiting/0", b"{}", 0)
+    subject.put_raw(f"members/waiting/{lease:x}", b"{}", 0)
+    subject.put_raw("members/waiting/7", b"{}", lease)
+    assert subject.store.survey(None, timeout=TIMEOUT).waiting == ()
+    assert [event.member for event in take(subject, start, start, 3) if isinstance(event, WaitingEvent)] == [None] * 3
+
+
 def test_what_is_written_of_those_who_have_gone_is_surveyed_and_seen_on_the_stream(subject: Subject) -> None:
     """Rule 9: the first word stays, and ends with its lease or when it is erased."""
     start = revision_now(subject) + 1
@@ -811,6 +847,7 @@ def test_a_closed_store_answers_none_of_the_rest_either(subject: Subject) -> Non
         lambda: subject.store.acknowledge(1, 1, 1, timeout=TIMEOUT),
         lambda: subject.store.record(Departure(1, 1, "left", 1.0, "{}"), 1, timeout=TIMEOUT),
         lambda: subject.store.erase([1], timeout=TIMEOUT),
+        lambda: subject.store.wait(1, "{}", timeout=TIMEOUT),
     )
     for call in calls:
         with pytest.raises(Unavailable, match="closed"):

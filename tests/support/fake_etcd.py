@@ -70,7 +70,14 @@ class FakeEtcd:
         return Answer(self.header(), self.version(), member.lease if member else 0, tuple(map(self._found, wants)))
 
     def survey(self, at: Revision | None) -> Survey:
-        return Survey(self.header(), self.version(), self._version_then(at), self._members(), self._departed())
+        return Survey(
+            self.header(),
+            self.version(),
+            self._version_then(at),
+            self._members(),
+            self._departed(),
+            self._waiting(),
+        )
 
     def past(self, key: str, revision: Revision) -> Past:
         kv = self._at(key, revision)
@@ -113,7 +120,7 @@ class FakeEtcd:
         puts = [(self.layout.document(change.key), change.value, 0) for change in changes if isinstance(change, Put)]
         deletes = [self.layout.document(change.key) for change in changes if isinstance(change, Delete)]
         self.write([*puts, (self.layout.version, version.encode(), 0)], deletes)
-        members = tuple(member.slot for member in self._members()) if version.ack else ()
+        members = tuple(each.slot for each in self._members() if each.slot is not None) if version.ack else ()
         return Commit(self.header(), committed=True, before=before, members=members)
 
     def acknowledge(self, slot: int, lease: int, applied: Revision) -> None:
@@ -128,8 +135,12 @@ class FakeEtcd:
         found = self.history.get(self.layout.member(slot))
         if found and self.layout.held_slot_of(found.key, found.lease) is not None:
             return False
-        self.write([(self.layout.member(slot), description.encode(), lease)])
+        self.write([(self.layout.member(slot), description.encode(), lease)], [self.layout.wait(lease)])
         return True
+
+    def wait(self, lease: int, description: str) -> None:
+        self._check_space()
+        self.write([(self.layout.wait(lease), description.encode(), lease)])
 
     def record(self, departure: Departure, lease: int) -> bool:
         self._check_space()
@@ -211,6 +222,13 @@ class FakeEtcd:
         first, end = self.layout.member(0), self.layout.member(63) + b"\x00"
         slots = ((self.layout.held_slot_of(kv.key, kv.lease), kv) for kv in self.history.range(first, end))
         return tuple(Member(slot, kv.lease, kv.created, kv.value.decode()) for slot, kv in slots if slot is not None)
+
+    def _waiting(self) -> tuple[Member, ...]:
+        kvs = self.history.range(self.layout.waiting, range_end(self.layout.waiting))
+        found = (kv for kv in kvs if self.layout.waiting_lease_of(kv.key) == kv.lease != 0)
+        return tuple(
+            Member(None, kv.lease, kv.created, kv.value.decode()) for kv in sorted(found, key=lambda kv: kv.created)
+        )
 
     def _departed(self) -> tuple[Departure, ...]:
         kvs = self.history.range(self.layout.departed, range_end(self.layout.departed))

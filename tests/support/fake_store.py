@@ -30,7 +30,7 @@ Passes the same contract suite as the store over etcd. How to use it:
     store.calls["read"], store.wants_asked, store.values_moved, store.revision, store.document("key")
 
 Kinds of calls: read survey commit page grant keep_alive revoke claim fleet watch past touched existed acknowledge
-record erase.
+record erase wait.
 """
 
 from __future__ import annotations
@@ -114,6 +114,10 @@ class FakeStore:
     def acknowledge(self, slot: int, lease: int, applied: Revision, *, timeout: float) -> None:
         del timeout
         self._call("acknowledge", lambda: self._etcd.acknowledge(slot, lease, applied))
+
+    def wait(self, lease: int, description: str, *, timeout: float) -> None:
+        del timeout
+        self._call("wait", lambda: self._etcd.wait(lease, description))
 
     def record(self, departure: Departure, lease: int, *, timeout: float) -> bool:
         del timeout

@@ -21,6 +21,7 @@ from consistency.terms import (
     VersionEvent,
     VersionRecord,
     VersionState,
+    WaitingEvent,
 )
 from tests.support.mvcc import Kv
 
@@ -58,9 +59,12 @@ class FakeStream:
         match event:
             case VersionEvent(state=state) if state.revision >= self._version_from:
                 self.pending.append(event)
-            case MemberEvent(revision=revision) | AckEvent(revision=revision) | DepartureEvent(revision=revision) if (
-                revision >= self._members_from
-            ):
+            case (
+                MemberEvent(revision=revision)
+                | AckEvent(revision=revision)
+                | DepartureEvent(revision=revision)
+                | WaitingEvent(revision=revision)
+            ) if revision >= self._members_from:
                 self.pending.append(event)
 
     def end_locked(self, error: StoreError) -> None:
@@ -96,6 +100,9 @@ def to_event(layout: Layout, kv: Kv) -> WatchEvent | None:
         return AckEvent(kv.mod, acked, int(kv.value)) if kv.value.isdigit() else None
     if (lease := layout.departed_lease_of(kv.key)) is not None:
         return DepartureEvent(kv.mod, lease, Departure.decode(lease, kv.value) if kv.lease else None)
+    if (lease := layout.waiting_lease_of(kv.key)) is not None:
+        waits = kv.version and kv.lease == lease != 0
+        return WaitingEvent(kv.mod, lease, Member(None, lease, kv.created, kv.value.decode()) if waits else None)
     slot = layout.slot_of(kv.key)
     if slot is None:
         return None

@@ -76,8 +76,8 @@ class Mvcc:
             if lease and lease not in self.leases:
                 raise NoLeaseError(lease)
         revision = self.revision + 1
-        changes = [self._tombstone(key, revision) for key in deletes if self.get(key)]
-        changes += [self._successor(key, value, lease, revision) for key, value, lease in puts]
+        changes = [self._successor(key, value, lease, revision) for key, value, lease in puts]
+        changes += [self._tombstone(key, revision) for key in deletes if self.get(key)]
         if changes:
             self.revision = revision
             self.log += changes
