@@ -382,7 +382,7 @@ def test_nothing_is_connected_and_no_thread_started_before_the_first_call(server
 
 
 def test_what_else_lies_beneath_the_members_is_passed_over(server: EtcdServer) -> None:
-    """Rule 12: an acknowledgement is no instance; what is no revision acknowledges nothing, nor does its end."""
+    """Rule 12: an acknowledgement is no instance; what has no lease or is no revision acknowledges nothing, nor its end."""
     store = store_at(server.endpoint)
     for value in ("", "-5", "5.0", "soon", "\u0665", "9" * 5000):
         server.etcdctl("put", "faults/members/07/ack", "--", value)
@@ -392,10 +392,11 @@ def test_what_else_lies_beneath_the_members_is_passed_over(server: EtcdServer) -
     server.etcdctl("put", "faults/members/07/ack", "5")
     lease = store.grant(60, timeout=TIMEOUT).id
     store.claim(7, lease, "{}", timeout=TIMEOUT)
-    ack, member = first_events(store, 2)
+    store.acknowledge(7, lease, 6, timeout=TIMEOUT)
+    member, ack = first_events(store, 2)
     assert isinstance(ack, AckEvent)
     assert isinstance(member, MemberEvent)
-    assert (ack.slot, ack.applied, member.slot, member.revision) == (7, 5, 7, ack.revision + 1)
+    assert (ack.slot, ack.applied, member.slot, ack.revision) == (7, 6, 7, member.revision + 1)
     assert [member.slot for member in store.survey(None, timeout=TIMEOUT).members] == [7]
     store.close()
 
