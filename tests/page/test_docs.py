@@ -54,5 +54,5 @@ def test_a_write_can_be_tried(browser: Browser, fleet: Fleet) -> None:
         block.locator("tr[data-param-name=key] input").fill("docs/written")
         block.locator(".body-param textarea").fill('{"limit": 11}')
         block.get_by_role("button", name="Execute").click()
-        expect(block.locator(".live-responses-table .response-col_status").first).to_contain_text("201")
+        expect(block.locator(".live-responses-table tbody .response-col_status").first).to_contain_text("201")
     assert fleet.instances[0].get("docs/written?use_cache=false").content == b'{"limit": 11}'
