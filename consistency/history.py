@@ -11,11 +11,15 @@ from __future__ import annotations
 
 import enum
 from collections import deque
+from sys import getsizeof
 
 from consistency.terms import Revision, VersionEvent, VersionState
 
 NAMES_REMEMBERED = 16_384
 """Bound on the names kept, over all events. Answers older than the memory are not cached, which is always safe."""
+
+NAME = 128
+"""Bytes in memory that count as one name: a long one, or one beyond Latin-1, counts as several (17 at most)."""
 
 
 class Standing(enum.Enum):
@@ -98,4 +102,4 @@ class History:
 
 
 def _weight(event: VersionEvent) -> int:
-    return 1 + len(event.names or ())
+    return 1 + sum(-(-getsizeof(name) // NAME) for name in event.names or ())

@@ -11,14 +11,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from sys import getsizeof
 
 from consistency.terms import Revision
 
 # As measured: the heads of the objects, the numbers, a place in the order.
-ENTRY_OVERHEAD = 290
-"""Bytes an entry costs beyond its key and value."""
+ENTRY_OVERHEAD = 241
+"""Bytes an entry costs beyond the objects that are its key and its value."""
 
-VALUE_OVERHEAD = 70
+VALUE_OVERHEAD = 37
 """Bytes more that it costs to hold a value at all: a tombstone has none."""
 
 
@@ -115,5 +116,6 @@ class NearCache:
 
 
 def _size(key: str, entry: Entry) -> int:
-    value = 0 if entry.value is None else VALUE_OVERHEAD + len(entry.value)
-    return ENTRY_OVERHEAD + len(key) + value
+    # As resident: a key takes one, two or four bytes for each of its characters, as its widest one needs.
+    value = 0 if entry.value is None else VALUE_OVERHEAD + getsizeof(entry.value)
+    return ENTRY_OVERHEAD + getsizeof(key) + value

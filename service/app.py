@@ -78,10 +78,11 @@ def create_app(
     instruments: Instruments,
     keyring: Keyring | None = None,
     recent: Recent | None = None,
+    room: int | None = None,
 ) -> Application:
     """The application over a cache that somebody else starts and closes. Without a keyring everybody is let in.
 
-    recent: the last minutes, kept by somebody else; without it there are none to show.
+    recent: the last minutes, kept by somebody else; without it there are none to show. room: bytes, for large bodies.
     """
     app = Application()
     app.before_request(_start_measuring)
@@ -89,7 +90,7 @@ def create_app(
     app.after_request(_measurement(instruments))
     app.register_error_handler(HTTPException, _routing_error)
     app.register_error_handler(Exception, _error)
-    reader = BodyReader(max_bytes=settings.max_value_bytes, threads=settings.threads)
+    reader = BodyReader(max_bytes=settings.max_value_bytes, threads=settings.threads, room=room)
     writes = DocumentWrites(cache, reader)
     prefix_of = all_keys if keyring is None else keys_granted
     app.register_blueprint(config_routes(cache, writes, reader, prefix_of, instruments.left_out))

@@ -1,7 +1,7 @@
 """Receives the body of a write, whole or not at all.
 
 Who receives one has a place (`service/places.py`). Large ones are checked one at a time, still in their places, with
-pauses in which others are answered.
+pauses in which others are answered; and they take room from a budget of bytes until they have been written.
 
 Servers pass a body that was cut short as if it were whole; counting is done here.
 """
@@ -11,10 +11,13 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
 from typing import IO, Any
 
+from service.budget import Budget
+from service.capacity import COPIES
 from service.documents import MAX_DEPTH, check_document, checking
 from service.places import Places
 from service.problems import Refused, bad_request, refused
@@ -44,41 +47,68 @@ class BodyReader:
         *,
         max_bytes: int,
         threads: int,
+        room: int | None = None,
         patience: float = PATIENCE,
         checked_within: float = CHECKED_WITHIN,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         """`max_bytes`: of one body. `threads`: that work on requests. `patience`: seconds to wait for a place.
 
+        `room`: bytes that large bodies may take, COPIES times their lengths; None: as many as there are threads.
         `checked_within`: seconds that a large document may wait for others to be checked. `pause`: sleeps.
         """
         self._max_bytes = max_bytes
         self.places = Places(threads, patience)
+        self._room = Budget(threads * COPIES * max_bytes if room is None else room)
+        self._patience = patience
         self._checking = threading.Lock()  # held by whoever checks a large document
         self._checked_within = checked_within
         self._pause = pause
 
-    def read(self, environ: Environ, max_depth: int = MAX_DEPTH) -> bytes:
-        """The JSON document that the request carries, byte for byte.
+    @contextmanager
+    def reading(self, environ: Environ, max_depth: int = MAX_DEPTH) -> Iterator[bytes]:
+        """The JSON document that the request carries, byte for byte; to be left when it has been written.
 
         Raises Refused: 411 without a Content-Length, 413, 415 when compressed, 400 when cut short or not JSON,
-        503 when too many others are sending theirs, or large ones are checked for too long.
+        503 when too many others are sending theirs, or large ones take all the room, or are checked for too long.
         """
         length = self._announced_length(environ)
         if environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() != "identity":
             raise refused(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content-encoding", "The body must be sent without Content-Encoding."
             )
-        with self.places.wanted() as free:
-            if not free:
-                raise _too_many("Too many bodies are being received.")
-            document = read_up_to(environ["wsgi.input"], length)
-            if len(document) != length:
-                raise bad_request(
-                    "incomplete-body", f"The body ended after {len(document)} bytes; Content-Length promised {length}."
-                )
-            self._check(document, max_depth)
+        with ExitStack() as room:
+            with self.places.wanted() as free:
+                if not free:
+                    raise _too_many("Too many bodies are being received.")
+                room.enter_context(self._room_for(length))
+                document = self._receive(environ, length)
+                self._check(document, max_depth)
+            yield document
+
+    def read(self, environ: Environ, max_depth: int = MAX_DEPTH) -> bytes:
+        """The same, for who does nothing more with it. Raises Refused."""
+        with self.reading(environ, max_depth) as document:
+            return document
+
+    def _receive(self, environ: Environ, length: int) -> bytes:
+        document = read_up_to(environ["wsgi.input"], length)
+        if len(document) != length:
+            raise bad_request(
+                "incomplete-body", f"The body ended after {len(document)} bytes; Content-Length promised {length}."
+            )
         return document
+
+    @contextmanager
+    def _room_for(self, length: int) -> Iterator[None]:
+        """Small bodies need none: there are as many as threads at most."""
+        amount = COPIES * length if length > LARGE else 0
+        if not self._room.take(amount, self._patience):
+            raise _too_many("Too many large bodies are being received or written.")
+        try:
+            yield
+        finally:
+            self._room.give_back(amount)
 
     def _announced_length(self, environ: Environ) -> int:
         announced = environ.get("CONTENT_LENGTH", "")

@@ -9,6 +9,7 @@ import datetime
 import json
 import os
 import secrets
+from dataclasses import replace
 
 from consistency.cache import DistributedCache
 from consistency.etcd_store import EtcdConfig, EtcdStore
@@ -19,6 +20,7 @@ from metrics import Instruments
 from metrics.build import version
 from service.addresses import address_of
 from service.app import Application, create_app
+from service.capacity import Capacity
 from service.connection import Connection
 from service.event_log import EventLog
 from service.keyring import Keyring
@@ -32,17 +34,20 @@ SAMPLER_ENDS_WITHIN = 1.0
 class Instance:
     """One instance: store, cache, metrics and application. `start` once, `close` once."""
 
-    def __init__(self, settings: Settings, connection: Connection, keyring: Keyring | None) -> None:
+    def __init__(self, settings: Settings, connection: Connection, keyring: Keyring | None, room: Capacity) -> None:
         self._instruments = Instruments()
         self._log = EventLog()
         self._store = EtcdStore(etcd_config(settings, connection), observer=self.observe)
         self._cache = DistributedCache(
-            self._store, settings.cache_options(), description=describe(settings), observer=self.observe
+            self._store,
+            replace(settings.cache_options(), max_bytes=room.cache),
+            description=describe(settings),
+            observer=self.observe,
         )
         self._instruments.track(self._cache.status, settings.cache_staleness_bound, settings.expected_instances)
         recent = Recent(self._cache.status, self._instruments.totals)
         self._sampler = Worker("sampler", recent.run, self.observe)
-        self.app: Application = create_app(self._cache, settings, self._instruments, keyring, recent)
+        self.app: Application = create_app(self._cache, settings, self._instruments, keyring, recent, room.bodies)
 
     def start(self) -> None:
         """Starts the threads; returns at once."""

@@ -73,15 +73,16 @@ def _batch(cache: DistributedCache, reader: BodyReader, prefix: str) -> Answer:
     sync = parameters.write_parameters(_query())
     if _conditions() != (None, None):
         raise bad_request("invalid-condition", "The conditions of a batch are those of its operations, not headers.")
-    changes = batches.changes_in(reader.read(request.environ, batches.MAX_DEPTH))
-    g.keys = [change.key for change in changes]  # for its line in the log
-    for change in changes:
-        access.check_key(change.key, prefix, Scope.WRITE)
-    try:
-        fleet = cache.fleet_id()
-        return answer_batch(changes, cache.apply(changes, sync=sync), fleet)
-    except PreconditionFailed as failed:
-        raise batches.refused_by(failed, changes) from failed
+    with reader.reading(request.environ, batches.MAX_DEPTH) as body:
+        changes = batches.changes_in(body)
+        g.keys = [change.key for change in changes]  # for its line in the log
+        for change in changes:
+            access.check_key(change.key, prefix, Scope.WRITE)
+        try:
+            fleet = cache.fleet_id()
+            return answer_batch(changes, cache.apply(changes, sync=sync), fleet)
+        except PreconditionFailed as failed:
+            raise batches.refused_by(failed, changes) from failed
 
 
 def _query() -> str:

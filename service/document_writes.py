@@ -30,10 +30,10 @@ class DocumentWrites:
     def put(self, environ: Environ) -> Answer:
         """200 or 201. Raises Refused, PreconditionFailed, and what `DistributedCache.put` raises."""
         key, sync, condition = _asked(environ)
-        document = self._reader.read(environ)
-        fleet = self._cache.fleet_id()  # before anything is written: an answer without it would lose the session
-        written = self._cache.put(key, document, precondition=self._settle(condition, key), sync=sync)
-        return answer_put(key, document, written, fleet)
+        with self._reader.reading(environ) as document:
+            fleet = self._cache.fleet_id()  # before anything is written: an answer without it would lose the session
+            written = self._cache.put(key, document, precondition=self._settle(condition, key), sync=sync)
+            return answer_put(key, document, written, fleet)
 
     def delete(self, environ: Environ) -> Answer:
         """204. Raises Refused, PreconditionFailed, and what `DistributedCache.delete` raises."""

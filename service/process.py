@@ -12,12 +12,14 @@ from socket import socket
 
 import structlog
 
-from service import logs, token_sources
+from service import allocator, logs, token_sources
+from service.capacity import Capacity, capacity
 from service.connection import INSTANCE, Connection, resolve
 from service.console import Console
 from service.embedded_etcd import EmbeddedEtcd, RunningEtcd
 from service.keyring import Keyring
 from service.listener import is_public, listen
+from service.memory_limit import memory_limit
 from service.settings import Settings
 from service.stopping import EarlyStop, limit_the_end
 
@@ -52,15 +54,17 @@ def run(environ: MutableMapping[str, str]) -> int:
     settings = Settings.load(environ)
     # Before anything else is loaded: some libraries copy the environment when they are.
     Settings.forget_secrets(environ)
+    allocator.give_back_large_blocks()
     logs.configure(settings.log_level)
     for warning in (*Settings.warnings(environ), *_leave_out(environ)):
         log.warning(warning)
     console = Console()
     connection, keyring = resolve(settings), _keyring(settings, stop)
+    room = capacity(settings.memory_limit or memory_limit(), settings, embedded=connection.embedded)
     settings = settings.without_secrets()
     with _surroundings(settings, connection, keyring, console.say) as surroundings:
         stop.check()
-        code = _serve(surroundings, console.say, stop)
+        code = _serve(surroundings, room, console.say, stop)
     console.say("stopped")
     return code
 
@@ -104,15 +108,16 @@ def _surroundings(
             etcd.stop(ETCD_END_WITHIN)
 
 
-def _serve(surroundings: Surroundings, say: Callable[[str], None], stop: EarlyStop) -> int:
+def _serve(surroundings: Surroundings, room: Capacity, say: Callable[[str], None], stop: EarlyStop) -> int:
     # Not before now: gRPC and Flask take a while to load, and must not be there when etcd is forked.
     from service.banner import introduce
     from service.compose import Instance
+    from service.large_answers import LargeAnswers
     from service.one_cpu import OneCpu
     from service.server import Server
 
     settings, keyring, running = surroundings.settings, surroundings.keyring, surroundings.embedded
-    instance = Instance(settings, surroundings.connection, keyring)
+    instance = Instance(settings, surroundings.connection, keyring, room)
 
     def on_stop() -> None:
         instance.app.start_draining()
@@ -127,6 +132,7 @@ def _serve(surroundings: Surroundings, say: Callable[[str], None], stop: EarlySt
             server = Server(
                 surroundings.listener,
                 threads=settings.threads,
+                connections=room.connections,
                 drain_wait=settings.drain_wait,
                 on_stop=on_stop,
                 stop_asked=lambda: stop.asked,
@@ -134,7 +140,7 @@ def _serve(surroundings: Surroundings, say: Callable[[str], None], stop: EarlySt
                 hung_up=lambda: stop.hung_up,
             )
             with OneCpu(settings.threads_on_one_cpu, instance.observe) as cpu, logs.in_background():
-                server.run(cpu.wrap(instance.app))
+                server.run(cpu.wrap(LargeAnswers(instance.app, room.answers)))
             if not server.drained:
                 log.warning("some requests were not answered in time")
     except SystemExit:

@@ -1,6 +1,7 @@
 """The last minutes of an instance: whoever looks after a fault began can see how it began.
 
-Owns a ring of samples. They are taken by a worker's thread, every few seconds; requests pay nothing for it.
+Owns a ring of samples. They are taken by a worker's thread, every few seconds; requests pay nothing for it. The same
+thread gives back what memory a rush has left.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from consistency.terms import Status
 from consistency.workers import Worker
 from metrics import Totals
+from service.allocator import give_back_free_pages
 
 EVERY = 5.0
 """Seconds between samples."""
@@ -50,6 +52,7 @@ class Recent:
         """Belongs to a worker's thread."""
         while not worker.stopping:
             self.take()
+            give_back_free_pages()
             worker.pause(EVERY)
 
     def take(self) -> None:

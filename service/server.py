@@ -28,7 +28,6 @@ from service.wakeup import Wakeup
 DRAIN_WITHIN = 6
 """Seconds for requests in flight to be answered; none takes longer unless its client is slow or hangs."""
 
-MAX_CONNECTIONS = 10_000
 MAX_HEADER = 16 * 1024
 """Bytes of a request before its body; beyond: 431. A client in the middle of one may cost twice as many."""
 
@@ -46,13 +45,16 @@ class Server(MTServer):
         listener: socket.socket,
         *,
         threads: int,
+        connections: int,
         drain_wait: float,
         on_stop: Callable[[], None],
         stop_asked: Callable[[], bool],
         on_hangup: Callable[[], None] | None = None,
         hung_up: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`on_hangup`: what SIGHUP asks for, done in the main thread; None: it means that the terminal is closed."""
+        """`connections`: that may be open at once, if the limit on open files allows it.
+
+        `on_hangup`: what SIGHUP asks for, done in the main thread; None: it means that the terminal is closed."""
         super().__init__(
             "config-service",
             interface=Interfaces.WSGI,
@@ -62,7 +64,7 @@ class Server(MTServer):
             blocking_threads=threads,
             blocking_threads_idle_timeout=600,
             backlog=BACKLOG,
-            backpressure=_connections(),
+            backpressure=_connections(connections),
             log_dictconfig=GRANIAN,
             log_level=LogLevels.error,
             workers_kill_timeout=max(1, int(DRAIN_WITHIN - drain_wait)),
@@ -124,10 +126,10 @@ class Server(MTServer):
             time.sleep(self._drain_wait)
 
 
-def _connections() -> int:
-    """How many clients may be connected at once: what the limit on open files leaves, raised as far as it goes."""
+def _connections(most: int) -> int:
+    """How many clients may be connected at once: what the limit on open files leaves, raised as far as needed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_CONNECTIONS + RESERVED_FILES
+    wanted = most + RESERVED_FILES
     unlimited = hard == resource.RLIM_INFINITY
     allowed = wanted if unlimited else min(hard, wanted)
     if soft != resource.RLIM_INFINITY and soft < allowed:

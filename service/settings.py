@@ -117,6 +117,14 @@ class Settings(BaseSettings):
         0.0, "seconds", "Time between readiness off and the end of listening, for a load balancer to notice", 0, 5
     )
     log_level: LogLevel = _text("INFO", "Least severity that is logged", "DEBUG, INFO, WARNING or ERROR", "INFO")
+    memory_limit: int | None = _text(
+        None,
+        "Most memory that the instance may take in all: how many connections, bodies and large answers there may be at "
+        "once follows from it. Without it, what the container has, else the machine",
+        "a number of bytes from 67108864 on",
+        "268435456",
+        ge=64 * 1024**2,
+    )
     max_value_bytes: int = _number(1024 * 1024, "bytes", "Largest document accepted", 1, MAX_VALUE_BYTES_LIMIT)
     user_key_prefix: KeyPrefix = _text(
         "/config-service",
@@ -165,7 +173,13 @@ class Settings(BaseSettings):
         1.0, "seconds", "B: a cached answer was current at most this long before its request", 0.05, 60
     )
     cache_max_entries: int = _number(100_000, "keys", "Most keys kept in memory", 1, 10_000_000)
-    cache_max_bytes: int = _number(64 * 1024**2, "bytes", "Most memory for keys and values", 1024, 64 * 1024**3)
+    cache_max_bytes: int = _number(
+        64 * 1024**2,
+        "bytes",
+        "Most memory for keys and values; less by default where MEMORY_LIMIT is below 300 MB",
+        1024,
+        64 * 1024**3,
+    )
     cache_audit_interval: float = _number(
         5.0, "seconds", "Time between looks for writes that bypassed the service", 0.1, 3600
     )

@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from service.capacity import MOST_CONNECTIONS
 from service.listener import listen
 from service.one_cpu import OneCpu
 from service.server import Server
@@ -58,6 +59,7 @@ def main() -> None:
         Server(
             listener,
             threads=Settings().threads,
+            connections=MOST_CONNECTIONS,
             drain_wait=0,
             on_stop=lambda: None,
             stop_asked=lambda: False,

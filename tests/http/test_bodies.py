@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from service.bodies import LARGE, BodyReader
+from service.capacity import COPIES
 from service.problems import Refused
 
 DEADLINE = 10.0
@@ -181,6 +182,18 @@ def test_a_large_document_that_waits_too_long_for_others_is_refused() -> None:
         assert first.result(DEADLINE) == OF_64_KB
     assert status_of(reader, environ(OF_64_KB[:-1])) == 400, "refused as a document"
     assert reader.read(environ(OF_64_KB)) == OF_64_KB, "a refused one does not keep the others waiting"
+
+
+def test_large_bodies_take_room_until_they_are_written() -> None:
+    """COPIES times their length, while etcd is being asked too; small ones take none. Who finds no room: 503."""
+    reader = BodyReader(max_bytes=2 * LARGE, threads=8, room=COPIES * len(OF_64_KB), patience=0.01)
+    with reader.reading(environ(OF_64_KB)) as document:
+        assert document == OF_64_KB
+        assert status_of(reader, environ(OF_64_KB)) == 503
+        assert reader.read(environ(b"[1]")) == b"[1]"
+    assert status_of(reader, environ(OF_64_KB[:-1] + b"x")) == 400
+    assert status_of(reader, environ(OF_64_KB[:-1], CONTENT_LENGTH=str(len(OF_64_KB)))) == 400
+    assert reader.read(environ(OF_64_KB)) == OF_64_KB, "what was refused gives its room back"
 
 
 def test_a_place_is_given_back_when_receiving_fails() -> None:

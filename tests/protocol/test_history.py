@@ -62,3 +62,11 @@ def test_a_state_stands_to_the_history_as_it_was_applied() -> None:
     assert told.standing(VersionState(20, 1, 2, "x"), header=29) is Standing.FOREIGN
     assert told.standing(VersionState(25, 1, 2, "x"), header=29) is Standing.FOREIGN
     assert told.standing(state(0), header=9) is Standing.FORGOTTEN
+
+
+def test_the_memory_is_bounded_by_what_its_names_take() -> None:
+    """A batch of long names, beyond Latin-1: each takes the place of many short ones."""
+    long = [f"{number}{'🎉' * 125}" for number in range(4)]
+    told = history(event(20, "a"), event(30, *long[:2]), event(40, *long[2:]), remember=16)
+    assert told.named_after("z", 29)
+    assert not told.named_after("z", 30)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tracemalloc
+from sys import getsizeof
 
 import pytest
 
 from consistency.near_cache import ENTRY_OVERHEAD, VALUE_OVERHEAD, Entry, NearCache
 
-EACH = ENTRY_OVERHEAD + VALUE_OVERHEAD
+EACH = ENTRY_OVERHEAD + getsizeof("") + VALUE_OVERHEAD + getsizeof(b"")
 
 
 def entry(value: bytes | None = b"1", at: int = 5) -> Entry:
@@ -95,4 +96,19 @@ def test_the_bytes_counted_are_those_that_entries_occupy(size: int | None) -> No
     finally:
         tracemalloc.stop()
     assert len(cache) == 100_000
+    assert (after - before) / cache.bytes == pytest.approx(1.0, abs=0.2)
+
+
+@pytest.mark.parametrize("key", ["é" * 200, "日" * 160, "🎉" * 120])
+def test_keys_are_counted_as_they_are_resident(key: str) -> None:
+    """One character beyond Latin-1 makes all of a key two or four times as large. Within a fifth, as above."""
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        cache = NearCache(max_entries=100_000, max_bytes=1 << 30)
+        for number in range(20_000):
+            cache.store(f"{key}{number}", Entry(None, 0, 10_000_000 + number, number / 10))
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
     assert (after - before) / cache.bytes == pytest.approx(1.0, abs=0.2)

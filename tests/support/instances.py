@@ -38,6 +38,7 @@ NOT_INHERITED = (
     "HOST",
     "PORT",
     "USER_KEY_PREFIX",
+    "MEMORY_LIMIT",
     "LOG_LEVEL",
     "LEASE_TTL",
     "EXPECTED_INSTANCES",
@@ -62,6 +63,7 @@ class InstanceProcess:
         self._settings = {"HOST": "127.0.0.1", "LOG_LEVEL": "INFO", **settings, "PORT": str(self.port)}
         self.output: int | None = None  # a file descriptor for what it prints besides its log
         self.errors: int | None = None  # a file descriptor for its log
+        self.around: Callable[..., list[str]] | None = None  # makes the command line that starts it elsewhere
         self.token = ""  # what requests bear from now on, if anything
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -80,9 +82,10 @@ class InstanceProcess:
     def start(self) -> Self:
         """Starts the process, in a process group of its own as a shell would, without waiting."""
         self.directory.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "service"]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                dying_with_us([sys.executable, "-m", "service"]),
+                dying_with_us(self.around(*command) if self.around else command),
                 cwd=self.directory,
                 env=environment(**self._settings),
                 stdin=subprocess.DEVNULL,

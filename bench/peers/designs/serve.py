@@ -19,6 +19,7 @@ from bench.peers.designs.prefix_watch import PrefixWatch
 from bench.peers.designs.ttl_cache import TtlCache
 from bench.peers.designs.version_key import VersionKey
 from bench.peers.designs.wsgi import Design, application
+from service.capacity import MOST_CONNECTIONS
 from service.listener import listen
 from service.server import Server
 
@@ -38,9 +39,14 @@ def serve(name: str, etcd: str, prefix: str, port: int) -> None:
     design = DESIGNS[name](Etcd(etcd, prefix))
     design.start()
     with listen("127.0.0.1", port) as listener:
-        Server(listener, threads=THREADS, drain_wait=0, on_stop=lambda: None, stop_asked=lambda: False).run(
-            application(design)
-        )
+        Server(
+            listener,
+            threads=THREADS,
+            connections=MOST_CONNECTIONS,
+            drain_wait=0,
+            on_stop=lambda: None,
+            stop_asked=lambda: False,
+        ).run(application(design))
 
 
 def main() -> None:
