@@ -61,6 +61,7 @@ async function load(after) {
   more = page.more ? page.next : null;
   $("key-note").textContent = shown.length ? "" : `No key starts with “${$("prefix").value}”.`;
   if (!shown.length && !$("prefix").value) $("key-note").textContent = "There are no keys yet.";
+  if (!shown.length && more !== null) $("key-note").textContent = "So far only keys that can't be shown; the doctor names them.";
   draw();
 }
 
