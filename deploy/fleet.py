@@ -20,6 +20,7 @@ from deploy import haproxy, probes
 from deploy.processes import Child
 from service import connection
 from service.embedded_etcd import EmbeddedEtcd
+from service.etcd_process import child_environment
 from service.listener import is_public
 from service.settings import Settings
 from service.startup import StartupError
@@ -98,7 +99,7 @@ class Fleet:
             address=f"http://{probes.reachable(address)}",
             command=[program, "-db", "-f", str(file)],
             log=self._directory / "haproxy.log",
-            env=os.environ,
+            env=child_environment(),
         )
 
     def _wait_until_ready(self, child: Child) -> None:

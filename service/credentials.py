@@ -150,17 +150,26 @@ def _bracketed(hostname: str) -> str:
 def _from_flat(flat: _Flat, found: Mapping[str, Any]) -> Credentials:
     given = flat.hosts or flat.uri or ""
     addresses, user, password = _split(given) if isinstance(given, str) else _split_each(given)
+    secure = _begin_with_https(addresses)
+    if flat.hosts and flat.uri:  # then `hosts` says where, but who and how may stand in `uri` alone
+        others, other_user, other_password = _split(flat.uri)
+        user, password = user or other_user, password or other_password
+        secure = secure or _begin_with_https(others)
     user = flat.username or user
     password = flat.password.get_secret_value() if flat.password else password
     _refuse_near_misses(found, username=user, password=password, certificate=flat.certificate)
     if (user is None) != (password is None):
         raise ValueError("username and password belong together: expected both, or neither")
-    secure = flat.certificate or any(address.startswith("https://") for address in addresses[:1])
     # `https://a:1,b:2` means https for both.
-    endpoints = setting_values.endpoints(",".join(addresses), bare_scheme="https" if secure else "http")
+    bare_scheme = "https" if secure or flat.certificate else "http"
+    endpoints = setting_values.endpoints(",".join(addresses), bare_scheme=bare_scheme)
     if flat.certificate and any(endpoint.startswith("http://") for endpoint in endpoints):
         raise ValueError("a certificate is given, but an address begins with http://; expected https://")
     return Credentials(endpoints, user, password, flat.certificate)
+
+
+def _begin_with_https(addresses: list[str]) -> bool:
+    return any(address.startswith("https://") for address in addresses[:1])
 
 
 def _split(text: str) -> tuple[list[str], str | None, str | None]:

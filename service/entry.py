@@ -1,7 +1,7 @@
 """Where `python -m service` begins and ends: what goes wrong gets past here as one message and an exit code, no more.
 
-No message repeats the text of an unforeseen error, which
-may hold a secret; it tells the kind, and the lines of ours that led there.
+No message repeats the text of an unforeseen error, which may hold a secret; it tells the kind, and the lines of ours
+that led there.
 """
 
 from __future__ import annotations

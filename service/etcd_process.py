@@ -122,7 +122,7 @@ def _launch(program: Path, data: Path, log: Path, port: int, deadline: float) ->
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=environment(),
+                env=child_environment(),
                 start_new_session=True,
                 preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509  # there are no other threads yet
             )
@@ -140,8 +140,8 @@ def _launch(program: Path, data: Path, log: Path, port: int, deadline: float) ->
     return EtcdProcess(child, port, version)
 
 
-def environment() -> dict[str, str]:
-    """What an etcd program is handed of ours."""
+def child_environment() -> dict[str, str]:
+    """What a program is handed of our environment that is to know none of our secrets."""
     return {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
 
 

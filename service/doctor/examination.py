@@ -25,7 +25,7 @@ from service.doctor.pace import clocks, latencies
 from service.doctor.report import Finding, Level, Report, ok, warning, wrong
 from service.doctor.rights import Etcd, authentication, permissions
 from service.embedded_etcd import find_etcd, find_running
-from service.etcd_process import environment
+from service.etcd_process import child_environment
 from service.keyring import Keyring
 from service.listener import is_public, shown
 from service.settings import Settings, SettingsError
@@ -82,7 +82,7 @@ def _examine_embedded(settings: Settings, connection: Connection, instance: Path
 def _version_of(program: Path) -> str:
     try:
         done = subprocess.run(
-            [program, "--version"], env=environment(), capture_output=True, text=True, timeout=5, check=False
+            [program, "--version"], env=child_environment(), capture_output=True, text=True, timeout=5, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return "which doesn't tell its version"

@@ -120,6 +120,7 @@ def test_a_certificate_means_https_and_credentials_are_taken_over(instance: Path
         ({"uri": "https://u:12,34@a:1"}, ("https://a:1",), "u"),
         ({"uri": "https://u:p@p:1@a:1"}, ("https://a:1",), "u"),
         ({"uri": "https://u:p@a:1,https://u:p@b:2/"}, ("https://a:1", "https://b:2"), "u"),
+        ({"hosts": ["a:1"], "uri": "https://u:p@b:2"}, ("https://a:1",), "u"),
         ({"hosts": ["https://u:p,1@a:1", "b:2"]}, ("https://a:1", "https://b:2"), "u"),
         ({"hosts": ["a:1"], "user": "", "cert": None, "hostname": "a", "port": 1}, ("http://a:1",), None),
         ({"hosts": ["a:1"], "certificate": BASE64}, ("https://a:1",), None),
