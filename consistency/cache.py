@@ -264,6 +264,7 @@ class DistributedCache:
         snapshot, now = self._state.snapshot(), self._clock()
         return Status(
             why_not_ready=self._why_not_ready(now),
+            why_not_routed=self._why_not_routed(),
             slot=snapshot.slot,
             horizon=snapshot.horizon,
             proof_age=None if snapshot.proved_at is None else max(0.0, now - snapshot.proved_at),
@@ -361,12 +362,17 @@ class DistributedCache:
         self._watch.restart("history")
         self._joiner.wake()
 
-    def _why_not_ready(self, now: float) -> str:
+    def _why_not_routed(self) -> str:
         if self._closed:
             return "this instance is shutting down"
-        answered = self._reads.answered_at
-        if answered is None:
+        if self._reads.answered_at is None:
             return f"etcd has not answered yet: {self._reads.last_error}"
+        return ""
+
+    def _why_not_ready(self, now: float) -> str:
+        answered = self._reads.answered_at
+        if (why_not := self._why_not_routed()) or answered is None:
+            return why_not
         if now - answered > self._options.staleness_bound + self._options.proof_interval:
             return f"etcd has not answered for {now - answered:.1f} s: {self._reads.last_error}"
         return ""

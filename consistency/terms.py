@@ -321,6 +321,8 @@ class Status:
     """What one instance knows of itself at one moment.
 
     why_not_ready: empty when reads and writes can be expected to work, else one sentence for an operator.
+    why_not_routed: empty when requests may be sent here if nobody is ready: etcd has answered once, so that there is
+    something to tell, be it what was last known. Else one sentence.
     slot: 0 to 63, or None when this instance serves uncached.
     proof_age: seconds since the last proof; None before the first.
     fresh: whether hits are allowed now (rule 3's clock clause).
@@ -342,6 +344,7 @@ class Status:
     departed: tuple[Departure, ...] = ()
     waiting: tuple[Member, ...] = ()
     lease: int = 0
+    why_not_routed: str = ""
 
     @property
     def present(self) -> tuple[Member, ...]:

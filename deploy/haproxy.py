@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from string import Template
+from typing import NamedTuple
 
 _CONFIG = Template("""\
 # Round robin without stickiness: the session is in the client's cookie or token, never in the balancer.
@@ -30,9 +31,14 @@ defaults
     timeout client 30s
     # Longer than any answer may take: the instance's own deadline comes first, and says what happened.
     timeout server 75s
+    # What the balancer itself answers is a problem document, as all that the instances answer; but to what isn't HTTP.
+$problems
 
 frontend config
     bind $address
+    # Who is ready is preferred. If nobody is, since etcd is away, all that are alive are asked: each can still give
+    # what was last known to who allows that (stale_if_error), say honestly that nothing was done, and show its page.
+    use_backend alive if { nbsrv(instances) eq 0 }
     default_backend instances
 
 backend instances
@@ -44,7 +50,45 @@ backend instances
     timeout check 1s
     default-server check inter 500ms fastinter 200ms fall 2 rise 1
 $servers
+
+backend alive
+    balance roundrobin
+    # Off only while an instance starts, or is told to stop.
+    option httpchk GET /readyz?for=routing
+    http-check expect status 200
+    timeout check 1s
+    default-server check inter 500ms fastinter 200ms fall 2 rise 1
+$servers
 """)
+
+
+class Problem(NamedTuple):
+    """What the balancer answers by itself. `retry_after`: seconds; 0: the same request would fail in the same way."""
+
+    status: int
+    slug: str
+    title: str
+    detail: str
+    outcome: str
+    retry_after: int = 0
+
+    def directive(self) -> str:
+        """In HAProxy's words. Nothing in it needs to be escaped in JSON, or between HAProxy's single quotes."""
+        told = f'"type":"urn:problem-type:config-service:{self.slug}","title":"{self.title}","status":{self.status}'
+        document = f'{{{told},"detail":"{self.detail}","outcome":"{self.outcome}"}}'
+        retry = f" hdr Retry-After {self.retry_after}" if self.retry_after else ""
+        return (
+            f"    http-error status {self.status} content-type application/problem+json string '{document}'"
+            f" hdr Cache-Control no-store{retry}"
+        )
+
+
+PROBLEMS = (
+    Problem(500, "balancer-error", "Internal Server Error", "The balancer failed.", "unknown"),
+    Problem(502, "no-answer", "Bad Gateway", "The instance ended the connection without an answer.", "unknown"),
+    Problem(503, "no-instance", "Service Unavailable", "No instance can be reached; nothing was done.", "not done", 1),
+    Problem(504, "no-answer-in-time", "Gateway Timeout", "The instance did not answer in time.", "unknown"),
+)
 
 
 def find() -> str | None:
@@ -55,4 +99,5 @@ def find() -> str | None:
 def configuration(address: str, instances: Sequence[str], *, drain: int) -> str:
     """The text of haproxy.cfg: listens on `address` and spreads over `instances`, all `host:port`; drains `drain` s."""
     servers = "\n".join(f"    server instance-{number} {where}" for number, where in enumerate(instances))
-    return _CONFIG.substitute(address=address, servers=servers, drain=drain)
+    problems = "\n".join(problem.directive() for problem in PROBLEMS)
+    return _CONFIG.substitute(address=address, servers=servers, drain=drain, problems=problems)

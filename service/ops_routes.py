@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable
 from http import HTTPStatus
 
-from flask import Blueprint
+from flask import Blueprint, request
 
 from consistency.terms import Status
 from metrics import Instruments
 from service.answers import Answer, answer_json
 from service.departed import departed, missing, present
 from service.members import fleet, targets
+from service.parameters import routing_parameter
 from service.responses import Response, respond
 from service.security_headers import SECURITY_HEADERS
 
@@ -32,7 +33,8 @@ def ops_routes(
 
     @routes.get("/readyz")
     def readyz() -> Response:
-        return respond(readiness(status(), draining(), expected))
+        routing = routing_parameter(request.environ["QUERY_STRING"])
+        return respond(readiness(status(), draining(), expected, routing=routing))
 
     @routes.get("/metrics")
     def metrics() -> Response:
@@ -52,15 +54,22 @@ def ops_routes(
     return routes
 
 
-def readiness(now: Status, draining: bool, expected: int = 0) -> Answer:
-    """200, or 503 with the reason. Not being a member is no reason: such an instance serves everything, uncached.
+def readiness(now: Status, draining: bool, expected: int = 0, *, routing: bool = False) -> Answer:
+    """200, or 503 with the reason.
+
+    routing: the question is not whether this instance is well, but whether requests may be sent here if no instance is.
+    Then etcd's absence is no reason: what was last known, an honest refusal and the page are answers, too.
+
+    Not being a member is no reason: such an instance serves everything, uncached.
 
     Nor is it one that others are missing: `warning` says so.
     """
     why_not = "shutting down: no new requests, please" if draining else now.why_not_ready
+    unroutable = draining or bool(now.why_not_routed)
     document = {
         "ready": not why_not,
         "why_not": why_not,
+        "routed": not unroutable,
         "draining": draining,
         "member": now.slot is not None,
         "slot": now.slot,
@@ -72,6 +81,6 @@ def readiness(now: Status, draining: bool, expected: int = 0) -> Answer:
         "expected": expected,
         "warning": missing(now, expected),
     }
-    if why_not:
+    if unroutable if routing else why_not:
         return answer_json(document, HTTPStatus.SERVICE_UNAVAILABLE, (NO_STORE, ("Retry-After", "1")))
     return answer_json(document, headers=(NO_STORE,))

@@ -17,6 +17,7 @@ from service.problems import Refused, bad_request
 from service.proofs import Ask
 
 LINEARIZABLE = "linearizable"
+ROUTING = "routing"
 MAX_REVISION = 2**63 - 1
 MAX_STALENESS = 30 * 24 * 3600  # seconds
 MAX_LIMIT = 1000
@@ -84,6 +85,14 @@ def write_parameters(query: str) -> bool:
 def recent_parameter(query: str) -> bool:
     """Of what tells states: whether the last minutes are asked for, too. Raises Refused (400)."""
     return _boolean("recent", _parse(query, ("recent",)).get("recent", "false"))
+
+
+def routing_parameter(query: str) -> bool:
+    """Of `GET /readyz`: whether it is asked `for=routing`. Raises Refused (400)."""
+    purpose = _parse(query, ("for",)).get("for")
+    if purpose not in (None, ROUTING):
+        raise _refusal(f"for must be {ROUTING}, not {_shown(purpose)}")
+    return purpose is not None
 
 
 def proof_parameters(query: str) -> Ask:

@@ -35,8 +35,8 @@ def test_an_instance_is_alive_and_ready(gateway: Gateway) -> None:
     ready = gateway.ask("GET", "/readyz")
     assert ready.status_code == 200
     assert ready.get_json() | {"proof_age": 0, "horizon": 0} == {
-        "ready": True, "why_not": "", "draining": False, "member": True, "slot": 0, "fresh": True, "proof_age": 0,
-        "watch_up": True, "horizon": 0, "instances": 1, "expected": 0, "warning": "",
+        "ready": True, "why_not": "", "routed": True, "draining": False, "member": True, "slot": 0, "fresh": True,
+        "proof_age": 0, "watch_up": True, "horizon": 0, "instances": 1, "expected": 0, "warning": "",
     }  # fmt: skip
 
 
@@ -68,6 +68,34 @@ def test_that_others_are_missing_is_told_and_makes_nobody_unready() -> None:
         assert document["warning"] == warning
     unsure = readiness(replace(alone, watch_up=False), draining=False, expected=4)
     assert json.loads(unsure.body)["warning"] == ""
+
+
+@pytest.mark.parametrize(
+    ("why_not_ready", "why_not_routed", "draining", "statuses"),
+    [
+        pytest.param("", "", False, (200, 200), id="well"),
+        pytest.param("etcd has not answered for 9 s", "", False, (503, 200), id="etcd is away"),
+        pytest.param("etcd has not answered yet", "etcd has not answered yet", False, (503, 503), id="starting"),
+        pytest.param("", "", True, (503, 503), id="draining"),
+        pytest.param("etcd has not answered for 9 s", "", True, (503, 503), id="draining while etcd is away"),
+    ],
+)
+def test_readiness_is_for_preferring_and_for_routing(
+    why_not_ready: str, why_not_routed: str, draining: bool, statuses: tuple[int, int]
+) -> None:
+    """A balancer that walls off whoever is not ready takes away what such an instance can still answer."""
+    status = replace(READY, why_not_ready=why_not_ready, why_not_routed=why_not_routed)
+    strict, routing = (readiness(status, draining, routing=asked) for asked in (False, True))
+    assert (strict.status, routing.status) == statuses
+    assert strict.body == routing.body
+    assert json.loads(strict.body)["routed"] == (routing.status == 200)
+
+
+@pytest.mark.parametrize("query", ["for=", "for=all", "for=routing&for=routing", "for=Routing", "to=routing"])
+def test_readiness_for_anything_else_is_refused(gateway: Gateway, query: str) -> None:
+    """A check that was misspelt must not pass for another."""
+    assert gateway.ask("GET", "/readyz?for=routing").status_code == 200
+    assert gateway.ask("GET", f"/readyz?{query}").status_code == 400
 
 
 def test_an_instance_that_is_not_ready_says_why() -> None:

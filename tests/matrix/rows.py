@@ -34,6 +34,14 @@ ROWS = (
         note="the outage lasts for seconds, beyond B and the lease: nothing in the service waits for longer than that",
     ),
     Row(
+        "etcd away, all behind the balancer",
+        default="≤ B, then `STALE` where asked for, else 503 with `Retry-After`",
+        uncached="503 within the deadline",
+        write="?, then 503",
+        health="200, 503; for routing 200",
+        membership="may be lost; the page can be reached, and says why",
+    ),
+    Row(
         "etcd paused 20 s",
         default="≤ B",
         uncached="503 within the deadline",

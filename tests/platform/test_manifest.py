@@ -48,11 +48,11 @@ def test_locust_app_serves_its_page_on_the_port_given(tmp_path: Path) -> None:
 
 
 def test_service_is_four_small_instances_with_health_and_readiness_checks() -> None:
-    """Four instances of 256 MB, http health check on /healthz, readiness on /readyz, no shell left in between."""
+    """Four instances of 256 MB, health on /healthz, readiness on what is routed by, no shell left in between."""
     assert (SERVICE["instances"], SERVICE["memory"]) == (4, "256M")
     assert (SERVICE["health-check-type"], SERVICE["health-check-http-endpoint"]) == ("http", "/healthz")
     assert SERVICE["readiness-health-check-type"] == "http"
-    assert SERVICE["readiness-health-check-http-endpoint"] == "/readyz"
+    assert SERVICE["readiness-health-check-http-endpoint"] == "/readyz?for=routing"
     assert SERVICE["command"].startswith("exec ")
     assert " exec " in LOCUST["command"]
 
