@@ -382,7 +382,7 @@ def test_nothing_is_connected_and_no_thread_started_before_the_first_call(server
 
 
 def test_what_else_lies_beneath_the_members_is_passed_over(server: EtcdServer) -> None:
-    """Rule 12: an acknowledgement is no instance; what has no lease or is no revision acknowledges nothing, nor its end."""
+    """Rule 12: an acknowledgement is no instance; without a lease, or a revision in it, it acknowledges nothing."""
     store = store_at(server.endpoint)
     for value in ("", "-5", "5.0", "soon", "\u0665", "9" * 5000):
         server.etcdctl("put", "faults/members/07/ack", "--", value)
