@@ -368,6 +368,6 @@ def test_an_error_that_nobody_foresaw_is_one_line_without_its_text(tmp_path: Pat
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith("config-service: it can't go on: ZeroDivisionError (service/listener.py:")
-    assert "in listen, from service/process.py:" in last
+    assert ", from service/process.py:" in last
     assert "s3cret" not in done.stderr
     assert "Traceback" not in done.stderr
