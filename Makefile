@@ -58,7 +58,7 @@ settings: $(VENV)/.run  ## Write docs/settings.md from the settings
 	@$(BIN)/python -m deploy.settings_page
 
 load: HOST ?= http://127.0.0.1:8080
-load: $(VENV)/.load  ## 40 users for 60 s against HOST (http://127.0.0.1:8080), USERS="HotKeyUser …" of deploy/load_users.py
+load: $(VENV)/.load  ## 40 users who read, and seldom write, for 60 s against HOST (http://127.0.0.1:8080), USERS="HotKeyUser …" of deploy/load_users.py
 	@mkdir -p instance
 	@LOAD_RESULT=instance/load $(BIN)/python -m locust --headless --users 40 --spawn-rate 10 --run-time 60s \
 		--host $(HOST) --only-summary $(USERS); failed=$$?; \

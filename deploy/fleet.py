@@ -158,13 +158,17 @@ class Fleet:
             self._etcd.stop(ETCD_STOP)
         return well
 
+    def _is_early(self, child: Child, status: int) -> bool:
+        """Whether the signal just ended it, before it was there to be heard. Guests are not waited for at the start."""
+        return child not in self._ready or (child in self._guests and status == -signal.SIGTERM)
+
     def _ended_well(self, children: Sequence[Child], seconds: float) -> bool:
         until, well = time.monotonic() + seconds, True
         for child in children:
             if not child.wait(until):
                 self._tell(f"{child.name} did not stop within {seconds:.0f} s and was killed")
                 well = False
-            elif child in self._ready and (status := child.exit_status()):  # before, the signal may just end it
+            elif (status := child.exit_status()) and not self._is_early(child, status):
                 self._tell(f"{child.name} stopped with {status}:\n{child.last_words()}")
                 well = False
         return well
@@ -195,19 +199,25 @@ def main(given: Sequence[str] | None = None) -> int:
     return serve(arguments.n, arguments.host, arguments.port)
 
 
-def serve(size: int, host: str, port: int, guests: Callable[[str], Iterable[Child]] = lambda _: ()) -> int:
-    """Runs a fleet until SIGINT or SIGTERM, and, once it is ready, its `guests`, told its address; the exit code."""
+def serve(
+    size: int, host: str, port: int, guests: Callable[[str], Iterable[Child]] = lambda _: (), look: str = ""
+) -> int:
+    """Runs a fleet until SIGINT or SIGTERM, and, once it is ready, its `guests`, told its address; the exit code.
+
+    look: what there is to see, told when all of them have started.
+    """
     stopping = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     fleet = Fleet(Path("instance"), _tell, stopping)
     well = False
+    _tell(f"starting etcd, {size} instances and a balancer: five seconds, and half a second for each instance")
     try:
         fleet.start(size, host, port)
         if not stopping.is_set():
             for guest in guests(f"http://127.0.0.1:{port}"):
                 fleet.admit(guest)
-            _tell(f"\nhttp://127.0.0.1:{port}/ is its page      Ctrl-C stops the fleet\n")
+            _tell(f"\nhttp://127.0.0.1:{port}/ is its page      Ctrl-C stops the fleet\n{look}")
         well = fleet.run()
     except StartupError as error:
         _tell(f"the fleet can't start: {error}")

@@ -42,7 +42,7 @@ def seconds(name: str, default: str) -> float:
         raise SystemExit(f"{name} is {given!r}; expected seconds, for example {name}={default}") from None
 
 
-PAUSE = seconds("LOAD_PAUSE", "0.35")
+PAUSE = seconds("LOAD_PAUSE", "0.1")
 
 
 class CheckingUser(HttpUser):
@@ -50,13 +50,12 @@ class CheckingUser(HttpUser):
 
     abstract = True
     host = _host()
-    # 40 users with pauses of 0.35 s on average send about 6000 requests a minute.
+    # 40 users with pauses of 0.1 s on average send some 20,000 requests a minute.
     wait_time = between(0.3 * PAUSE, 1.7 * PAUSE)
 
     def on_start(self) -> None:
         """Says who is asking."""
-        if token := os.environ.get("LOAD_TOKEN"):
-            self.client.headers["Authorization"] = f"Bearer {token}"
+        self.client.headers.update(bearer())
 
     def send(self, method: str, url: str, name: str, **more: Any) -> ResponseContextManager:
         """A request that locust counts under `name`, to be used in a `with` and settled there."""
@@ -66,6 +65,12 @@ class CheckingUser(HttpUser):
     def drop_session(self) -> None:
         """Forgets the cookie: no instance is told any more what this user has written."""
         self.client.cookies.clear()
+
+
+def bearer() -> dict[str, str]:
+    """The header that says who is asking; none without LOAD_TOKEN."""
+    token = os.environ.get("LOAD_TOKEN")
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def new_key() -> str:

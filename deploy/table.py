@@ -1,4 +1,4 @@
-"""Locust's result beside the result to compare it with, as Markdown: `python -m deploy.table load.json`.
+"""Locust's result as a table in Markdown: `python -m deploy.table load.json`.
 
 Reads the file that LOAD_RESULT names; see locustfile.py. Exits with 1 when there are failures or nothing was measured.
 """
@@ -24,16 +24,10 @@ class Row(NamedTuple):
     most: int
 
 
-FOUR_CLOUD_INSTANCES = {
-    "DELETE": Row(40, 0, 51, 55, 30, 134),
-    "PUT": Row(80, 0, 73, 88, 34, 484),
-    "GET use_cache=false": Row(612, 0, 49, 64, 27, 691),
-    "GET use_cache=true": Row(625, 0, 38, 47, 19, 424),
-}
-"""The same users against four instances on IBM Cloud."""
+ALWAYS = ("DELETE", "PUT", "GET use_cache=false", "GET use_cache=true")
+"""The rows of the usual users, which are there even if nothing was measured."""
 
-FIGURES = ("#", "failures", "median", "average", "min", "max")
-HEAD = ["request", *FIGURES, *(f"{'on IBM Cloud: ' if figure == '#' else ''}{figure}" for figure in FIGURES)]
+HEAD = ["request", "#", "failures", "median", "average", "min", "max"]
 NOTHING = Row(0, 0, 0, 0, 0, 0)
 
 
@@ -55,10 +49,9 @@ def _row(entry: dict[str, Any]) -> Row:
 
 
 def markdown(measured: dict[str, Row]) -> str:
-    """Both results, side by side, then what was measured besides; in columns, for a terminal."""
-    rows = [[name, *measured.get(name, NOTHING), *before] for name, before in FOUR_CLOUD_INSTANCES.items()]
-    others = sorted(measured.keys() - FOUR_CLOUD_INSTANCES.keys())
-    rows += [[name, *measured[name], *("" for _ in FIGURES)] for name in others]
+    """Those of the usual users, then what was measured besides; in columns, for a terminal."""
+    names = [*ALWAYS, *sorted(measured.keys() - {*ALWAYS})]
+    rows = [[name, *measured.get(name, NOTHING)] for name in names]
     lines = [HEAD, *([str(cell) for cell in row] for row in rows)]
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]

@@ -5,6 +5,7 @@ The real service doesn't lie on demand; whether a load test notices can only be 
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,6 +74,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         url, lie = urlsplit(self.path), self.server.lie
         asked = parse_qs(url.query)
+        if url.path == "/config/":
+            self._list(asked["prefix"][0])
+            return
         use_cache, revision = asked.get("use_cache", [""])[0], int(asked.get("min_revision", ["0"])[0])
         with self.server.lock:
             versions, now = self.server.versions.get(url.path, []), self.server.revision
@@ -84,6 +88,16 @@ class _Handler(BaseHTTPRequestHandler):
             shown, as_of = (versions[-2:][:1], now) if len(self.server.seen) % 2 else (shown, revision - 1)
         source = "HIT" if lie == "hit" or use_cache != "false" else "BYPASS"
         self._answer(200 if shown else 404, shown[0] if shown else None, as_of, source)
+
+    def _list(self, prefix: str) -> None:
+        """Nobody is lied to about keys; only documents are looked at."""
+        with self.server.lock:
+            keys = [path.removeprefix("/config/") for path in self.server.versions]
+        body = json.dumps({"keys": [{"key": key} for key in keys if key.startswith(prefix)]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
     def do_PUT(self) -> None:
         body, path = self.rfile.read(int(self.headers["Content-Length"])), urlsplit(self.path).path
