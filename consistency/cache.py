@@ -52,7 +52,8 @@ class DistributedCache:
     store: shared with the other instances through etcd. options: see `CacheOptions`. description: JSON that tells the
     fleet about this instance, stored in its member key; `boot` in it tells a process from the next one in its place.
     observer: see `consistency.events`. clock: local seconds, for the freshness window only. wall: seconds since 1970,
-    to say when somebody left. Safe for concurrent use. Before `start` and after `close` it answers without caching.
+    to say when somebody left. etcd_trouble: what else is known of a store that does not answer, else "".
+    Safe for concurrent use. Before `start` and after `close` it answers without caching.
     """
 
     def __init__(
@@ -64,10 +65,12 @@ class DistributedCache:
         observer: Observer = ignore,
         clock: Callable[[], float] = boottime,
         wall: Callable[[], float] = time.time,
+        etcd_trouble: Callable[[], str] = lambda: "",
     ) -> None:
         self._store = store
         self._options = options
         self._clock = clock
+        self._etcd_trouble = etcd_trouble
         self._observer = observer
         self._state = LocalState(options, self._notice, clock)
         self._fleet = Fleet(options.staleness_bound, clock, wall)
@@ -366,7 +369,7 @@ class DistributedCache:
         if self._closed:
             return "this instance is shutting down"
         if self._reads.answered_at is None:
-            return f"etcd has not answered yet: {self._reads.last_error}"
+            return f"etcd has not answered yet: {self._reads.last_error}{self._known_trouble()}"
         return ""
 
     def _why_not_ready(self, now: float) -> str:
@@ -374,8 +377,12 @@ class DistributedCache:
         if (why_not := self._why_not_routed()) or answered is None:
             return why_not
         if now - answered > self._options.staleness_bound + self._options.proof_interval:
-            return f"etcd has not answered for {now - answered:.1f} s: {self._reads.last_error}"
+            return f"etcd has not answered for {now - answered:.1f} s: {self._reads.last_error}{self._known_trouble()}"
         return ""
+
+    def _known_trouble(self) -> str:
+        trouble = self._etcd_trouble()
+        return f"; {trouble}" if trouble else ""
 
 
 def _refusal(changes: tuple[Change, ...], commit: Commit) -> PreconditionFailed:

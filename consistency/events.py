@@ -115,7 +115,7 @@ class WorkerFailed:
     """A background thread met an error that nobody expected, and starts over.
 
     name: "version-watch", "membership", "prover", "acknowledger", "auditor", "recorder", "endpoints" or, of the
-    service, "one-cpu".
+    service, "embedded-etcd", "one-cpu".
     """
 
     name: str

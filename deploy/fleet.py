@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from threading import Event
 
+from consistency.events import ignore
 from deploy import haproxy, probes
 from deploy.processes import Child
 from service import connection
@@ -77,6 +78,7 @@ class Fleet:
             return {}
         self._etcd = EmbeddedEtcd(self._directory, self._tell)
         running = self._etcd.start()
+        self._etcd.guard(ignore)
         self._tell(_row("etcd " + running.version, running.endpoint, running.pid, self._directory / "etcd.log"))
         return {"ETCD_ENDPOINTS": running.endpoint}
 

@@ -39,7 +39,17 @@ WATCH_END_CAUSES = ("compacted", "denied", "unavailable", "gap", "stuck", "histo
 LEAVE_CAUSES = ("expired", "taken", "history", "closed")
 JOIN_FAILURE_CAUSES = ("full", "taken", "unavailable")
 
-WORKERS = ("version-watch", "membership", "prover", "acknowledger", "auditor", "recorder", "endpoints", "one-cpu")
+WORKERS = (
+    "version-watch",
+    "membership",
+    "prover",
+    "acknowledger",
+    "auditor",
+    "recorder",
+    "endpoints",
+    "embedded-etcd",
+    "one-cpu",
+)
 
 # Failures of RPCs of which one is news: the others are worth a look only when there are many.
 CALLS_THAT_MAY_FAIL = (("commit", "outcome_unknown"), ("commit", "no_space"), ("grant", "no_space"))

@@ -49,6 +49,11 @@ class Instruments:
         self._describe_process()
 
     def _describe_process(self) -> None:
+        self._embedded_ends = Counter(
+            "config_embedded_etcd_ends",
+            "Times the embedded etcd that this instance started ended by itself, and was started again.",
+            registry=self._registry,
+        )
         build = Gauge("config_build_info", "The running build; always 1.", ["version"], registry=self._registry)
         build.labels(version()).set(1)
         ProcessCollector(registry=self._registry)
@@ -58,6 +63,10 @@ class Instruments:
     def observe(self, event: Event) -> None:
         """Counts one event of the protocol."""
         self._events.observe(event)
+
+    def embedded_etcd_ended(self) -> None:
+        """Counts one end of the etcd that belongs to this instance."""
+        self._embedded_ends.inc()
 
     def http(self, method: str, route: str, status: int, seconds: float) -> None:
         """Counts one HTTP request that took `seconds`. `route` is the template it matched, never the path."""

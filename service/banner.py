@@ -54,7 +54,7 @@ def _local_url(settings: Settings) -> str:
 
 def words_for_embedded(running: RunningEtcd) -> str:
     """Where it is and whose it is."""
-    whose = f"shared, ends with process {running.owner}" if running.shared else f"process {running.pid}"
+    whose = f"shared with process {running.owner}" if running.shared else f"process {running.pid}"
     return f"{running.endpoint}, version {running.version}, embedded ({whose})"
 
 

@@ -9,6 +9,7 @@ import datetime
 import json
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 
 from consistency.cache import DistributedCache
@@ -32,9 +33,19 @@ SAMPLER_ENDS_WITHIN = 1.0
 
 
 class Instance:
-    """One instance: store, cache, metrics and application. `start` once, `close` once."""
+    """One instance: store, cache, metrics and application. `start` once, `close` once.
 
-    def __init__(self, settings: Settings, connection: Connection, keyring: Keyring | None, room: Capacity) -> None:
+    etcd_trouble: what who started etcd knows of it while it is down, else "".
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        connection: Connection,
+        keyring: Keyring | None,
+        room: Capacity,
+        etcd_trouble: Callable[[], str] = lambda: "",
+    ) -> None:
         self._instruments = Instruments()
         self._log = EventLog()
         self._store = EtcdStore(etcd_config(settings, connection), observer=self.observe)
@@ -43,6 +54,7 @@ class Instance:
             replace(settings.cache_options(), max_bytes=room.cache),
             description=describe(settings),
             observer=self.observe,
+            etcd_trouble=etcd_trouble,
         )
         self._instruments.track(self._cache.status, settings.cache_staleness_bound, settings.expected_instances)
         recent = Recent(self._cache.status, self._instruments.totals)
@@ -67,6 +79,10 @@ class Instance:
     def status(self) -> Status:
         """What the instance knows of itself. Asks nobody."""
         return self._cache.status()
+
+    def embedded_etcd_ended(self) -> None:
+        """Counts it."""
+        self._instruments.embedded_etcd_ended()
 
     def etcd_version(self, timeout: float) -> tuple[str, str]:
         """See EtcdStore.version. Raises Unavailable, Denied: the message tells why."""

@@ -1,17 +1,16 @@
 """One etcd child process: its command line, its start until it answers, its end. Knows nothing of who shares it.
 
 The child hears no Ctrl-C of our terminal (it has a session of its own) and, on Linux, dies with the thread that started
-it, whatever ends that: the kernel sees to it. It is asked over plain HTTP; no gRPC is loaded here.
+it, whatever ends that: the kernel sees to it. Any thread may start one: no code of ours runs between fork and exec.
+It is asked over plain HTTP; no gRPC is loaded here.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import http.client
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -29,7 +28,21 @@ PORT_ATTEMPTS = 3
 POLL = 0.02
 """Seconds between two questions to an etcd that is starting."""
 
-_PR_SET_PDEATHSIG = 1
+CANT_BE_STARTED = 126
+"""Exit code of a child that could not become etcd, as of shells."""
+
+# Asks the kernel to be killed with the thread that started it (PR_SET_PDEATHSIG, SIGKILL), then becomes etcd, with the
+# same process id. The parent may have ended before it could ask.
+_DYING_WITH_US = f"""
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 9)
+if os.getppid() == int(sys.argv[1]):
+    try:
+        os.execv(sys.argv[2], sys.argv[2:])
+    except OSError as error:
+        sys.exit(sys.stderr.write(f"{{sys.argv[2]}} can't be started: {{error.strerror}}\\n") and {CANT_BE_STARTED})
+"""
+
 _HANDED_ON = (
     "PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH",
     "GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "GOTRACEBACK",
@@ -58,8 +71,11 @@ _OPTIONS = (
 class EtcdProcess:
     """A running etcd. `launch` makes one."""
 
-    def __init__(self, child: subprocess.Popen[bytes], port: int, version: str) -> None:
+    def __init__(self, child: subprocess.Popen[bytes], port: int, version: str, log: Path, earlier: int) -> None:
+        """earlier: bytes of the log that are not this one's."""
         self._child = child
+        self._log = log
+        self._earlier = earlier
         self.endpoint = f"http://127.0.0.1:{port}"
         self.version = version
 
@@ -67,6 +83,18 @@ class EtcdProcess:
     def pid(self) -> int:
         """Process id."""
         return self._child.pid
+
+    def exit_code(self) -> int | None:
+        """How it ended; None while it runs."""
+        return self._child.poll()
+
+    def why_it_ended(self, code: int) -> str:
+        """For an operator, in a few words."""
+        return etcd_log.why_it_ended(code, self._log, self._earlier)
+
+    def kill(self) -> None:
+        """Ends it at once, which loses nothing answered."""
+        self._child.kill()
 
     def stop(self, within: float) -> bool:
         """SIGTERM, after `within` seconds SIGKILL, which loses nothing answered. Whether it ended by itself."""
@@ -80,14 +108,32 @@ class EtcdProcess:
         return True
 
 
-def launch(program: Path, data: Path, log: Path, *, within: float) -> EtcdProcess:
-    """Starts an etcd on this data directory and waits until it answers. Raises StartupError after `within` seconds."""
+def launch(
+    program: Path,
+    data: Path,
+    log: Path,
+    *,
+    within: float,
+    again_at: str = "",
+    unwanted: Callable[[], bool] = lambda: False,
+) -> EtcdProcess:
+    """Starts an etcd on this data directory and waits until it answers. Raises StartupError after `within` seconds.
+
+    again_at: host:port where it was before, and where others know it; then its log goes on.
+    unwanted: whether to give up.
+    """
     deadline = time.monotonic() + within
+    if again_at:
+        etcd_log.keep_last(log, larger_than=etcd_log.LARGEST)
+    else:
+        etcd_log.keep_last(log)
     for _ in range(PORT_ATTEMPTS):
+        port = int(again_at.rpartition(":")[2]) if again_at else _free_port()
         try:
-            return _launch(program, data, log, _free_port(), deadline)
+            return _launch(program, data, log, port, lambda: time.monotonic() >= deadline or unwanted())
         except etcd_log.PortTaken:
-            continue
+            if again_at:
+                raise StartupError(f"something else listens at {again_at} now, where it was") from None
     raise StartupError(f"the embedded etcd found its port taken {PORT_ATTEMPTS} times in a row; try again")
 
 
@@ -104,7 +150,7 @@ def _free_port() -> int:
     raise StartupError("there is no free port on 127.0.0.1 for the embedded etcd")
 
 
-def _launch(program: Path, data: Path, log: Path, port: int, deadline: float) -> EtcdProcess:
+def _launch(program: Path, data: Path, log: Path, port: int, over: Callable[[], bool]) -> EtcdProcess:
     endpoint = f"http://127.0.0.1:{port}"
     command = [
         str(program),
@@ -114,30 +160,26 @@ def _launch(program: Path, data: Path, log: Path, port: int, deadline: float) ->
         f"--cors={endpoint}",  # none at all would mean everybody
         *_OPTIONS,
     ]
-    etcd_log.keep_last(log)
-    with log.open("wb") as output:
+    with log.open("ab") as output:
+        earlier = output.tell()
         try:
             child = subprocess.Popen(
-                command,
+                _dying_with_us(command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 env=child_environment(),
                 start_new_session=True,
-                preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509  # there are no other threads yet
             )
         except OSError as error:
-            raise StartupError(
-                f"{program} can't be started: {error.strerror}. Install an etcd for this machine so that it is found "
-                "on PATH, or set ETCD_ENDPOINTS, for example ETCD_ENDPOINTS=http://10.0.0.1:2379"
-            ) from error
+            raise _not_for_this_machine(f"{program} can't be started: {error.strerror}") from error
     try:
-        version = _wait_for_answer(child, port, data, log, deadline)
+        version = _wait_for_answer(child, port, data, log, earlier, over)
     except BaseException:
         child.kill()
         child.wait()
         raise
-    return EtcdProcess(child, port, version)
+    return EtcdProcess(child, port, version, log, earlier)
 
 
 def child_environment() -> dict[str, str]:
@@ -145,27 +187,33 @@ def child_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
 
 
-def _die_with(parent: int) -> Callable[[], None] | None:
+def _dying_with_us(command: list[str]) -> list[str]:
     if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-
-    def ask_kernel() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended before we could ask
-            os._exit(1)
-
-    return ask_kernel
+        return command
+    return [sys.executable, "-I", "-S", "-c", _DYING_WITH_US, str(os.getpid()), *command]
 
 
-def _wait_for_answer(child: subprocess.Popen[bytes], port: int, data: Path, log: Path, deadline: float) -> str:
-    while time.monotonic() < deadline:
-        if child.poll() is not None:
-            raise etcd_log.explain_exit(child.returncode, data, log)
+def _not_for_this_machine(what: str) -> StartupError:
+    return StartupError(
+        f"{what}. Install an etcd for this machine so that it is found on PATH, or set ETCD_ENDPOINTS, for example "
+        "ETCD_ENDPOINTS=http://10.0.0.1:2379"
+    )
+
+
+def _wait_for_answer(
+    child: subprocess.Popen[bytes], port: int, data: Path, log: Path, earlier: int, over: Callable[[], bool]
+) -> str:
+    """The version. `earlier`: bytes of the log that are not this one's."""
+    while not over():
+        if child.poll() == CANT_BE_STARTED:
+            raise _not_for_this_machine(etcd_log.tail(log, earlier).strip())
+        if child.returncode is not None:
+            raise etcd_log.explain_exit(child.returncode, data, log, earlier)
         if version := ask_version(f"127.0.0.1:{port}"):
             return version
         time.sleep(POLL)
-    raise StartupError(f"the embedded etcd did not answer in time. Its log, {log}, ends with:\n{etcd_log.tail(log)}")
+    end = etcd_log.tail(log, earlier)
+    raise StartupError(f"the embedded etcd did not answer in time. Its log, {log}, ends with:\n{end}")
 
 
 def ask_version(address: str, timeout: float = 1.0) -> str | None:

@@ -35,14 +35,16 @@ log = structlog.stdlib.get_logger("config.process")
 class Surroundings:
     """What an instance needs before there is one.
 
-    `embedded` is None when the etcd is not ours to start; `keyring` is None when everybody is let in.
+    `embedded` is None when the etcd is not ours to start, and so is `running`, which tells where it was at the start;
+    `keyring` is None when everybody is let in.
     """
 
     settings: Settings
     listener: socket
     connection: Connection
     keyring: Keyring | None
-    embedded: RunningEtcd | None
+    embedded: EmbeddedEtcd | None
+    running: RunningEtcd | None
 
 
 def run(environ: MutableMapping[str, str]) -> int:
@@ -96,38 +98,43 @@ def _surroundings(
 ) -> Iterator[Surroundings]:
     with listen(settings.host, settings.port) as listener:
         if not connection.embedded:
-            yield Surroundings(settings, listener, connection, keyring, None)
+            yield Surroundings(settings, listener, connection, keyring, None, None)
             return
         if settings.vcap_application:
             log.warning("no etcd is bound: each container has one of its own, and they share nothing; bind a service")
         etcd = EmbeddedEtcd(INSTANCE, say)
         running = etcd.start()
         try:
-            yield Surroundings(settings, listener, connection.at(running.endpoint), keyring, running)
+            yield Surroundings(settings, listener, connection.at(running.endpoint), keyring, etcd, running)
         finally:
             etcd.stop(ETCD_END_WITHIN)
 
 
 def _serve(surroundings: Surroundings, room: Capacity, say: Callable[[str], None], stop: EarlyStop) -> int:
-    # Not before now: gRPC and Flask take a while to load, and must not be there when etcd is forked.
+    # Not before now: gRPC and Flask take a while to load, and a start that fails should fail at once.
     from service.banner import introduce
     from service.compose import Instance
     from service.large_answers import LargeAnswers
     from service.one_cpu import OneCpu
     from service.server import Server
 
-    settings, keyring, running = surroundings.settings, surroundings.keyring, surroundings.embedded
-    instance = Instance(settings, surroundings.connection, keyring, room)
+    settings, keyring, embedded = surroundings.settings, surroundings.keyring, surroundings.embedded
+    trouble = embedded.trouble if embedded else lambda: ""
+    instance = Instance(settings, surroundings.connection, keyring, room, trouble)
 
     def on_stop() -> None:
         instance.app.start_draining()
-        limit_the_end(running.pid if running and not running.shared else None)
+        if embedded:
+            embedded.stand_back()
+        limit_the_end(embedded.kill if embedded else None)
 
     try:
         with contextlib.closing(instance):
             stop.check()
+            if embedded:
+                embedded.guard(instance.observe, instance.embedded_etcd_ended)
             instance.start()
-            introduce(say, settings, surroundings.connection, running, instance, keyring)
+            introduce(say, settings, surroundings.connection, surroundings.running, instance, keyring)
             stop.check()
             server = Server(
                 surroundings.listener,

@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 
 END_WITHIN = 9.0
@@ -79,16 +80,16 @@ class EarlyStop:
         limit_the_end()
 
 
-def limit_the_end(child: int | None = None) -> None:
+def limit_the_end(kill: Callable[[], object] | None = None) -> None:
     """From now on the process has END_WITHIN seconds left, whatever hangs. A second call changes nothing.
 
-    child: a process that is killed then, too.
+    kill: ends what would outlive the process.
     """
 
     def give_up(_signum: int, _frame: FrameType | None) -> None:
         _say(f"not stopped within {END_WITHIN:g} s, giving up")
-        if child is not None:
-            os.kill(child, signal.SIGKILL)
+        if kill is not None:
+            kill()
         os._exit(1)
 
     if signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0):

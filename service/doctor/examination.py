@@ -18,13 +18,13 @@ from consistency.store import StoreError
 from service import token_sources
 from service.compose import etcd_config
 from service.connection import INSTANCE, Connection, resolve
-from service.doctor import cluster, endpoints
+from service.doctor import cluster, embedded, endpoints
 from service.doctor.fleet import fleet
 from service.doctor.keys import keys
 from service.doctor.pace import clocks, latencies
 from service.doctor.report import Finding, Level, Report, ok, warning, wrong
 from service.doctor.rights import Etcd, authentication, permissions
-from service.embedded_etcd import find_etcd, find_running
+from service.embedded_etcd import find_etcd, find_owned, find_running
 from service.etcd_process import child_environment
 from service.keyring import Keyring
 from service.listener import is_public, shown
@@ -71,6 +71,8 @@ def _examine_embedded(settings: Settings, connection: Connection, instance: Path
     if running := find_running(instance):
         return _examine_at(settings, connection.at(running.endpoint), before)
     subject = f"config-service: the embedded etcd in {instance / 'etcd'}, prefix {settings.user_key_prefix}"
+    if owned := find_owned(instance):
+        return Report(subject, [*before, embedded.down(owned, instance)])
     try:
         program = find_etcd()
     except StartupError as error:

@@ -189,6 +189,15 @@ ROWS = (
         membership="slots free after the lease; for an hour page, `/members` and an alert say who was lost",
     ),
     Row(
+        "embedded etcd killed, its disk full, its owner killed",
+        default="≤ B",
+        uncached="503 until it runs again",
+        write="in flight ?, then 503",
+        health="200, 503 after B with the reason",
+        membership="verified, or rejoins",
+        note="it is started again at the same address: by its owner, or by one that shares it, for as long as it takes",
+    ),
+    Row(
         "kill -9 in mid-PUT",
         default="others untouched",
         uncached="others untouched",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, is_running, within
 
 
@@ -36,8 +37,8 @@ def test_answered_writes_survive_kill_9_of_everything(tmp_path: Path) -> None:
 @pytest.mark.fault("etcd killed for 75 s")
 def test_an_instance_that_lost_its_etcd_says_so_and_lives(tmp_path: Path) -> None:
     """Alive is not ready: the difference decides whether it is restarted or only left out."""
-    with InstanceProcess(tmp_path) as instance:
-        os.kill(instance.embedded_etcd()["pid"], signal.SIGKILL)
+    with EtcdServer(tmp_path / "etcd") as etcd, InstanceProcess(tmp_path, ETCD_ENDPOINTS=etcd.endpoint) as instance:
+        etcd.kill()
         assert within(10, lambda: instance.answers(503, "/readyz"))
         assert instance.answers(200, "/healthz")
         assert instance.stop() == 0

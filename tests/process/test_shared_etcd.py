@@ -31,7 +31,7 @@ def quiet(_: str) -> None:
 def test_the_second_instance_joins_the_etcd_of_the_first(tmp_path: Path) -> None:
     """It says whose it is, sees the same data, and leaves it alone when it stops."""
     with InstanceProcess(tmp_path) as first, InstanceProcess(tmp_path) as second:
-        assert f"embedded (shared, ends with process {first.pid})" in second.printed()
+        assert f"embedded (shared with process {first.pid})" in second.printed()
         assert first.put("a", b"1").status_code == 201
         assert second.get("a", params={"use_cache": "false"}).content == b"1"
         assert second.stop() == 0
@@ -103,6 +103,11 @@ def test_a_file_of_a_dead_owner_is_not_joined_even_if_an_etcd_answers_there(etcd
     with subprocess.Popen(["true"]) as dead:
         dead.wait()
     assert not can_be_joined(replace(running, owner=dead.pid))
+
+
+def test_another_etcd_at_the_address_of_one_that_is_down_is_not_joined(etcd: EmbeddedEtcd) -> None:
+    """While its owner waits to start it again, the port is anybody's."""
+    assert not can_be_joined(replace(etcd.start(), trouble="it is down"))
 
 
 def test_a_taken_port_makes_it_take_another(tmp_path: Path, etcd: EmbeddedEtcd) -> None:

@@ -1,0 +1,160 @@
+"""The embedded etcd ends, and is started again: killed, its disk full, its owner gone. No answered write is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.etcd_process import CLIENT_PORT
+from tests.matrix.scene import metric
+from tests.process.test_shared_etcd import port_taken
+from tests.support.instances import InstanceProcess, environment, is_running, run_service, within
+
+SOON = 20.0
+"""Seconds for an etcd to be started again and found."""
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a disk of a size of its own is mounted")
+
+
+@pytest.fixture(autouse=True)
+def usual_port_taken() -> Iterator[None]:
+    """Whoever starts an etcd on this machine tries 2379 first, also while ours is down."""
+    with port_taken(CLIENT_PORT):
+        yield
+
+
+def is_up(instance: InstanceProcess) -> bool:
+    return instance.answers(200, "/readyz") and instance.put("probe", b"1").ok
+
+
+@pytest.mark.fault("embedded etcd killed, its disk full, its owner killed")
+def test_an_embedded_etcd_that_is_killed_is_started_again_where_it_was(tmp_path: Path) -> None:
+    """Same address, same data, other process. Log, metric and file tell; then it stops in order."""
+    with InstanceProcess(tmp_path) as instance:
+        assert instance.put("a", b'"kept"').ok
+        before = instance.embedded_etcd()
+        os.kill(before["pid"], signal.SIGKILL)
+        assert within(SOON, lambda: instance.embedded_etcd()["pid"] != before["pid"] and is_up(instance))
+        after = instance.embedded_etcd()
+        assert (after["endpoint"], after["owner"], after["trouble"]) == (before["endpoint"], instance.pid, "")
+        assert instance.get("a", params={"use_cache": "false"}).content == b'"kept"'
+        assert metric(instance, "config_embedded_etcd_ends_total") == 1
+        printed = instance.printed()
+        assert "the embedded etcd is down" in printed
+        assert "killed by SIGKILL" in printed
+        assert "the embedded etcd runs again" in printed
+        assert instance.stop() == 0
+        assert not is_running(after["pid"])
+
+
+def test_kill_9_of_its_owner_takes_along_an_etcd_that_was_started_again(tmp_path: Path) -> None:
+    """It is a child of another thread than the first one was."""
+    with InstanceProcess(tmp_path) as instance:
+        before = instance.embedded_etcd()["pid"]
+        os.kill(before, signal.SIGKILL)
+        assert within(SOON, lambda: instance.embedded_etcd()["pid"] != before and is_up(instance))
+        etcd = instance.embedded_etcd()["pid"]
+        instance.kill()
+        assert within(5, lambda: not is_running(etcd))
+
+
+@pytest.mark.fault("embedded etcd killed, its disk full, its owner killed")
+def test_an_etcd_that_keeps_dying_is_started_ever_more_seldom(tmp_path: Path) -> None:
+    """And what became of it is said wherever somebody looks."""
+    with InstanceProcess(tmp_path, PATH=with_fragile_etcd(tmp_path)) as instance:
+        (tmp_path / "broken").touch()
+        os.kill(instance.embedded_etcd()["pid"], signal.SIGKILL)
+        assert within(SOON, lambda: instance.printed().count("the embedded etcd is down") >= 4)
+        pauses = [line.partition('"again_in": ')[2].split(",")[0] for line in instance.printed().splitlines()
+                  if "the embedded etcd is down" in line]  # fmt: skip
+        assert [float(pause) for pause in pauses[:4]] == [0.5, 1.0, 2.0, 4.0]
+        assert within(SOON, lambda: "the embedded etcd is down" in instance.request("GET", "/readyz").text)
+        assert instance.answers(200, "/healthz")
+        done = run_service(tmp_path, "doctor", env=environment())
+        assert done.returncode == 1, done.stdout
+        assert "the embedded etcd is down: the embedded etcd ended at once (exit code 7)" in done.stdout
+        (tmp_path / "broken").unlink()
+        assert within(SOON, lambda: is_up(instance))
+        assert instance.stop() == 0
+
+
+def with_fragile_etcd(directory: Path) -> str:
+    """A PATH whose etcd does not start while there is a file `broken` in the directory."""
+    from service.etcd_binary import find_etcd
+
+    real, bin_ = find_etcd(), directory / "bin"
+    bin_.mkdir()
+    (bin_ / "etcd").write_text(f'#!/bin/sh\n[ -e "{directory}/broken" ] && exit 7\nexec "{real}" "$@"\n')
+    (bin_ / "etcd").chmod(0o755)
+    return f"{bin_}{os.pathsep}{os.environ['PATH']}"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 200 MB of its own, mounted where the data of the embedded etcd will be."""
+    data = tmp_path / "instance" / "etcd"
+    data.mkdir(parents=True, mode=0o700)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", data], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"needs to mount a disk: {mounted.stderr.decode()}")
+    yield data
+    subprocess.run(["umount", "-l", data], check=True)
+
+
+@pytest.mark.fault("embedded etcd killed, its disk full, its owner killed")
+def test_an_etcd_whose_disk_was_full_recovers_once_there_is_space(tmp_path: Path, small_disk: Path) -> None:
+    """It ends in the middle of a write. What was answered is there; what was not may be."""
+    with InstanceProcess(tmp_path, ETCD_TIMEOUT="2") as instance:
+        body = b'"' + b"x" * 500_000 + b'"'
+        filler = small_disk / "filler"
+        with filler.open("wb") as file, contextlib.suppress(OSError):
+            while True:
+                file.write(b"\0" * 1_000_000)
+                file.flush()
+        answered = write_until_refused(instance, body)
+        assert within(SOON, lambda: "there is no space left on the disk" in instance.printed()), instance.printed()
+        assert within(SOON, lambda: "no space left" in instance.request("GET", "/readyz").text)
+        done = run_service(tmp_path, "doctor", env=environment())
+        assert done.returncode == 1
+        assert "Make room on the disk" in done.stdout
+        filler.unlink()
+        assert within(2 * SOON, lambda: is_up(instance)), instance.printed()
+        for number in range(answered):
+            assert instance.get(f"k{number}", params={"use_cache": "false"}).content == body
+        assert instance.stop() == 0
+
+
+def write_until_refused(instance: InstanceProcess, body: bytes) -> int:
+    """How many writes were answered."""
+    for number in range(400):
+        if not instance.put(f"k{number}", body, timeout=30).ok:
+            return number
+    raise AssertionError("the disk was never full")
+
+
+@pytest.mark.fault("embedded etcd killed, its disk full, its owner killed")
+def test_when_the_owner_is_killed_another_takes_the_etcd_over(tmp_path: Path) -> None:
+    """1. A starts it, B and C share it.  2. A is killed, and its etcd with it.  3. One of B and C starts it again."""
+    with InstanceProcess(tmp_path) as first, InstanceProcess(tmp_path) as second, InstanceProcess(tmp_path) as third:
+        assert first.put("a", b'"kept"').ok
+        endpoint = first.embedded_etcd()["endpoint"]
+        first.kill()
+        assert within(SOON, lambda: is_up(second) and is_up(third))
+        told = second.embedded_etcd()
+        assert told["endpoint"] == endpoint
+        assert told["owner"] in (second.pid, third.pid)
+        assert third.get("a", params={"use_cache": "false"}).content == b'"kept"'
+        heir, other = (second, third) if told["owner"] == second.pid else (third, second)
+        assert heir.stop() == 0  # in order, this time
+        assert within(SOON, lambda: is_up(other))
+        assert other.stop() == 0
+        assert not is_running(told["pid"])
