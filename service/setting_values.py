@@ -5,6 +5,7 @@ Reads the certificate files that a setting names; does no other I/O. No message 
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,7 +65,7 @@ def pem(given: str | bytes) -> bytes:
 
     Platforms that can't carry line breaks in a variable write them as backslash and n; those are turned back.
     """
-    text = given.decode("ascii") if isinstance(given, bytes) else given
+    text = given.decode("ascii") if isinstance(given, bytes) else given.removeprefix("\ufeff")
     if "-----BEGIN " in text:
         return text.replace("\\n", "\n").encode()
     try:
@@ -73,7 +74,7 @@ def pem(given: str | bytes) -> bytes:
         raise ValueError(f"it is not PEM text, and as a file {error}") from None
     if b"-----BEGIN " not in found:
         raise ValueError("the file is not PEM: there is no '-----BEGIN ' in it")
-    return found
+    return found.removeprefix(codecs.BOM_UTF8)  # some editors put it there, and then TLS libraries see nothing
 
 
 def json_object(given: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:

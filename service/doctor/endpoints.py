@@ -26,6 +26,9 @@ _REMEDIES = (
     ("signed by none", "Give ETCD_CA_CERT the authority that signed the certificate of {0} (etcd's --cert-file)."),
     ("for another name", "Issue a certificate for {0} whose subjectAltName has the host of that URL."),
     ("has expired", "Renew the certificate of {0} (etcd's --cert-file)."),
+    ("not valid yet", "Set the clocks of both machines, or wait until the certificate of {0} is valid."),
+    ("as etcd does", "Correct the address {0}, or what stands between: no etcd answers there."),
+    ("does not speak grpc", "Correct the address {0}: something else than etcd listens there."),
     (
         "client certificate",
         "Set ETCD_CERT and ETCD_KEY to a valid pair signed by the authority that etcd trusts for clients "
@@ -94,7 +97,7 @@ def _reached(endpoint: str, status: MemberStatus, seconds: float) -> Finding:
 
 def remedy_for(look: Look) -> str:
     """What to do about an endpoint that gives no answer."""
-    found = (remedy for phrase, remedy in _REMEDIES if phrase in look.failure)
+    found = (remedy for phrase, remedy in _REMEDIES if phrase in look.failure or phrase in look.failure.lower())
     return next(found, _OTHER_REMEDY).format(look.endpoint)
 
 
@@ -125,7 +128,7 @@ def _judged(version: str, endpoints: str, users: bool) -> Finding:
 def certificates(looks: Sequence[Look], config: EtcdConfig) -> list[Finding]:
     """How long each certificate is valid: etcd's as shown, ours and the authorities' as set."""
     found = [
-        _validity(f"certificate of {look.endpoint}", look.seen.certificate, "Renew etcd's --cert-file")
+        _validity(f"certificate of {look.endpoint}", look.seen.certificate, "Renew etcd's --cert-file", look)
         for look in looks
         if look.seen.certificate
     ]
@@ -143,14 +146,16 @@ def _parse(pem: bytes | None) -> Sequence[x509.Certificate]:
         return ()  # gRPC has complained already
 
 
-def _validity(what: str, certificate: x509.Certificate, remedy: str) -> Finding:
+def _validity(what: str, certificate: x509.Certificate, remedy: str, look: Look | None = None) -> Finding:
+    """`look`: the endpoint that showed it; what to do about one that failed has been said of it already."""
     end, now = certificate.not_valid_after_utc, datetime.datetime.now(datetime.UTC)
+    failed = remedy_for(look) if look and look.failure else ""
     said = f"{what}: valid until {end:%Y-%m-%d %H:%M} UTC"
     if certificate.not_valid_before_utc > now:
         begins = f"{what}: not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
-        return wrong("tls", begins, "Set this machine's clock, or wait.")
+        return wrong("tls", begins, failed or "Set this machine's clock, or wait.")
     if end <= now:
-        return wrong("tls", f"{what}: expired at {end:%Y-%m-%d %H:%M} UTC", f"{remedy}.")
+        return wrong("tls", f"{what}: expired at {end:%Y-%m-%d %H:%M} UTC", failed or f"{remedy}.")
     if end - now < SOON:
         return warning("tls", f"{said}, in {(end - now).days} days", f"{remedy} before {end:%Y-%m-%d}.")
     return ok("tls", said)

@@ -18,7 +18,7 @@ from consistency.store import StoreError
 from service import token_sources
 from service.compose import etcd_config
 from service.connection import INSTANCE, Connection, resolve
-from service.doctor import cluster, embedded, endpoints
+from service.doctor import cluster, embedded, endpoints, material
 from service.doctor.fleet import fleet
 from service.doctor.keys import keys
 from service.doctor.pace import clocks, latencies
@@ -96,6 +96,8 @@ def _examine_at(settings: Settings, connection: Connection, findings: list[Findi
     subject = (
         f"config-service: etcd at {', '.join(config.endpoints)} (from {connection.origin}), prefix {config.prefix}"
     )
+    if amiss := material.faults(config):  # then every endpoint looks wrong, in words that lead elsewhere
+        return Report(subject, [*findings, *amiss])
     looks = endpoints.look_at_all(config)
     statuses = [look.status for look in looks if look.status]
     findings += endpoints.reachability(looks)

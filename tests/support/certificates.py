@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from cryptography.x509.oid import NameOID
+from cryptography.x509 import ExtendedKeyUsage
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +54,33 @@ class Authority:
         )
         return Pair(b"".join(blob.bytes() for blob in issued.cert_chain_pems), issued.private_key_pem.bytes())
 
+    def issue_for_servers(self, name: str) -> Pair:
+        """A certificate that is for servers alone."""
+        return self._issue(name, ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]))
+
     def issue_unnamed(self, name: str) -> Pair:
         """A certificate with a common name and no subjectAltName."""
+        return self._issue(name)
+
+    def _issue(self, name: str, usage: ExtendedKeyUsage | None = None) -> Pair:
         signer = load_pem_private_key(self._ca.private_key_pem.bytes(), password=None)
         assert isinstance(signer, EllipticCurvePrivateKey)
         issuer = x509.load_pem_x509_certificate(self.pem)
         day = datetime.timedelta(days=1)
         today = datetime.datetime.now(datetime.UTC)
         key = generate_private_key(SECP256R1())
-        cert = (
+        builder = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
             .issuer_name(issuer.subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(today - day)
-            .not_valid_after(today + day)
-            .sign(signer, SHA256())
+            .not_valid_after(today + 30 * day)
         )
+        if usage:
+            builder = builder.add_extension(usage, critical=False)
+        cert = builder.sign(signer, SHA256())
         return Pair(
             cert.public_bytes(Encoding.PEM), key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         )
