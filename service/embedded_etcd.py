@@ -267,7 +267,7 @@ def _absolute(directory: Path) -> Path:
 def find_owned(directory: Path) -> RunningEtcd | None:
     """What is known of the embedded etcd of `directory` if its owner lives, whether it answers or not."""
     running = etcd_file.read(directory)
-    return running if running and _is_alive(running.owner) else None
+    return running if running and etcd_file.is_owned(directory) else None
 
 
 def can_be_joined(running: RunningEtcd) -> bool:

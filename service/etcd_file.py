@@ -78,6 +78,23 @@ class EtcdFile:
         os.close(self._descriptor)
 
 
+def is_owned(directory: Path) -> bool:
+    """Whether somebody holds the lock. Who starts in this very moment may have to try once more."""
+    try:
+        descriptor = os.open(directory / NAME, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def read(directory: Path) -> RunningEtcd | None:
     """What the file of this directory tells. Takes no lock, and waits for nothing: it may be anything."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -122,6 +123,14 @@ def test_the_embedded_etcd_is_examined_if_it_runs_and_never_started(tmp_path: Pa
         done = doctor(tmp_path)
         assert f"etcd at {instance.embedded_etcd()['endpoint']} (from embedded)" in done.stdout
         assert "1 of 64 slots are taken" in done.stdout
+
+
+def test_a_file_that_a_dead_owner_has_left_is_nobodys(tmp_path: Path) -> None:
+    """Its process id may be anybody's by now: in a container it is 1 each time."""
+    (tmp_path / "instance").mkdir()
+    found = {"endpoint": "http://127.0.0.1:1", "version": "3", "pid": os.getpid(), "owner": os.getpid()}
+    (tmp_path / "instance" / "etcd.json").write_text(json.dumps(found))
+    assert "not running; an instance would start" in doctor(tmp_path, HOST="127.0.0.1").stdout
 
 
 def test_unknown_arguments_are_refused(tmp_path: Path) -> None:
