@@ -23,6 +23,8 @@ from service.embedded_etcd import find_etcd
 from service.etcd_process import launch
 from service.startup import StartupError
 
+GATEWAY = "--enable-grpc-gateway=true"
+
 PREFIX = "/bench"
 """Where in etcd the instance has its documents."""
 
@@ -56,8 +58,10 @@ class Stage:
 
     @cached_property
     def etcd(self) -> str:
-        """One etcd, durable, as the embedded one is started. Its endpoint."""
-        etcd = launch(find_etcd(), self._directory / "etcd", self._directory / "etcd.log", within=READY_WITHIN)
+        """One etcd, durable, as the embedded one is started, but with its JSON gateway, a peer. Its endpoint."""
+        etcd = launch(
+            find_etcd(), self._directory / "etcd", self._directory / "etcd.log", within=READY_WITHIN, options=(GATEWAY,)
+        )
         self._processes.at_end(lambda: etcd.stop(STOPPED_WITHIN))
         return etcd.endpoint
 

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from service import etcd_log
@@ -116,11 +116,12 @@ def launch(
     within: float,
     again_at: str = "",
     unwanted: Callable[[], bool] = lambda: False,
+    options: Sequence[str] = (),
 ) -> EtcdProcess:
     """Starts an etcd on this data directory and waits until it answers. Raises StartupError after `within` seconds.
 
     again_at: host:port where it was before, and where others know it; then its log goes on.
-    unwanted: whether to give up.
+    unwanted: whether to give up. options: of etcd; they win over ours.
     """
     deadline = time.monotonic() + within
     if again_at:
@@ -130,7 +131,7 @@ def launch(
     for _ in range(PORT_ATTEMPTS):
         port = int(again_at.rpartition(":")[2]) if again_at else _free_port()
         try:
-            return _launch(program, data, log, port, lambda: time.monotonic() >= deadline or unwanted())
+            return _launch(program, data, log, port, options, lambda: time.monotonic() >= deadline or unwanted())
         except etcd_log.PortTaken:
             if again_at:
                 raise StartupError(f"something else listens at {again_at} now, where it was") from None
@@ -150,7 +151,9 @@ def _free_port() -> int:
     raise StartupError("there is no free port on 127.0.0.1 for the embedded etcd")
 
 
-def _launch(program: Path, data: Path, log: Path, port: int, over: Callable[[], bool]) -> EtcdProcess:
+def _launch(
+    program: Path, data: Path, log: Path, port: int, options: Sequence[str], over: Callable[[], bool]
+) -> EtcdProcess:
     endpoint = f"http://127.0.0.1:{port}"
     command = [
         str(program),
@@ -159,6 +162,7 @@ def _launch(program: Path, data: Path, log: Path, port: int, over: Callable[[], 
         f"--advertise-client-urls={endpoint}",
         f"--cors={endpoint}",  # none at all would mean everybody
         *_OPTIONS,
+        *options,
     ]
     with log.open("ab") as output:
         earlier = output.tell()
