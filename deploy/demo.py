@@ -21,7 +21,7 @@ LOCUSTFILE = Path(__file__).parents[1] / "locustfile.py"
 INSTANCES = 4
 USERS = 20
 LOOK = """\
-On the page: the hit ratio, near 100 %, since there are 150 reads for each write; open demo/banner, which somebody
+On the page: the hit ratio, well above 90 %, since there are 150 reads for each write; open demo/banner, which somebody
 changes every three seconds, and press "Who serves what".
 http://127.0.0.1:{port}/ is locust's: how many requests, how long they take, and 0 failures. Each answer is checked.
 Ctrl-C deletes what they have written, and ends in some ten seconds.
