@@ -25,15 +25,15 @@ test: $(VENV)/.dev  ## Run all tests
 # Those that are about the service and not about how it is let in, in the order in which they share one etcd. Without the
 # one that starts 65 instances: it takes as long as half of the others.
 SECURED := tests/http $(filter-out %/test_full_fleet.py,$(wildcard tests/guarantees/test_*.py)) \
-	tests/store/test_etcd_store_limits.py tests/store/test_store_contract.py
+	tests/etcd/test_etcd_store_limits.py tests/etcd/test_store_contract.py
 
 SECURED_QUICK := tests/guarantees/test_two_instances.py tests/guarantees/test_writes_and_the_fleet.py \
-	tests/store/test_etcd_store_limits.py
+	tests/etcd/test_etcd_store_limits.py
 
 test-secured: $(VENV)/.dev  ## Tests against etcd with mutual TLS and users who may use their own prefix alone (QUICK=1: some)
 	$(BIN)/python -m pytest --secured-etcd $(if $(QUICK),$(SECURED_QUICK),$(SECURED))
 
-contract: $(VENV)/.dev  ## Requests made from service/openapi.yaml, at least 5,000, to a live service (QUICK=1: 1,000)
+contract: $(VENV)/.dev  ## Requests made from service/site/openapi.yaml, at least 5,000, to a live service (QUICK=1: 1,000)
 	@$(BIN)/python -m tests.contract $(if $(QUICK),--examples=15 --least=1000)
 
 lint: $(VENV)/.dev  ## Formatting, style and types
@@ -49,26 +49,26 @@ mutants: $(VENV)/.dev  ## Break each rule of the protocol and see which test not
 torture: SECONDS ?= 300
 torture: SEED ?= 1
 torture: $(VENV)/.dev  ## Real faults for SECONDS=300, decided by SEED=1, and every promise checked
-	@$(BIN)/python -m tests.faults --seconds $(SECONDS) --seed $(SEED)
+	@$(BIN)/python -m tests.torture --seconds $(SECONDS) --seed $(SEED)
 
 faults: $(VENV)/.dev  ## Run the tests of the fault matrix and write docs/faults.md
 	@$(BIN)/python -m pytest -m fault --faults-report=docs/faults.md
 
 settings: $(VENV)/.run  ## Write docs/settings.md from the settings
-	@$(BIN)/python -m deploy.settings_page
+	@$(BIN)/python -m tools.settings_page
 
 load: HOST ?= http://127.0.0.1:8080
-load: $(VENV)/.load  ## 40 users who read, and seldom write, for 60 s against HOST (http://127.0.0.1:8080), USERS="HotKeyUser …" of deploy/load_users.py
+load: $(VENV)/.load  ## 40 users who read, and seldom write, for 60 s against HOST (http://127.0.0.1:8080), USERS="HotKeyUser …" of tools/load_users.py
 	@mkdir -p instance
 	@LOAD_RESULT=instance/load $(BIN)/python -m locust --headless --users 40 --spawn-rate 10 --run-time 60s \
 		--host $(HOST) --only-summary $(USERS); failed=$$?; \
-	$(BIN)/python -m deploy.table instance/load.json && exit $$failed
+	$(BIN)/python -m tools.table instance/load.json && exit $$failed
 
 fleet: $(VENV)/.run  ## Start N=4 instances on one etcd, behind HAProxy at PORT=8080 when it is installed
-	@exec $(BIN)/python -m deploy.fleet -n $(N) --port $(PORT)
+	@exec $(BIN)/python -m tools.fleet -n $(N) --port $(PORT)
 
 demo: $(VENV)/.load  ## A fleet of N=4 to look at, under load and with a writer: its page at PORT=8080, locust's at :8089
-	@exec $(BIN)/python -m deploy.demo -n $(N) --port $(PORT)
+	@exec $(BIN)/python -m tools.demo -n $(N) --port $(PORT)
 
 bench: $(VENV)/.bench  ## Ratios against peers, in turns (about eight minutes; ROWS=nginx: only rows with these words)
 	@$(BIN)/python -m bench $(ROWS)
@@ -99,9 +99,9 @@ $(VENV)/.run: requirements.txt | $(VENV)/.python
 	@$(INSTALL) -r requirements.txt
 	@touch $@
 
-$(VENV)/.load: deploy/requirements-load.txt | $(VENV)/.run
+$(VENV)/.load: tools/requirements-load.txt | $(VENV)/.run
 	@echo "installing the load test (once)"
-	@$(INSTALL) -r deploy/requirements-load.txt
+	@$(INSTALL) -r tools/requirements-load.txt
 	@touch $@
 
 $(VENV)/.bench: bench/requirements.txt | $(VENV)/.run
@@ -109,7 +109,7 @@ $(VENV)/.bench: bench/requirements.txt | $(VENV)/.run
 	@$(INSTALL) -r bench/requirements.txt
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.txt requirements.txt deploy/requirements-load.txt bench/requirements.txt | $(VENV)/.python
+$(VENV)/.dev: requirements-dev.txt requirements.txt tools/requirements-load.txt bench/requirements.txt | $(VENV)/.python
 	@echo "installing what tests need (once, about a minute)"
 	@$(INSTALL) -r requirements-dev.txt
 	@touch $@

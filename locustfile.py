@@ -9,7 +9,7 @@
 A user sends one request after another and checks each answer, byte for byte; a failure begins with the guarantee that
 broke. Cookies are kept, as browsers and most clients do; that alone makes each user read its own writes, on whichever
 instance the balancer picks. ConfigUser, below, is the load of the contract, and the only one where no other is chosen;
-the others, in deploy/load_users.py, are each about another guarantee.
+the others, in tools/load_users.py, are each about another guarantee.
 
 Environment: HOST, the URL to load; LOAD_PAUSE, seconds between two requests of a user (0.1); LOAD_TOKEN, a token with
 the scopes read and write, if the service wants one; LOAD_BOUND, its CACHE_STALENESS_BOUND in seconds (1); LOAD_READS,
@@ -17,7 +17,7 @@ reads for each write of the usual users (150); LOAD_RESULT, where the final resu
 (--json-file would take the tables away, --csv lacks the last second).
 
 At the end all that was written is deleted, after Ctrl-C and SIGTERM, too; what a run has left that was killed, the next
-one deletes (deploy/load_leftovers.py).
+one deletes (tools/load_leftovers.py).
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from locust.clients import ResponseContextManager
 from locust.env import Environment
 from locust.stats import save_stats_json
 
-from deploy import load_report
-from deploy.load_checks import (
+from tools import load_report
+from tools.load_checks import (
     BOUNDED_STALENESS,
     JSON,
     LINEARIZABLE,
@@ -54,8 +54,8 @@ from deploy.load_checks import (
     seconds,
     settle,
 )
-from deploy.load_leftovers import Run, dead_runs, delete_keys
-from deploy.load_users import (
+from tools.load_leftovers import Run, dead_runs, delete_keys
+from tools.load_users import (
     BOUND,
     CLOCK_TOLERANCE,
     ConditionalUser,
@@ -63,7 +63,7 @@ from deploy.load_users import (
     LinearizableUser,
     SynchronousUser,
 )
-from deploy.shared_documents import Document
+from tools.shared_documents import Document
 
 __all__ = ["ConditionalUser", "ConfigUser", "HotKeyUser", "LinearizableUser", "SynchronousUser"]
 

@@ -18,7 +18,7 @@ from bench.effort import SMOKE, Effort
 from bench.programs import explain_missing
 from bench.stage import Stage
 from bench.wrk import Failed
-from service.startup import StartupError
+from service.process.startup import StartupError
 
 HOME = Path("instance")
 """Where the embedded etcd has its data, too: on a file system in memory, writing durably would cost nothing."""

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from consistency.terms import VersionRecord, new_nonce
+from consistency.core.model import VersionRecord, new_nonce
 
 SIZE = 100
 """Bytes of one document."""

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from bench.client import answers
 from bench.programs import PATH
-from deploy.processes import Child
-from service.startup import StartupError
+from service.process.startup import StartupError
+from tools.processes import Child
 
 PROJECT = Path(__file__).parents[1]
 READY_WITHIN = 30.0

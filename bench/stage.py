@@ -19,9 +19,9 @@ from bench.effort import Effort
 from bench.peers import nginx
 from bench.processes import READY_WITHIN, STOPPED_WITHIN, Processes, at, free_port
 from bench.programs import find
-from service.embedded_etcd import find_etcd
-from service.etcd_process import launch
-from service.startup import StartupError
+from service.embedded_etcd.child import launch
+from service.embedded_etcd.shared import find_etcd
+from service.process.startup import StartupError
 
 GATEWAY = "--enable-grpc-gateway=true"
 

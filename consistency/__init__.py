@@ -9,25 +9,11 @@
 
 A value is served from memory only while a linearizable read, sent at most `staleness_bound` ago, proves that every
 version event before it has been applied here. PROTOCOL.md has the rules and the argument. Nothing in this package
-imports Flask or Prometheus; only `etcd_store` imports etcd3 and grpc, and it is not imported here.
+imports Flask or Prometheus; only `etcd/store.py` imports etcd3 and grpc, and it is not imported here.
 """
 
 from consistency.cache import DistributedCache
-from consistency.options import CacheOptions
-from consistency.store import (
-    BadCredentials,
-    Compacted,
-    Denied,
-    NoSpace,
-    OutcomeUnknown,
-    Page,
-    Rejected,
-    Store,
-    StoreError,
-    TooLarge,
-    Unavailable,
-)
-from consistency.terms import (
+from consistency.core.model import (
     MustBeAbsent,
     MustBeAt,
     MustExist,
@@ -39,6 +25,20 @@ from consistency.terms import (
     Status,
     Written,
     WrongTimeline,
+)
+from consistency.core.options import CacheOptions
+from consistency.core.store import (
+    BadCredentials,
+    Compacted,
+    Denied,
+    NoSpace,
+    OutcomeUnknown,
+    Page,
+    Rejected,
+    Store,
+    StoreError,
+    TooLarge,
+    Unavailable,
 )
 
 __all__ = [

@@ -10,21 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 
-from consistency.acknowledger import Acknowledger
-from consistency.audit import Auditor
-from consistency.clock import boottime
-from consistency.events import Acknowledged, Event, Left, Observer, TimeWentBackwards, ignore
-from consistency.fleet import Fleet
-from consistency.fleet_id import FleetId
-from consistency.group_commit import GroupCommit
-from consistency.local_state import LocalState
-from consistency.membership import Membership
-from consistency.options import CacheOptions
-from consistency.prover import Prover
-from consistency.reads import Reads
-from consistency.recorder import Recorder
-from consistency.store import Change, Commit, Delete, OutcomeUnknown, Page, Put, Store, StoreError, Unavailable
-from consistency.terms import (
+from consistency.core.events import Acknowledged, Event, Left, Observer, TimeWentBackwards, ignore
+from consistency.core.model import (
     Applied,
     Demand,
     MustExist,
@@ -39,8 +26,21 @@ from consistency.terms import (
     holds,
     new_nonce,
 )
-from consistency.version_watch import VersionWatch
-from consistency.workers import Worker
+from consistency.core.options import CacheOptions
+from consistency.core.store import Change, Commit, Delete, OutcomeUnknown, Page, Put, Store, StoreError, Unavailable
+from consistency.instance.acknowledger import Acknowledger
+from consistency.instance.auditor import Auditor
+from consistency.instance.clock import boottime
+from consistency.instance.fleet import Fleet
+from consistency.instance.fleet_id import FleetId
+from consistency.instance.group_commit import GroupCommit
+from consistency.instance.membership import Membership
+from consistency.instance.prover import Prover
+from consistency.instance.reads import Reads
+from consistency.instance.recorder import Recorder
+from consistency.instance.state import LocalState
+from consistency.instance.watch import VersionWatch
+from consistency.instance.workers import Worker
 
 STOP_WITHIN = 5.0
 """Seconds for all threads together to end at `close`."""
@@ -51,9 +51,9 @@ class DistributedCache:
 
     store: shared with the other instances through etcd. options: see `CacheOptions`. description: JSON that tells the
     fleet about this instance, stored in its member key; `boot` in it tells a process from the next one in its place.
-    observer: see `consistency.events`. clock: local seconds, for the freshness window only. wall: seconds since 1970,
-    to say when somebody left. etcd_trouble: what else is known of a store that does not answer, else "".
-    Safe for concurrent use. Before `start` and after `close` it answers without caching.
+    observer: see `consistency.core.events`. clock: local seconds, for the freshness window only. wall: seconds since
+    1970, to say when somebody left. etcd_trouble: what else is known of a store that does not answer, else "". Safe for
+    concurrent use. Before `start` and after `close` it answers without caching.
     """
 
     def __init__(

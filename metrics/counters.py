@@ -11,7 +11,7 @@ from typing import assert_never
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from consistency.events import (
+from consistency.core.events import (
     Acknowledged,
     AuditFound,
     BatchAnswered,
@@ -30,7 +30,7 @@ from consistency.events import (
     WatchStarted,
     WorkerFailed,
 )
-from consistency.terms import Source
+from consistency.core.model import Source
 from metrics.tally import Tallies
 
 BYPASS_REASONS = ("asked", "not a member")

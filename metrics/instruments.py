@@ -11,8 +11,8 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from consistency.events import Event
-from consistency.terms import Status
+from consistency.core.events import Event
+from consistency.core.model import Status
 from metrics.build import version
 from metrics.counters import EventCounters
 from metrics.http import HttpCounters

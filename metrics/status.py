@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from consistency.terms import Status
+from consistency.core.model import Status
 
 DEPARTURES = ("left", "lost", "back")
 

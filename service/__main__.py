@@ -11,10 +11,10 @@ if sys.version_info < (3, 11):  # noqa: UP036  # whoever starts it decides by wh
     sys.stderr.write("config-service: " + found + ". " + remedy + "\n")
     sys.exit(1)
 
-from service import stopping
+from service.process import stopping
 
 if __name__ == "__main__":
     stopping.end_at_once()
-    from service.entry import enter
+    from service.process.entry import enter
 
     enter()

@@ -18,30 +18,30 @@ from werkzeug.routing import BaseConverter
 
 from consistency.cache import DistributedCache
 from metrics import Instruments
-from service.addresses import address_of
-from service.answers import answer_problem
-from service.bodies import BodyReader
-from service.config_routes import config_routes
-from service.docs_routes import docs_routes
-from service.document_writes import DocumentWrites
-from service.door import Door, all_keys, keys_granted
-from service.failures import answer_failure
-from service.fleet_routes import fleet_routes
-from service.hit_path import UNKNOWN_ROUTE, HitPath
-from service.hosts import hosts_of
-from service.keyring import Keyring
-from service.ops_routes import ops_routes
-from service.page_routes import page_routes
-from service.peers import Peers
-from service.problems import NOT_DONE, Kind, Problem
-from service.proofs import Witness
-from service.recent import Recent
-from service.request_ids import HEADER as REQUEST_ID
-from service.request_log import finish
-from service.responses import Response, respond
-from service.settings import Settings
-from service.states import state
-from service.unread_bodies import UnreadBodies
+from service.auth.keyring import Keyring
+from service.documents.routes import config_routes
+from service.documents.writes import DocumentWrites
+from service.fleet.addresses import address_of
+from service.fleet.ops_routes import ops_routes
+from service.fleet.peers import Peers
+from service.fleet.proofs import Witness
+from service.fleet.recent import Recent
+from service.fleet.routes import fleet_routes
+from service.fleet.states import state
+from service.http.answers import answer_problem
+from service.http.bodies import BodyReader
+from service.http.door import Door, all_keys, keys_granted
+from service.http.failures import answer_failure
+from service.http.hit_path import UNKNOWN_ROUTE, HitPath
+from service.http.hosts import hosts_of
+from service.http.problems import NOT_DONE, Kind, Problem
+from service.http.request_ids import HEADER as REQUEST_ID
+from service.http.request_log import finish
+from service.http.responses import Response, respond
+from service.http.unread_bodies import UnreadBodies
+from service.settings.model import Settings
+from service.site.docs_routes import docs_routes
+from service.site.page_routes import page_routes
 
 
 class RestOfPath(BaseConverter):

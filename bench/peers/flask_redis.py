@@ -12,8 +12,8 @@ from redis.cache import CacheConfig
 from redis.connection import CacheProxyConnection
 
 from bench.documents import HEADERS
-from consistency.etcd_store import EtcdConfig, EtcdStore
-from consistency.store import Want
+from consistency.core.store import Want
+from consistency.etcd.store import EtcdConfig, EtcdStore
 
 # redis-py asks for 7.4 "to maximize compatibility with all Redis products". Redis itself tracks clients since 6.0.
 CacheProxyConnection.MIN_ALLOWED_VERSION = "6.0.0"

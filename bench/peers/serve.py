@@ -9,11 +9,11 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from service.capacity import MOST_CONNECTIONS
-from service.listener import listen
-from service.one_cpu import OneCpu
-from service.server import Server
-from service.settings import Settings
+from service.http.server import Server
+from service.memory.capacity import MOST_CONNECTIONS
+from service.process.listener import listen
+from service.process.one_cpu import OneCpu
+from service.settings.model import Settings
 
 
 def _bare(_given: argparse.Namespace) -> Callable[..., Any]:

@@ -24,8 +24,8 @@ from bench.scale import tables
 from bench.scale.amount import SMOKE, Amount
 from bench.scale.fleet import NAMES
 from bench.scale.results import Results
-from service.etcd_binary import find_etcd
-from service.etcd_process import EtcdProcess, launch
+from service.embedded_etcd.binary import find_etcd
+from service.embedded_etcd.child import EtcdProcess, launch
 
 HOME = Path("instance")
 RESULT = HOME / "scale.json"

@@ -19,8 +19,8 @@ from bench.client import Client, answers, wait_for
 from bench.peers.designs.serve import DESIGNS, THREADS
 from bench.processes import Processes, at
 from bench.scale.counts import Counts, settled
-from deploy.processes import Child
-from service.startup import StartupError
+from service.process.startup import StartupError
+from tools.processes import Child
 
 OURS = "ours"
 NAMES = (OURS, *DESIGNS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from consistency.etcd_probe import MemberStatus
+from consistency.etcd.probe import MemberStatus
 from service.doctor.endpoints import Look
 from service.doctor.report import Finding, ok, warning, wrong
 

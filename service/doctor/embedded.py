@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from service.doctor.report import Finding, wrong
-from service.embedded_etcd import LAST_PAUSE, RunningEtcd, is_etcd_of
-from service.etcd_log import NO_SPACE_LEFT
+from service.embedded_etcd.log import NO_SPACE_LEFT
+from service.embedded_etcd.shared import LAST_PAUSE, RunningEtcd, is_etcd_of
 
 
 def down(running: RunningEtcd, instance: Path) -> Finding:

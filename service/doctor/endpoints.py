@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 
 from cryptography import x509
 
-from consistency.etcd_config import EtcdConfig
-from consistency.etcd_errors import Failed
-from consistency.etcd_probe import EtcdProbe, MemberStatus
-from consistency.etcd_versions import ADVICE, ADVICE_WITH_USERS, weaknesses
+from consistency.etcd.config import EtcdConfig
+from consistency.etcd.errors import Failed
+from consistency.etcd.probe import EtcdProbe, MemberStatus
+from consistency.etcd.releases import ADVICE, ADVICE_WITH_USERS, weaknesses
 from service.doctor.glimpse import Glimpse, glimpse
 from service.doctor.report import Finding, ok, warning, wrong
 
@@ -21,7 +21,7 @@ ANSWER_WITHIN = 3.0
 
 SOON = datetime.timedelta(days=14)
 
-# (what was found, as `consistency.etcd_errors` words it; what to do). Read from the top.
+# (what was found, as `consistency.etcd.errors` words it; what to do). Read from the top.
 _REMEDIES = (
     ("signed by none", "Give ETCD_CA_CERT the authority that signed the certificate of {0} (etcd's --cert-file)."),
     ("for another name", "Issue a certificate for {0} whose subjectAltName has the host of that URL."),

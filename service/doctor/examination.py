@@ -11,25 +11,25 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from consistency.etcd_config import EtcdConfig
-from consistency.etcd_probe import EtcdProbe
-from consistency.etcd_store import EtcdStore
-from consistency.store import StoreError
-from service import token_sources
-from service.compose import etcd_config
-from service.connection import INSTANCE, Connection, resolve
+from consistency.core.store import StoreError
+from consistency.etcd.config import EtcdConfig
+from consistency.etcd.probe import EtcdProbe
+from consistency.etcd.store import EtcdStore
+from service.auth import token_sources
+from service.auth.keyring import Keyring
 from service.doctor import cluster, embedded, endpoints, material
 from service.doctor.fleet import fleet
 from service.doctor.keys import keys
 from service.doctor.pace import clocks, latencies
 from service.doctor.report import Finding, Level, Report, ok, warning, wrong
 from service.doctor.rights import Etcd, authentication, permissions
-from service.embedded_etcd import find_etcd, find_owned, find_running
-from service.etcd_process import child_environment
-from service.keyring import Keyring
-from service.listener import is_public, shown
-from service.settings import Settings, SettingsError
-from service.startup import StartupError
+from service.embedded_etcd.child import child_environment
+from service.embedded_etcd.shared import find_etcd, find_owned, find_running
+from service.process.compose import etcd_config
+from service.process.listener import is_public, shown
+from service.process.startup import StartupError
+from service.settings.connection import INSTANCE, Connection, resolve
+from service.settings.model import Settings, SettingsError
 
 LONGEST_QUESTION = 5.0
 """Seconds that one question may take at most, whatever ETCD_TIMEOUT allows."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from consistency.store import StoreError
-from consistency.terms import SLOTS
+from consistency.core.model import SLOTS
+from consistency.core.store import StoreError
 from service.doctor.report import Finding, ok, warning, wrong
 from service.doctor.rights import Etcd
-from service.foreign import as_text
-from service.members import describe
+from service.fleet.foreign import as_text
+from service.fleet.members import describe
 
 
 def fleet(etcd: Etcd) -> list[Finding]:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from consistency.etcd_config import EtcdConfig
+from consistency.etcd.config import EtcdConfig
 
 LONGEST_ANSWER = 4 * 1024 * 1024
 _VERSION = re.compile(rb'"etcdserver": ?"([^"]+)"')

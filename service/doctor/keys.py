@@ -6,12 +6,12 @@ import re
 import shlex
 from collections.abc import Iterator
 
-from consistency.layout import Layout, encode, range_end, successor
-from consistency.store import StoreError
+from consistency.core.store import StoreError
+from consistency.etcd.layout import Layout, encode, range_end, successor
 from service.doctor.report import Finding, ok, warning, wrong
 from service.doctor.rights import Etcd
-from service.keys import MAX_KEY_BYTES
-from service.listings import is_addressable, listing, place
+from service.documents.listings import is_addressable, listing, place
+from service.http.keys import MAX_KEY_BYTES
 
 PAGE = 1000
 MOST_PAGES = 20

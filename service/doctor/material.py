@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from consistency.etcd_config import EtcdConfig
+from consistency.etcd.config import EtcdConfig
 from service.doctor.report import Finding, wrong
 
 _AUTHORITY = "Give ETCD_CA_CERT the certificate, in PEM, of the authority that signed etcd's (its --cert-file)."

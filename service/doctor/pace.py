@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from consistency.store import StoreError
+from consistency.core.store import StoreError
 from service.doctor.endpoints import Look
 from service.doctor.report import Finding, ok, warning, wrong
 from service.doctor.rights import LEASE, Etcd
-from service.settings import Settings
+from service.settings.model import Settings
 
 SAMPLES = 20
 MEASURED_WITHIN = 5.0

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from consistency.etcd_config import EtcdConfig
-from consistency.etcd_probe import EtcdProbe, Trial
-from consistency.etcd_store import EtcdStore
-from consistency.store import BadCredentials, Denied, NoSpace, StoreError
+from consistency.core.store import BadCredentials, Denied, NoSpace, StoreError
+from consistency.etcd.config import EtcdConfig
+from consistency.etcd.probe import EtcdProbe, Trial
+from consistency.etcd.store import EtcdStore
 from service.doctor.report import Finding, ok, warning, wrong
 
 LEASE = 60

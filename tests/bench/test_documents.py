@@ -9,9 +9,9 @@ from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 from google.protobuf import json_format  # type: ignore[import-untyped]
 
 from bench import documents
-from consistency.etcd_store import EtcdConfig, EtcdStore
-from consistency.store import Put
-from consistency.terms import VersionRecord
+from consistency.core.model import VersionRecord
+from consistency.core.store import Put
+from consistency.etcd.store import EtcdConfig, EtcdStore
 
 NUMBER = 7
 

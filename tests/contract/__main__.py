@@ -19,7 +19,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from service.docs_routes import DESCRIPTION
+from service.site.docs_routes import DESCRIPTION
 from tests.support.instances import PROJECT, InstanceProcess
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")

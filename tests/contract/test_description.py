@@ -9,11 +9,11 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from consistency.terms import Reading, Source
-from service.answers import headers_for
+from consistency.core.model import Reading, Source
 from service.app import template
-from service.docs_routes import DESCRIPTION
-from service.problems import INTERNAL, KINDS, NOT_FOUND, TYPE_PREFIX, Problem
+from service.http.answers import headers_for
+from service.http.problems import INTERNAL, KINDS, NOT_FOUND, TYPE_PREFIX, Problem
+from service.site.docs_routes import DESCRIPTION
 from tests.contract import slugs
 from tests.http.conftest import Gateway
 from tests.support import contract
@@ -156,8 +156,8 @@ def test_a_header_too_many_fails_a_test_on_every_way_to_an_answer(
     def chatty(reading: Reading) -> list[tuple[str, str]]:
         return [*headers_for(reading), SURPRISE]
 
-    monkeypatch.setattr("service.hit_path.headers_for", chatty)
-    monkeypatch.setattr("service.answers.headers_for", chatty)
+    monkeypatch.setattr("service.http.hit_path.headers_for", chatty)
+    monkeypatch.setattr("service.http.answers.headers_for", chatty)
     monkeypatch.setattr(Problem, "all_headers", lambda problem: (*all_headers(problem), SURPRISE))
     with pytest.raises(AssertionError, match="x-surprise is not described"):
         gateway.ask("GET", f"/config/a{query}")

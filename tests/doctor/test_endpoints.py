@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from consistency.etcd_config import EtcdConfig
-from consistency.etcd_probe import MemberStatus
+from consistency.etcd.config import EtcdConfig
+from consistency.etcd.probe import MemberStatus
 from service.doctor import Level
 from service.doctor.cluster import identity, leadership, space
 from service.doctor.endpoints import Look, versions

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 import requests
 
-from tests.faults.world import quiet_ports
+from tests.fault_matrix.scene import BOUND, SLACK, TIMEOUT, is_hit, is_not_done, membership, running, warm
 from tests.load.requirements import need_haproxy
-from tests.matrix.scene import BOUND, SLACK, TIMEOUT, is_hit, is_not_done, membership, running, warm
 from tests.support.balancer import Balancer
 from tests.support.etcd import EtcdServer, wait_for
 from tests.support.instances import InstanceProcess, within
+from tests.torture.world import quiet_ports
 
 SIZE = 2
 LONG = {"stale_if_error": "3600"}

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from consistency import CacheOptions, DistributedCache, OutcomeUnknown, Source
-from consistency.etcd_store import EtcdConfig, EtcdStore
-from consistency.events import Left, WatchEnded
-from consistency.terms import SLOTS
-from tests.protocol.fleet import Journal, await_status
+from consistency.core.events import Left, WatchEnded
+from consistency.core.model import SLOTS
+from consistency.etcd.store import EtcdConfig, EtcdStore
+from tests.instance.fleet import Journal, await_status
 from tests.support.etcd import EtcdCluster, EtcdServer
 from tests.support.instances import InstanceProcess
 

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.client import Connections
-from tests.faults.world import quiet_ports
 from tests.guarantees.refused import Refusal, Refused
 from tests.load.requirements import need_haproxy
 from tests.support.balancer import Balancer
 from tests.support.etcd import EtcdServer, wait_for
 from tests.support.instances import InstanceProcess
 from tests.support.meanwhile import meanwhile
+from tests.torture.client import Connections
+from tests.torture.world import quiet_ports
 
 INNOCENT = 6
 REFUSED = 4

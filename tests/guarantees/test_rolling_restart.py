@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.world import quiet_ports
 from tests.guarantees.user import User, users
 from tests.load.requirements import need_haproxy
 from tests.support.balancer import Balancer
 from tests.support.etcd import EtcdServer, wait_for
 from tests.support.instances import InstanceProcess
 from tests.support.meanwhile import meanwhile
+from tests.torture.world import quiet_ports
 
 SIZE = 4
 CLIENTS = 6

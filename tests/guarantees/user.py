@@ -7,7 +7,7 @@ import itertools
 import re
 from collections.abc import Iterator
 
-from tests.faults.client import Answer, Connections
+from tests.torture.client import Answer, Connections
 
 
 class User:

@@ -16,16 +16,16 @@ import pytest
 from werkzeug.test import Client, TestResponse
 
 from consistency.cache import DistributedCache
-from consistency.etcd_store import EtcdStore
+from consistency.etcd.store import EtcdStore
 from metrics import Instruments
-from service import token_lists
 from service.app import Application, create_app
-from service.door import Door
-from service.keyring import Keyring
-from service.sessions import cookie_of
-from service.settings import Settings
-from service.token_sources import TokenSource
-from service.unread_bodies import UnreadBodies
+from service.auth import token_lists
+from service.auth.keyring import Keyring
+from service.auth.token_sources import TokenSource
+from service.http.door import Door
+from service.http.sessions import cookie_of
+from service.http.unread_bodies import UnreadBodies
+from service.settings.model import Settings
 from tests.support import contract
 from tests.support.etcd import EtcdServer, wait_for
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from service import access
-from service.api_tokens import Scope, Token
-from service.problems import Refused
+from service.auth import access
+from service.auth.tokens import Scope, Token
+from service.http.problems import Refused
 
 R, W, OBS, A = Scope.READ, Scope.WRITE, Scope.OBSERVE, Scope.ADMIN
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api_tokens import MOST_REMEMBERED, Bearers, Scope, Token, digest_of
-from service.token_lists import EXAMPLE, TokensError, from_json, from_list
+from service.auth.token_lists import EXAMPLE, TokensError, from_json, from_list
+from service.auth.tokens import MOST_REMEMBERED, Bearers, Scope, Token, digest_of
 
 CANARY = "c4n4ry-0123456789-abcdefghijklm"
 OTHER = "an-other-token-0123456789"

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consistency.store import Delete, Put
-from consistency.terms import MustBeAbsent, MustBeAt, MustExist, PreconditionFailed
-from service.batches import MAX_DEPTH, MAX_OPERATIONS, changes_in, refused_by
-from service.documents import check_document
-from service.problems import Problem, Refused
+from consistency.core.model import MustBeAbsent, MustBeAt, MustExist, PreconditionFailed
+from consistency.core.store import Delete, Put
+from service.documents.batches import MAX_DEPTH, MAX_OPERATIONS, changes_in, refused_by
+from service.documents.check import check_document
+from service.http.problems import Problem, Refused
 from tests.http.test_documents import ACCEPTED
 
 PUT = b'{"op": "put", "key": "first", "value": 1}'

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from service.bodies import LARGE, BodyReader
-from service.capacity import COPIES
-from service.problems import Refused
+from service.http.bodies import LARGE, BodyReader
+from service.http.problems import Refused
+from service.memory.capacity import COPIES
 
 DEADLINE = 10.0
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consistency.terms import MustBeAbsent, MustBeAt, MustExist
-from service.conditions import AnyOf, read_condition, write_condition
-from service.problems import Refused
+from consistency.core.model import MustBeAbsent, MustBeAt, MustExist
+from service.http.conditions import AnyOf, read_condition, write_condition
+from service.http.problems import Refused
 
 ABSENT = 0
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from service.docs_routes import ASSETS, DESCRIPTION
+from service.site.docs_routes import ASSETS, DESCRIPTION
 from tests.http.conftest import Gateway
 
 FILES = ["/openapi.yaml", "/docs", *(f"/docs/{name}" for name in ASSETS)]

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.documents import MAX_DEPTH, check_document, checking, whole
-from service.problems import Refused
+from service.documents.check import MAX_DEPTH, check_document, checking, whole
+from service.http.problems import Refused
 
 ACCEPTED = [
     b"null",

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from consistency.terms import Member
-from service.peers import ANSWER_WITHIN, AT_ONCE, LONGEST, Peers
-from service.problems import Refused
+from consistency.core.model import Member
+from service.fleet.peers import ANSWER_WITHIN, AT_ONCE, LONGEST, Peers
+from service.http.problems import Refused
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 

@@ -13,7 +13,7 @@ from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.listings import is_addressable
+from service.documents.listings import is_addressable
 from tests.http.conftest import Gateway, start_gateway
 from tests.support.etcd import EtcdServer
 

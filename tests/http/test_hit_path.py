@@ -16,10 +16,10 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from metrics import Instruments
 from service.app import create_app
-from service.document_reads import Environ
-from service.door import Door
-from service.hit_path import HitPath, StartResponse
-from service.settings import Settings
+from service.documents.reads import Environ
+from service.http.door import Door
+from service.http.hit_path import HitPath, StartResponse
+from service.settings.model import Settings
 from tests.http.conftest import Gateway, keyring, start_gateway
 from tests.support import contract
 from tests.support.etcd import EtcdServer

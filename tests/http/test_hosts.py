@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.hosts import Authority, Hosts, hosts_of, parse
-from service.settings import Settings, SettingsError
+from service.http.hosts import Authority, Hosts, hosts_of, parse
+from service.settings.model import Settings, SettingsError
 
 MACHINE = "box-7"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from werkzeug.test import Client, create_environ, run_wsgi_app
 
-from service.large_answers import GRACE, LARGE, LEAST_RATE, PIECE, LargeAnswers
+from service.http.large_answers import GRACE, LARGE, LEAST_RATE, PIECE, LargeAnswers
 
 BODY = bytes(range(256)) * (3 * PIECE // 256) + b"end"
 

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consistency.etcd_store import EtcdStore
-from consistency.terms import Member, VersionRecord
-from service.addresses import is_address
-from service.foreign import read_object
-from service.members import describe
-from service.peers import Heard
-from service.state_shape import FIELDS, state_in
-from service.states import theirs
+from consistency.core.model import Member, VersionRecord
+from consistency.etcd.store import EtcdStore
+from service.fleet.addresses import is_address
+from service.fleet.foreign import read_object
+from service.fleet.members import describe
+from service.fleet.peers import Heard
+from service.fleet.state_shape import FIELDS, state_in
+from service.fleet.states import theirs
 from tests.http.conftest import Gateway, start_gateway
 from tests.http.test_proofs import answer, listener
 from tests.support.etcd import EtcdServer, wait_for

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from service.server import MAX_HEADER
+from service.http.server import MAX_HEADER
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from consistency.store import Unavailable
-from consistency.terms import Departure, Member, Status
-from service.departed import departed
-from service.members import fleet, targets
-from service.ops_routes import readiness
-from service.states import mine
+from consistency.core.model import Departure, Member, Status
+from consistency.core.store import Unavailable
+from service.fleet.departed import departed
+from service.fleet.members import fleet, targets
+from service.fleet.ops_routes import readiness
+from service.fleet.states import mine
 from tests.http.conftest import Gateway, StartGateway
 from tests.support.etcd import wait_for
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from consistency.terms import Demand
-from service.parameters import AtRevision, ListParameters, list_parameters, read_parameters, write_parameters
-from service.problems import Refused
+from consistency.core.model import Demand
+from service.http.parameters import AtRevision, ListParameters, list_parameters, read_parameters, write_parameters
+from service.http.problems import Refused
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import logging
 
 import pytest
 
-from consistency import store
-from consistency.store import Denied, NoSpace, OutcomeUnknown, Rejected, StoreError, TooLarge, Unavailable
-from consistency.terms import PreconditionFailed, WrongTimeline
-from service.answers import answer_error
+from consistency.core import store
+from consistency.core.model import PreconditionFailed, WrongTimeline
+from consistency.core.store import Denied, NoSpace, OutcomeUnknown, Rejected, StoreError, TooLarge, Unavailable
+from service.http.answers import answer_error
 from tests.http.conftest import Gateway
 
 

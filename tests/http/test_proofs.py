@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import pytest
 
-from consistency.etcd_store import EtcdStore
-from service.proofs import Ask, Challenge, Witness
-from service.token_lists import from_list
+from consistency.etcd.store import EtcdStore
+from service.auth.token_lists import from_list
+from service.fleet.proofs import Ask, Challenge, Witness
 from tests.http.conftest import keyring
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from metrics import Totals
-from service.recent import KEPT, Recent
+from service.fleet.recent import KEPT, Recent
 from tests.http.conftest import StartGateway
 from tests.metrics.sample import STATUS
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.sessions import UNKNOWN, cookie_of, remember, revision_in
+from service.http.sessions import UNKNOWN, cookie_of, remember, revision_in
 from tests.http.conftest import Gateway, StartGateway, start_gateway
 from tests.support.etcd import EtcdServer
 

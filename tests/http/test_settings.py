@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from consistency.options import CacheOptions
-from service.setting_words import SettingDoc
-from service.settings import SECRETS, Settings, SettingsError
+from consistency.core.options import CacheOptions
+from service.settings.model import SECRETS, Settings, SettingsError
+from service.settings.words import SettingDoc
 
 PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from service.hit_path import StartResponse
-from service.places import Places
-from service.unread_bodies import LINGER, PIECE, UnreadBodies
+from service.http.hit_path import StartResponse
+from service.http.places import Places
+from service.http.unread_bodies import LINGER, PIECE, UnreadBodies
 from tests.http.test_on_the_wire import DEADLINE, Wire, request
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess

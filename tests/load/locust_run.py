@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy import table
+from tools import table
 
 ROOT = Path(__file__).parents[2]
 

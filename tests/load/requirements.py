@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from deploy import haproxy
 from tests.support.unavailable import unavailable
+from tools import haproxy
 
 
 def need_haproxy() -> None:

@@ -22,7 +22,7 @@ START_WITHIN = 60.0
 STOP_WITHIN = 15.0
 """What the fleet promises."""
 
-FLEET = ("-m", "deploy.fleet")
+FLEET = ("-m", "tools.fleet")
 WITHOUT_HAPROXY = (
     "-c",
     "import sys; from deploy import fleet, haproxy; haproxy.find = lambda: None; sys.exit(fleet.main())",

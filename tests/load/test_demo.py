@@ -25,7 +25,7 @@ def changes(fleet: RunningFleet) -> int:
 def test_there_is_something_to_see_until_ctrl_c(tmp_path: Path) -> None:
     need_haproxy()
     (load_port,) = free_ports(1)
-    with running_fleet(tmp_path, 4, ("-m", "deploy.demo", "--load-port", str(load_port))) as fleet:
+    with running_fleet(tmp_path, 4, ("-m", "tools.demo", "--load-port", str(load_port))) as fleet:
         assert requests.get(fleet.address, timeout=5).headers["Content-Type"] == "text/html; charset=utf-8"
         assert within(20, lambda: changes(fleet) > 3)
         hits = "config_cache_reads_total"
@@ -46,7 +46,7 @@ def test_what_was_killed_is_cleared_away_by_the_next_one(tmp_path: Path) -> None
     """kill -9 of the demonstration takes all with it, at once; there is something left, and then there isn't."""
     need_haproxy()
     (load_port,) = free_ports(1)
-    program = ("-m", "deploy.demo", "--load-port", str(load_port))
+    program = ("-m", "tools.demo", "--load-port", str(load_port))
     with running_fleet(tmp_path, 1, program) as fleet:
         assert within(20, lambda: changes(fleet) > 0 and load_has_written(fleet))
         everyone = [pid for _, pid in fleet.rows().values()]

@@ -134,7 +134,7 @@ def test_port_that_is_taken_is_one_clear_message(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = subprocess.run(
-            [sys.executable, "-m", "deploy.fleet", "-n", "1", "--host", "127.0.0.1", "--port", str(port)],
+            [sys.executable, "-m", "tools.fleet", "-n", "1", "--host", "127.0.0.1", "--port", str(port)],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(ROOT), "ETCD_ENDPOINTS": "http://127.0.0.1:1"},
             capture_output=True,

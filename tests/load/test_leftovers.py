@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.load_leftovers import Run, dead_runs
 from tests.load.locust_run import ROOT
 from tests.load.lying_server import LyingServer, lying
 from tests.support.instances import within
+from tools.load_leftovers import Run, dead_runs
 
 
 @contextmanager

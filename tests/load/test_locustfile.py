@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy import table
 from tests.load.locust_run import ROOT, run
 from tests.load.lying_server import lying
+from tools import table
 
 
 def test_honest_service_passes_and_is_left_without_a_key(tmp_path: Path) -> None:

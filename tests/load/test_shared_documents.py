@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.shared_documents import Document
+from tools.shared_documents import Document
 
 
 def test_what_is_possible_is_all_since_the_last_write_that_was_done_before() -> None:

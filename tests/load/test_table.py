@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy import table
+from tools import table
 
 
 def result(directory: Path, failures: int = 0) -> Path:

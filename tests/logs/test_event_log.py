@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 from structlog.testing import capture_logs
 
-from consistency.events import (
+from consistency.core.events import (
     Acknowledged,
     AuditFound,
     BatchAnswered,
@@ -27,8 +27,8 @@ from consistency.events import (
     WatchStarted,
     WorkerFailed,
 )
-from consistency.terms import Source
-from service.event_log import LAST_REPEAT, EventLog
+from consistency.core.model import Source
+from service.process.event_log import LAST_REPEAT, EventLog
 
 TOLD: list[tuple[Event, str, str]] = [
     (Joined(3), "info", "joined the fleet"),

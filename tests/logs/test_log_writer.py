@@ -6,7 +6,7 @@ import io
 import threading
 import time
 
-from service.log_writer import MOST, LogWriter
+from service.process.log_writer import MOST, LogWriter
 from tests.support.etcd import wait_for
 
 

@@ -14,8 +14,8 @@ import pytest
 import structlog
 from granian.log import LogLevels, configure_logging
 
-from service import logs
-from service.request_log import LOGGER
+from service.http.request_log import LOGGER
+from service.process import logs
 
 Capture = pytest.CaptureFixture[str]
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from service import logs, request_log
-from service.request_log import legible
+from service.http import request_log
+from service.http.request_log import legible
+from service.process import logs
 from tests.http.conftest import Gateway, start_gateway
 from tests.support.etcd import EtcdServer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry
 
-from consistency.events import (
+from consistency.core.events import (
     Acknowledged,
     AuditFound,
     BatchAnswered,
@@ -23,7 +23,7 @@ from consistency.events import (
     WatchStarted,
     WorkerFailed,
 )
-from consistency.terms import Departure, Member, Source, Status
+from consistency.core.model import Departure, Member, Source, Status
 from metrics import Instruments
 
 Moved = dict[tuple[str, tuple[tuple[str, str], ...]], float]

@@ -9,8 +9,8 @@ from typing import get_args
 import pytest
 from prometheus_client import CollectorRegistry
 
-from consistency import events
-from consistency.events import Event
+from consistency.core import events
+from consistency.core.events import Event
 from metrics import Instruments, counters
 from tests.metrics.sample import EVENTS, Moved
 
@@ -69,6 +69,7 @@ def test_every_cause_the_protocol_names_has_its_series_from_the_start(
 
 def test_the_workers_are_those_that_tell_of_their_failures() -> None:
     """By the places that make them; whoever is observed by nobody is not counted."""
-    sources = "".join(file.read_text() for room in ("consistency", "service") for file in (PROJECT / room).glob("*.py"))
+    files = [file for room in ("consistency", "service") for file in (PROJECT / room).rglob("*.py")]
+    sources = "".join(file.read_text() for file in files)
     made = re.findall(r'Worker\("([^"]+)", \S+, observer\)', sources)
     assert sorted(made) == sorted(counters.WORKERS)

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from prometheus_client import CollectorRegistry
 
-from consistency.events import ReadServed
-from consistency.terms import Source, Status
+from consistency.core.events import ReadServed
+from consistency.core.model import Source, Status
 from metrics import Instruments
 from metrics.build import version
 from tests.metrics.sample import BOUND, EXPECTED, STATUS, exercised

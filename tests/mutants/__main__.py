@@ -25,7 +25,8 @@ from tests.mutants.catalogue import MUTANTS, Mutant
 from tests.mutants.table import DOCUMENT, document, killers
 
 PROJECT = Path(__file__).parents[2]
-COPIED = ("consistency", "metrics", "service", "tests/protocol", "tests/support", "tests/__init__.py", "pyproject.toml")
+TESTS = ("tests/core", "tests/instance")
+COPIED = ("consistency", "metrics", "service", *TESTS, "tests/support", "tests/__init__.py", "pyproject.toml")
 TRIES = 3
 """Runs of a test by itself in which a mutant has to show again: where it opens a race, not every run loses it."""
 PASSED, FAILED = 0, 1
@@ -92,7 +93,7 @@ def search(copy: Path, mutant: Mutant) -> str:
 
 def everything() -> list[str]:
     """The files of the protocol's tests. Last those that draw examples: what they notice once they may miss later."""
-    files = (PROJECT / "tests" / "protocol").glob("test_*.py")
+    files = [file for room in TESTS for file in (PROJECT / room).glob("test_*.py")]
     ordered = sorted(files, key=lambda file: ("hypothesis" in file.read_text(), file.name))
     return [str(file.relative_to(PROJECT / "tests")) for file in ordered]
 

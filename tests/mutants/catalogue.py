@@ -32,23 +32,23 @@ class Impossible(NamedTuple):
     nearest: str
 
 
-FRESHNESS = "consistency/freshness.py"
-HISTORY = "consistency/history.py"
-STATE = "consistency/local_state.py"
-ENTRIES = "consistency/near_cache.py"
-READS = "consistency/reads.py"
-BATCH = "consistency/batch.py"
+FRESHNESS = "consistency/core/freshness.py"
+HISTORY = "consistency/core/history.py"
+STATE = "consistency/instance/state.py"
+ENTRIES = "consistency/core/entries.py"
+READS = "consistency/instance/reads.py"
+BATCH = "consistency/instance/read_batches.py"
 CACHE = "consistency/cache.py"
-MEMBERS = "consistency/membership.py"
-ROLL = "consistency/roll_call.py"
-AUDIT = "consistency/audit.py"
-FLEET = "consistency/fleet.py"
-DEPARTURES = "consistency/departures.py"
-RECORDER = "consistency/recorder.py"
-DECISIONS = "consistency/decisions.py"
-LAYOUT = "consistency/layout.py"
-GROUP = "consistency/group_commit.py"
-FLEET_ID = "consistency/fleet_id.py"
+MEMBERS = "consistency/instance/membership.py"
+ROLL = "consistency/core/acks.py"
+AUDIT = "consistency/instance/auditor.py"
+FLEET = "consistency/instance/fleet.py"
+DEPARTURES = "consistency/core/departures.py"
+RECORDER = "consistency/instance/recorder.py"
+DECISIONS = "consistency/core/decisions.py"
+LAYOUT = "consistency/etcd/layout.py"
+GROUP = "consistency/instance/group_commit.py"
+FLEET_ID = "consistency/instance/fleet_id.py"
 
 MUTANTS = (
     Mutant(1, "serve on after an unknown outcome", CACHE, "self._state.may_have_written(keys)", "pass"),
@@ -226,7 +226,7 @@ MUTANTS = (
            "for floor, proved_at in self._left if", "for floor, proved_at in reversed(self._left) if"),
     Mutant(13, "serve as the last known what no remembered proof covers", FRESHNESS,
            "self.known_from = max(self.known_from, self._left.popleft()[0])", "self._left.popleft()"),
-    Mutant(12, "acknowledge before applying", "consistency/acknowledger.py", "us.lease, us.horizon,",
+    Mutant(12, "acknowledge before applying", "consistency/instance/acknowledger.py", "us.lease, us.horizon,",
            "us.lease, us.horizon + 1000,"),
     Mutant(12, "return without waiting", CACHE, "self._clock() + self._options.sync_wait)", "self._clock())"),
     Mutant(12, "return without waiting after a departure", ROLL, "self._blind_until = max(", "_ = max("),

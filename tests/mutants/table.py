@@ -14,7 +14,7 @@ from tests.mutants.catalogue import IMPOSSIBLE, Mutant
 DOCUMENT = Path(__file__).parents[2] / "docs" / "mutants.md"
 
 Killers = Mapping[str, str]
-"""By a mutant's title the test that notices it: `protocol/test_x.py::test_y`, beneath `tests/`."""
+"""By a mutant's title the test that notices it: `instance/test_x.py::test_y`, beneath `tests/`."""
 
 _ROW = re.compile(r"^\| (\d+) \| (.+) \| `(\S+)` \|$", re.MULTILINE)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import yaml
 from playwright.sync_api import Browser, expect
 
-from service.docs_routes import DESCRIPTION
+from service.site.docs_routes import DESCRIPTION
 from tests.page.browser import tab
 from tests.page.conftest import Fleet
 

@@ -9,7 +9,7 @@ import grpc  # type: ignore[import-untyped]
 from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, expect
 
-from consistency.etcd_store import EtcdStore
+from consistency.etcd.store import EtcdStore
 from tests.http.test_nonsense import DESCRIPTIONS, OWN
 from tests.http.test_proofs import answer, listener
 from tests.page.browser import tab

@@ -12,9 +12,9 @@ from threading import Thread
 import pytest
 from playwright.sync_api import Browser, Page
 
-from consistency.etcd_config import EtcdConfig
-from consistency.etcd_store import EtcdStore
-from service.embedded_etcd import EmbeddedEtcd
+from consistency.etcd.config import EtcdConfig
+from consistency.etcd.store import EtcdStore
+from service.embedded_etcd.shared import EmbeddedEtcd
 from tests.support.etcd import EtcdServer
 
 KEY = "stolen"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import requests
 
-from service.settings import Settings
+from service.settings.model import Settings
 from tests.load.locust_run import ROOT
 from tests.load.lying_server import lying
 from tests.load.running_fleet import sample

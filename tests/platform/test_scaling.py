@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.world import quiet_ports
 from tests.guarantees.user import User, users
 from tests.load.requirements import need_haproxy
 from tests.platform.apps import SERVICE
@@ -20,6 +19,7 @@ from tests.platform.gorouter import Router
 from tests.support.certificates import Authority, TlsFiles
 from tests.support.etcd import EtcdServer
 from tests.support.meanwhile import meanwhile
+from tests.torture.world import quiet_ports
 
 PREFIX = str(SERVICE["env"]["USER_KEY_PREFIX"])
 USERS = 6

@@ -124,7 +124,8 @@ def test_the_handlers_are_there_before_anything_that_takes_time_is_loaded(tmp_pa
         "        print(sorted(name for name in sys.modules if name in WATCHED), flush=True)\n"
         "    return set_handler(number, handler)\n"
         "signal.signal = told\n"
-        "WATCHED = ('argparse', 'logging', 'pydantic', 'structlog', 'service.settings', 'service.stopping', 'typing')\n"
+        "WATCHED = ('argparse', 'logging', 'pydantic', 'structlog', 'service.settings.model', 'typing',\n"
+        "           'service.process.stopping')\n"
     )
     done = subprocess.run(
         dying_with_us([sys.executable, "-m", "service", "--version"]),
@@ -135,7 +136,7 @@ def test_the_handlers_are_there_before_anything_that_takes_time_is_loaded(tmp_pa
         timeout=30,
         check=True,
     )
-    assert done.stdout.splitlines()[0] == "['service.stopping']"
+    assert done.stdout.splitlines()[0] == "['service.process.stopping']"
 
 
 def test_the_doctor_hears_a_signal_too(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import requests
 
-from service.connection import resolve
-from service.settings import Settings
-from service.token_sources import resolve as resolve_tokens
+from service.auth.token_sources import resolve as resolve_tokens
+from service.settings.connection import resolve
+from service.settings.model import Settings
 from tests.process.canaries import MARK, Canary, canary, escaped
 from tests.support.certificates import Authority, TlsFiles
 from tests.support.etcd import EtcdServer, dying_with_us, free_ports
@@ -195,8 +195,8 @@ def test_help_shows_no_setting(tmp_path: Path, settings: dict[str, str]) -> None
 
 SPY = """
     import gc, json, os, sys
-    from service import process
-    from service.entry import main
+    from service.process import life as process
+    from service.process.entry import main
 
     def held(mark):
         "Whatever text that an object of this process holds has the mark in it."
@@ -224,7 +224,7 @@ SPY = """
         return spy
 
     def serve(*arguments):
-        from service.server import Server  # no earlier than the service itself
+        from service.http.server import Server  # no earlier than the service itself
         run = Server.run
         Server.run = lambda server, application: run(server, spied(application))
         return inside(*arguments)

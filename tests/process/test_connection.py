@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from service.connection import Connection, resolve
-from service.settings import Settings
-from service.startup import StartupError
+from service.process.startup import StartupError
+from service.settings.connection import Connection, resolve
+from service.settings.model import Settings
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 BASE64 = base64.b64encode(PEM.encode()).decode()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from service.etcd_process import CLIENT_PORT
-from tests.matrix.scene import metric
+from service.embedded_etcd.child import CLIENT_PORT
+from tests.fault_matrix.scene import metric
 from tests.process.test_shared_etcd import port_taken
 from tests.support.instances import InstanceProcess, environment, is_running, run_service, within
 from tests.support.unavailable import unavailable
@@ -88,7 +88,7 @@ def test_an_etcd_that_keeps_dying_is_started_ever_more_seldom(tmp_path: Path) ->
 
 def with_fragile_etcd(directory: Path) -> str:
     """A PATH whose etcd does not start while there is a file `broken` in the directory."""
-    from service.etcd_binary import find_etcd
+    from service.embedded_etcd.binary import find_etcd
 
     real, bin_ = find_etcd(), directory / "bin"
     bin_.mkdir()

@@ -7,7 +7,7 @@ import json
 import os
 from pathlib import Path
 
-from service.log_writer import MOST
+from service.process.log_writer import MOST
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 

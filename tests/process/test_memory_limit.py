@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from service.budget import Budget
-from service.capacity import BASE, EMBEDDED, capacity
-from service.memory_limit import memory_limit
-from service.settings import Settings, SettingsError
+from service.memory.budget import Budget
+from service.memory.capacity import BASE, EMBEDDED, capacity
+from service.memory.limit import memory_limit
+from service.settings.model import Settings, SettingsError
 from tests.support.instances import environment, run_service
 
 MB = 1024**2

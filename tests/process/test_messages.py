@@ -17,13 +17,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from service import token_sources
-from service.connection import resolve
+from service.auth import token_sources
+from service.auth.keyring import Keyring
 from service.doctor import examine
-from service.keyring import Keyring
-from service.listener import listen
-from service.settings import Settings
-from service.startup import StartupError
+from service.process.listener import listen
+from service.process.startup import StartupError
+from service.settings.connection import resolve
+from service.settings.model import Settings
 from tests.process.canaries import MARK
 from tests.support.certificates import Authority
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from service import one_cpu
-from service.one_cpu import OneCpu, Usage, better_home, used_by_others
+from service.process import one_cpu
+from service.process.one_cpu import OneCpu, Usage, better_home, used_by_others
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from service.embedded_etcd import EmbeddedEtcd, RunningEtcd, can_be_joined, find_etcd
-from service.etcd_process import CLIENT_PORT, takes_writes_over_http
-from service.startup import StartupError
+from service.embedded_etcd.child import CLIENT_PORT, takes_writes_over_http
+from service.embedded_etcd.shared import EmbeddedEtcd, RunningEtcd, can_be_joined, find_etcd
+from service.process.startup import StartupError
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, is_running, within
 from tests.support.recent_etcd import recent_etcd

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from service.small_files import MOST
+from service.settings.small_files import MOST
 from tests.support.etcd import dying_with_us, free_ports
 from tests.support.instances import PROJECT, InstanceProcess, environment
 
@@ -367,7 +367,7 @@ def test_an_error_that_nobody_foresaw_is_one_line_without_its_text(tmp_path: Pat
     done = run(tmp_path, PYTHONPATH=os.pathsep.join((str(tmp_path), str(PROJECT))))
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("config-service: it can't go on: ZeroDivisionError (service/listener.py:")
-    assert ", from service/process.py:" in last
+    assert last.startswith("config-service: it can't go on: ZeroDivisionError (service/process/listener.py:")
+    assert ", from service/process/life.py:" in last
     assert "s3cret" not in done.stderr
     assert "Traceback" not in done.stderr

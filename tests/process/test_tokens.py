@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from service.settings import Settings, SettingsError
-from service.startup import StartupError
-from service.token_sources import TokenSource, resolve
+from service.auth.token_sources import TokenSource, resolve
+from service.process.startup import StartupError
+from service.settings.model import Settings, SettingsError
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, environment, run_service, within
 

@@ -10,7 +10,7 @@ from types import FrameType
 
 import pytest
 
-from service.wakeup import Wakeup
+from service.process.wakeup import Wakeup
 
 SOON = 5.0
 

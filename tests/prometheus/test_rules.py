@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from consistency.terms import SLOTS
+from consistency.core.model import SLOTS
 from metrics import Instruments
 from tests.metrics.sample import exercised
 from tests.metrics.test_documentation import documented

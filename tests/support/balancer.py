@@ -10,8 +10,8 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy import haproxy
 from tests.support.haproxy_process import HaproxyProcess
+from tools import haproxy
 
 DRAIN = 2
 

@@ -14,7 +14,7 @@ from typing import Any
 import jsonschema_rs
 import yaml
 
-from service.docs_routes import DESCRIPTION
+from service.site.docs_routes import DESCRIPTION
 
 FILE: dict[str, Any] = yaml.safe_load(DESCRIPTION.read_text(encoding="utf-8"))
 ALIASES = {"/config": "/config/", "/docs/": "/docs", "": "/"}

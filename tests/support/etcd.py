@@ -26,8 +26,8 @@ from typing import Self
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from consistency.etcd_config import EtcdConfig
-from service.embedded_etcd import find_etcd
+from consistency.etcd.config import EtcdConfig
+from service.embedded_etcd.shared import find_etcd
 from tests.support.certificates import TlsFiles
 
 START_TIMEOUT = 20.0

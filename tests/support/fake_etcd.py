@@ -8,8 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from consistency.layout import Layout, range_end
-from consistency.store import (
+from consistency.core.model import (
+    NO_VERSION,
+    Departure,
+    Document,
+    Member,
+    Revision,
+    VersionRecord,
+    VersionState,
+    holds,
+)
+from consistency.core.store import (
     Answer,
     Change,
     Commit,
@@ -30,16 +39,7 @@ from consistency.store import (
     Touched,
     Want,
 )
-from consistency.terms import (
-    NO_VERSION,
-    Departure,
-    Document,
-    Member,
-    Revision,
-    VersionRecord,
-    VersionState,
-    holds,
-)
+from consistency.etcd.layout import Layout, range_end
 from tests.support.mvcc import CompactedError, FutureError, Kv, Mvcc, NoLeaseError
 
 MAX_WANTS, MAX_CHANGES, MAX_REQUEST = 126, 100, 1_572_000
@@ -47,7 +47,7 @@ MAX_WANTS, MAX_CHANGES, MAX_REQUEST = 126, 100, 1_572_000
 
 @dataclass
 class FakeEtcd:
-    """See the module's opening. The methods are those of `consistency.store.Store`, without a timeout."""
+    """See the module's opening. The methods are those of `consistency.core.store.Store`, without a timeout."""
 
     layout: Layout
     cluster: int

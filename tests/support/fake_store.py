@@ -40,8 +40,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from consistency.layout import Layout
-from consistency.store import (
+from consistency.core.model import Departure, Revision, VersionRecord
+from consistency.core.store import (
     Answer,
     Change,
     Commit,
@@ -56,7 +56,7 @@ from consistency.store import (
     Want,
     WatchEvent,
 )
-from consistency.terms import Departure, Revision, VersionRecord
+from consistency.etcd.layout import Layout
 from tests.support.fake_etcd import FakeEtcd
 from tests.support.fake_watch import FakeStream, to_event
 from tests.support.gates import LIMIT, At, ForgottenGateError, Gate

@@ -9,9 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from consistency.layout import Layout
-from consistency.store import StoreError, Unavailable, WatchEvent
-from consistency.terms import (
+from consistency.core.model import (
     AckEvent,
     Departure,
     DepartureEvent,
@@ -23,6 +21,8 @@ from consistency.terms import (
     VersionState,
     WaitingEvent,
 )
+from consistency.core.store import StoreError, Unavailable, WatchEvent
+from consistency.etcd.layout import Layout
 from tests.support.mvcc import Kv
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from deploy import haproxy
 from tests.support.etcd import dying_with_us, wait_for
+from tools import haproxy
 
 BACKEND = "instances"
 """What the backend is called that is asked about."""

@@ -7,8 +7,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from consistency.etcd_versions import ADVICE, weaknesses
-from service.etcd_binary import PROGRAM, find_etcd
+from consistency.etcd.releases import ADVICE, weaknesses
+from service.embedded_etcd.binary import PROGRAM, find_etcd
 from tests.support.unavailable import unavailable
 
 

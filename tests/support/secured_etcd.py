@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from consistency.etcd_config import EtcdConfig
+from consistency.etcd.config import EtcdConfig
 from tests.support.certificates import Authority, TlsFiles
 from tests.support.etcd import EtcdServer
 

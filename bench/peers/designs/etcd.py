@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import grpc  # type: ignore[import-untyped]
 from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
-from consistency.layout import Layout
+from consistency.etcd.layout import Layout
 
 TIMEOUT = 3.0
 """Seconds for one call."""

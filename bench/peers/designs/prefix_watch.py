@@ -16,7 +16,7 @@ import grpc  # type: ignore[import-untyped]
 from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
 from bench.peers.designs.etcd import TIMEOUT, Etcd
-from consistency.layout import range_end
+from consistency.etcd.layout import range_end
 
 PAUSE = 0.5
 """Seconds between the end of a watch and the next attempt."""

@@ -19,9 +19,9 @@ from bench.peers.designs.prefix_watch import PrefixWatch
 from bench.peers.designs.ttl_cache import TtlCache
 from bench.peers.designs.version_key import VersionKey
 from bench.peers.designs.wsgi import Design, application
-from service.capacity import MOST_CONNECTIONS
-from service.listener import listen
-from service.server import Server
+from service.http.server import Server
+from service.memory.capacity import MOST_CONNECTIONS
+from service.process.listener import listen
 
 DESIGNS: dict[str, Callable[[Etcd], Design]] = {
     "no-cache": NoCache,

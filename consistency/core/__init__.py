@@ -1,0 +1,1 @@
+"""The decisions of the protocol, as values and pure functions: no clock, thread or socket. Imports itself alone."""

@@ -1,0 +1,52 @@
+"""Who has acknowledged what, and whether all who matter have (rule 12).
+
+Pure: no I/O, no clock; the time is an argument. Not safe for concurrent access: `Fleet` adds the lock.
+
+A synchronous write may return as soon as every instance that might still serve the old value has applied it. Members
+acknowledge. Who is no member any more may serve from memory for the bound after its departure, and acknowledges
+nothing; so a departure younger than the bound makes the write wait the bound out. Departures and acknowledgements come
+on one ordered stream: when an acknowledgement of this write has been seen, so has every departure before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from consistency.core.model import Revision
+
+
+class RollCall:
+    """`bound` is the staleness bound, in seconds."""
+
+    def __init__(self, bound: float) -> None:
+        self._bound = bound
+        self._applied: dict[int, Revision] = {}
+        self._blind_until = float("inf")  # departures before this moment may have been missed, or are too young
+
+    def stream_began(self, now: float) -> None:
+        """Departures are seen from now on; those just before were not."""
+        self._blind_until = now + self._bound
+
+    def stream_ended(self) -> None:
+        """Nothing is seen any more."""
+        self._blind_until = float("inf")
+
+    def left(self, now: float) -> None:
+        """A member key vanished."""
+        self._blind_until = max(self._blind_until, now + self._bound)
+
+    def acknowledged(self, slot: int, applied: Revision) -> None:
+        """The instance in `slot` has applied everything up to `applied`."""
+        self._applied[slot] = max(applied, self._applied.get(slot, 0))
+
+    def forget(self) -> None:
+        """Another history: its revisions are not these."""
+        self._applied.clear()
+
+    def count(self, revision: Revision, members: Collection[int]) -> int:
+        """How many of these slots have acknowledged `revision`."""
+        return sum(self._applied.get(slot, 0) >= revision for slot in members)
+
+    def complete(self, revision: Revision, members: Collection[int], now: float) -> bool:
+        """Whether nobody can serve anything older than `revision` any more."""
+        return bool(members) and now >= self._blind_until and self.count(revision, members) == len(members)

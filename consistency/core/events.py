@@ -1,0 +1,175 @@
+"""What the protocol tells an observer: frozen events, one callable. Nothing here knows who listens.
+
+An observer is called outside of every lock, on the thread where the thing happened; it must not block or raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from consistency.core.model import Revision, Source
+
+
+@dataclass(frozen=True, slots=True)
+class ReadServed:
+    """A read was answered. `reason` says why the cache was bypassed ("asked", "not a member"), else it is empty."""
+
+    source: Source
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Invalidated:
+    """Entries lost their right to be served until they are loaded or validated again.
+
+    cause: "version" (named by an event), "everything" (`keys: null`), "own write", "unknown outcome",
+    "gap" and "left" (kept, validated lazily), "history" (dropped: another or an unprovable history), "age"
+    (CACHE_MAX_AGE).
+    """
+
+    cause: str
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evicted:
+    """Entries left memory to keep its bounds."""
+
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAnswered:
+    """A read transaction came back: `wants` keys for `readers` readers. `proved`: whether it was a proof (rule 4)."""
+
+    wants: int
+    readers: int
+    proved: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WatchStarted:
+    """The watch is up, from this revision on. `history_kept` is False when the entries had to be dropped."""
+
+    revision: Revision
+    history_kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEnded:
+    """The watch is down. cause: "compacted", "denied", "unavailable", "gap", "stuck", "history", "closed"."""
+
+    cause: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeWentBackwards:
+    """The store answered from another history (rule 8): everything was dropped."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """This instance holds a slot."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """This instance lost or gave up its slot. cause: "expired", "taken", "history", "closed"."""
+
+    slot: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class JoinFailed:
+    """No slot could be had. cause: "full", "taken" (by somebody quicker: tried again at once) or "unavailable"."""
+
+    cause: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFound:
+    """Documents were written or deleted without a version (rule 13): the fleet has been told to validate."""
+
+    documents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """A synchronous write returned: `acks` of `members` acknowledged it. `complete`: nobody had to be waited out."""
+
+    acks: int
+    members: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFailed:
+    """A background thread met an error that nobody expected, and starts over.
+
+    name: "version-watch", "membership", "prover", "acknowledger", "auditor", "recorder", "endpoints" or, of the
+    service, "embedded-etcd", "one-cpu".
+    """
+
+    name: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCalled:
+    """One RPC. outcome: "ok", or the error's class name in snake case."""
+
+    kind: str
+    outcome: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointUp:
+    """An endpoint of the store answered: the first time, or again."""
+
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointDown:
+    """An endpoint of the store began to fail, or failed once more when it was looked at again.
+
+    Calls go to the others, if there are any. finding: what it did, for an operator.
+    """
+
+    endpoint: str
+    finding: str
+
+
+Event = (
+    ReadServed
+    | Invalidated
+    | Evicted
+    | BatchAnswered
+    | WatchStarted
+    | WatchEnded
+    | TimeWentBackwards
+    | Joined
+    | Left
+    | JoinFailed
+    | AuditFound
+    | Acknowledged
+    | WorkerFailed
+    | StoreCalled
+    | EndpointUp
+    | EndpointDown
+)
+
+Observer = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """The observer of those who don't want one."""

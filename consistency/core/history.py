@@ -1,0 +1,105 @@
+"""The version events applied lately, as the two questions that rules 4, 5 and 8 ask of them.
+
+Pure: no I/O, no clock. Not safe for concurrent access: `LocalState` adds the lock.
+
+Why a memory of events and not a list of loads in flight: an answer read at revision h is overtaken iff an applied
+event names its key after h, whether that event came before or after the answer, and however many loads of the key
+were under way (rule 5). Asking the events needs no bookkeeping per load, so no load can be forgotten.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from sys import getsizeof
+
+from consistency.core.model import Revision, VersionEvent, VersionState
+
+NAMES_REMEMBERED = 16_384
+"""Bound on the names kept, over all events. Answers older than the memory are not cached, which is always safe."""
+
+NAME = 128
+"""Bytes in memory that count as one name: a long one, or one beyond Latin-1, counts as several (17 at most)."""
+
+
+class Standing(enum.Enum):
+    """How a version state seen in etcd relates to what has been applied here."""
+
+    OURS = "applied here"
+    AHEAD = "not applied yet"
+    FORGOTTEN = "older than the memory"
+    FOREIGN = "contradicts what was applied: another history"
+
+
+class History:
+    """Every version event in (base, applied], in order. `base` itself is known as a state, its names are not."""
+
+    def __init__(self, base: VersionState, *, remember: int = NAMES_REMEMBERED) -> None:
+        self._base = base
+        self._remember = remember
+        self._events: deque[VersionEvent] = deque()
+        self._states: dict[Revision, VersionState] = {base.revision: base}
+        self._named: dict[str, Revision] = {}  # the latest event in memory that names the key
+        self._weight = 0
+
+    @property
+    def applied(self) -> VersionState:
+        """The state after the last event."""
+        return self._events[-1].state if self._events else self._base
+
+    def follows(self, event: VersionEvent) -> bool:
+        """Whether `event` is the very next one: nothing was missed and the key was not recreated (rule 2)."""
+        applied = self.applied
+        return (
+            event.state.count == applied.count + 1
+            and event.state.created == applied.created
+            and event.state.revision > applied.revision
+        )
+
+    def append(self, event: VersionEvent) -> None:
+        """Remembers an event that `follows`."""
+        self._events.append(event)
+        self._states[event.state.revision] = event.state
+        for name in event.names or ():
+            self._named[name] = event.state.revision
+        self._weight += _weight(event)
+        while self._weight > self._remember and len(self._events) > 1:
+            self._forget_oldest()
+
+    def standing(self, seen: VersionState, header: Revision) -> Standing:
+        """Where a version state stands that an answer with this header revision showed (rules 4 and 8)."""
+        applied = self.applied
+        if seen.revision > applied.revision:
+            return Standing.AHEAD
+        if seen.revision < applied.revision <= header:
+            return Standing.FOREIGN  # at that header our event was there to be seen, and was not
+        if seen.revision < self._base.revision:
+            return Standing.FORGOTTEN
+        return Standing.OURS if self._states.get(seen.revision) == seen else Standing.FOREIGN
+
+    def named_after(self, key: str, revision: Revision) -> bool:
+        """Whether an applied event names the key after `revision`. True also when that can't be told any more."""
+        return revision < self._base.revision or self._named.get(key, 0) > revision
+
+    def holds(self, state: VersionState) -> bool:
+        """Whether `state` was applied here and every event since is in memory."""
+        return self._states.get(state.revision) == state
+
+    def between(self, start: VersionState, end: VersionState) -> tuple[VersionEvent, ...] | None:
+        """The events that led from `start` to `end`, in order; None unless both are held."""
+        if not (self.holds(start) and self.holds(end)):
+            return None
+        return tuple(event for event in self._events if start.revision < event.state.revision <= end.revision)
+
+    def _forget_oldest(self) -> None:
+        oldest = self._events.popleft()
+        del self._states[self._base.revision]
+        self._base = oldest.state
+        self._weight -= _weight(oldest)
+        for name in oldest.names or ():
+            if self._named.get(name) == oldest.state.revision:
+                del self._named[name]
+
+
+def _weight(event: VersionEvent) -> int:
+    return 1 + sum(-(-getsizeof(name) // NAME) for name in event.names or ())

@@ -1,0 +1,141 @@
+"""One endpoint of etcd: its connections, its RPCs, and what their failures mean.
+
+Owns the options of connections and the translation of gRPC's errors. Makes no connection and no thread before the first
+call, so that it can be built before a fork.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
+
+from consistency.core.store import OutcomeUnknown, Unavailable
+from consistency.etcd.calls import Call
+from consistency.etcd.config import Endpoint, EtcdConfig
+from consistency.etcd.errors import Failed, Verdict, judge
+
+MAX_ANSWER = 16 * 1024 * 1024
+"""Most bytes of one answer."""
+
+_OPTIONS = (
+    ("grpc.use_local_subchannel_pool", 1),  # or the two channels of an endpoint would share a connection
+    ("grpc.enable_retries", 0),  # a write must not be sent twice
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.max_receive_message_length", MAX_ANSWER),
+    ("grpc.keepalive_time_ms", 6_000),  # less than 5 s makes etcd hang up: too_many_pings
+    ("grpc.keepalive_timeout_ms", 2_000),
+    ("grpc.http2.ping_timeout_ms", 2_000),  # without it a paused peer is found after 60 s only
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 2_000),  # also the time that one attempt to connect may take
+    ("grpc.max_reconnect_backoff_ms", 500),  # for so long an endpoint that is back still counts as refusing
+)
+
+_WITH_LEADER = ("hasleader", "true")  # a member cut off from the others says so at once, instead of falling silent
+
+
+class EtcdNode:
+    """One endpoint: its two channels, made at the first call.
+
+    The second channel is for the streams: a watch that shares a connection with heavy reads starves (etcd #15402).
+    """
+
+    def __init__(self, endpoint: Endpoint, config: EtcdConfig) -> None:
+        self.name = endpoint.url
+        self._endpoint = endpoint
+        self._config = config
+        self._lock = threading.Lock()  # protects the three below
+        self._channels: tuple[Any, ...] = ()
+        self._methods: dict[str, Callable[..., Any]] = {}
+        self._closed = False
+
+    def rpc(self, call: Call, timeout: float, token: str, *, leader: bool = True) -> Any:
+        """See calls.Node. Without `leader` a member answers even if it knows none."""
+        started = time.monotonic()
+        try:
+            return self.call(call.method, call.request, timeout=timeout, metadata=metadata_for(token, leader=leader))
+        except grpc.RpcError as error:
+            raise Failed(judge_rpc(error, time.monotonic() - started)) from error
+
+    def call(self, method: str, request: Any, **arguments: Any) -> Any:
+        """Makes an RPC. Raises grpc.RpcError, and Failed once closed."""
+        methods = self._methods or self._connect()
+        try:
+            return methods[method](request, **arguments)
+        except ValueError as error:  # how gRPC says that a channel is closed
+            if self._closed:
+                raise Failed(_CLOSED) from error
+            raise
+
+    def close(self) -> None:
+        """Ends the calls under way; later ones fail."""
+        with self._lock:
+            self._closed, channels = True, self._channels
+        for channel in channels:
+            channel.close()
+
+    def _connect(self) -> dict[str, Callable[..., Any]]:
+        with self._lock:
+            if self._closed:
+                raise Failed(_CLOSED)
+            if not self._methods:
+                data, streams = self._channels = (self._channel(), self._channel())
+                self._methods = _methods(data, streams)
+            return self._methods
+
+    def _channel(self) -> Any:
+        if not self._endpoint.tls:
+            return grpc.insecure_channel(self._endpoint.target, _OPTIONS)
+        credentials = grpc.ssl_channel_credentials(self._config.ca_cert, self._config.key, self._config.cert)
+        return grpc.secure_channel(self._endpoint.target, credentials, _OPTIONS)
+
+
+_CLOSED = Verdict(Unavailable, "the store is closed", connected=False)
+
+
+def _methods(data: Any, streams: Any) -> dict[str, Callable[..., Any]]:
+    kv, lease = pb.KVStub(data), pb.LeaseStub(data)
+    return {
+        "range": kv.Range,
+        "txn": kv.Txn,
+        "grant": lease.LeaseGrant,
+        "revoke": lease.LeaseRevoke,
+        "time_to_live": lease.LeaseTimeToLive,
+        "status": pb.MaintenanceStub(data).Status,
+        "alarm": pb.MaintenanceStub(data).Alarm,
+        "authenticate": pb.AuthStub(data).Authenticate,
+        "user": pb.AuthStub(data).UserGet,
+        "keep_alive": _first_answer(pb.LeaseStub(streams).LeaseKeepAlive),
+        "watch": pb.WatchStub(streams).Watch,
+    }
+
+
+def _first_answer(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A streaming RPC as a plain one: one request, one answer, one deadline."""
+
+    def call(request: Any, *, timeout: float, metadata: Any) -> Any:
+        stream = method(iter((request,)), timeout=timeout, metadata=metadata)
+        try:
+            return next(stream)
+        except StopIteration:
+            raise Failed(Verdict(OutcomeUnknown, "the stream ended without an answer")) from None
+        finally:
+            stream.cancel()
+
+    return call
+
+
+def metadata_for(token: str, *, leader: bool = True) -> tuple[tuple[str, str], ...]:
+    """What goes along with a call. `token`: of the user; "" without one. `leader`: whether it demands one."""
+    demand = (_WITH_LEADER,) if leader else ()
+    return (*demand, ("token", token)) if token else demand
+
+
+def judge_rpc(error: Any, seconds: float) -> Verdict:
+    """What a grpc.RpcError means that came after so many seconds."""
+    return judge(error.code().name, error.details() or "", seconds)

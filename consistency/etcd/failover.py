@@ -1,0 +1,66 @@
+"""Whom to ask next, and for how long: one read's way through the endpoints. Pure: the clock is a parameter.
+
+Owns one decision. A dead endpoint must not eat the time of the living ones, so each gets its share of what is left.
+The search ends when the time is up, or as soon as every endpoint could not even be connected to, or is no etcd: then
+waiting helps nobody.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+from consistency.core.store import BadCredentials, Unavailable
+from consistency.etcd.errors import Verdict
+
+LEAST = 0.02
+"""Seconds below which asking is not worth it."""
+
+PAUSE = (0.02, 0.1)
+"""Seconds between two rounds of asking all endpoints, least and most: time for a leader to be elected."""
+
+
+class Turns:
+    """One read. Used by one thread. `names` are the endpoints, for the operator; `first` is the index to begin with."""
+
+    def __init__(self, names: Sequence[str], first: int, timeout: float, clock: Callable[[], float]) -> None:
+        self._names = names
+        self._first = first
+        self._clock = clock
+        self._deadline = clock() + timeout
+        self._asked = 0
+        self._verdicts: dict[str, Verdict] = {}
+
+    def take(self) -> tuple[int, float]:
+        """The next endpoint's index, and how many seconds it gets."""
+        waiting = len(self._names) - self._asked % len(self._names)
+        index = (self._first + self._asked) % len(self._names)
+        self._asked += 1
+        return index, max(LEAST, self._left() / waiting)
+
+    def failed(self, index: int, verdict: Verdict) -> None:
+        """The endpoint taken last gave no answer."""
+        self._verdicts[self._names[index]] = verdict
+
+    def over(self) -> bool:
+        """Whether to give up: no time, or no endpoint of which one could hope for more in a moment."""
+        all_asked = len(self._verdicts) == len(set(self._names))
+        return self._left() < LEAST or (all_asked and not any(v.may_be_better_soon for v in self._verdicts.values()))
+
+    def pause(self) -> float:
+        """Seconds to wait before the next turn: none until each endpoint has had one."""
+        return 0.0 if self._asked % len(self._names) else random.uniform(*PAUSE)
+
+    def error(self) -> Unavailable:
+        """What the caller gets: all that was found, BadCredentials first among it."""
+        findings = "; ".join(f"{name}: {verdict.finding}" for name, verdict in self._verdicts.items())
+        refused = any(verdict.error is BadCredentials for verdict in self._verdicts.values())
+        kind = BadCredentials if refused else Unavailable
+        return kind(f"no etcd endpoint gave an answer: {findings or 'not asked'}")
+
+    def said(self) -> str:
+        """What the endpoints did that failed so far, to put before what another said: "at …: …; at …: …; "."""
+        return "".join(f"at {name}: {verdict.finding}; " for name, verdict in self._verdicts.items())
+
+    def _left(self) -> float:
+        return self._deadline - self._clock()

@@ -1,0 +1,149 @@
+"""From etcd's answers to the words of the protocol. Pure: messages come in, frozen values go out.
+
+Owns the reading of etcd's messages. They are told by their fields alone, so nothing of gRPC is imported here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from consistency.core.model import (
+    NO_VERSION,
+    AckEvent,
+    Departure,
+    DepartureEvent,
+    Document,
+    Member,
+    MemberEvent,
+    Revision,
+    VersionEvent,
+    VersionRecord,
+    VersionState,
+    WaitingEvent,
+)
+from consistency.core.store import Found, Header, Listed, Rejected, WatchEvent
+from consistency.etcd.layout import Layout, decode
+
+_DELETE = 1  # mvccpb.Event.EventType
+_FLEET = re.compile(rb"[0-9a-f]{16}")
+_REVISION = re.compile(rb"[0-9]{1,19}")  # no more digits than 64 bits hold
+
+UNCHANGED = Found(present=True, document=None)
+ABSENT = Found(present=False, document=None)
+
+
+def header(answer: Any) -> Header:
+    """Of any answer."""
+    return Header(answer.header.cluster_id, answer.header.revision)
+
+
+def version_state(ranged: Any) -> VersionState:
+    """Of a range over the version key."""
+    for kv in ranged.kvs:
+        return VersionState(kv.mod_revision, kv.create_revision, kv.version, VersionRecord.decode(kv.value).nonce)
+    return NO_VERSION
+
+
+def found(ranged: Any) -> Found:
+    """Of a range over one document. With `min_mod_revision`: count 1 without a kv is unchanged, count 0 is absent."""
+    for kv in ranged.kvs:
+        return Found(present=True, document=Document(kv.value, kv.mod_revision, kv.create_revision, kv.lease))
+    return UNCHANGED if ranged.count else ABSENT
+
+
+def lease_of(ranged: Any) -> int:
+    """The lease of the one key ranged over, 0 if it is absent."""
+    for kv in ranged.kvs:
+        return int(kv.lease)
+    return 0
+
+
+def mod_revision(ranged: Any) -> Revision:
+    """The mod_revision of the one key ranged over, 0 if it is absent."""
+    for kv in ranged.kvs:
+        return int(kv.mod_revision)
+    return 0
+
+
+def members(layout: Layout, ranged: Any) -> tuple[Member, ...]:
+    """Of a range over `P/members/`, without the acknowledgements, by slot."""
+    return tuple(_member(slot, kv) for slot, kv in _held(layout, ranged))
+
+
+def waiting(layout: Layout, ranged: Any) -> tuple[Member, ...]:
+    """Of a range over `P/members/`: who waits for a slot, in the order of coming."""
+    found = (kv for kv in ranged.kvs if layout.waiting_lease_of(kv.key) == kv.lease != 0)
+    return tuple(_member(None, kv) for kv in sorted(found, key=lambda kv: kv.create_revision))
+
+
+def departed(layout: Layout, ranged: Any) -> tuple[Departure, ...]:
+    """Of a range over `P/members/`: who has gone lately."""
+    found = ((layout.departed_lease_of(kv.key), kv) for kv in ranged.kvs)
+    told = (_departure(lease, kv) for lease, kv in found if lease is not None)
+    return tuple(departure for departure in told if departure is not None)
+
+
+def fleet_id(layout: Layout, ranged: Any) -> str:
+    """Of a range over `P/fleet`. Raises Rejected when something else has been put there."""
+    found = ranged.kvs[0].value if ranged.kvs else b""
+    if not _FLEET.fullmatch(found):
+        raise Rejected(f"{decode(layout.fleet)} is not 16 hexadecimal digits; once it is removed, it is made anew")
+    return str(found.decode())
+
+
+def ranges(answer: Any) -> list[Any]:
+    """The answers to a transaction's ranges, in their order."""
+    return [part.response_range for part in answer.responses if part.HasField("response_range")]
+
+
+def slots(layout: Layout, ranged: Any) -> tuple[int, ...]:
+    """Of a range over `P/members/`: the slots that are held."""
+    return tuple(slot for slot, _ in _held(layout, ranged))
+
+
+def _held(layout: Layout, ranged: Any) -> Iterator[tuple[int, Any]]:
+    for kv in ranged.kvs:
+        if (slot := layout.held_slot_of(kv.key, kv.lease)) is not None:
+            yield slot, kv
+
+
+def listed(layout: Layout, kvs: Any) -> tuple[Listed, ...]:
+    """Of a range over documents, without their values."""
+    return tuple(Listed(layout.key_of(kv.key), kv.mod_revision, kv.create_revision) for kv in kvs)
+
+
+def events(layout: Layout, answer: Any) -> Iterator[WatchEvent]:
+    """Of one answer of a watch, in its order. Keys that concern nobody are passed over."""
+    for event in answer.events:
+        kv, gone = event.kv, event.type == _DELETE
+        if kv.key == layout.version:
+            yield _version_event(kv, gone)
+        elif (slot := layout.slot_of(kv.key)) is not None:
+            held = not gone and layout.held_slot_of(kv.key, kv.lease) is not None
+            yield MemberEvent(kv.mod_revision, slot, _member(slot, kv) if held else None)
+        elif (slot := layout.acked_slot_of(kv.key, kv.lease)) is not None:
+            if _REVISION.fullmatch(kv.value):
+                yield AckEvent(kv.mod_revision, slot, int(kv.value))
+        elif (lease := layout.departed_lease_of(kv.key)) is not None:
+            yield DepartureEvent(kv.mod_revision, lease, None if gone else _departure(lease, kv))
+        elif (lease := layout.waiting_lease_of(kv.key)) is not None:
+            yield WaitingEvent(kv.mod_revision, lease, _member(None, kv) if kv.lease == lease != 0 else None)
+
+
+def _version_event(kv: Any, gone: bool) -> VersionEvent:
+    if gone:
+        return VersionEvent(VersionState(kv.mod_revision, created=0, count=0, nonce=""), names=None)
+    record = VersionRecord.decode(kv.value)
+    state = VersionState(kv.mod_revision, kv.create_revision, kv.version, record.nonce)
+    return VersionEvent(state, record.names, record.ack, record.op)
+
+
+def _member(slot: int | None, kv: Any) -> Member:
+    return Member(slot, kv.lease, kv.create_revision, decode(kv.value))
+
+
+def _departure(lease: int, kv: Any) -> Departure | None:
+    """Without a lease of its own it would stay for ever: not of ours."""
+    return Departure.decode(lease, kv.value) if kv.lease else None

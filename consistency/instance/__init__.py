@@ -1,0 +1,1 @@
+"""One instance at work: state, reads and writes, watch, membership. Imports `core`; knows no etcd."""

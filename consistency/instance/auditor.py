@@ -1,0 +1,157 @@
+"""Finds writes that bypassed the version key, such as `etcdctl put`, and tells the fleet (rule 13).
+
+The member in the lowest slot audits. From one audit to the next it compares what etcd has with what the versions
+explain: a document written at a revision whose version does not name it was written from outside; so was a deletion,
+if a document is gone that a version has put, or if more are gone than the versions name. Then a version with
+`keys: null` makes every entry be validated before it is served again; and so it does when there is nothing to compare
+with, or too much: what was written since the predecessor's last look, nobody has compared.
+
+1. The member that audits dies. 2. Somebody writes from outside what all the others have in memory. 3. The next one
+takes its first look, and would find the new state unchanged ever after. Only one first look is harmless: that of an
+instance which comes to an empty fleet, before it joins. All that is in memory then has to be validated (rule 9).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from consistency.core.events import AuditFound, Observer
+from consistency.core.model import Revision, VersionEvent, VersionRecord, VersionState, new_nonce
+from consistency.core.store import Store, StoreError, Touched
+from consistency.instance.fleet import Fleet
+from consistency.instance.state import LocalState
+from consistency.instance.workers import Worker
+
+MOST = 1000
+"""Documents, and names, that one audit looks at. With more written in between, everything is validated (rule 13)."""
+
+AT_ONCE = 100
+"""Keys asked about in one transaction."""
+
+Events = Sequence[VersionEvent]
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What the last look saw: `count` documents at `revision`, which bore `version`."""
+
+    revision: Revision
+    version: VersionState
+    count: int
+
+
+def seen_at(touched: Touched) -> Baseline:
+    """What to compare the next look with."""
+    return Baseline(touched.header.revision, touched.version, touched.count)
+
+
+def unexplained(touched: Touched, events: Events) -> int:
+    """How many documents were written at a revision whose version does not name them.
+
+    What came before a version that means "anything" has been invalidated by it already.
+    """
+    names = {event.state.revision: event.names or frozenset() for event in events}
+    covered = max((event.state.revision for event in events if event.names is None), default=0)
+    later = (listed for listed in touched.keys if listed.mod_revision > covered)
+    return sum(listed.key not in names.get(listed.mod_revision, frozenset()) for listed in later)
+
+
+def undone(touched: Touched, events: Events) -> int:
+    """How many documents are gone although the last version that names them put them."""
+    last = {name: event.op for event in events for name in event.names or ()}
+    here = {listed.key for listed in touched.keys}
+    return sum(op == "put" and name not in here for name, op in last.items())
+
+
+def vanished(before: Baseline, touched: Touched) -> int:
+    """How many of the documents that existed then have been deleted since, whether or not they are back."""
+    created = sum(listed.create_revision > before.revision for listed in touched.keys)
+    return before.count + created - touched.count
+
+
+def perhaps_deleted(before: Baseline, touched: Touched, events: Events) -> list[str]:
+    """The names among which are all that a version accounts for: those that have lived on are not."""
+    lived_on = {listed.key for listed in touched.keys if listed.create_revision <= before.revision}
+    named = {name for event in events for name in event.names or ()}
+    return sorted(named - lived_on)
+
+
+class Auditor:
+    """`run` belongs to a worker's thread. `interval`: seconds between audits.
+
+    Who audits again, after others have, goes on from its own last look: nothing is missed, at worst found twice.
+    """
+
+    def __init__(
+        self, store: Store, state: LocalState, fleet: Fleet, *, interval: float, timeout: float, observer: Observer
+    ) -> None:
+        self._store = store
+        self._state = state
+        self._fleet = fleet
+        self._interval = interval
+        self._timeout = timeout
+        self._observer = observer
+        self._looking = threading.Lock()  # protects _before; held for a look, so that two never cross
+        self._before: Baseline | None = None
+
+    def run(self, worker: Worker) -> None:
+        """One audit, if it is ours to do."""
+        worker.pause(self._interval)
+        if worker.stopping:
+            return
+        try:
+            with self._looking:
+                self._audit()
+        except StoreError:
+            return  # the next one looks at what this one missed
+
+    def look_first(self) -> None:
+        """For who may be about to join an empty fleet. Raises StoreError."""
+        with self._looking:
+            seen = self._look(0, limit=1)
+            if not self._store.survey(None, timeout=self._timeout).members:
+                self._before = seen_at(seen)
+
+    def _audit(self) -> None:
+        us, before = self._state.snapshot(), self._before
+        if us.slot is None or not us.watch_up or us.slot != self._fleet.leader():
+            return
+        if before is None or not self._state.has_applied(before.version):
+            seen = self._look(0, limit=1)
+            self._validate_all()
+            self._before = seen_at(seen)
+        elif us.horizon > before.revision:  # else a proof shows that nobody has written anything since
+            self._compare(before)
+
+    def _compare(self, before: Baseline) -> None:
+        seen = self._look(before.revision, limit=MOST)
+        events = self._state.events_between(before.version, seen.version)
+        if events is None:
+            return  # not all applied yet: look again
+        outside = self._outside(before, seen, events) if seen.complete else 0
+        if outside:
+            self._observer(AuditFound(outside))
+        if outside or not seen.complete:
+            self._validate_all()
+        self._before = seen_at(seen)  # only now: if nobody could be told, the next one finds it again
+
+    def _look(self, since: Revision, *, limit: int) -> Touched:
+        return self._store.touched(since, limit=limit, timeout=self._timeout)
+
+    def _validate_all(self) -> None:
+        self._store.commit((), VersionRecord(new_nonce(), None, "audit"), timeout=self._timeout)
+
+    def _outside(self, before: Baseline, touched: Touched, events: Events) -> int:
+        """How many documents were written or deleted past the version key."""
+        accounted = self._existed(perhaps_deleted(before, touched, events), before.revision)
+        gone = max(0, vanished(before, touched) - accounted)
+        return unexplained(touched, events) + undone(touched, events) + gone
+
+    def _existed(self, keys: Collection[str], since: Revision) -> int:
+        """How many of these existed at the last audit."""
+        chosen, found = list(keys)[:MOST], 0
+        for start in range(0, len(chosen), AT_ONCE):
+            found += sum(self._store.existed(chosen[start : start + AT_ONCE], since, timeout=self._timeout))
+        return found

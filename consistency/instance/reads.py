@@ -1,0 +1,246 @@
+"""The way of a read: from memory if that is proven, else through a batch (rules 3, 4, 10, 11, 14).
+
+Owns the batches. Decides nothing itself: `Freshness` decides, this acts. Every loop is bounded by the read's deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import assert_never
+
+from consistency.core.decisions import (
+    AwaitHorizon,
+    Backwards,
+    Bypass,
+    Confirm,
+    Load,
+    Proof,
+    Serve,
+    Ticket,
+    Validate,
+    Verdict,
+)
+from consistency.core.entries import Entry
+from consistency.core.events import BatchAnswered, Observer, ReadServed
+from consistency.core.model import Demand, Reading, Revision, Source, WrongTimeline
+from consistency.core.options import CacheOptions
+from consistency.core.store import Store, StoreError, TooLarge, Unavailable, Want
+from consistency.instance.read_batches import Batch, Batcher, Errand, Part
+from consistency.instance.state import LocalState
+
+SESSION_PATIENCE = 0.02
+"""Seconds that a session waits for the watch before it asks etcd, which takes hardly longer (rule 10)."""
+
+HIT = ReadServed(Source.HIT)
+MISS = ReadServed(Source.MISS)
+REVALIDATED = ReadServed(Source.REVALIDATED)
+ASKED = ReadServed(Source.BYPASS, "asked")
+NO_SLOT = ReadServed(Source.BYPASS, "not a member")
+STALE = ReadServed(Source.STALE)
+
+
+class Reads:
+    """Safe for concurrent use. `answered_at`: local seconds at which the last answered batch was sent."""
+
+    def __init__(
+        self,
+        store: Store,
+        state: LocalState,
+        options: CacheOptions,
+        *,
+        observer: Observer,
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._state = state
+        self._options = options
+        self._observer = observer
+        self._clock = clock
+        self._batches = Batcher(stamp=state.ticket, send=self._send, clock=clock)
+        self.answered_at: float | None = None
+        self.last_error = "calls are waiting for it"
+        self._down = False  # the last batch got no answer
+        self._probed_at = 0.0  # when the prover last asked
+
+    def get(self, key: str, demand: Demand) -> Reading:
+        """See `DistributedCache.get`."""
+        if demand.session_unknown:
+            demand = replace(demand, linearizable=True, stale_if_error=0.0)
+        if demand.use_cache and not demand.linearizable and (reading := self.hit(key, demand.min_revision)):
+            return reading
+        deadline = self._clock() + self._options.timeout
+        try:
+            if not demand.use_cache:
+                return self._uncached(key, demand, deadline, ASKED)
+            return self._cached(key, demand, deadline)
+        except Unavailable:
+            served = self._state.stale(key, demand)
+            if served is None:
+                raise
+            self._observer(STALE)
+            return _reading(served.entry, served.revision, Source.STALE, served.age)
+
+    def hit(self, key: str, min_revision: Revision) -> Reading | None:
+        """See `DistributedCache.hit`."""
+        reading = self._state.hit(key, min_revision)
+        if reading is not None:
+            self._observer(HIT)
+        return reading
+
+    def prove(self) -> Verdict:
+        """A batch without a range: what it proves (rule 4). Raises Unavailable."""
+        self._probed_at = now = self._clock()
+        part = self._batches.join(Errand(None), now + self._options.timeout).part(None)
+        return self._state.settle_within(part, self._clock() + self._options.proof_interval)
+
+    def refuse_if_down(self) -> None:
+        """Raises Unavailable at once while etcd is known not to answer, and the prover goes on asking it.
+
+        Otherwise a hung etcd would take every thread of the server for the whole of its deadline, and requests that
+        need no etcd, /healthz first, would wait behind them.
+        """
+        if self._down and self._clock() - self._probed_at < self._options.timeout + self._options.staleness_bound:
+            raise Unavailable(f"etcd does not answer: {self.last_error}")
+
+    # The decisions of Freshness, acted upon
+
+    def _cached(self, key: str, demand: Demand, deadline: float) -> Reading:
+        proved_at: float | None = None  # a proof of our own: its moment stands for now (rule 11)
+        waited = False
+        reading: Reading | None = None
+        while reading is None:
+            decision = self._state.decide(key, demand, at=proved_at)
+            match decision:
+                case Serve():
+                    return self._from_memory(decision, proved_at)
+                case Bypass():
+                    return self._uncached(key, demand, deadline, NO_SLOT)
+                case AwaitHorizon() if not waited:
+                    waited = True
+                    self._state.await_horizon(demand.min_revision, min(deadline, self._clock() + SESSION_PATIENCE))
+                case AwaitHorizon() | Confirm():
+                    proved_at = self._confirm(demand, deadline)
+                    if proved_at is None:
+                        reading = self._load(key, None, demand, deadline)
+                case Validate(entry):
+                    proved_at = None
+                    reading = self._load(key, entry, demand, deadline)
+                case Load():
+                    proved_at = None
+                    reading = self._load(key, None, demand, deadline)
+                case _:
+                    assert_never(decision)
+        return reading
+
+    def _from_memory(self, served: Serve, proved_at: float | None) -> Reading:
+        if proved_at is not None:
+            self._observer(REVALIDATED)
+            return _reading(served.entry, served.revision, Source.REVALIDATED)
+        self._observer(HIT)
+        return _reading(served.entry, served.revision, Source.HIT, served.age)
+
+    def _confirm(self, demand: Demand, deadline: float) -> float | None:
+        """When the proof was sent that the present entries are current; None if there is none."""
+        part = self._join(Errand(None), deadline).part(None)
+        _check_timeline(part, demand)
+        verdict = self._state.settle_within(part, self._patience(deadline))
+        return part.ticket.sent_at if isinstance(verdict, Proof) else None
+
+    def _load(self, key: str, entry: Entry | None, demand: Demand, deadline: float) -> Reading | None:
+        """Reads one key through a batch. None: decide again, the cache knows or etcd is on another history."""
+        batch = self._ask(Errand(key, entry, fill=True), demand, deadline)
+        if batch is None:
+            return None
+        part = batch.part(key)
+        _check_timeline(part, demand)
+        verdict = self._state.settle_within(part, self._patience(deadline))
+        if isinstance(verdict, Backwards):
+            return None
+        want, found = part.finds[key]
+        at = part.answer.header.revision
+        if found.document is not None:
+            self._observer(MISS)
+            return Reading(found.document.data, found.document.mod_revision, at, Source.MISS, 0.0)
+        if not found.present:
+            self._observer(MISS)
+            return Reading(None, 0, at, Source.MISS, 0.0)
+        if want.entry is not None and isinstance(verdict, Proof):
+            self._observer(REVALIDATED)
+            return _reading(want.entry, at, Source.REVALIDATED)
+        # "Unchanged since m" says nothing if the m of this history may be another's (rule 6): ask for all of it.
+        return self._load(key, None, demand, deadline)
+
+    def _uncached(self, key: str, demand: Demand, deadline: float, served: ReadServed) -> Reading:
+        part = self._join(Errand(key), deadline).part(key)
+        _check_timeline(part, demand)
+        _, found = part.finds[key]
+        at = part.answer.header.revision
+        self._observer(served)
+        if found.document is None:
+            return Reading(None, 0, at, Source.BYPASS, 0.0)
+        return Reading(found.document.data, found.document.mod_revision, at, Source.BYPASS, 0.0)
+
+    # Asking the store
+
+    def _join(self, errand: Errand, deadline: float) -> Batch:
+        self._check_deadline(deadline)
+        return self._batches.join(errand, deadline)
+
+    def _ask(self, errand: Errand, demand: Demand, deadline: float) -> Batch | None:
+        """A default read may share a load on its way; a linearizable one, or with a session, must not (rule 14)."""
+        key = errand.key
+        assert key is not None
+        if demand.min_revision or demand.linearizable:
+            return self._join(errand, deadline)
+        self._check_deadline(deadline)
+        return self._batches.share(
+            errand,
+            deadline,
+            follow=lambda ticket: self._state.may_follow(key, ticket, self._options.staleness_bound),
+            answered=lambda: isinstance(self._state.decide(key, demand), Serve),
+        )
+
+    def _send(self, batch: Batch, timeout: float) -> None:
+        """Leads a batch: the transaction, then what it proves and fills, before anybody is woken."""
+        ticket = batch.ticket
+        assert ticket is not None
+        try:
+            batch.parts = self._fetch(ticket, tuple(batch.wants.values()), self._clock() + timeout)
+        except StoreError as error:
+            self._down, self.last_error = True, str(error)
+            raise
+        self._down, self.answered_at = False, ticket.sent_at
+        verdicts = [self._state.settle(part) for part in batch.parts]
+        self._observer(BatchAnswered(len(batch.wants), batch.readers, isinstance(verdicts[0], Proof)))
+
+    def _fetch(self, ticket: Ticket, wants: tuple[Errand, ...], deadline: float) -> list[Part]:
+        """One transaction; where its answer would be too large, two smaller ones."""
+        asked = [Want(str(want.key), want.entry.mod_revision if want.entry else 0) for want in wants]
+        try:
+            answer = self._store.read(asked, ticket.slot, timeout=deadline - self._clock())
+        except TooLarge:
+            if len(wants) < 2:
+                raise
+            half = len(wants) // 2
+            return self._fetch(ticket, wants[:half], deadline) + self._fetch(ticket, wants[half:], deadline)
+        return [Part(ticket, wants, answer)]
+
+    def _patience(self, deadline: float) -> float:
+        """How long a read waits for the watch: briefly, since it can always ask for the value itself."""
+        return min(deadline, self._clock() + self._options.staleness_bound / 4)
+
+    def _check_deadline(self, deadline: float) -> None:
+        self.refuse_if_down()
+        if self._clock() >= deadline:
+            raise Unavailable(f"freshness could not be proven within {self._options.timeout:g} s: {self.last_error}")
+
+
+def _check_timeline(part: Part, demand: Demand) -> None:
+    """A token ahead of a linearizable answer was given out in another history (rule 10)."""
+    if part.answer.header.revision < demand.min_revision:
+        raise WrongTimeline(demand.min_revision, part.answer.header.revision)
+
+
+def _reading(entry: Entry, revision: Revision, source: Source, age: float = 0.0) -> Reading:
+    return Reading(entry.value, entry.mod_revision, revision, source, age)

@@ -1,0 +1,399 @@
+"""The state of one instance, and the one lock that guards it.
+
+Owns freshness and entries. Performs no I/O, calls no observer and waits for nothing but its own condition while
+holding the lock; what happened under it is handed to the observer afterwards.
+
+Hits don't take the lock: thousands of them a second would queue behind whoever the interpreter has just suspended
+with it. They go by a `Window`, published when a change is complete. Whoever finds the same window before and after
+looking at an entry has seen both as they stood together at one moment:
+
+    1. a hit reads window W,
+    2. an event names its key: under the lock the horizon rises and the entry becomes stale,
+    3. the hit reads the entry. If it came before the mark, it may serve it: as of W's horizon, it is current;
+    4. window W' is published, the lock is released. Published before the mark, a hit could claim the new horizon
+       for the old value.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import assert_never
+
+from consistency.core.decisions import (
+    Ahead,
+    Backwards,
+    Decision,
+    Elsewhere,
+    Lineage,
+    NotMember,
+    Proof,
+    SameHistory,
+    Serve,
+    Ticket,
+    Unprovable,
+    Unproven,
+    Verdict,
+)
+from consistency.core.entries import Entry, NearCache
+from consistency.core.events import Event, Evicted, Invalidated, Joined, Left, Observer, TimeWentBackwards
+from consistency.core.freshness import Freshness
+from consistency.core.model import Demand, MemberEvent, Reading, Revision, Source, VersionEvent, VersionState
+from consistency.core.options import CacheOptions
+from consistency.core.store import Found, Header, Survey
+from consistency.instance.read_batches import Errand, Part
+
+DEFAULT = Demand()
+
+FOREVER: Revision = 1 << 63
+"""Above every revision: what is invalidated by it is stale whatever it was validated at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a new watch stream starts: after these revisions. Its events count only while `epoch` lasts.
+
+    lineage: how the history found stands to the one known before.
+    """
+
+    version_after: Revision
+    members_after: Revision
+    epoch: int
+    lineage: Lineage
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All of the state at one moment; the times are local seconds, as in `Freshness`."""
+
+    slot: int | None
+    lease: int
+    horizon: Revision
+    proved_at: float | None
+    fresh_until: float
+    entries: int
+    bytes: int
+    watch_up: bool
+    renewed_at: float
+
+
+class _Changing:
+    """The lock for those who change something: on the way out they publish what hits go by."""
+
+    def __init__(self, lock: threading.Lock, publish: Callable[[], None]) -> None:
+        self._lock = lock
+        self._publish = publish
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._publish()
+        finally:
+            self._lock.release()
+
+
+class LocalState:
+    """Everything an instance knows. Safe for concurrent use; every method is short."""
+
+    def __init__(self, options: CacheOptions, observer: Observer, clock: Callable[[], float]) -> None:
+        self._observer = observer
+        self._clock = clock
+        self._lock = threading.Lock()  # protects everything below
+        self._moved = threading.Condition(self._lock)  # the horizon, the epoch or the watch changed
+        self._fresh = Freshness(options.staleness_bound, options.max_age)
+        self._entries = NearCache(options.max_entries, options.max_bytes)
+        self._watch_up = False
+        self._renewed_at = 0.0  # local seconds, as all times here
+        self._happened: list[Event] = []  # under the lock, for the observer afterwards
+        self._window = self._fresh.window()  # written under the lock, read without it
+        self._changing = _Changing(self._lock, self._publish_locked)
+
+    def _publish_locked(self) -> None:
+        self._window = self._fresh.window()
+
+    # Reading
+
+    def hit(self, key: str, min_revision: Revision = 0) -> Reading | None:
+        """What `decide` would serve at once, found without the lock (rules 3, 10, 13). None: not sure; it knows."""
+        window, entry = self._window, self._entries.get(key)
+        if entry is None:
+            return None
+        now = self._clock()
+        if not window.admits(entry, now, min_revision) or window is not self._window:
+            return None
+        return Reading(entry.value, entry.mod_revision, window.horizon, Source.HIT, now - window.proved_at)
+
+    def decide(self, key: str, demand: Demand = DEFAULT, *, at: float | None = None) -> Decision:
+        """What a read of `key` needs (rules 3, 11). `at`: when the proof was sent that it asked for itself, if any."""
+        with self._lock:
+            entry = self._entries.get(key)
+            if at is not None:
+                return self._fresh.decide(entry, at, demand.min_revision)
+            return self._fresh.decide(entry, self._clock(), demand.min_revision, confirm=demand.linearizable)
+
+    def stale(self, key: str, demand: Demand) -> Serve | None:
+        """The last that was proven of `key`, if the client takes it unproven (`stale_if_error`)."""
+        with self._lock:
+            return self._fresh.stale(self._entries.get(key), self._clock(), demand)
+
+    def ticket(self) -> Ticket:
+        """Drawn before every read of the store."""
+        with self._lock:
+            return self._fresh.ticket(self._clock())
+
+    def may_follow(self, key: str, ticket: Ticket, bound: float) -> bool:
+        """Whether a default read may share a load that is on its way (rule 14)."""
+        with self._lock:
+            return self._clock() < ticket.sent_at + bound and not self._fresh.overtaken(key, ticket)
+
+    def settle(self, part: Part) -> Verdict:
+        """Judges an answer, and takes over what it proves: the window, the horizon, the entries (rules 4, 5, 8, 9)."""
+        with self._changing:
+            verdict = self._settle_locked(part)
+        self._tell()
+        return verdict
+
+    def settle_within(self, part: Part, deadline: float) -> Verdict:
+        """As `settle`, but while the store is ahead of a living watch it waits for the watch, until `deadline`."""
+        with self._changing:
+            verdict = self._settle_locked(part)
+            # What is not the last word has changed nothing that hits go by: nothing is to be published before waiting.
+            while isinstance(verdict, Ahead) and self._watch_up and self._wait_locked(deadline):
+                verdict = self._settle_locked(part)
+        self._tell()
+        return verdict
+
+    def await_horizon(self, revision: Revision, deadline: float) -> None:
+        """Waits until the watch has applied `revision`, the watch ends, or `deadline` (rule 10)."""
+        with self._lock:
+            while self._watch_up and self._fresh.horizon < revision and self._wait_locked(deadline):
+                pass
+
+    def _wait_locked(self, deadline: float) -> bool:
+        return self._moved.wait(max(0.0, deadline - self._clock()))
+
+    def _settle_locked(self, part: Part) -> Verdict:
+        if part.verdict is None:
+            verdict = self._fresh.judge(part.ticket, part.answer)
+            self._fresh.note(part.ticket, part.answer.header)
+            if isinstance(verdict, Ahead):
+                return verdict  # not the last word
+            part.verdict = verdict
+            self._take_over_locked(verdict, part)
+        return part.verdict
+
+    def _take_over_locked(self, verdict: Proof | Unproven | NotMember | Backwards, part: Part) -> None:
+        match verdict:
+            case Proof():
+                self._fresh.accept(part.ticket, verdict)
+                self._fill_locked(part)
+                self._moved.notify_all()
+            case NotMember(holder):
+                self._leave_locked("taken" if holder else "expired")
+            case Backwards(detail):
+                self._turn_back_locked(detail)
+            case Unproven():
+                pass
+            case _:
+                assert_never(verdict)
+
+    def _fill_locked(self, part: Part) -> None:
+        for key, (want, found) in part.finds.items():
+            if want.fill and key is not None and self._fresh.fills(key, part.ticket, part.answer):
+                self._learn_locked(key, _learned(want, found, part.answer.header.revision, part.ticket.sent_at))
+
+    def _learn_locked(self, key: str, entry: Entry | None) -> None:
+        if entry is None:
+            self._entries.drop(key)
+        elif evicted := self._entries.store(key, entry):
+            self._happened.append(Evicted(evicted))
+
+    # Writing
+
+    def wrote(self, keys: Collection[str], header: Header, ticket: Ticket) -> None:
+        """Our write of `keys` committed: don't wait for the watch to tell us that the entries are old."""
+        with self._changing:
+            if detail := self._fresh.contradiction(ticket, header):
+                self._turn_back_locked(detail)
+            self._fresh.note(ticket, header)
+            self._invalidated_locked("own write", self._mark_locked(keys, header.revision))
+        self._tell()
+
+    def may_have_written(self, keys: Collection[str]) -> None:
+        """A write of `keys` has an unknown outcome: what we hold may be old from now on (rule 1)."""
+        with self._changing:
+            self._invalidated_locked("unknown outcome", self._mark_locked(keys, FOREVER))
+        self._tell()
+
+    def _mark_locked(self, keys: Collection[str], revision: Revision) -> int:
+        return sum(self._entries.invalidate(key, revision) for key in keys)
+
+    # Watching
+
+    def rebase(self, ticket: Ticket, survey: Survey, *, gap: bool) -> Start | None:
+        """Decides from a survey at `ticket.horizon` how the watch goes on (rules 6, 7, 8).
+
+        `gap`: events were missed, so that the stream can't go on after the horizon. Returns None if the survey came
+        too late: ask again.
+        """
+        with self._changing:
+            if ticket.epoch != self._fresh.epoch:
+                return None
+            lineage = self._fresh.compare(ticket, survey)
+            match lineage:
+                case SameHistory():
+                    if gap:
+                        self._fresh.rebase(survey)
+                        self._invalidated_locked("gap", len(self._entries))
+                    else:
+                        self._fresh.resume()
+                case Unprovable():
+                    self._invalidated_locked("history", self._entries.clear())
+                    self._fresh.rebase(survey)
+                case Elsewhere(detail):
+                    self._turn_back_locked(detail)
+                    self._fresh.rebase(survey)
+            start = Start(self._fresh.horizon, survey.header.revision, self._fresh.epoch, lineage)
+            self._moved.notify_all()
+        self._tell()
+        return start
+
+    def watching(self, up: bool) -> None:
+        """The stream is up, or down."""
+        with self._lock:
+            self._watch_up = up
+            self._moved.notify_all()
+
+    def apply(self, event: VersionEvent, epoch: int) -> bool:
+        """Rule 2. False, and nothing changed, if the event is not the next one or its stream is of an earlier epoch."""
+        with self._changing:
+            if epoch != self._fresh.epoch or not self._fresh.apply(event):
+                return False
+            self._invalidate_locked(event)
+            self._moved.notify_all()
+        self._tell()
+        return True
+
+    def _invalidate_locked(self, event: VersionEvent) -> None:
+        at = event.state.revision
+        if event.names is None:
+            self._invalidated_locked("everything", len(self._entries))
+        else:
+            self._invalidated_locked("version", self._mark_locked(event.names, at))
+
+    def doubts(self, event: MemberEvent) -> bool:
+        """Whether this event casts doubt on our own slot: then hits stop until a proof (rule 9)."""
+        with self._changing:
+            lease = event.member.lease if event.member else 0
+            doubtful = event.slot == self._fresh.slot and lease != self._fresh.lease
+            if doubtful:
+                self._fresh.doubt()
+            return doubtful
+
+    def has_applied(self, version: VersionState) -> bool:
+        """See `History.holds`."""
+        with self._lock:
+            return self._fresh.history.holds(version)
+
+    def events_between(self, start: VersionState, end: VersionState) -> tuple[VersionEvent, ...] | None:
+        """See `History.between`."""
+        with self._lock:
+            return self._fresh.history.between(start, end)
+
+    @property
+    def epoch(self) -> int:
+        """The present stretch of certainty."""
+        with self._lock:
+            return self._fresh.epoch
+
+    def _turn_back_locked(self, detail: str) -> None:
+        self._invalidated_locked("history", self._entries.clear())
+        self._fresh.turn_back()
+        self._happened.append(TimeWentBackwards(detail))
+        self._moved.notify_all()
+
+    # Belonging
+
+    @property
+    def has_watched(self) -> bool:
+        """Whether a watch has begun and knows where it goes on."""
+        with self._lock:
+            return self._fresh.history.applied.count > 0
+
+    def join(self, slot: int, lease: int) -> None:
+        """This instance holds `slot`; hits need a proof first (rule 9)."""
+        with self._changing:
+            self._fresh.join(slot, lease)
+            self._renewed_at = self._clock()
+            self._happened.append(Joined(slot))
+        self._tell()
+
+    def renewed(self) -> None:
+        """The lease of our slot was renewed. For those who look: hits don't rest on it."""
+        self._renewed_at = self._clock()
+
+    def leave(self, cause: str) -> None:
+        """No hits from now on. Does nothing without a slot."""
+        with self._changing:
+            self._leave_locked(cause)
+        self._tell()
+
+    def _leave_locked(self, cause: str) -> None:
+        if self._fresh.slot is not None:
+            self._happened.append(Left(self._fresh.slot, cause))
+            self._invalidated_locked("left", len(self._entries))
+            self._fresh.leave()
+
+    @property
+    def lease(self) -> int:
+        """The lease that holds our slot; 0 without one."""
+        with self._lock:
+            return self._fresh.lease
+
+    # Being asked
+
+    def snapshot(self) -> Snapshot:
+        """All of it at one moment."""
+        with self._lock:
+            fresh = self._fresh
+            return Snapshot(
+                slot=fresh.slot,
+                lease=fresh.lease,
+                horizon=fresh.horizon,
+                proved_at=fresh.proved_at,
+                fresh_until=fresh.fresh_until,
+                entries=len(self._entries),
+                bytes=self._entries.bytes,
+                watch_up=self._watch_up,
+                renewed_at=self._renewed_at,
+            )
+
+    def _invalidated_locked(self, cause: str, entries: int) -> None:
+        if entries:
+            self._happened.append(Invalidated(cause, entries))
+
+    def _tell(self) -> None:
+        if not self._happened:
+            return
+        with self._lock:
+            happened, self._happened = self._happened, []
+        for event in happened:
+            self._observer(event)
+
+
+def _learned(want: Errand, found: Found, at: Revision, now: float) -> Entry | None:
+    """The entry that an answer makes of a key; None if it must not be cached."""
+    if not found.present:
+        return Entry(None, 0, at, now)
+    if found.document is not None:
+        document = found.document
+        leased = document.lease != 0  # it can vanish without a version event (rule 5)
+        return None if leased else Entry(document.data, document.mod_revision, at, now)
+    assert want.entry is not None  # unchanged since the entry that the reader named
+    return replace(want.entry, validated_at=at, stale=False)

@@ -1,0 +1,1 @@
+"""Who may do what: tokens, where they come from, and the door that asks for them."""

@@ -1,0 +1,1 @@
+"""`/config/…`: documents, their listing and atomic batches."""

@@ -1,0 +1,135 @@
+"""What `POST /config/` asks for: the changes of an atomic batch, from its JSON. Pure.
+
+    {"operations": [
+      {"op": "put", "key": "team/app", "value": {"limit": 10}, "if_match": "4"},
+      {"op": "delete", "key": "team/old"}
+    ]}
+
+`if_match` is "*" or a revision, `if_none_match` (of a put) is "*". A value is stored as it is written in the body, byte
+for byte. Nothing is guessed: what is unknown, missing, repeated or null is refused, with the operation's index.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
+
+from consistency.core.model import MustBeAbsent, MustBeAt, MustExist, Precondition, PreconditionFailed
+from consistency.core.store import Change, Delete, Put
+from service.documents import check as documents
+from service.documents.check import Part
+from service.http.keys import check_key
+from service.http.parameters import MAX_REVISION
+from service.http.problems import Refused, bad_request, problem_for
+
+MAX_OPERATIONS = 100
+MAX_DEPTH = documents.MAX_DEPTH + 3
+"""Of the body: a value in a batch, in its list, in an operation may be nested as deep as one that is sent alone."""
+
+LONGEST_SHOWN = 60
+
+_FIELDS = {"put": ("op", "key", "value", "if_match", "if_none_match"), "delete": ("op", "key", "if_match")}
+_REVISION = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+
+
+def changes_in(body: bytes) -> tuple[Change, ...]:
+    """What a body that has passed `check_document` asks for, in its order: 1 to 100 changes of different keys.
+
+    Raises Refused (400).
+    """
+    changes: dict[str, Change] = {}
+    for index, operation in enumerate(_operations(documents.whole(body))):
+        with _naming(index):
+            change = _change(operation)
+            if changes.setdefault(change.key, change) is not change:
+                raise _refusal(f"there is another operation on the key {change.key!r}")
+    return tuple(changes.values())
+
+
+def refused_by(failed: PreconditionFailed, changes: Sequence[Change]) -> Refused:
+    """412, with the operation whose precondition does not hold, and the revision its key is at: 0 if there is none."""
+    index = [change.key for change in changes].index(failed.key)
+    extensions = (("index", index), ("key", failed.key), ("mod_revision", failed.current))
+    # No ETag: it would be one of the batch's own address.
+    return Refused(replace(problem_for(failed), headers=(), extensions=extensions))
+
+
+def _operations(batch: Part) -> list[Part]:
+    fields = batch.members() if batch.opening == "{" else {}
+    if set(fields) != {"operations"} or fields["operations"].opening != "[":
+        raise _refusal('a batch is {"operations": [...]} and nothing else')
+    operations = list(islice(fields["operations"].parts(), MAX_OPERATIONS + 1))
+    if not 1 <= len(operations) <= MAX_OPERATIONS:
+        raise _refusal(f"it must have 1 to {MAX_OPERATIONS} operations")
+    return operations
+
+
+def _change(operation: Part) -> Change:
+    if operation.opening != "{":
+        raise _refusal('an operation is an object such as {"op": "delete", "key": "a"}')
+    fields = operation.members()
+    op = _text(fields, "op")
+    if op not in _FIELDS:
+        raise _refusal(f"op must be put or delete, not {_shown(op)}")
+    for name in fields:
+        if name not in _FIELDS[op]:
+            raise _refusal(f"{_shown(name)} is unknown; known in a {op}: {', '.join(_FIELDS[op])}")
+    key, precondition = check_key(_text(fields, "key")), _precondition(fields)
+    return Delete(key, precondition) if op == "delete" else Put(key, _field(fields, "value").raw, precondition)
+
+
+def _precondition(fields: Mapping[str, Part]) -> Precondition | None:
+    if "if_none_match" in fields:
+        if "if_match" in fields:
+            raise _refusal("if_match and if_none_match contradict each other")
+        if _text(fields, "if_none_match") != "*":
+            raise _refusal('if_none_match must be "*": only if there is no such key')
+        return MustBeAbsent()
+    return _must_match(_text(fields, "if_match")) if "if_match" in fields else None
+
+
+def _must_match(text: str) -> Precondition:
+    if text == "*":
+        return MustExist()
+    if not _REVISION.fullmatch(text) or int(text) > MAX_REVISION:
+        raise _refusal(f'if_match must be "*" or a revision such as "4", not {_shown(text)}')
+    return MustBeAt(int(text))
+
+
+def _text(fields: Mapping[str, Part], name: str) -> str:
+    field = _field(fields, name)
+    if field.opening != '"':
+        raise _refusal(f"{name} must be a string")
+    text = field.string()
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise _refusal(f"{name} has half of a surrogate pair in it") from None
+    return text
+
+
+def _field(fields: Mapping[str, Part], name: str) -> Part:
+    if name not in fields:
+        raise _refusal(f"{name} is missing")
+    return fields[name]
+
+
+@contextmanager
+def _naming(index: int) -> Iterator[None]:
+    """Lets a refusal say which operation it is about."""
+    try:
+        yield
+    except Refused as refused:
+        detail = f"Operation {index}: {refused.problem.detail}"
+        raise Refused(replace(refused.problem, detail=detail, extensions=(("index", index),))) from None
+
+
+def _shown(text: str) -> str:
+    return ascii(text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…")
+
+
+def _refusal(reason: str) -> Refused:
+    return bad_request("invalid-batch", f"The batch can't be carried out: {reason}.")

@@ -1,0 +1,65 @@
+"""What a listing shows of the keys in etcd, and where the next page begins. Pure.
+
+Other tools may have put keys there that no path can name (`service.http.keys`): not UTF-8, `a//b`, an empty one,
+control characters, longer than 512 bytes. They are left out, and the walk goes on behind them: where the last key
+looked at is one of them, `next` is not a key but a place, `/` and the bytes from which on to look, in hexadecimal. No
+key begins with a slash. A page is one range of etcd, however many of its keys are left out: it may have less than was
+asked for, even none.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from consistency.core.model import Revision
+from consistency.core.store import Listed, Page
+from consistency.etcd.layout import NO_END, encode, range_end, successor
+from service.http.keys import MAX_KEY_BYTES, check_key
+from service.http.problems import Refused
+
+_PLACE = re.compile(rf"/(?:[0-9a-f]{{2}}){{1,{MAX_KEY_BYTES + 1}}}")
+
+
+def is_addressable(key: str) -> bool:
+    """Whether a path can name this key."""
+    try:
+        check_key(key)
+    except (Refused, UnicodeError):  # UnicodeError: it is not UTF-8
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A page as it is shown. left_out: how many keys no path can name. following: for `after`; None at the end."""
+
+    keys: tuple[Listed, ...]
+    left_out: int
+    following: str | None
+    revision: Revision
+
+
+def listing(page: Page) -> Listing:
+    """What is shown of a page."""
+    keys = tuple(listed for listed in page.keys if is_addressable(listed.key))
+    following = _behind(page.keys[-1].key) if page.more and page.keys else None
+    return Listing(keys, len(page.keys) - len(keys), following, page.header.revision)
+
+
+def _behind(key: str) -> str | None:
+    if is_addressable(key):
+        return key
+    name = encode(key)
+    if len(name) <= MAX_KEY_BYTES:
+        return f"/{successor(name).hex()}"
+    # Whatever else begins like this is longer than any key that a path can name: behind all of it.
+    end = range_end(name[:MAX_KEY_BYTES])
+    return None if end == NO_END else f"/{end.hex()}"
+
+
+def place(after: str) -> str | bytes:
+    """What `after` says: the key to go on behind, or the bytes to go on from. Raises Refused (400)."""
+    if after.startswith("/") and _PLACE.fullmatch(after):
+        return bytes.fromhex(after[1:])
+    return check_key(after)

@@ -1,0 +1,1 @@
+"""The etcd that comes along: who starts it, who shares it, how it ends. Imports no gRPC."""

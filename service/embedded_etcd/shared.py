@@ -1,0 +1,329 @@
+"""The embedded etcd of a directory: whoever comes first starts it and owns it, who comes later shares it.
+
+Owns its life, from `start` to `stop`. While it is guarded, an etcd that ends is started again, at the same address; and
+when its owner is gone, one of those who share it takes it over. Who owns it is decided by the lock on `etcd_file`.
+
+An etcd that does not come up is tried again for ever, at growing intervals: a full disk lasts until somebody makes
+room, and then nobody should have to know that this service must be started again, too.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from http.client import HTTPException
+from pathlib import Path
+
+import structlog
+
+from consistency.core.events import Observer
+from consistency.instance.workers import Worker
+from service.embedded_etcd import file as etcd_file
+from service.embedded_etcd.binary import EtcdNotFound, find_etcd
+from service.embedded_etcd.child import EtcdProcess, ask_version, launch, takes_writes_over_http
+from service.embedded_etcd.file import EtcdFile, RunningEtcd
+from service.process.startup import StartupError
+
+__all__ = ["EmbeddedEtcd", "EtcdNotFound", "RunningEtcd", "find_etcd", "find_owned", "find_running"]
+
+START_WITHIN = 30.0
+"""Seconds until an etcd has to answer; replaying a long log takes some."""
+
+ORPHAN_WITHIN = 5.0
+POLL = 0.05
+
+LOOK = 0.25
+"""Seconds between two looks of the owner whether its etcd lives."""
+
+LOOK_AT_OWNER = 1.0
+"""Seconds between two looks of who shares it whether there is still an owner."""
+
+FIRST_PAUSE = 0.5
+LAST_PAUSE = 15.0
+"""Seconds before an etcd that ended is started again, at first and at most; doubled each time."""
+
+WELL_AFTER = 60.0
+"""Seconds for which an etcd has to live to count as well: then the pauses begin anew."""
+
+log = structlog.stdlib.get_logger("config.etcd")
+
+
+class EmbeddedEtcd:
+    """The etcd whose data is in `directory`/etcd. `start` once, `stop` once, both from the main thread.
+
+    The main thread, because on Linux etcd dies with the thread that started it. `trouble` may be called by any.
+    """
+
+    def __init__(self, directory: Path, tell: Callable[[str], None]) -> None:
+        self._directory = _absolute(directory)
+        self._data = self._directory / "etcd"
+        self._log = self._directory / "etcd.log"
+        self._tell = tell
+        self._file: EtcdFile | None = None
+        # Set by the main thread until the guard is started, then by the guard's, until that has been joined.
+        self._running: RunningEtcd | None = None
+        self._process: EtcdProcess | None = None  # None: another process owns it
+        self._pause = FIRST_PAUSE
+        self._up_since = 0.0
+        self._guard: Worker | None = None
+        self._on_end: Callable[[], object] = lambda: None
+        self._end_within = 0.0
+        self._standing_back = False
+
+    def start(self) -> RunningEtcd:
+        """Starts the etcd, or joins the one that is running. Raises StartupError, EtcdNotFound."""
+        self._file = file = self._open()
+        deadline = time.monotonic() + START_WITHIN
+        try:
+            while not file.try_lock():
+                if (running := file.read()) and can_be_joined(running):
+                    _refuse_open_door(running)
+                    self._running = running
+                    return running
+                if time.monotonic() > deadline:
+                    raise StartupError(self._words_for_mute_owner(file.read()))
+                time.sleep(POLL)
+            return self._own(file)
+        except OSError as error:
+            self._let_go(file)
+            raise self._unusable(error) from error
+        except BaseException:
+            self._let_go(file)
+            raise
+
+    def guard(self, observer: Observer, on_end: Callable[[], object] = lambda: None) -> None:
+        """From now on it is started again when it ends. on_end: called each time that ours did. After `start`."""
+        self._on_end = on_end
+        self._guard = Worker("embedded-etcd", self._look, observer)
+        self._guard.start()
+
+    def stand_back(self) -> None:
+        """We are about to stop: from now on nothing is started again or taken over."""
+        self._standing_back = True
+
+    def trouble(self) -> str:
+        """What became of it, and what is being done about it; empty while it runs. Asks nobody."""
+        running = self._running
+        return running.trouble if running else ""
+
+    def stop(self, within: float) -> None:
+        """Ends the etcd if it is ours, in `within` seconds at most; a shared one goes on."""
+        self._end_within = within
+        if self._guard is not None:
+            self._guard.ask_to_stop()
+            self._guard.join(within + 1.0)
+        if self._process is not None:
+            self._process.stop(within)
+        if self._file is not None:
+            if self._process is not None:
+                self._file.write(None)
+            self._file.close()
+        self._file = self._process = self._running = None
+
+    def kill(self) -> None:
+        """Ends it at once, if it is ours, when there is no time left for `stop`. A signal's handler may call it."""
+        if self._process is not None:
+            self._process.kill()
+
+    # --- the start
+
+    def _let_go(self, file: EtcdFile) -> None:
+        file.close()
+        self._file = None
+
+    def _open(self) -> EtcdFile:
+        try:
+            self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not os.access(self._data, os.W_OK | os.X_OK):
+                raise PermissionError(0, "Permission denied")
+            return EtcdFile(self._directory)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _own(self, file: EtcdFile) -> RunningEtcd:
+        """We are alone with this directory as long as we hold the lock, but for an etcd that outlived its owner."""
+        program = find_etcd()
+        self._end_orphan(file)
+        file.write(None)
+        self._tell(f"starting {program} on {self._data}")
+        return self._now_runs(launch(program, self._data, self._log, within=START_WITHIN))
+
+    def _end_orphan(self, file: EtcdFile) -> None:
+        if (former := file.read()) and is_etcd_of(former.pid, self._data):
+            self._tell(f"ending the etcd that an earlier run has left behind (process {former.pid})")
+            _end(former.pid)
+
+    def _now_runs(self, process: EtcdProcess) -> RunningEtcd:
+        self._process = process
+        self._up_since = time.monotonic()
+        return self._say(RunningEtcd(process.endpoint, process.version, process.pid, os.getpid()))
+
+    def _say(self, running: RunningEtcd) -> RunningEtcd:
+        """To ourselves and, in the file, to others."""
+        self._running = running
+        if self._file is not None:
+            try:
+                self._file.write(running)
+            except OSError as error:  # they see what stands there, and that nothing answers
+                log.warning("etcd.json can't be written", reason=str(error.strerror))
+        return running
+
+    def _unusable(self, error: OSError) -> StartupError:
+        """Also a lock that can't be taken, a log that can't be written: all of it is in one directory."""
+        where = "" if error.filename in (None, str(self._data)) else f" ({error.filename})"
+        reason = f"{error.strerror or error}{where}"
+        return StartupError(
+            f"the embedded etcd can't keep its data in {self._data}: {reason}. Expected a directory "
+            "that this user may write, with all that is in it. Make it so, or set ETCD_ENDPOINTS to use another etcd, "
+            "for example ETCD_ENDPOINTS=http://10.0.0.1:2379"
+        )
+
+    def _words_for_mute_owner(self, running: RunningEtcd | None) -> str:
+        who = f"process {running.owner}" if running else "another process"
+        why = f" ({running.trouble})" if running and running.trouble else ""
+        return (
+            f"{who} uses {self._data}, but its etcd does not answer after {START_WITHIN:.0f} s{why}. "
+            f"See {self._log}, and end that process, or start in another directory"
+        )
+
+    # --- the guard, on its own thread
+
+    def _look(self, worker: Worker) -> None:
+        """One look, over and over. At a stop it ends the etcd itself: what this thread started would die with it."""
+        if self._process is None:
+            worker.pause(LOOK_AT_OWNER)
+            self._look_at_owner(worker)
+        else:
+            worker.pause(LOOK)
+            if not worker.stopping and (code := self._process.exit_code()) is not None and not self._standing_back:
+                self._begin_again(worker, self._process.why_it_ended(code))
+        if worker.stopping and self._process is not None:
+            self._process.stop(self._end_within)
+
+    def _look_at_owner(self, worker: Worker) -> None:
+        """1. The owner ends, and its etcd with it.  2. The kernel gives the lock back.  3. One of us takes it."""
+        file, last = self._file, self._running
+        if file is None or last is None or worker.stopping or self._standing_back:
+            return
+        if not file.try_lock():
+            self._running = file.read() or last
+            return
+        self._end_orphan(file)
+        self._say(replace(last, owner=os.getpid()))
+        self._begin_again(worker, f"its owner, process {last.owner}, ended")
+
+    def _begin_again(self, worker: Worker, why: str) -> None:
+        """Returns when it runs again, or we are stopped."""
+        running = self._running
+        assert running is not None, "there was one"
+        if self._process is not None:
+            self._on_end()
+        if time.monotonic() - self._up_since > WELL_AFTER:
+            self._pause = FIRST_PAUSE
+        while not (worker.stopping or self._standing_back):
+            said = f"the embedded etcd is down: {why}; it is started again in {self._pause:g} s"
+            running = self._say(replace(running, trouble=said))
+            log.warning("the embedded etcd is down", reason=why, again_in=self._pause)
+            self._wait(worker, self._pause)
+            self._pause = min(2 * self._pause, LAST_PAUSE)
+            try:
+                process = launch(
+                    find_etcd(), self._data, self._log, within=START_WITHIN, again_at=running.address,
+                    unwanted=lambda: worker.stopping or self._standing_back,
+                )  # fmt: skip
+            except (StartupError, OSError) as error:
+                why = str(error).partition("\n")[0]
+                continue
+            self._now_runs(process)
+            log.info("the embedded etcd runs again", pid=process.pid)
+            return
+
+    def _wait(self, worker: Worker, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0 and not (worker.stopping or self._standing_back):
+            worker.pause(min(left, LOOK))
+
+
+def find_running(directory: Path) -> RunningEtcd | None:
+    """The embedded etcd of `directory` if it runs. Starts nothing, and takes no lock."""
+    running = etcd_file.read(directory)
+    return running if running and can_be_joined(running) else None
+
+
+def _absolute(directory: Path) -> Path:
+    try:
+        return directory.absolute()
+    except OSError as error:
+        raise StartupError(
+            f"the working directory is gone or closed to this user: {error.strerror}. Expected one in which "
+            f"{directory} can be kept. Start in another directory"
+        ) from error
+
+
+def find_owned(directory: Path) -> RunningEtcd | None:
+    """What is known of the embedded etcd of `directory` if its owner lives, whether it answers or not."""
+    running = etcd_file.read(directory)
+    return running if running and etcd_file.is_owned(directory) else None
+
+
+def can_be_joined(running: RunningEtcd) -> bool:
+    """Whether the etcd that a file tells of is there, and is the one it means."""
+    # 1. A is killed, its etcd.json stays.  2. B takes the lock.  3. We fail to lock, and read A's file.
+    # 4. B empties it.  At 3 another etcd may answer at A's endpoint: so A itself has to be alive, too.
+    # Likewise while A waits to start its etcd again: then the file says so.
+    return not running.trouble and _is_alive(running.owner) and ask_version(running.address) is not None
+
+
+def _refuse_open_door(running: RunningEtcd) -> None:
+    """Raises StartupError for an etcd of a release that left its gateway on: its owner alone can start another."""
+    try:
+        is_open = takes_writes_over_http(running.address)
+    except (OSError, HTTPException):
+        return  # it has just ended: whoever uses it will see
+    if is_open:
+        raise StartupError(
+            f"process {running.owner} runs an embedded etcd at {running.endpoint} into which any web page that a "
+            f"browser on this machine shows can write: an earlier release started it. End process {running.owner}, "
+            "then start again; or set ETCD_ENDPOINTS to use another etcd, for example "
+            "ETCD_ENDPOINTS=http://10.0.0.1:2379"
+        )
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def is_etcd_of(pid: int, data: Path) -> bool:
+    """Whether that process is an etcd on our data; the id alone may have gone to another program."""
+    return f"--data-dir={data}" in _command_line(pid)
+
+
+def _command_line(pid: int) -> list[str]:
+    proc = Path(f"/proc/{pid}/cmdline")
+    if Path("/proc/self/cmdline").exists():
+        try:
+            return proc.read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            return []
+    answer = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return answer.stdout.split()
+
+
+def _end(pid: int) -> None:
+    """Ends a process that is no child of ours."""
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + ORPHAN_WITHIN
+    while _is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(POLL)
+    if _is_alive(pid):
+        os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,1 @@
+"""HTTP as values: requests in, answers out, and the server that carries them. Knows no route."""

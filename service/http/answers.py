@@ -1,0 +1,127 @@
+"""Answers as values: status, headers, body. Pure; whoever speaks HTTP turns them into a response.
+
+Owns the response headers of the contract. `headers_for` is the only place where those of a read are made.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from consistency.core.model import Applied, PreconditionFailed, Reading, Source, Written
+from consistency.core.store import Change, Put
+from service.documents.listings import Listing
+from service.http import sessions
+from service.http.conditions import ReadCondition, etag_of
+from service.http.keys import path_of
+from service.http.problems import CONTENT_TYPE as PROBLEM_TYPE
+from service.http.problems import NOT_FOUND, Headers, Problem, problem_for
+from service.http.security_headers import SECURITY_HEADERS
+
+JSON_TYPE = "application/json"
+REVALIDATE = ("Cache-Control", "no-cache")
+
+_JSON = ("Content-Type", JSON_TYPE)
+_PROBLEM = ("Content-Type", PROBLEM_TYPE)
+_X_CACHE = {source: ("X-Cache", source.value) for source in Source}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One HTTP response. Content-Length is the body's."""
+
+    status: int
+    headers: Headers
+    body: bytes = b""
+
+
+def headers_for(reading: Reading) -> list[tuple[str, str]]:
+    """The headers of the answer to a read, whatever its status. Written to be quick: every hit needs them.
+
+    Age is in whole seconds (RFC 9111), rounded up: it never claims more freshness than was proven.
+    """
+    headers = [
+        _PROBLEM if reading.value is None else _JSON,
+        ("X-Config-Revision", str(reading.revision)),
+        _X_CACHE[reading.source],
+        ("Age", str(math.ceil(reading.age))),
+        REVALIDATE,
+        *SECURITY_HEADERS,
+    ]
+    if reading.value is not None:
+        headers.append(("ETag", etag_of(reading.mod_revision)))
+    return headers
+
+
+def answer_reading(key: str, reading: Reading, condition: ReadCondition) -> Answer:
+    """200, 304 or 404. Raises PreconditionFailed when If-Match doesn't hold."""
+    headers = tuple(headers_for(reading))
+    status = condition.status(reading.mod_revision)
+    if status == HTTPStatus.PRECONDITION_FAILED:
+        raise PreconditionFailed(key, reading.mod_revision)
+    if status == HTTPStatus.NOT_MODIFIED:
+        return Answer(status, tuple(pair for pair in headers if pair[0] != "Content-Type"))
+    if reading.value is None:
+        return answer_problem(Problem(NOT_FOUND, f"There is no key {key!r}.", headers))
+    return Answer(status, headers, reading.value)
+
+
+def answer_put(key: str, document: bytes, written: Written, fleet: str) -> Answer:
+    """200 or 201, with what is stored now. `fleet`: its id, here as below, for the session."""
+    status = HTTPStatus.OK if written.existed else HTTPStatus.CREATED
+    etag = ("ETag", etag_of(written.revision))
+    location = () if written.existed else (("Location", path_of(key)),)
+    headers = (("Content-Type", JSON_TYPE), etag, *location, *_write_headers(written, fleet), *SECURITY_HEADERS)
+    return Answer(status, headers, document)
+
+
+def answer_delete(written: Written, fleet: str) -> Answer:
+    """204, whether there was such a key or not."""
+    return Answer(HTTPStatus.NO_CONTENT, (*_write_headers(written, fleet), *SECURITY_HEADERS))
+
+
+def answer_batch(changes: Sequence[Change], applied: Applied, fleet: str) -> Answer:
+    """200, and for each operation, in the order given, whether there was such a key."""
+    results = [
+        {"key": change.key, "op": "put" if isinstance(change, Put) else "delete", "existed": existed}
+        for change, existed in zip(changes, applied.existed, strict=True)
+    ]
+    document = {"revision": applied.revision, "results": results}
+    return answer_json(document, headers=_write_headers(applied, fleet))
+
+
+def _write_headers(written: Written | Applied, fleet: str) -> Headers:
+    """Of every write. X-Fleet-Acks: of a synchronous one, how many instances acknowledged it, of how many."""
+    revision = ("X-Config-Revision", str(written.revision))
+    acks = () if written.acks is None else (("X-Fleet-Acks", "{}/{}".format(*written.acks)),)
+    return revision, *acks, REVALIDATE, sessions.remember(fleet, written.revision)
+
+
+def answer_page(listing: Listing) -> Answer:
+    """A listing. `next` goes into the next request's `after`; null at the end."""
+    keys = [
+        {"key": listed.key, "mod_revision": listed.mod_revision, "create_revision": listed.create_revision}
+        for listed in listing.keys
+    ]
+    more, revision = listing.following is not None, listing.revision
+    document = {"keys": keys, "more": more, "next": listing.following, "revision": revision}
+    return answer_json(document, headers=(("X-Config-Revision", str(revision)), REVALIDATE))
+
+
+def answer_json(document: object, status: int = HTTPStatus.OK, headers: Headers = ()) -> Answer:
+    """Any JSON of our own."""
+    body = json.dumps(document, ensure_ascii=False).encode() + b"\n"
+    return Answer(status, (("Content-Type", JSON_TYPE), *headers, *SECURITY_HEADERS), body)
+
+
+def answer_problem(problem: Problem) -> Answer:
+    """A problem document."""
+    return Answer(problem.kind.status, problem.all_headers(), problem.body())
+
+
+def answer_error(error: Exception) -> Answer:
+    """What an exception amounts to."""
+    return answer_problem(problem_for(error))

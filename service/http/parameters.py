@@ -1,0 +1,147 @@
+"""Query parameters as frozen values. Pure. Nothing is guessed: what is unknown, repeated or malformed is refused.
+
+A misspelt `use_cahce=false` that was ignored would be answered from the cache, with nobody the wiser.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from consistency.core.model import Demand, Revision
+from service.documents.listings import place
+from service.fleet.proofs import Ask
+from service.http.keys import check_escapes, check_prefix, decode
+from service.http.problems import Refused, bad_request
+
+LINEARIZABLE = "linearizable"
+ROUTING = "routing"
+MAX_REVISION = 2**63 - 1
+MAX_STALENESS = 30 * 24 * 3600  # seconds
+MAX_LIMIT = 1000
+DEFAULT_LIMIT = 100
+LONGEST_SHOWN = 60
+
+_PROOF = {"token": "[A-Za-z0-9._-]{1,64}", "nonce": "[0-9a-f]{32}", "address": "[!-~]{1,300}", "mac": "[0-9a-f]{64}"}
+_NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class AtRevision:
+    """Of `GET /config/<key>?revision=R`: the document as it stood then."""
+
+    revision: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class ListParameters:
+    """Of `GET /config/`. `after` is empty at the beginning; bytes: from that name on."""
+
+    prefix: str = ""
+    after: str | bytes = ""
+    limit: int = DEFAULT_LIMIT
+
+
+def read_parameters(query: str) -> Demand | AtRevision:
+    """Of `GET /config/<key>`, from WSGI's QUERY_STRING. Raises Refused (400)."""
+    if not query:
+        return Demand()
+    given = _parse(query, ("use_cache", "consistency", "min_revision", "stale_if_error", "revision"))
+    if "revision" in given:
+        return _at_revision(given)
+    if given.get("consistency", LINEARIZABLE) != LINEARIZABLE:
+        raise _refusal(f"consistency must be {LINEARIZABLE}, not {_shown(given['consistency'])}")
+    return Demand(
+        use_cache=_boolean("use_cache", given.get("use_cache", "true")),
+        linearizable="consistency" in given,
+        min_revision=_number("min_revision", given.get("min_revision", "0"), 0, MAX_REVISION),
+        stale_if_error=_number("stale_if_error", given.get("stale_if_error", "0"), 0, MAX_STALENESS),
+    )
+
+
+def _at_revision(given: dict[str, str]) -> AtRevision:
+    if others := given.keys() - {"revision"}:
+        raise _refusal(f"revision asks for the past, which {min(others)} can't change; give one of them only")
+    return AtRevision(_number("revision", given["revision"], 1, MAX_REVISION))
+
+
+def list_parameters(query: str) -> ListParameters:
+    """From WSGI's QUERY_STRING. Raises Refused (400)."""
+    given = _parse(query, ("prefix", "limit", "after"))
+    return ListParameters(
+        prefix=check_prefix(given.get("prefix", "")),
+        after=place(given["after"]) if "after" in given else "",
+        limit=_number("limit", given.get("limit", str(DEFAULT_LIMIT)), 1, MAX_LIMIT),
+    )
+
+
+def write_parameters(query: str) -> bool:
+    """Of every write: whether it is synchronous (rule 12). Raises Refused (400)."""
+    return _boolean("sync", _parse(query, ("sync",)).get("sync", "false"))
+
+
+def recent_parameter(query: str) -> bool:
+    """Of what tells states: whether the last minutes are asked for, too. Raises Refused (400)."""
+    return _boolean("recent", _parse(query, ("recent",)).get("recent", "false"))
+
+
+def routing_parameter(query: str) -> bool:
+    """Of `GET /readyz`: whether it is asked `for=routing`. Raises Refused (400)."""
+    purpose = _parse(query, ("for",)).get("for")
+    if purpose not in (None, ROUTING):
+        raise _refusal(f"for must be {ROUTING}, not {_shown(purpose)}")
+    return purpose is not None
+
+
+def proof_parameters(query: str) -> Ask:
+    """Of `GET /members/proof`; all are needed. Raises Refused (400)."""
+    given = _parse(query, tuple(_PROOF))
+    for name, expected in _PROOF.items():
+        if not re.fullmatch(expected, given.get(name, "")):
+            raise _refusal(f"{name} must match {expected}")
+    return Ask(**given)
+
+
+def _parse(query: str, known: Collection[str]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for name, value in _pairs(query):
+        if name not in known:
+            raise _refusal(f"{_shown(name)} is unknown; known here: {', '.join(known)}")
+        if name in given:
+            raise _refusal(f"{name} is given twice")
+        given[name] = value
+    return given
+
+
+def _pairs(query: str) -> list[tuple[str, str]]:
+    if not query:
+        return []
+    check_escapes(query, "query")
+    try:
+        return parse_qsl(
+            decode(query, "query"), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=16
+        )
+    except ValueError:
+        raise _refusal("the query must be name=value pairs in UTF-8, joined by '&'") from None
+
+
+def _boolean(name: str, text: str) -> bool:
+    if text not in ("true", "false"):
+        raise _refusal(f"{name} must be true or false, not {_shown(text)}")
+    return text == "true"
+
+
+def _number(name: str, text: str, low: int, high: int) -> int:
+    if not _NUMBER.fullmatch(text) or not low <= int(text) <= high:
+        raise _refusal(f"{name} must be a whole number from {low} to {high}, not {_shown(text)}")
+    return int(text)
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…")
+
+
+def _refusal(detail: str) -> Refused:
+    return bad_request("invalid-parameter", f"Query parameter: {detail}.")

@@ -1,0 +1,88 @@
+"""What is refused for its framing or its headers, before anything else is looked at. Pure; reads WSGI's environment.
+
+A server hands over a header that is not ASCII as empty, and several lines as one, joined by commas. So a header that
+guards something and is empty was sent, and has not been understood: it is never taken for absent.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from service.http.hosts import Authority, Hosts, parse
+from service.http.problems import bad_request, refused
+
+Environ = dict[str, Any]
+
+SAFE = ("GET", "HEAD", "OPTIONS")
+"""Methods that change nothing (RFC 9110, 9.2.1)."""
+
+_SAME = ("same-origin", "none")
+"""Sec-Fetch-Site of what a page of ours asks for, or a person. Not same-site: another port of localhost is that."""
+
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+_LONGEST_SHOWN = 60
+
+
+def check_framing(environ: Environ) -> None:
+    """Raises Refused (411): a proxy in front might see another end of the request than this server (smuggling)."""
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        raise refused(
+            HTTPStatus.LENGTH_REQUIRED, "length-required", "Send a Content-Length instead of a Transfer-Encoding."
+        )
+
+
+def host_in(text: str, hosts: Hosts) -> Authority:
+    """The Host that a request names. Raises Refused: 400 if it is none, 403 if it is not one of `hosts`."""
+    if "," in text:
+        raise bad_request("two-hosts", "The request has more than one Host.")
+    host = parse(text)
+    if host is None:
+        raise bad_request("invalid-host", f"Host must be a name or an address, and perhaps a port, not {_shown(text)}.")
+    if not hosts.admit(host.name):
+        detail = (
+            f"Nothing is answered under the name {_shown(host.name)}. The names that are belong into ALLOWED_HOSTS; "
+            "without it, an instance that listens on a loopback address answers to localhost only."
+        )
+        raise refused(HTTPStatus.FORBIDDEN, "foreign-host", detail)
+    return host
+
+
+def check_absent_host(environ: Environ) -> None:
+    """Raises Refused (400) unless the client may leave Host out, as those of HTTP/1.0 may: health checks do."""
+    if environ.get("SERVER_PROTOCOL", "HTTP/1.1") not in ("HTTP/1.0", "HTTP/1"):
+        raise bad_request("invalid-host", "The request has no Host, or one that can't be read.")
+
+
+def check_write(environ: Environ, host: Authority | None) -> None:
+    """Of all methods but the safe ones. Raises Refused (400, 403)."""
+    if "HTTP_CONTENT_RANGE" in environ:
+        detail = "The body is taken for the whole document, so there must be no Content-Range (RFC 9110, 14.5)."
+        raise bad_request("content-range", detail)
+    site, origin = environ.get("HTTP_SEC_FETCH_SITE"), environ.get("HTTP_ORIGIN")
+    if site is not None and site not in _SAME:
+        raise _cross_origin(f"The header Sec-Fetch-Site is {_shown(site)}")
+    if origin is not None and not _is_origin_of(host, origin):
+        asked = "there is no Host" if host is None else f"the Host is {_shown(environ['HTTP_HOST'])}"
+        raise _cross_origin(f"The header Origin is {_shown(origin)}, and {asked}")
+
+
+def _is_origin_of(host: Authority | None, origin: str) -> bool:
+    """Whether a page of this origin was served by the host. By which scheme plays no part: TLS may end at a proxy."""
+    scheme, separator, rest = origin.partition("://")
+    default, page = _DEFAULT_PORTS.get(scheme), parse(rest)
+    if host is None or page is None or default is None or not separator:
+        return False
+    return (page.name, page.port or default) == (host.name, host.port or default)
+
+
+def _cross_origin(found: str) -> Exception:
+    detail = (
+        f"{found}: the page of another site may not write here. "
+        "(If it was a page of this service, a proxy in between changes Host; it has to be passed on as it came.)"
+    )
+    return refused(HTTPStatus.FORBIDDEN, "cross-origin", detail)
+
+
+def _shown(text: str) -> str:
+    return ascii(text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…")

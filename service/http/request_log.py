@@ -1,0 +1,105 @@
+"""A line in the log for every write, whatever became of it, and for every answer of 5xx; none for reads that go well.
+
+Also decides which answers bear an X-Request-Id: those with a line, and those to clients that sent one. Never logs a
+value, and nothing of a client's as it came: what is not printable is escaped, what is long is cut.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from service.http.keys import ROOT
+from service.http.problems import UNKNOWN, Refused, kind_of
+from service.http.request_ids import request_id, sent
+
+LOGGER = "config.requests"
+LONGEST_KEY = 512
+MOST_KEYS = 10
+"""Keys of a batch that are named."""
+
+BEARER = "config_service.bearer"
+"""In a request's environment: the name of the token that it bears, if there are tokens. No header can be named so."""
+
+_WRITES = ("PUT", "POST", "DELETE")
+_DONE_BELOW = 300
+
+_log = logging.getLogger(LOGGER)
+
+
+def finish(
+    environ: dict[str, Any],
+    status: int,
+    seconds: float,
+    *,
+    failure: Exception | None = None,
+    revision: str = "",
+    keys: Sequence[str] = (),
+) -> str:
+    """Logs an answer that is about to be sent, if it has to be; its X-Request-Id, or "" if it bears none.
+
+    seconds: that it took. failure: what the request ended with. revision: its X-Config-Revision. keys: of a batch.
+    """
+    method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+    write = method in _WRITES and path.startswith("/config")
+    if not write and status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return sent(environ)
+    identity, level = request_id(environ), _level(status)
+    if _log.isEnabledFor(level):
+        line: dict[str, object] = {"event": "write" if write else "failed", "method": method}
+        line |= _where(path)
+        if keys:
+            line |= {"operations": len(keys), "keys": [legible(key) for key in keys[:MOST_KEYS]]}
+        line["status"] = status
+        if write:
+            line["outcome"] = _outcome(status, failure)
+        if revision:
+            line["revision"] = int(revision)
+        if name := environ.get(BEARER):
+            line["bearer"] = name
+        line |= {"ms": round(seconds * 1000, 2), "request_id": identity, **_reason(status, failure)}
+        _log.log(level, line)
+    return identity
+
+
+def _where(path: str) -> dict[str, object]:
+    """The key, if it is about one; as WSGI has it, it is a character a byte, of what is mostly UTF-8."""
+    text = path if path.isascii() else path.encode("latin-1", "backslashreplace").decode("utf-8", "backslashreplace")
+    about_one = text.startswith(ROOT) and text != ROOT
+    return {"key": legible(text.removeprefix(ROOT))} if about_one else {"path": legible(text)}
+
+
+def _level(status: int) -> int:
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return logging.INFO
+    return logging.ERROR if status == HTTPStatus.INTERNAL_SERVER_ERROR else logging.WARNING
+
+
+def _outcome(status: int, failure: Exception | None) -> str:
+    """Did it happen? As the answer says it."""
+    if status < _DONE_BELOW:
+        return "done"
+    unknown = failure is not None and not isinstance(failure, Refused) and kind_of(failure).outcome == UNKNOWN
+    return "unknown" if unknown else "not done"
+
+
+def _reason(status: int, failure: Exception | None) -> dict[str, object]:
+    """Which problem it was; and, if etcd or the service is to blame, in which words."""
+    if failure is None:
+        return {}
+    kind = failure.problem.kind if isinstance(failure, Refused) else kind_of(failure)
+    detail = {"detail": legible(str(failure))} if status >= HTTPStatus.INTERNAL_SERVER_ERROR else {}
+    return {"problem": kind.slug, **detail}
+
+
+def legible(text: str) -> str:
+    """Text from outside as it may stand in a log: cut, and with escapes for what is not printable."""
+    if len(text) > LONGEST_KEY:
+        text = text[:LONGEST_KEY] + "…"
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode()

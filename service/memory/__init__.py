@@ -1,0 +1,1 @@
+"""How much may be held at once of what clients make grow, derived from what the container has."""

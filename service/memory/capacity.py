@@ -1,0 +1,83 @@
+"""How much may be held at once, of whatever grows by what clients do: one sum, derived from one number.
+
+Of the memory limit, an instance takes BASE when idle (with an embedded etcd EMBEDDED more). The spare rest is divided:
+
+| part | for | of 256 MB | one costs |
+|---|---|---|---|
+| 30 % | the cache, at most CACHE_MAX_BYTES | 53 MB | what it weighs (`consistency.core.entries`) |
+| 25 % | connections, at most 10,000 | 44 MB: 1,126 | CONNECTION: twice a header of 16 kB, or one small answer |
+| 25 % | bodies: received, checked, written | 44 MB: 6 of 1 MiB | COPIES times its length, when it is a large one |
+| 15 % | large answers that clients have not taken yet | 26 MB: 8 | OF_ANSWER times the largest document |
+| 5 % | what the allocator can't give back | 9 MB | |
+
+Pure. Limits on single things (headers, bodies, depth, pages) are where the thing is; docs/limits.md lists all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.settings.model import Settings, SettingsError
+
+MEBIBYTE = 1024**2
+BASE = 80 * MEBIBYTE
+EMBEDDED = 64 * MEBIBYTE
+
+CONNECTION = 40 * 1024
+"""Bytes. Measured: 37 kB with 15 kB of a header that never ends."""
+
+MOST_CONNECTIONS = 10_000
+LEAST_CONNECTIONS = 64
+
+COPIES = 7
+"""Of a large document that is being written. Measured: as received, in etcd's messages, in gRPC, in its buffers."""
+
+OF_ANSWER = 2
+"""The document, and what is on its way through the server and the kernel."""
+
+_CACHE, _CONNECTIONS, _BODIES, _ANSWERS = 0.30, 0.25, 0.25, 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """connections: open at once. bodies: bytes. answers: large ones under way. cache: bytes."""
+
+    connections: int
+    bodies: int
+    answers: int
+    cache: int
+
+
+def capacity(limit: int, settings: Settings, *, embedded: bool) -> Capacity:
+    """What fits into `limit` bytes. A CACHE_MAX_BYTES that was set is kept to.
+
+    Raises SettingsError when not even one of the largest documents does.
+    """
+    spare = limit - BASE - EMBEDDED * embedded
+    largest = settings.max_value_bytes
+    answers = min(max(1, settings.threads // 4), int(spare * _ANSWERS) // (OF_ANSWER * largest))
+    bodies = int(spare * _BODIES)
+    connections = min(MOST_CONNECTIONS, int(spare * _CONNECTIONS) // CONNECTION)
+    if connections < LEAST_CONNECTIONS or bodies < COPIES * largest or answers < 1:
+        raise SettingsError(_too_little(limit, settings, embedded=embedded))
+    share = int(spare * _CACHE)
+    chosen = "cache_max_bytes" in settings.model_fields_set
+    return Capacity(
+        connections, bodies, answers, settings.cache_max_bytes if chosen else min(settings.cache_max_bytes, share)
+    )
+
+
+def _too_little(limit: int, settings: Settings, *, embedded: bool) -> str:
+    spare = max(
+        CONNECTION * LEAST_CONNECTIONS / _CONNECTIONS,
+        COPIES * settings.max_value_bytes / _BODIES,
+        OF_ANSWER * settings.max_value_bytes / _ANSWERS,
+    )
+    least = BASE + EMBEDDED * embedded + spare
+    said = "MEMORY_LIMIT is" if settings.memory_limit else "The memory of this container or machine is"
+    with_etcd = " and an embedded etcd" if embedded else ""
+    return (
+        f"{said} {limit // MEBIBYTE} MiB, which is too little for documents of MAX_VALUE_BYTES="
+        f"{settings.max_value_bytes}{with_etcd}. Expected at least {-int(-least // MEBIBYTE)} MiB, for example "
+        f"MEMORY_LIMIT={256 * MEBIBYTE}, or a smaller MAX_VALUE_BYTES"
+    )

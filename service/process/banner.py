@@ -1,0 +1,84 @@
+"""The first lines of a service that has started: where it is, which etcd, which slot, who may in. Decides nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import structlog
+
+from consistency.core.model import Status
+from consistency.core.store import StoreError
+from consistency.etcd.releases import ADVICE, weaknesses
+from service.auth.keyring import Keyring
+from service.embedded_etcd.shared import RunningEtcd
+from service.process.compose import Instance
+from service.process.listener import EVERY_ADDRESS
+from service.settings.connection import Connection
+from service.settings.model import Settings
+
+SLOT_WITHIN = 3.0
+"""Seconds that the first lines wait for a slot; the instance goes on trying after that."""
+
+POLL = 0.02
+
+log = structlog.stdlib.get_logger("config.start")
+
+
+def introduce(
+    say: Callable[[str], None],
+    settings: Settings,
+    connection: Connection,
+    embedded: RunningEtcd | None,
+    instance: Instance,
+    keyring: Keyring | None,
+) -> None:
+    """The first lines: address, etcd, slot, access, and a line to paste. Waits a moment for etcd and for the slot."""
+    say(f"address: {url(settings.host, settings.port)}")
+    answer = words_for_embedded(embedded) if embedded else _ask(settings, connection, instance)
+    say(f"etcd:    {answer}")
+    say(f"slot:    {words_for_slot(_wait_for_slot(instance))}")
+    say(f"access:  {keyring.describe() if keyring else 'everybody, since there are no API_TOKENS'}")
+    token = "--oauth2-bearer YOUR-TOKEN " if keyring else ""
+    say(f"try:     curl {token}-X PUT -d '\"hello\"' {_local_url(settings)}/config/greeting")
+
+
+def url(host: str, port: int) -> str:
+    """The address as a URL."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _local_url(settings: Settings) -> str:
+    return url("127.0.0.1" if settings.host in EVERY_ADDRESS else settings.host, settings.port)
+
+
+def words_for_embedded(running: RunningEtcd) -> str:
+    """Where it is and whose it is."""
+    whose = f"shared with process {running.owner}" if running.shared else f"process {running.pid}"
+    return f"{running.endpoint}, version {running.version}, embedded ({whose})"
+
+
+def _ask(settings: Settings, connection: Connection, instance: Instance) -> str:
+    try:
+        endpoint, version = instance.etcd_version(settings.etcd_timeout)
+    except StoreError as error:
+        return f"{', '.join(connection.endpoints)}, from {connection.origin}: no answer yet ({error})"
+    if not version:
+        return f"{endpoint}, which tells its version to root alone, not embedded (from {connection.origin})"
+    if faults := weaknesses(version):  # the embedded one is for development, where they do no harm
+        log.warning(f"etcd {version} has weaknesses; {ADVICE}", endpoint=endpoint, weaknesses=faults)
+    return f"{endpoint}, version {version}, not embedded (from {connection.origin})"
+
+
+def _wait_for_slot(instance: Instance) -> Status:
+    deadline = time.monotonic() + SLOT_WITHIN
+    while (status := instance.status()).slot is None and time.monotonic() < deadline:
+        time.sleep(POLL)
+    return status
+
+
+def words_for_slot(status: Status) -> str:
+    """The slot, or why there is none."""
+    if status.slot is not None:
+        return f"{status.slot:02} of 64"
+    return f"none yet, serving uncached ({status.why_not_ready or 'all 64 are taken'})"

@@ -1,0 +1,161 @@
+"""The life of the process: settings, socket, etcd, instance, in this order; the end in the opposite one.
+
+Nothing is started before everything that could make it useless has been checked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, MutableMapping
+from dataclasses import dataclass
+from socket import socket
+
+import structlog
+
+from service.auth import token_sources
+from service.auth.keyring import Keyring
+from service.embedded_etcd.shared import EmbeddedEtcd, RunningEtcd
+from service.memory import allocator
+from service.memory.capacity import Capacity, capacity
+from service.memory.limit import memory_limit
+from service.process import logs
+from service.process.console import Console
+from service.process.listener import is_public, listen
+from service.process.stopping import EarlyStop, limit_the_end
+from service.settings.connection import INSTANCE, Connection, resolve
+from service.settings.model import Settings
+
+ETCD_END_WITHIN = 1.5
+
+_MISLEADING = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
+"""With these the client library would keep metrics in files that it expects to be there and to be writable."""
+
+log = structlog.stdlib.get_logger("config.process")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What an instance needs before there is one.
+
+    `embedded` is None when the etcd is not ours to start, and so is `running`, which tells where it was at the start;
+    `keyring` is None when everybody is let in.
+    """
+
+    settings: Settings
+    listener: socket
+    connection: Connection
+    keyring: Keyring | None
+    embedded: EmbeddedEtcd | None
+    running: RunningEtcd | None
+
+
+def run(environ: MutableMapping[str, str]) -> int:
+    """Serves until it is told to stop; the exit code. Takes the secrets out of `environ`.
+
+    Raises SettingsError and StartupError when that can't begin, KeyboardInterrupt when it is stopped before.
+    """
+    stop = EarlyStop()
+    settings = Settings.load(environ)
+    # Before anything else is loaded: some libraries copy the environment when they are.
+    Settings.forget_secrets(environ)
+    allocator.give_back_large_blocks()
+    logs.configure(settings.log_level)
+    for warning in (*Settings.warnings(environ), *_leave_out(environ)):
+        log.warning(warning)
+    console = Console()
+    connection, keyring = resolve(settings), _keyring(settings, stop)
+    room = capacity(settings.memory_limit or memory_limit(), settings, embedded=connection.embedded)
+    settings = settings.without_secrets()
+    with _surroundings(settings, connection, keyring, console.say) as surroundings:
+        stop.check()
+        code = _serve(surroundings, room, console.say, stop)
+    console.say("stopped")
+    return code
+
+
+def _leave_out(environ: MutableMapping[str, str]) -> list[str]:
+    """Takes out of `environ` what would make a library do something else; a sentence for each."""
+    found = [name for name in _MISLEADING if environ.pop(name, None) is not None]
+    return [
+        f"{name} is set, and ignored: an instance is one process, and keeps its metrics in memory" for name in found
+    ]
+
+
+def _keyring(settings: Settings, stop: EarlyStop) -> Keyring | None:
+    """The tokens that are let in; None if everybody is."""
+    if settings.api_tokens_file:
+        stop.mind_hangup()
+    source = token_sources.resolve(settings)
+    if source is None and is_public(settings.host):
+        log.warning(
+            "everybody who reaches this service may read and write everything; set API_TOKENS or API_TOKENS_FILE, "
+            "see docs/security.md, or HOST=127.0.0.1"
+        )
+    return Keyring(source) if source else None
+
+
+@contextlib.contextmanager
+def _surroundings(
+    settings: Settings, connection: Connection, keyring: Keyring | None, say: Callable[[str], None]
+) -> Iterator[Surroundings]:
+    with listen(settings.host, settings.port) as listener:
+        if not connection.embedded:
+            yield Surroundings(settings, listener, connection, keyring, None, None)
+            return
+        if settings.vcap_application:
+            log.warning("no etcd is bound: each container has one of its own, and they share nothing; bind a service")
+        etcd = EmbeddedEtcd(INSTANCE, say)
+        running = etcd.start()
+        try:
+            yield Surroundings(settings, listener, connection.at(running.endpoint), keyring, etcd, running)
+        finally:
+            etcd.stop(ETCD_END_WITHIN)
+
+
+def _serve(surroundings: Surroundings, room: Capacity, say: Callable[[str], None], stop: EarlyStop) -> int:
+    # Not before now: gRPC and Flask take a while to load, and a start that fails should fail at once.
+    from service.http.large_answers import LargeAnswers
+    from service.http.server import Server
+    from service.process.banner import introduce
+    from service.process.compose import Instance
+    from service.process.one_cpu import OneCpu
+
+    settings, keyring, embedded = surroundings.settings, surroundings.keyring, surroundings.embedded
+    trouble = embedded.trouble if embedded else lambda: ""
+    instance = Instance(settings, surroundings.connection, keyring, room, trouble)
+
+    def on_stop() -> None:
+        instance.app.start_draining()
+        if embedded:
+            embedded.stand_back()
+        limit_the_end(embedded.kill if embedded else None)
+
+    try:
+        with contextlib.closing(instance):
+            stop.check()
+            if embedded:
+                embedded.guard(instance.observe, instance.embedded_etcd_ended)
+            instance.start()
+            introduce(say, settings, surroundings.connection, surroundings.running, instance, keyring)
+            stop.check()
+            server = Server(
+                surroundings.listener,
+                threads=settings.threads,
+                connections=room.connections,
+                drain_wait=settings.drain_wait,
+                on_stop=on_stop,
+                stop_asked=lambda: stop.asked,
+                on_hangup=keyring.read_again if keyring and keyring.has_file else None,
+                hung_up=lambda: stop.hung_up,
+            )
+            with OneCpu(settings.threads_on_one_cpu, instance.observe) as cpu, logs.in_background():
+                server.run(cpu.wrap(LargeAnswers(instance.app, room.answers)))
+            if not server.drained:
+                log.warning("some requests were not answered in time")
+    except SystemExit:
+        log.error("the HTTP server ended by itself")
+        return 1
+    except RuntimeError as error:
+        log.error("the instance could not be closed in order", reason=str(error))
+        return 1
+    return 0

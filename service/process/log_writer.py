@@ -1,0 +1,84 @@
+"""A stream for log lines that nobody waits for: what is written goes to a queue, and a thread of its own writes it out.
+
+Owns the queue and its bound. Whoever reads the log may stop reading (a full pipe, a terminal on hold): then the queue
+fills, further lines are dropped and counted, and requests go on. Lines are gathered for a moment, so that a busy
+instance wakes the thread some fifty times a second and not for each line.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TextIO
+
+from consistency.core.events import ignore
+from consistency.instance.workers import Worker
+
+MOST = 1024 * 1024
+"""Characters that may wait."""
+
+GATHERED_FOR = 0.02
+"""Seconds from the first line to writing it, and those that came after it, out."""
+
+IDLE = 60.0
+
+
+class LogWriter:
+    """As much of a text stream as logging's handlers need. `start` once, `close` once.
+
+    dropped: told how many lines were lost, when there is room again; on the writer's thread.
+    """
+
+    def __init__(self, out: TextIO, dropped: Callable[[int], object]) -> None:
+        self._out = out
+        self._tell_dropped = dropped
+        self._lock = threading.Lock()  # protects the three below
+        self._lines: list[str] = []
+        self._waiting = 0  # characters in `_lines`
+        self._dropped = 0
+        # A failure could be told in the log only.
+        self._worker = Worker("log", self._write_out, ignore)
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._worker.start()
+
+    def write(self, text: str) -> None:
+        """Takes a line, or drops it. Never waits."""
+        with self._lock:
+            first = not self._lines
+            if fits := self._waiting + len(text) <= MOST:
+                self._lines.append(text)
+                self._waiting += len(text)
+            else:
+                self._dropped += 1
+        if first and fits:
+            self._worker.wake()
+
+    def flush(self) -> None:
+        """Nothing: it would be waiting."""
+
+    def close(self, within: float) -> bool:
+        """Writes out what is left, in `within` seconds at most. Whether that was possible; if not, lines are lost."""
+        self._worker.ask_to_stop()
+        if not self._worker.join(within):
+            return False
+        self._empty()
+        return True
+
+    def _write_out(self, worker: Worker) -> None:
+        worker.pause(IDLE)
+        worker.pause(GATHERED_FOR)
+        self._empty()
+
+    def _empty(self) -> None:
+        with self._lock:
+            text, dropped = "".join(self._lines), self._dropped
+            self._lines, self._waiting, self._dropped = [], 0, 0
+        try:
+            self._out.write(text)
+            self._out.flush()
+        except (OSError, ValueError):
+            return  # it was closed: there is nowhere to say so
+        if dropped:
+            self._tell_dropped(dropped)

@@ -1,0 +1,1 @@
+"""Every setting, how it is read and explained, and which etcd it names."""

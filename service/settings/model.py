@@ -1,0 +1,297 @@
+"""The settings: every environment variable the service reads, with its unit, its bounds and an example.
+
+Owns the names and the validation at start. Opens no connection and keeps no state; which etcd the settings
+amount to is decided in `service.settings.connection`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretBytes,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic.config import JsonDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from consistency.core.model import SLOTS
+from consistency.core.options import CacheOptions
+from service.auth import token_lists
+from service.auth.tokens import Token
+from service.process.startup import StartupError
+from service.settings import names as setting_names
+from service.settings import values as setting_values
+from service.settings import words as setting_words
+from service.settings.words import SettingDoc
+
+MAX_VALUE_BYTES_LIMIT = 1_500_000
+"""etcd takes requests of 1.5 MiB; what is missing here is for the key, the prefix and the version record."""
+
+SECRETS = frozenset({"API_TOKENS", "ETCD_PASSWORD", "ETCD_KEY", "VCAP_SERVICES"})
+"""Variables whose value never appears in a message, and is taken out of the environment once it has been read."""
+
+EVERYBODY = "or unset it to let everybody in who reaches the service"
+
+
+class SettingsError(StartupError):
+    """The environment can't be used. The message names each variable, what was found, what was expected, an example."""
+
+
+def _text(default: str | None, description: str, expected: str, example: str, *, without: str = "", **more: Any) -> Any:
+    extra: JsonDict = {"expected": expected, "example": example, "without": without}
+    return Field(default, description=description, json_schema_extra=extra, **more)
+
+
+def _number(default: float, unit: str, description: str, low: float, high: float, example: str = "") -> Any:
+    kind = "a whole number" if isinstance(default, int) else "a number"
+    extra: JsonDict = {
+        "expected": f"{kind} from {low} to {high} {unit}".rstrip(),
+        "example": example or f"{default}",
+        "unit": unit,
+        "number": True,
+    }
+    return Field(default, description=description, json_schema_extra=extra, ge=low, le=high)
+
+
+def _flag(default: bool, description: str) -> Any:
+    extra: JsonDict = {"expected": "true or false", "example": str(not default).lower()}
+    return Field(default, description=description, json_schema_extra=extra)
+
+
+Pem = Annotated[bytes | None, BeforeValidator(setting_values.pem)]
+SecretPem = Annotated[SecretBytes | None, BeforeValidator(setting_values.pem)]
+JsonObject = Annotated[Mapping[str, Any] | None, NoDecode, BeforeValidator(setting_values.json_object)]
+LogLevel = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda text: str(text).strip().upper())
+]
+Tokens = Annotated[tuple[Token, ...], NoDecode, BeforeValidator(setting_values.tokens)]
+HostNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(setting_values.host_names)]
+KeyPrefix = Annotated[str, BeforeValidator(setting_values.key_prefix)]
+_PEM = "the path of a PEM file, or PEM text"
+_BY_CF = "Set by Cloud Foundry:"
+
+
+class Settings(BaseSettings):
+    """One instance's settings, frozen. `load` reads an environment; `Settings()` is every default, whatever is set."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=False)
+
+    host: str = _text(
+        "0.0.0.0",
+        "Address to listen on",
+        "an IP address or a host name",
+        "127.0.0.1",
+        pattern=r"^[^\s/]+$",
+    )
+    port: int = _number(8080, "", "TCP port to listen on", 1, 65535)
+    allowed_hosts: HostNames = Field(
+        default=(),
+        description="Names under which clients reach the service; a request whose Host is another is refused (DNS "
+        "rebinding). localhost and loopback addresses always count. Without it: every name or, while HOST is a "
+        "loopback address, no other",
+        json_schema_extra={
+            "expected": "host names without ports, separated by commas; * for all",
+            "example": "config.example.com,config.internal",
+        },
+    )
+    threads: int = _number(32, "threads", "Requests worked on at the same time", 2, 512)
+    threads_on_one_cpu: bool = _flag(
+        True,
+        "Keep the threads that answer requests on one CPU, which changes with the machine's load: Python runs one of "
+        "them at a time, and passing its lock from CPU to CPU costs more than most answers",
+    )
+    drain_wait: float = _number(
+        0.0, "seconds", "Time between readiness off and the end of listening, for a load balancer to notice", 0, 5
+    )
+    log_level: LogLevel = _text("INFO", "Least severity that is logged", "DEBUG, INFO, WARNING or ERROR", "INFO")
+    memory_limit: int | None = _text(
+        None,
+        "Most memory that the instance may take in all: how many connections, bodies and large answers there may be at "
+        "once follows from it. Without it, what the container has, else the machine",
+        "a number of bytes from 67108864 on",
+        "268435456",
+        ge=64 * 1024**2,
+    )
+    max_value_bytes: int = _number(1024 * 1024, "bytes", "Largest document accepted", 1, MAX_VALUE_BYTES_LIMIT)
+    user_key_prefix: KeyPrefix = _text(
+        "/config-service",
+        "Where in etcd everything is kept; instances with the same prefix are one fleet",
+        "1 to 256 bytes without spaces, not among another fleet's documents or members (a slash at its end is dropped)",
+        "/config-service",
+    )
+
+    api_tokens: Tokens = Field(
+        default=(),
+        description="Who may read and write. Without it, API_TOKENS_FILE, and a bound service whose credentials hold "
+        "api_tokens, whoever reaches the service may do everything",
+        json_schema_extra={
+            "expected": "a JSON list of tokens with name, sha256 or token, scopes (read, write, observe, admin), and "
+            "prefix for those that are for some keys only",
+            "example": token_lists.EXAMPLE,
+            "without": EVERYBODY,
+        },
+    )
+    api_tokens_file: Path | None = _text(
+        None,
+        "A file that holds what API_TOKENS would; it is read again on SIGHUP",
+        "the path of a file",
+        "/etc/config-service/tokens.json",
+        without=EVERYBODY,
+    )
+
+    etcd_user: str | None = _text(None, "User known to etcd", "a user name", "config")
+    etcd_password: SecretStr | None = _text(None, "Password of ETCD_USER", "a password", "...")
+    etcd_ca_cert: Pem = _text(None, "Certificates that vouch for etcd's own", _PEM, "/etc/etcd/ca.pem")
+    etcd_cert: Pem = _text(None, "Client certificate", _PEM, "/etc/etcd/client.pem")
+    etcd_key: SecretPem = _text(None, "Key of the client certificate", _PEM, "/etc/etcd/client-key.pem")
+    # Behind the certificates: they decide what a bare host:port means.
+    etcd_endpoints: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="The etcd cluster. A bare host:port is https when ETCD_CA_CERT or ETCD_CERT is set, else http. "
+        "Without it: VCAP_SERVICES, then instance/etcd.config.json, then an embedded etcd",
+        json_schema_extra={
+            "expected": "http(s)://host:port or host:port, separated by commas",
+            "example": "http://10.0.0.1:2379,http://10.0.0.2:2379",
+        },
+    )
+    etcd_timeout: float = _number(3.0, "seconds", "Time that one read or write may take in all", 0.1, 60)
+
+    cache_staleness_bound: float = _number(
+        1.0, "seconds", "B: a cached answer was current at most this long before its request", 0.05, 60
+    )
+    cache_max_entries: int = _number(100_000, "keys", "Most keys kept in memory", 1, 10_000_000)
+    cache_max_bytes: int = _number(
+        64 * 1024**2,
+        "bytes",
+        "Most memory for keys and values; less by default where MEMORY_LIMIT is below 300 MB",
+        1024,
+        64 * 1024**3,
+    )
+    cache_audit_interval: float = _number(
+        5.0, "seconds", "Time between looks for writes that bypassed the service", 0.1, 3600
+    )
+    cache_max_age: float = _number(300.0, "seconds", "Age at which an entry is loaded whole again", 1, 86_400)
+    expected_instances: int = _number(
+        0,
+        "instances",
+        "How many should run; fewer are told on the page, in /readyz and by an alert. 0: not said",
+        0,
+        1000,
+        example="4",
+    )
+    lease_ttl: int = _number(10, "seconds", "Time until the slot of a crashed instance is free", 2, 3600)
+
+    cf_instance_index: int | None = _text(None, f"{_BY_CF} the slot to try first", "a number from 0 on", "0", ge=0)
+    cf_instance_guid: str | None = _text(None, f"{_BY_CF} identity of this instance", "a text", "0f2a-…")
+    cf_instance_internal_ip: str | None = _text(
+        None, f"{_BY_CF} address within the fleet", "an IP address", "10.255.0.7"
+    )
+    vcap_application: JsonObject = _text(None, f"{_BY_CF} the application", "a JSON object", "{}", repr=False)
+    vcap_services: JsonObject = _text(None, f"{_BY_CF} the bound services", "a JSON object", "{}", repr=False)
+
+    @field_validator("etcd_endpoints", mode="before")
+    @classmethod
+    def _endpoints(cls, given: object, info: ValidationInfo) -> object:
+        if not isinstance(given, str):
+            return given
+        secure = info.data.get("etcd_ca_cert") or info.data.get("etcd_cert")
+        return setting_values.endpoints(given, bare_scheme="https" if secure else "http")
+
+    @model_validator(mode="after")
+    def _settings_that_belong_together(self) -> Self:
+        if (self.etcd_user is None) != (self.etcd_password is None):
+            raise ValueError("ETCD_USER and ETCD_PASSWORD belong together: set both, or neither")
+        if (self.etcd_cert is None) != (self.etcd_key is None):
+            raise ValueError("ETCD_CERT and ETCD_KEY belong together: set both, or neither")
+        plain = any(endpoint.startswith("http://") for endpoint in self.etcd_endpoints)
+        if plain and (self.etcd_ca_cert or self.etcd_cert):
+            raise ValueError(
+                "ETCD_ENDPOINTS has an http:// endpoint, which is not encrypted, but certificates are set; "
+                "expected https:// endpoints, or neither ETCD_CA_CERT nor ETCD_CERT"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load` hands over: the environment is an argument, never looked up behind one's back."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str]) -> Settings:
+        """Reads the settings from `environ`. Raises SettingsError, with all that is wrong."""
+        docs = cls.describe()
+        near = setting_names.near_misses(environ.keys(), [doc.name for doc in docs])
+        unusable = setting_words.refuse_unusable(environ, docs)
+        wrong = [*itertools.starmap(setting_words.misspelt, near.items()), *unusable.values()]
+        source = EnvSettingsSource(cls)
+        source.env_vars = {
+            name.lower(): value for name, value in environ.items() if name.isupper() and name not in unusable
+        }
+        try:
+            settings = cls(**source())
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False)
+            if unusable:  # what belongs together may be there
+                found = [each for each in found if each["loc"]]
+            wrong += setting_words.explain(found, docs, environ)
+        if wrong:  # outside of the handler: the error in it holds what was found, secrets included
+            raise SettingsError("\n  ".join(["the settings can't be used:", *wrong]))
+        return settings
+
+    @staticmethod
+    def forget_secrets(environ: MutableMapping[str, str]) -> None:
+        """Takes them out of `environ`: the server hands a copy of it to each request, and children inherit it."""
+        for name in SECRETS:
+            environ.pop(name, None)
+
+    @classmethod
+    def describe(cls) -> tuple[SettingDoc, ...]:
+        """Every setting with its unit, bounds and an example: what --help and the documentation print."""
+        return setting_words.document(cls.model_fields, SECRETS)
+
+    @classmethod
+    def warnings(cls, environ: Mapping[str, str]) -> tuple[str, ...]:
+        """A sentence for each variable that is named like a setting and is none, and that `load` does not refuse."""
+        return setting_names.unknown(environ.keys(), [doc.name for doc in cls.describe()])
+
+    def without_secrets(self) -> Settings:
+        """The same, for the time after those who need the secrets have taken them. Tokens are hashes, and stay."""
+        return self.model_copy(update={"etcd_password": None, "etcd_key": None, "vcap_services": None})
+
+    def cache_options(self) -> CacheOptions:
+        """What the protocol needs of these."""
+        index = self.cf_instance_index
+        return CacheOptions(
+            staleness_bound=self.cache_staleness_bound,
+            timeout=self.etcd_timeout,
+            lease_ttl=self.lease_ttl,
+            max_entries=self.cache_max_entries,
+            max_bytes=self.cache_max_bytes,
+            max_age=self.cache_max_age,
+            audit_interval=self.cache_audit_interval,
+            preferred_slot=index if index is not None and index < SLOTS else None,
+        )

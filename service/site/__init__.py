@@ -1,0 +1,1 @@
+"""What people look at: the fleet page, `/docs` and openapi.yaml."""

@@ -1,0 +1,48 @@
+"""The commands of docs/security.md, copied verbatim and in order, do what it says: tokens, refusals, rotation."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.support.console import Shell, sessions
+from tests.support.etcd import EtcdServer
+from tests.support.instances import InstanceProcess, within
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+MAKE_TOKENS, USE_THEM, ROTATE = sessions(DOCUMENT)
+READ_AGAIN = "the tokens have been read again"
+
+
+def test_the_commands_do_what_is_shown(etcd: EtcdServer, tmp_path: Path) -> None:
+    file = str(tmp_path / "tokens.json")
+    settings = {"ETCD_ENDPOINTS": etcd.endpoint, "USER_KEY_PREFIX": "/security-document", "API_TOKENS_FILE": file}
+    instance = InstanceProcess(tmp_path / "instance", **settings)
+    with Shell(tmp_path, instance.port) as shell:
+        for step in MAKE_TOKENS:
+            assert shell.run(step.command) == []
+        with instance:
+            shell.run(f"PID={instance.pid}")
+            hangups = 0
+            for step in USE_THEM + ROTATE:
+                shell.follow(step)
+                if step.command.startswith("kill -HUP"):
+                    hangups += 1
+                    assert within(5, lambda told=hangups: instance.printed().count(READ_AGAIN) == told)  # type: ignore[misc]
+            assert hangups == 2
+
+
+def test_what_it_quotes_of_the_log_is_what_is_logged() -> None:
+    """By the test above."""
+    assert f"`{READ_AGAIN}`" in DOCUMENT
+
+
+def test_every_field_scope_and_setting_is_in_it() -> None:
+    """And no other."""
+    from service.auth.token_lists import _Entry
+    from service.auth.tokens import Scope
+
+    fields = re.findall(r"^\| `(\w+)` \|", DOCUMENT.partition("## Which scope")[0], re.MULTILINE)
+    assert [field for field in fields if field.islower()] == list(_Entry.model_fields)
+    assert [field for field in fields if field.isupper()] == ["API_TOKENS", "API_TOKENS_FILE", "VCAP_SERVICES"]
+    assert all(f"`{scope}`" in DOCUMENT for scope in Scope)

@@ -1,0 +1,81 @@
+"""The store under test: the fake, and the one over a real etcd, behind the same hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from consistency.core.model import Precondition, VersionRecord, new_nonce
+from consistency.core.store import Commit, Delete, Put, Store
+from consistency.etcd.layout import Layout
+from consistency.etcd.store import EtcdStore
+from tests.support.etcd import EtcdServer
+from tests.support.fake_store import FakeStore
+
+TIMEOUT = 5.0
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A store, and what a test can only do behind its back."""
+
+    store: Store
+    compact: Callable[[int], None]
+    put_outside: Callable[[str, bytes, int], None]
+    delete_version: Callable[[], None]
+    put_raw: Callable[[str, bytes, int], None]  # beneath the prefix, whatever that key means
+
+    def put(self, key: str, value: bytes = b"1", precondition: Precondition | None = None) -> Commit:
+        """One put, with a version that names it."""
+        return self.store.commit([Put(key, value, precondition)], version(key), timeout=TIMEOUT)
+
+    def delete(self, key: str, precondition: Precondition | None = None) -> Commit:
+        """One delete, with a version that names it."""
+        return self.store.commit([Delete(key, precondition)], version(key), timeout=TIMEOUT)
+
+
+def version(*names: str, nonce: str = "") -> VersionRecord:
+    """A version record that names these keys."""
+    return VersionRecord(nonce or new_nonce(), frozenset(names), "put")
+
+
+@pytest.fixture(params=["fake", "etcd"])
+def subject(request: pytest.FixtureRequest, prefix: str) -> Iterator[Subject]:
+    """Each contract test runs once for each store."""
+    made = fake_subject(prefix) if request.param == "fake" else etcd_subject(request.getfixturevalue("etcd"), prefix)
+    yield made
+    made.store.close()
+
+
+def fake_subject(prefix: str) -> Subject:
+    """The store in memory."""
+    store = FakeStore(prefix)
+    return Subject(
+        store,
+        compact=store.compact,
+        put_outside=lambda key, value, lease: _ignore(store.put_outside(key, value, lease)),
+        delete_version=lambda: _ignore(store.delete_version()),
+        put_raw=lambda key, value, lease: _ignore(store.put_raw(f"{store.layout.prefix}/{key}".encode(), value, lease)),
+    )
+
+
+def etcd_subject(etcd: EtcdServer, prefix: str) -> Subject:
+    """The store over etcd, with etcdctl behind its back."""
+    layout = Layout(prefix)
+    return Subject(
+        EtcdStore(etcd.config(prefix)),
+        compact=lambda revision: _ignore(etcd.etcdctl("compaction", str(revision))),
+        put_outside=lambda key, value, lease: _ignore(
+            etcd.etcdctl("put", layout.document(key).decode(), value.decode(), f"--lease={lease:x}")
+        ),
+        delete_version=lambda: _ignore(etcd.etcdctl("del", layout.version.decode())),
+        put_raw=lambda key, value, lease: _ignore(
+            etcd.etcdctl("put", f"{layout.prefix}/{key}", value.decode(), f"--lease={lease:x}")
+        ),
+    )
+
+
+def _ignore(_: object) -> None:
+    """What was returned is of no interest."""

@@ -1,0 +1,344 @@
+"""Rule 13: what was written past the version key is found, told to the fleet, and counted."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from consistency import DistributedCache, Source, Unavailable
+from consistency.core.events import AuditFound, Invalidated, WatchStarted
+from consistency.core.model import VersionEvent, VersionState
+from consistency.core.store import Header, Listed, Touched
+from consistency.instance.auditor import Auditor, Baseline, perhaps_deleted, undone, unexplained, vanished
+from tests.instance.fleet import QUICK, Journal, await_status, started
+from tests.support.fake_store import FakeStore
+from tests.support.gates import At
+
+EAGER = dataclasses.replace(QUICK, audit_interval=0.05)
+NEVER = dataclasses.replace(QUICK, audit_interval=3600.0)
+BEFORE = Baseline(revision=10, version=VersionState(10, 1, 10, "m"), count=3)
+
+
+def touched(*keys: tuple[str, int, int], count: int = 3) -> Touched:
+    """Keys with mod_revision and create_revision."""
+    listed = tuple(Listed(*key) for key in keys)
+    return Touched(Header(1, 20), VersionState(20, 1, 20, "n"), count, listed, complete=True)
+
+
+def versions(**names: str | None) -> list[VersionEvent]:
+    """`r11="ab"`: the version of revision 11 put a and b; `d12="c"`: that of 12 deleted c; None: anything."""
+    return [
+        VersionEvent(
+            VersionState(int(at[1:]), 1, int(at[1:]), "n"),
+            None if some is None else frozenset(some),
+            op={"r": "put", "d": "delete", "b": "batch"}[at[0]],
+        )
+        for at, some in names.items()
+    ]
+
+
+class TestComparison:
+    """Pure."""
+
+    def test_a_write_that_its_version_names_is_explained(self) -> None:
+        assert unexplained(touched(("a", 11, 5)), versions(r11="a")) == 0
+
+    def test_a_write_at_a_revision_without_a_version_is_not(self) -> None:
+        assert unexplained(touched(("a", 12, 5)), versions(r11="a")) == 1
+
+    def test_a_write_whose_version_names_other_keys_is_not(self) -> None:
+        assert unexplained(touched(("a", 11, 5)), versions(r11="b")) == 1
+
+    def test_what_came_before_a_version_that_means_anything_is_covered(self) -> None:
+        assert unexplained(touched(("a", 12, 5)), versions(r13=None)) == 0
+        assert unexplained(touched(("a", 14, 5)), versions(r13=None)) == 1
+
+    def test_deletions_are_counted_though_keys_come_and_come_back(self) -> None:
+        assert vanished(BEFORE, touched(count=3)) == 0
+        assert vanished(BEFORE, touched(count=2)) == 1
+        assert vanished(BEFORE, touched(("new", 12, 12), count=3)) == 1
+        assert vanished(BEFORE, touched(("back", 15, 15), count=3)) == 1
+
+    def test_what_has_lived_on_was_not_deleted(self) -> None:
+        events = versions(r11="ab", r12="c", r13=None)
+        assert perhaps_deleted(BEFORE, touched(("a", 11, 5), ("c", 12, 12)), events) == ["b", "c"]
+
+    def test_what_a_version_has_put_and_nobody_has_deleted_must_be_there(self) -> None:
+        assert undone(touched(("a", 11, 5)), versions(r11="ab")) == 1
+        assert undone(touched(("a", 11, 5)), versions(r11="ab", d12="b")) == 0
+        assert undone(touched(("a", 11, 5)), versions(d11="ab", r12="b")) == 1
+        assert undone(touched(("a", 11, 5)), versions(r11="a", b12="ab")) == 0
+
+
+@pytest.fixture
+def store() -> FakeStore:
+    return FakeStore()
+
+
+@pytest.fixture
+def journal() -> Journal:
+    return Journal()
+
+
+@pytest.fixture
+def cache(store: FakeStore, journal: Journal) -> Iterator[DistributedCache]:
+    with started(store, EAGER, journal=journal) as cache:
+        cache.put("k", b"1")
+        cache.put("other", b"1")
+        cache.get("k")
+        await_audits(cache, store, 2)
+        yield cache
+
+
+def await_audits(cache: DistributedCache, store: FakeStore, count: int) -> None:
+    """Until so many more audits have looked: the last but one is over by then. A write gives each something to see."""
+    pause = threading.Event()
+    for number in range(count):
+        before = store.calls["touched"]
+        cache.put("tick", str(number).encode())
+        for _ in range(2000):
+            if store.calls["touched"] > before:
+                break
+            pause.wait(0.005)
+        else:
+            raise AssertionError("nobody audits")
+
+
+def invalidated(journal: Journal) -> None:
+    journal.await_event(lambda event: isinstance(event, Invalidated) and event.cause == "everything")
+
+
+def test_a_document_put_from_outside_is_seen(store: FakeStore, cache: DistributedCache, journal: Journal) -> None:
+    assert cache.get("k").source is Source.HIT
+    store.put_outside("k", b"2")
+    journal.await_event(lambda event: event == AuditFound(1))
+    invalidated(journal)
+    assert cache.get("k").value == b"2"
+
+
+def test_a_document_deleted_from_outside_is_seen(store: FakeStore, cache: DistributedCache, journal: Journal) -> None:
+    assert cache.get("k").source is Source.HIT
+    store.delete_outside("k")
+    journal.await_event(lambda event: event == AuditFound(1))
+    invalidated(journal)
+    assert cache.get("k").value is None
+
+
+@pytest.mark.fault("outside write (etcdctl)")
+def test_a_deletion_from_outside_is_seen_among_our_own(
+    store: FakeStore, cache: DistributedCache, journal: Journal
+) -> None:
+    gate = store.hold("touched", At.REQUEST)
+    cache.put("tick", b"now")
+    gate.wait_until_held()
+    cache.delete("other")
+    cache.put("new", b"1")
+    cache.put("short", b"1")
+    cache.delete("short")
+    store.delete_outside("k")
+    gate.release()
+    journal.await_event(lambda event: event == AuditFound(1))
+
+
+def test_a_deletion_from_outside_of_what_was_just_put_is_seen(
+    store: FakeStore, cache: DistributedCache, journal: Journal
+) -> None:
+    gate = store.hold("touched", At.REQUEST)
+    cache.put("tick", b"now")
+    gate.wait_until_held()
+    cache.put("k", b"2")
+    store.delete_outside("k")
+    gate.release()
+    journal.await_event(lambda event: event == AuditFound(1))
+
+
+def test_what_the_service_does_itself_is_never_taken_for_an_outside_write(
+    store: FakeStore, cache: DistributedCache, journal: Journal
+) -> None:
+    for number in range(60):
+        cache.put("k", str(number).encode())
+        cache.put(f"new{number}", b"1")
+        if number % 3 == 0:
+            cache.delete(f"new{number}")
+        if number % 5 == 0:
+            cache.delete("k")
+        if number % 20 == 0:
+            await_audits(cache, store, 1)
+    await_audits(cache, store, 3)
+    assert journal.all(AuditFound) == []
+
+
+class Tick:
+    """A worker whose pauses pass at once."""
+
+    stopping = False
+
+    def pause(self, seconds: float) -> None:
+        assert seconds == 0.05
+
+
+def auditor_of(cache: DistributedCache, store: FakeStore, journal: Journal) -> Auditor:
+    return Auditor(store, cache._state, cache._fleet, interval=0.05, timeout=1, observer=journal)
+
+
+def audit(auditor: Auditor, cache: DistributedCache, store: FakeStore) -> None:
+    """One look at all that has been written, and what it leads to, by an instance that knows who leads."""
+    await_status(cache, lambda status: status.slot in [member.slot for member in status.members])
+    cache._reads.prove()
+    auditor.run(Tick())  # type: ignore[arg-type]
+    await_status(cache, lambda status: status.horizon >= store.revision)
+
+
+def test_while_nothing_is_written_an_audit_looks_at_nothing(store: FakeStore, journal: Journal) -> None:
+    """It would have to go through all documents. The proofs show that etcd's revision stands still."""
+    with started(store, NEVER) as cache:
+        auditor = auditor_of(cache, store, journal)
+        audit(auditor, cache, store)
+        audit(auditor, cache, store)
+        looked = store.calls["touched"]
+        for _ in range(3):
+            audit(auditor, cache, store)
+            assert store.calls["touched"] == looked
+        store.put_outside("a", b"2")
+        audit(auditor, cache, store)
+        assert store.calls["touched"] == looked + 1
+    assert journal.all(AuditFound) == [AuditFound(1)]
+
+
+def test_only_the_member_in_the_lowest_slot_audits(store: FakeStore, journal: Journal) -> None:
+    with started(store, NEVER) as first, started(store, NEVER) as second:
+        await_status(second, lambda status: len(status.members) == 2)
+        before = store.calls["touched"]
+        audit(auditor_of(second, store, journal), second, store)
+        assert store.calls["touched"] == before
+        audit(auditor_of(first, store, journal), first, store)
+        assert store.calls["touched"] == before + 1
+        first.close()
+        await_status(second, lambda status: len(status.members) == 1)
+        audit(auditor_of(second, store, journal), second, store)
+        assert store.calls["touched"] == before + 2
+
+
+class TestFirstLook:
+    """There is none before it to compare with."""
+
+    def test_who_comes_to_an_empty_fleet_has_looked_before_and_hits_go_on(self, store: FakeStore) -> None:
+        with started(store, EAGER) as cache:
+            cache.put("k", b"1")
+            cache.get("k")
+            await_audits(cache, store, 1)
+            assert store.calls["commit"] == len(("genesis", "k", "tick"))
+            assert cache.get("k").source is Source.HIT
+
+    def test_what_was_written_before_it_is_validated_by_all(self, store: FakeStore, journal: Journal) -> None:
+        """1. Both hold k; 2. who audits dies; 3. k is put from outside; 4. the other comes to audit."""
+        with started(store, NEVER) as first, started(store, NEVER) as second:
+            await_status(second, lambda status: len(status.members) == 2)
+            second.put("k", b"1")
+            second.get("k")
+            first.close()
+            await_status(second, lambda status: len(status.members) == 1)
+            store.put_outside("k", b"2")
+            audit(auditor_of(second, store, journal), second, store)
+            assert second.get("k").value == b"2"
+
+    def test_it_is_no_beginning_when_somebody_has_joined_meanwhile(self, store: FakeStore, journal: Journal) -> None:
+        with started(store, NEVER) as cache:
+            auditor = auditor_of(cache, store, journal)
+            auditor.look_first()
+            before = store.calls["commit"]
+            audit(auditor, cache, store)
+            assert store.calls["commit"] == before + 1
+
+    def test_a_new_stream_that_goes_on_where_the_old_one_ended_needs_none(
+        self, store: FakeStore, journal: Journal
+    ) -> None:
+        with started(store, NEVER, journal=journal) as cache:
+            auditor = auditor_of(cache, store, journal)
+            audit(auditor, cache, store)
+            cache.put("k", b"1")
+            cache.get("k")
+            journal.clear()
+            store.cut_watch()
+            store.put_outside("k", b"2")
+            journal.await_event(lambda event: isinstance(event, WatchStarted))
+            await_status(cache, lambda status: status.watch_up)
+            audit(auditor, cache, store)
+            assert journal.all(AuditFound) == [AuditFound(1)]
+            assert cache.get("k").value == b"2"
+
+    def test_who_audits_again_goes_on_from_its_own_last_look(self, store: FakeStore, journal: Journal) -> None:
+        with started(store, dataclasses.replace(NEVER, preferred_slot=1)) as second:
+            auditor = auditor_of(second, store, journal)
+            audit(auditor, second, store)
+            with started(store, dataclasses.replace(NEVER, preferred_slot=0)):
+                await_status(second, lambda status: len(status.members) == 2)
+                audit(auditor, second, store)
+                second.put("k", b"1")
+                second.get("k")
+                store.put_outside("k", b"2")
+            await_status(second, lambda status: len(status.members) == 1)
+            audit(auditor, second, store)
+            assert journal.all(AuditFound) == [AuditFound(1)]
+            assert second.get("k").value == b"2"
+
+    def test_another_history_needs_one(self, store: FakeStore, journal: Journal) -> None:
+        with started(store, NEVER, journal=journal) as cache:
+            auditor = auditor_of(cache, store, journal)
+            audit(auditor, cache, store)
+            saved = store.snapshot()
+            cache.put("k", b"1")
+            audit(auditor, cache, store)
+            journal.clear()
+            store.restore(saved)
+            journal.await_event(lambda event: isinstance(event, WatchStarted))
+            await_status(cache, lambda status: status.fresh and status.watch_up)
+            before = store.calls["commit"]
+            audit(auditor, cache, store)
+            assert store.calls["commit"] == before + 1
+
+    def test_what_is_in_memory_when_the_fleet_is_empty_is_validated_after_it(self, store: FakeStore) -> None:
+        """1. k is cached; 2. its holder loses its slot, nobody audits; 3. k is put from outside; 4. it joins again."""
+        with started(store, NEVER) as cache:
+            cache.put("k", b"1")
+            cache.get("k")
+            gate = store.hold("survey", At.REQUEST)
+            store.vanish(cache._state.lease)
+            gate.wait_until_held()
+            store.put_outside("k", b"2")
+            gate.release()
+            await_status(cache, lambda status: status.slot is not None and status.fresh)
+            assert cache.get("k").value == b"2"
+
+
+def test_when_too_much_was_written_to_compare_everything_is_validated(
+    store: FakeStore, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consistency.instance.auditor.MOST", 3)
+    with started(store, NEVER) as cache:
+        auditor = auditor_of(cache, store, journal)
+        cache.put("k", b"1")
+        audit(auditor, cache, store)
+        cache.get("k")
+        store.put_outside("k", b"2")
+        for number in range(3):
+            cache.put(f"other{number}", b"1")
+        audit(auditor, cache, store)
+        assert cache.get("k").value == b"2"
+
+
+def test_what_could_not_be_told_is_found_again(store: FakeStore, journal: Journal) -> None:
+    with started(store, NEVER) as cache:
+        auditor = auditor_of(cache, store, journal)
+        cache.put("k", b"1")
+        audit(auditor, cache, store)
+        cache.get("k")
+        store.put_outside("k", b"2")
+        store.hold("commit", At.REQUEST).fail(Unavailable("no endpoint"))
+        cache._reads.prove()
+        auditor.run(Tick())  # type: ignore[arg-type]
+        audit(auditor, cache, store)
+        assert cache.get("k").value == b"2"

@@ -1,0 +1,46 @@
+"""Does a history keep every promise? The public face: `check`. Pure: no I/O, no clock.
+
+Each check is one function from a `Case` to violations, O(n log n), and says in its docstring why it is sound: a correct
+service never fails it, however slow the network or odd the schedule. They are in `content` (what is there), `order`
+(who saw what before whom) and `recency` (how old an answer may be).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from tests.torture import content, order, recency
+from tests.torture.case import Case
+from tests.torture.history import Operation
+from tests.torture.truth import Truth
+from tests.torture.violations import Violation
+
+__all__ = ["CHECKS", "check"]
+
+Check = Callable[[Case], Iterator[Violation]]
+
+CHECKS: tuple[Check, ...] = (
+    content.acknowledged_writes_are_there,
+    content.failed_writes_are_not_there,
+    content.every_change_was_asked_for,
+    content.batches_happen_whole,
+    content.conditions_held,
+    content.every_change_bears_a_version,
+    content.reads_show_what_was_written,
+    content.reads_hold_at_their_revision,
+    content.answers_keep_the_contract,
+    order.linearizable_per_key,
+    order.linearizable_across_keys,
+    order.nothing_is_read_before_it_is_written,
+    order.synchronous_writes_are_seen_by_all,
+    recency.staleness_is_bounded,
+    recency.age_is_honest,
+    recency.tokens_are_honoured,
+    recency.sessions_never_go_back,
+)
+
+
+def check(history: Sequence[Operation], truth: Truth, *, bound: float, slack: float = 0.0) -> list[Violation]:
+    """Every broken promise, in the order of CHECKS. `bound` is B, `slack` what clocks may be off, both in seconds."""
+    case = Case(history, truth, bound, slack)
+    return [violation for find in CHECKS for violation in find(case)]

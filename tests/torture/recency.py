@@ -1,0 +1,95 @@
+"""How old an answer may be: bounded staleness, ages, tokens, sessions. Pure; see `checker`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from tests.torture.case import Case
+from tests.torture.history import Kind, Level, Operation, Remembers
+from tests.torture.violations import Violation
+
+
+def staleness(case: Case, read: Operation) -> tuple[float, Operation | None]:
+    """Seconds for which a newer version was known to somebody when the read was invoked, and to whom; 0.0 if none was.
+
+    The next version suffices: whoever knew of a later one knew that the store had passed this one too.
+    """
+    following = case.truth.after(read.key, case.version(read))
+    if following is None:
+        return 0.0, None
+    known, witness = case.reached.by(following.revision)
+    return max(0.0, read.invoked - known), witness
+
+
+def staleness_is_bounded(case: Case) -> Iterator[Violation]:
+    """No default read is older than what anybody knew B before it was invoked.
+
+    Sound: who knew of revision r at time t (an answer that holds at r, a watched event) shows that r was committed
+    before t. A hit at n < t0 + B rests on a proof sent at t0 > n - B, which shows all that was committed before t0
+    (PROTOCOL.md, "Why the guarantees hold"), and n is after the invocation. Strict reads are held to it as well. The
+    slack is for clocks of different rates. Answers that are STALE are judged by their Age instead.
+    """
+    for read in case.present_reads():
+        if read.cache != "STALE":
+            yield from _too_old(case, read, case.bound, "stale read")
+
+
+def age_is_honest(case: Case) -> Iterator[Violation]:
+    """No answer from memory is older than its Age says, and no STALE one older than was allowed.
+
+    Sound: Age is the time since the proof that the answer rests on, rounded up to whole seconds; the argument is that
+    of `staleness_is_bounded` with Age in place of B.
+    """
+    for read in case.present_reads():
+        if read.cache in ("HIT", "STALE"):
+            yield from _too_old(case, read, max(float(read.age), 0.0), "dishonest age")
+        if read.cache == "STALE" and read.level is Level.STALE and read.age > read.asked + case.bound + 1:
+            yield Violation("staler than allowed", f"{read.age} s, {read.asked} s allowed", (read,))
+
+
+def _too_old(case: Case, read: Operation, allowed: float, check: str) -> Iterator[Violation]:
+    seconds, witness = staleness(case, read)
+    if seconds > allowed + case.slack:
+        claim = f"{read.key} had been newer for {seconds:.4f} s, allowed {allowed:.4f} s"
+        yield Violation(check, claim, (witness, read) if witness else (read,))
+
+
+def tokens_are_honoured(case: Case) -> Iterator[Violation]:
+    """An answer to a request that named revision T, in a parameter or by its cookie, holds at T or later.
+
+    Sound: rule 10. Reads of the past hold where they were asked to.
+    """
+    for operation in case.answered:
+        if operation.level is not Level.PAST and 0 < operation.revision < operation.token:
+            yield Violation("token ignored", f"holds at {operation.revision}", (operation,))
+
+
+def sessions_never_go_back(case: Case) -> Iterator[Violation]:
+    """Within a session the revision of an answer is never below that of an earlier write; nor, where the session names
+    what it has seen, below any earlier answer's; nor is then the version of a key below the one seen before.
+
+    Sound: rule 10, by cookie or `min_revision`; it does not ask what was sent, so a cookie that was never set shows.
+    """
+    sessions: dict[str, list[Operation]] = defaultdict(list)
+    for operation in case.answered:
+        if operation.session and operation.level is not Level.PAST and operation.revision:
+            sessions[operation.session].append(operation)
+    for operations in sessions.values():
+        yield from _one_session(case, sorted(operations, key=lambda operation: operation.invoked))
+
+
+def _one_session(case: Case, operations: list[Operation]) -> Iterator[Violation]:
+    newest: Operation | None = None
+    versions: dict[str, tuple[int, Operation]] = {}
+    for operation in operations:
+        if newest is not None and operation.revision < newest.revision:
+            yield Violation("session went back", f"from {newest.revision}", (newest, operation))
+        elif operation.kind is not Kind.READ or operation.remembers is Remembers.ALL:
+            newest = operation
+        if operation.kind is Kind.READ and operation.remembers is Remembers.ALL:
+            seen = case.version(operation)
+            before, earlier = versions.get(operation.key, (0, operation))
+            if seen < before:
+                yield Violation("version went back", f"{operation.key} from {before}", (earlier, operation))
+            versions[operation.key] = max((seen, operation), (before, earlier), key=lambda pair: pair[0])

@@ -1,0 +1,73 @@
+"""A run in words: tables of operations, outcomes and faults, and the violations. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from tests.torture.case import Case
+from tests.torture.history import Kind, Level, Outcome
+from tests.torture.recency import staleness
+from tests.torture.run import SHOWN, SLACK, Result
+from tests.torture.world import BOUND
+
+
+def report(result: Result) -> str:
+    """All of it."""
+    parts = (_operations, _staleness, _synchronous, _faults, _violations)
+    return "\n\n".join("\n".join(part(result)) for part in parts)
+
+
+def _operations(result: Result) -> Iterator[str]:
+    asked = Counter((f"{operation.kind} {operation.level}", operation.outcome) for operation in result.history)
+    yield _row("operation", *(outcome.value for outcome in Outcome), "in all")
+    for name in sorted({name for name, _ in asked}):
+        yield _row(name, *_with_sum(asked[name, outcome] for outcome in Outcome))
+    outcomes = Counter(operation.outcome for operation in result.history)
+    yield _row("in all", *_with_sum(outcomes[outcome] for outcome in Outcome))
+
+
+def _staleness(result: Result) -> Iterator[str]:
+    """How old default reads really were, where a newer version was known at all."""
+    case = Case(result.history, result.truth, BOUND, SLACK)
+    served = Counter(operation.cache for operation in result.history if operation.kind is Kind.READ)
+    yield "answers from " + ", ".join(f"{cache or 'nowhere'}: {number:,}" for cache, number in served.most_common())
+    proven = [read for read in case.present_reads() if read.cache != "STALE"]
+    ages = sorted(seconds for read in proven if (seconds := staleness(case, read)[0]) > 0)
+    if ages:
+        median, late, worst = (ages[int((len(ages) - 1) * share)] for share in (0.5, 0.99, 1))
+        yield f"proven answers that were old: {len(ages):,}"
+        yield f"    by {median:.3f} s (median), {late:.3f} s (99 %), {worst:.3f} s (the worst)"
+
+
+def _synchronous(result: Result) -> Iterator[str]:
+    """How long synchronous writes took, and how many were not acknowledged by everybody (X-Fleet-Acks)."""
+    done = [write for write in result.history if write.level is Level.SYNC and write.outcome is Outcome.OK]
+    partial = sum(len(set(write.note.split("/"))) > 1 for write in done)
+    slowest = max((write.returned - write.invoked for write in done), default=0.0)
+    yield f"{len(done):,} synchronous writes, {partial:,} not acknowledged by all; the slowest took {slowest:.3f} s"
+
+
+def _faults(result: Result) -> Iterator[str]:
+    yield f"{len(result.faults)} kinds of fault, {sum(result.faults.values())} in all"
+    yield from (f"{number:5d} x {kind}" for kind, number in sorted(result.faults.items()))
+    yield f"{len(result.missed)} steps could not be done" if result.missed else "every step was done"
+
+
+def _violations(result: Result) -> Iterator[str]:
+    yield f"{len(result.violations)} violations"
+    shown: Counter[str] = Counter()
+    for violation in result.violations:
+        shown[violation.check] += 1
+        if shown[violation.check] <= SHOWN:
+            yield violation.excerpt(result.truth)
+    yield from (f"{number:5d} x {check}" for check, number in shown.items())
+
+
+def _with_sum(numbers: Iterable[int]) -> list[int]:
+    listed = list(numbers)
+    return [*listed, sum(listed)]
+
+
+def _row(name: str, *cells: object) -> str:
+    return f"{name:22s}" + "".join(f"{cell:>10,}" if isinstance(cell, int) else f"{cell!s:>10s}" for cell in cells)

@@ -1,0 +1,158 @@
+"""One run: a world, a workload and a schedule of faults, then the checks. Owns the order of things and the directory.
+
+The directory keeps everything that tells what happened: `schedule.jsonl`, `faults.jsonl` (what was done, and what could
+not be), `history.jsonl`, `truth.jsonl`, `control.jsonl`, `violations.txt`, and the logs of every process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.instances import PROJECT, environment
+from tests.torture.case import Case
+from tests.torture.checker import check
+from tests.torture.client import offers
+from tests.torture.history import Operation, read_history, write_lines
+from tests.torture.order import linearizable_across_keys
+from tests.torture.schedule import Step
+from tests.torture.truth import Change, Truth
+from tests.torture.violations import Violation
+from tests.torture.workload import Load
+from tests.torture.world import BOUND, World
+
+SLACK = 0.01
+"""Seconds that clocks of different rates may make of one bound."""
+
+CLIENTS = 40
+AFTERMATH = 3.0
+"""Seconds of work after everything has recovered."""
+
+SHOWN = 10
+"""Violations of one check that are rendered."""
+
+
+class WorldFailed(Exception):
+    """The run says nothing about the service: etcd or the harness itself failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run gave. `faults`: how many of each kind happened; `missed`: the steps that could not be done."""
+
+    history: Sequence[Operation]
+    truth: Truth
+    faults: Counter[str]
+    missed: Sequence[str]
+    violations: Sequence[Violation]
+
+
+def run(
+    directory: Path, steps: Sequence[Step], *, seed: int, seconds: float, instances: int, rate: float,
+    say: Callable[[str], None],
+) -> Result:  # fmt: skip
+    """Raises WorldFailed. `say` is told about the progress."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write_lines(directory / "schedule.jsonl", (step.to_json() for step in steps))
+    try:
+        with World(directory, instances) as world:
+            offered = offers(world.instances[0].port)
+            say(f"{instances} instances on 3 etcd members are ready; beside the basics they offer {', '.join(offered)}")
+            ports = tuple(instance.port for instance in world.instances)
+            load = Load(seed, CLIENTS, rate, ports, offered, str(directory / "history.jsonl"))
+            with working(load, directory):
+                faults, missed = _suffer(world, steps, seconds, say)
+                lasting = world.recover()
+                say("every fault is over; a few more operations")
+                time.sleep(AFTERMATH)
+            world.control.catch_up()
+            world.control.close()
+            truth, control = _keep(world, directory)
+    except (AssertionError, OSError, subprocess.SubprocessError) as error:
+        raise WorldFailed(f"{type(error).__name__}: {error}") from error
+    write_lines(directory / "faults.jsonl", [json.dumps([kind, number]) for kind, number in faults.items()] + missed)
+    _check_world(world, truth, control)
+    say("checking what was kept")
+    return judge(directory, [Violation("no recovery", problem) for problem in lasting])
+
+
+def judge(directory: Path, known: Sequence[Violation] = ()) -> Result:
+    """Checks what a directory keeps, also of an earlier run; `known` violations come first. Raises OSError."""
+    history = list(read_history(directory / "history.jsonl"))
+    truth = Truth(map(Change.from_json, _lines(directory / "truth.jsonl")))
+    violations = [*known, *check(history, truth, bound=BOUND, slack=SLACK)]
+    (directory / "violations.txt").write_text("\n\n".join(violation.excerpt(truth) for violation in violations))
+    told = [json.loads(line) for line in _lines(directory / "faults.jsonl")]
+    faults = Counter({what: many for what, many in told if isinstance(many, int)})
+    return Result(history, truth, faults, [f"{what}: {why}" for what, why in told if isinstance(why, str)], violations)
+
+
+def _lines(path: Path) -> Iterator[str]:
+    with path.open() as lines:
+        yield from lines
+
+
+@contextlib.contextmanager
+def working(load: Load, directory: Path) -> Iterator[None]:
+    """The workload's process, which must live until the end."""
+    with (directory / "workload.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.torture.workload"],
+            stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=PROJECT, env=environment(),
+        )  # fmt: skip
+        assert process.stdin is not None
+        try:
+            process.stdin.write(load.to_json().encode() + b"\n")
+            process.stdin.flush()
+            yield
+            assert process.poll() is None, f"the workload ended by itself; see {directory / 'workload.log'}"
+            process.stdin.close()
+            assert process.wait(20) == 0, f"the workload failed; see {directory / 'workload.log'}"
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _suffer(
+    world: World, steps: Sequence[Step], seconds: float, say: Callable[[str], None]
+) -> tuple[Counter[str], list[str]]:
+    """Does every step at its time. A fault counts when its first step was done."""
+    begun, seen, missed = time.monotonic(), set[int](), list[str]()
+    faults: Counter[str] = Counter()
+    for step in steps:
+        time.sleep(max(0.0, begun + step.at - time.monotonic()))
+        problem = world.perform(step)
+        say(f"{step}{f'   MISSED: {problem}' if problem else ''}")
+        if problem:
+            missed.append(json.dumps([str(step), problem]))
+        elif step.fault not in seen:
+            faults[step.kind] += 1
+        seen.add(step.fault)
+    time.sleep(max(0.0, begun + seconds - time.monotonic()))
+    return faults, missed
+
+
+def _keep(world: World, directory: Path) -> tuple[Truth, list[Operation]]:
+    truth, control = Truth(world.control.changes()), world.control.reads()
+    write_lines(directory / "truth.jsonl", (change.to_json() for change in truth.changes))
+    write_lines(directory / "control.jsonl", (operation.to_json() for operation in control))
+    return truth, control
+
+
+def _check_world(world: World, truth: Truth, control: Sequence[Operation]) -> None:
+    """Whether the truth is whole, and etcd kept its own word to a client that asked it directly."""
+    if world.control.failure:
+        raise WorldFailed(world.control.failure)
+    if gaps := truth.gaps():
+        raise WorldFailed(f"the truth has gaps: {gaps[:3]}")
+    own = list(linearizable_across_keys(Case(control, truth, BOUND, SLACK)))
+    if own:
+        shown = "\n".join(violation.excerpt(truth) for violation in own[:3])
+        raise WorldFailed(f"etcd itself answered {len(own)} linearizable reads with what was past:\n{shown}")
