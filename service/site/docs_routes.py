@@ -30,7 +30,7 @@ ASSETS = frozenset({"start.js", "swagger-ui-bundle.js", "swagger-ui.css", "favic
 
 
 def docs_routes() -> Blueprint:
-    """The routes. They know no state; files are read when they are asked for."""
+    """The routes. They know no state; a file is read when it is first asked for."""
     routes = Blueprint("docs", __name__)
 
     @routes.get("/openapi.yaml")

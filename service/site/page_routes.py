@@ -26,7 +26,7 @@ POLICY = (
 
 
 def page_routes() -> Blueprint:
-    """The routes. They know no state; files are read when they are asked for."""
+    """The routes. They know no state; a file is read when it is first asked for."""
     routes = Blueprint("page", __name__)
 
     @routes.get("/", strict_slashes=False)  # an empty path is no reason to redirect

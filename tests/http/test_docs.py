@@ -7,6 +7,7 @@ import re
 import pytest
 
 from service.site.docs_routes import ASSETS, DESCRIPTION
+from service.site.files import answer_file
 from tests.http.conftest import Gateway
 
 FILES = ["/openapi.yaml", "/docs", *(f"/docs/{name}" for name in ASSETS)]
@@ -34,6 +35,13 @@ def test_a_file_is_sent_once(shared: Gateway, path: str) -> None:
 def test_files_have_tags_of_their_own(shared: Gateway) -> None:
     """They are told from what is in them."""
     assert len({shared.ask("GET", path).headers["ETag"] for path in FILES}) == len(FILES)
+
+
+def test_all_who_ask_for_a_file_share_its_bytes(shared: Gateway) -> None:
+    """A thousand who never read would otherwise each have 1.7 MB of their own."""
+    with shared.app.test_request_context():
+        first, second = (answer_file(DESCRIPTION).body for _ in range(2))
+    assert first is second
 
 
 def test_the_page_needs_no_other_server(shared: Gateway) -> None:
