@@ -14,9 +14,17 @@ STEADY = {"clock_gettime", "monotonic", "perf_counter", "sleep"}
 """What may be used of the module `time`. `clock_gettime` only with CLOCK_BOOTTIME."""
 
 NOW = "datetime.datetime.now(datetime.UTC)"
-SAID = {"service/process/compose.py": {NOW}, "service/doctor/endpoints.py": {NOW}, "service/doctor/glimpse.py": {NOW}}
-"""Where the wall clock is read, and how: an instance tells people in its description since when it runs; the doctor
-tells them when certificates end, and whether etcd's wall clock agrees."""
+SAID = {
+    "consistency/cache.py": {"time.time"},
+    "service/process/compose.py": {NOW},
+    "service/fleet/ops_routes.py": {"time.time"},
+    "service/fleet/routes.py": {"time.time"},
+    "service/doctor/endpoints.py": {NOW},
+    "service/doctor/glimpse.py": {NOW},
+    "service/doctor/material.py": {NOW},
+}
+"""Where the wall clock is read, and how: an instance tells people since when it runs, when it left, and how long ago
+others did; the doctor tells them when certificates begin and end, and whether etcd's wall clock agrees."""
 
 
 def wall_clock(source: str) -> Iterator[str]:

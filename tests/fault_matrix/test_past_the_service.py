@@ -111,6 +111,7 @@ def test_a_slot_given_away_by_hand(etcd: EtcdServer, tmp_path: Path) -> None:
 
 
 def occupy(etcd: EtcdServer, *slots: int) -> None:
-    """Puts member keys that belong to nobody, in one transaction."""
-    puts = "\n".join(f'put {PREFIX}/members/{slot:02} "{{}}"' for slot in slots)
+    """Puts member keys that belong to nobody in the fleet, in one transaction, on a lease as members have one."""
+    lease = etcd.etcdctl("lease", "grant", "600").split()[1]
+    puts = "\n".join(f'put --lease={lease} {PREFIX}/members/{slot:02} "{{}}"' for slot in slots)
     etcd.etcdctl("txn", stdin=f"\n{puts}\n\n\n")

@@ -25,7 +25,7 @@ STOP_WITHIN = 15.0
 FLEET = ("-m", "tools.fleet")
 WITHOUT_HAPROXY = (
     "-c",
-    "import sys; from deploy import fleet, haproxy; haproxy.find = lambda: None; sys.exit(fleet.main())",
+    "import sys; from tools import fleet, haproxy; haproxy.find = lambda: None; sys.exit(fleet.main())",
 )
 """As where it is not installed."""
 

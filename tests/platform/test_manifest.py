@@ -73,5 +73,5 @@ def test_runtime_is_the_python_that_the_project_asks_for() -> None:
 
 def test_locust_is_pinned_to_the_version_that_was_tested() -> None:
     """What the locust app installs is what the tests ran with."""
-    pinned = (ROOT / "deploy" / "requirements-load.txt").read_text().strip()
+    pinned = (ROOT / "tools" / "requirements-load.txt").read_text().strip()
     assert pinned == f"locust=={metadata.version('locust')}"
