@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from playwright.sync_api import Browser, Page, expect
 
 from tests.page.browser import tab
-from tests.page.conftest import Fleet
+from tests.page.conftest import Fleet, running
 from tests.page.json_texts import TEXTS, repeats_a_name, without_space
 from tests.page.test_page import link, press
 
@@ -39,6 +39,13 @@ EDIT_AND_SAVE = """async ([key, more]) => {
 }"""
 
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """One of its own: lists of hundreds of keys have several pages, and others choose theirs from the first."""
+    with running(tmp_path_factory.mktemp("exact"), 2) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
