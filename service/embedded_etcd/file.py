@@ -6,9 +6,11 @@ stale file can't be mistaken for a running etcd. What the file says is trusted o
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -50,6 +52,9 @@ class EtcdFile:
 
     def __init__(self, directory: Path) -> None:
         self._descriptor = os.open(directory / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):  # a pipe has no place to write to, and no end
+            os.close(self._descriptor)
+            raise OSError(errno.EINVAL, f"{NAME} is no file")
 
     def try_lock(self) -> bool:
         """Whether we own the etcd from now on."""
