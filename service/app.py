@@ -32,13 +32,15 @@ from service.http.answers import answer_problem
 from service.http.bodies import BodyReader
 from service.http.door import Door, all_keys, keys_granted
 from service.http.failures import answer_failure
-from service.http.hit_path import UNKNOWN_ROUTE, HitPath
+from service.http.hit_path import UNKNOWN_ROUTE, HitPath, WsgiApplication
 from service.http.hosts import hosts_of
+from service.http.large_answers import LargeAnswers
 from service.http.problems import NOT_DONE, Kind, Problem
 from service.http.request_ids import HEADER as REQUEST_ID
 from service.http.request_log import finish
 from service.http.responses import Response, respond
 from service.http.unread_bodies import UnreadBodies
+from service.memory.capacity import Capacity
 from service.settings.model import Settings
 from service.site.docs_routes import docs_routes
 from service.site.page_routes import page_routes
@@ -78,11 +80,11 @@ def create_app(
     instruments: Instruments,
     keyring: Keyring | None = None,
     recent: Recent | None = None,
-    room: int | None = None,
+    room: Capacity | None = None,
 ) -> Application:
     """The application over a cache that somebody else starts and closes. Without a keyring everybody is let in.
 
-    recent: the last minutes, kept by somebody else; without it there are none to show. room: bytes, for large bodies.
+    recent: the last minutes, kept by somebody else; without it there are none to show. room: for what clients hold.
     """
     app = Application()
     app.before_request(_start_measuring)
@@ -90,7 +92,9 @@ def create_app(
     app.after_request(_measurement(instruments))
     app.register_error_handler(HTTPException, _routing_error)
     app.register_error_handler(Exception, _error)
-    reader = BodyReader(max_bytes=settings.max_value_bytes, threads=settings.threads, room=room)
+    reader = BodyReader(
+        max_bytes=settings.max_value_bytes, threads=settings.threads, room=room.bodies if room else None
+    )
     writes = DocumentWrites(cache, reader)
     prefix_of = all_keys if keyring is None else keys_granted
     app.register_blueprint(config_routes(cache, writes, reader, prefix_of, instruments.left_out))
@@ -103,8 +107,10 @@ def create_app(
     app.register_blueprint(docs_routes())
     hosts = hosts_of(settings.host, settings.allowed_hosts, socket.gethostname())
     short = HitPath(app.wsgi_app, cache, writes, instruments)
-    door = Door(short, hosts, keyring, instruments)
-    app.wsgi_app = UnreadBodies(door, reader.places)  # type: ignore[method-assign]  # Flask's way to wrap it
+    door: WsgiApplication = Door(short, hosts, keyring, instruments)
+    # Outermost what goes on when the answer has been sent: whoever takes all of an answer first would wait for it.
+    bounded = LargeAnswers(door, room.answers) if room else door
+    app.wsgi_app = UnreadBodies(bounded, reader.places)  # type: ignore[method-assign]  # Flask's way to wrap it
     return app
 
 

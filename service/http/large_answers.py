@@ -37,7 +37,7 @@ Environ = dict[str, Any]
 
 
 class LargeAnswers:
-    """WSGI middleware, around all of the application: it looks at answers that are ready."""
+    """WSGI middleware: it looks at answers that are ready, and takes them whole."""
 
     def __init__(self, application: WsgiApplication, places: int, clock: Callable[[], float] = time.monotonic) -> None:
         """places: large answers under way at once."""

@@ -75,8 +75,13 @@ class UnreadBodies:
         if environ.get("CONTENT_LENGTH", "") in _NOTHING and "HTTP_TRANSFER_ENCODING" not in environ:
             return self._rest(environ, start_response)
         body = environ["wsgi.input"] = Body(environ["wsgi.input"], _length(environ))
-        head: list[Any] = []
-        answer = self._rest(environ, lambda *begun: head.extend(begun))
+        head: tuple[Any, ...] = ()
+
+        def begin(*begun: Any) -> None:
+            nonlocal head
+            head = begun  # once more, where another answer takes the place of the first
+
+        answer = self._rest(environ, begin)
         if body.is_whole:
             start_response(*head)
             return answer

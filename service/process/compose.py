@@ -59,7 +59,7 @@ class Instance:
         self._instruments.track(self._cache.status, settings.cache_staleness_bound, settings.expected_instances)
         recent = Recent(self._cache.status, self._instruments.totals)
         self._sampler = Worker("sampler", recent.run, self.observe)
-        self.app: Application = create_app(self._cache, settings, self._instruments, keyring, recent, room.bodies)
+        self.app: Application = create_app(self._cache, settings, self._instruments, keyring, recent, room)
 
     def start(self) -> None:
         """Starts the threads; returns at once."""

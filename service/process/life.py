@@ -114,7 +114,6 @@ def _surroundings(
 
 def _serve(surroundings: Surroundings, room: Capacity, say: Callable[[str], None], stop: EarlyStop) -> int:
     # Not before now: gRPC and Flask take a while to load, and a start that fails should fail at once.
-    from service.http.large_answers import LargeAnswers
     from service.http.server import Server
     from service.process.banner import introduce
     from service.process.compose import Instance
@@ -149,7 +148,7 @@ def _serve(surroundings: Surroundings, room: Capacity, say: Callable[[str], None
                 hung_up=lambda: stop.hung_up,
             )
             with OneCpu(settings.threads_on_one_cpu, instance.observe) as cpu, logs.in_background():
-                server.run(cpu.wrap(LargeAnswers(instance.app, room.answers)))
+                server.run(cpu.wrap(instance.app))
             if not server.drained:
                 log.warning("some requests were not answered in time")
     except SystemExit:
