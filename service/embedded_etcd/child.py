@@ -115,13 +115,13 @@ def launch(
     *,
     within: float,
     again_at: str = "",
-    unwanted: Callable[[], bool] = lambda: False,
+    check: Callable[[], object] = lambda: None,
     options: Sequence[str] = (),
 ) -> EtcdProcess:
     """Starts an etcd on this data directory and waits until it answers. Raises StartupError after `within` seconds.
 
     again_at: host:port where it was before, and where others know it; then its log goes on.
-    unwanted: whether to give up. options: of etcd; they win over ours.
+    check: called while we wait; what it raises ends the wait, and the etcd. options: of etcd; they win over ours.
     """
     deadline = time.monotonic() + within
     if again_at:
@@ -131,7 +131,7 @@ def launch(
     for _ in range(PORT_ATTEMPTS):
         port = int(again_at.rpartition(":")[2]) if again_at else _free_port()
         try:
-            return _launch(program, data, log, port, options, lambda: time.monotonic() >= deadline or unwanted())
+            return _launch(program, data, log, port, options, deadline, check)
         except etcd_log.PortTaken:
             if again_at:
                 raise StartupError(f"something else listens at {again_at} now, where it was") from None
@@ -152,7 +152,13 @@ def _free_port() -> int:
 
 
 def _launch(
-    program: Path, data: Path, log: Path, port: int, options: Sequence[str], over: Callable[[], bool]
+    program: Path,
+    data: Path,
+    log: Path,
+    port: int,
+    options: Sequence[str],
+    deadline: float,
+    check: Callable[[], object],
 ) -> EtcdProcess:
     endpoint = f"http://127.0.0.1:{port}"
     command = [
@@ -178,7 +184,7 @@ def _launch(
         except OSError as error:
             raise _not_for_this_machine(f"{program} can't be started: {error.strerror}") from error
     try:
-        version = _wait_for_answer(child, port, data, log, earlier, over)
+        version = _wait_for_answer(child, port, data, log, earlier, deadline, check)
     except BaseException:
         child.kill()
         child.wait()
@@ -205,10 +211,17 @@ def _not_for_this_machine(what: str) -> StartupError:
 
 
 def _wait_for_answer(
-    child: subprocess.Popen[bytes], port: int, data: Path, log: Path, earlier: int, over: Callable[[], bool]
+    child: subprocess.Popen[bytes],
+    port: int,
+    data: Path,
+    log: Path,
+    earlier: int,
+    deadline: float,
+    check: Callable[[], object],
 ) -> str:
     """The version. `earlier`: bytes of the log that are not this one's."""
-    while not over():
+    while time.monotonic() < deadline:
+        check()
         if child.poll() == CANT_BE_STARTED:
             raise _not_for_this_machine(etcd_log.tail(log, earlier).strip())
         if child.returncode is not None:

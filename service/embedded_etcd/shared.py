@@ -74,8 +74,11 @@ class EmbeddedEtcd:
         self._end_within = 0.0
         self._standing_back = False
 
-    def start(self) -> RunningEtcd:
-        """Starts the etcd, or joins the one that is running. Raises StartupError, EtcdNotFound."""
+    def start(self, check: Callable[[], object] = lambda: None) -> RunningEtcd:
+        """Starts the etcd, or joins the one that is running. Raises StartupError, EtcdNotFound, and what check raises.
+
+        check: called while we wait, which is longer than who wants to stop would.
+        """
         self._file = file = self._open()
         deadline = time.monotonic() + START_WITHIN
         try:
@@ -86,8 +89,9 @@ class EmbeddedEtcd:
                     return running
                 if time.monotonic() > deadline:
                     raise StartupError(self._words_for_mute_owner(file.read()))
+                check()
                 time.sleep(POLL)
-            return self._own(file)
+            return self._own(file, check)
         except OSError as error:
             self._let_go(file)
             raise self._unusable(error) from error
@@ -144,13 +148,13 @@ class EmbeddedEtcd:
         except OSError as error:
             raise self._unusable(error) from error
 
-    def _own(self, file: EtcdFile) -> RunningEtcd:
+    def _own(self, file: EtcdFile, check: Callable[[], object]) -> RunningEtcd:
         """We are alone with this directory as long as we hold the lock, but for an etcd that outlived its owner."""
         program = find_etcd()
         self._end_orphan(file)
         file.write(None)
         self._tell(f"starting {program} on {self._data}")
-        return self._now_runs(launch(program, self._data, self._log, within=START_WITHIN))
+        return self._now_runs(launch(program, self._data, self._log, within=START_WITHIN, check=check))
 
     def _end_orphan(self, file: EtcdFile) -> None:
         if (former := file.read()) and is_etcd_of(former.pid, self._data):
@@ -233,7 +237,7 @@ class EmbeddedEtcd:
             try:
                 process = launch(
                     find_etcd(), self._data, self._log, within=START_WITHIN, again_at=running.address,
-                    unwanted=lambda: worker.stopping or self._standing_back,
+                    check=lambda: self._check_wanted(worker),
                 )  # fmt: skip
             except (StartupError, OSError) as error:
                 why = str(error).partition("\n")[0]
@@ -241,6 +245,10 @@ class EmbeddedEtcd:
             self._now_runs(process)
             log.info("the embedded etcd runs again", pid=process.pid)
             return
+
+    def _check_wanted(self, worker: Worker) -> None:
+        if worker.stopping or self._standing_back:
+            raise StartupError("it is not wanted any more")
 
     def _wait(self, worker: Worker, seconds: float) -> None:
         deadline = time.monotonic() + seconds

@@ -66,7 +66,7 @@ def run(environ: MutableMapping[str, str]) -> int:
     connection, keyring = resolve(settings), _keyring(settings, stop)
     room = capacity(settings.memory_limit or memory_limit(), settings, embedded=connection.embedded)
     settings = settings.without_secrets()
-    with _surroundings(settings, connection, keyring, console.say) as surroundings:
+    with _surroundings(settings, connection, keyring, console.say, stop) as surroundings:
         stop.check()
         code = _serve(surroundings, room, console.say, stop)
     console.say("stopped")
@@ -96,7 +96,7 @@ def _keyring(settings: Settings, stop: EarlyStop) -> Keyring | None:
 
 @contextlib.contextmanager
 def _surroundings(
-    settings: Settings, connection: Connection, keyring: Keyring | None, say: Callable[[str], None]
+    settings: Settings, connection: Connection, keyring: Keyring | None, say: Callable[[str], None], stop: EarlyStop
 ) -> Iterator[Surroundings]:
     with listen(settings.host, settings.port) as listener:
         if not connection.embedded:
@@ -105,7 +105,7 @@ def _surroundings(
         if settings.vcap_application:
             log.warning("no etcd is bound: each container has one of its own, and they share nothing; bind a service")
         etcd = EmbeddedEtcd(INSTANCE, say)
-        running = etcd.start()
+        running = etcd.start(stop.check)
         try:
             yield Surroundings(settings, listener, connection.at(running.endpoint), keyring, etcd, running)
         finally:

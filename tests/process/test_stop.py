@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -129,7 +130,24 @@ def test_ctrl_c_during_the_start_leaves_nothing_behind(tmp_path: Path) -> None:
     try:
         assert within(10, lambda: "starting" in instance.printed())
         instance.press_ctrl_c()
-        assert instance.wait() in (0, 130)
+        assert instance.wait() in (0, 130), instance.printed()
+        assert "Traceback" not in instance.printed()
+        assert (tmp_path / "instance" / "etcd.json").read_text() == ""
+    finally:
+        instance.kill()
+
+
+def test_a_start_that_waits_for_an_etcd_that_never_answers_is_given_up_at_once(tmp_path: Path) -> None:
+    """It may take longer than there is time to end: with 130, and in order."""
+    mute = tmp_path / "bin" / "etcd"
+    mute.parent.mkdir()
+    mute.write_text("#!/bin/sh\nexec sleep 60\n")
+    mute.chmod(0o755)
+    instance = InstanceProcess(tmp_path, PATH=f"{mute.parent}{os.pathsep}{os.environ['PATH']}").start()
+    try:
+        assert within(10, lambda: "starting" in instance.printed())
+        instance.press_ctrl_c()
+        assert instance.wait() == 130, instance.printed()
         assert "Traceback" not in instance.printed()
         assert (tmp_path / "instance" / "etcd.json").read_text() == ""
     finally:
