@@ -12,7 +12,8 @@ version event before it has been applied here. PROTOCOL.md has the rules and the
 imports Flask or Prometheus; only `etcd/store.py` imports etcd3 and grpc, and it is not imported here.
 """
 
-from consistency.cache import DistributedCache
+from consistency.blocking import DistributedCache
+from consistency.cache import AsyncDistributedCache
 from consistency.core.model import (
     MustBeAbsent,
     MustBeAt,
@@ -42,6 +43,7 @@ from consistency.core.store import (
 )
 
 __all__ = [
+    "AsyncDistributedCache",
     "BadCredentials",
     "CacheOptions",
     "Compacted",

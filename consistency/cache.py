@@ -1,59 +1,47 @@
-"""`DistributedCache`: one instance's access to the configuration. See PROTOCOL.md for the rules cited here.
+"""`AsyncDistributedCache`: one instance's access to the configuration. See PROTOCOL.md for the rules cited here.
 
-Owns the parts of the protocol and their threads; does the writes. Does not own the store: who made it closes it.
+Puts the parts of the protocol together and owns their tasks. Does not own the store: who made it closes it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
 
-from consistency.core.events import Acknowledged, Event, Left, Observer, TimeWentBackwards, ignore
-from consistency.core.model import (
-    Applied,
-    Demand,
-    MustExist,
-    Precondition,
-    PreconditionFailed,
-    Reading,
-    Revision,
-    Source,
-    Status,
-    VersionRecord,
-    Written,
-    holds,
-    new_nonce,
-)
+from consistency.core.events import Event, Left, Observer, TimeWentBackwards, ignore
+from consistency.core.model import Applied, Demand, Precondition, Reading, Revision, Source, Status, Written
 from consistency.core.options import CacheOptions
-from consistency.core.store import Change, Commit, Delete, OutcomeUnknown, Page, Put, Store, StoreError, Unavailable
+from consistency.core.store import Change, Page, Put, Store, StoreError
 from consistency.instance.acknowledger import Acknowledger
 from consistency.instance.auditor import Auditor
 from consistency.instance.clock import boottime
 from consistency.instance.fleet import Fleet
 from consistency.instance.fleet_id import FleetId
-from consistency.instance.group_commit import GroupCommit
 from consistency.instance.membership import Membership
 from consistency.instance.prover import Prover
 from consistency.instance.reads import Reads
 from consistency.instance.recorder import Recorder
 from consistency.instance.state import LocalState
 from consistency.instance.watch import VersionWatch
-from consistency.instance.workers import Worker
+from consistency.instance.writes import Writes
+from consistency.tasks import Errands, Worker
 
 STOP_WITHIN = 5.0
-"""Seconds for all threads together to end at `close`."""
+"""Seconds for all tasks together to end at `close`."""
 
 
-class DistributedCache:
+class AsyncDistributedCache:
     """Reads from memory what is proven fresh, everything else and all writes from and to the store.
 
     store: shared with the other instances through etcd. options: see `CacheOptions`. description: JSON that tells the
     fleet about this instance, stored in its member key; `boot` in it tells a process from the next one in its place.
     observer: see `consistency.core.events`. clock: local seconds, for the freshness window only. wall: seconds since
-    1970, to say when somebody left. etcd_trouble: what else is known of a store that does not answer, else "". Safe for
-    concurrent use. Before `start` and after `close` it answers without caching.
+    1970, to say when somebody left. etcd_trouble: what else is known of a store that does not answer, else "". Made and
+    used on one loop; `hit` alone may be called from any thread. Before `start` and after `close` it answers without
+    caching. `async with` starts and closes it.
     """
 
     def __init__(
@@ -72,16 +60,20 @@ class DistributedCache:
         self._clock = clock
         self._etcd_trouble = etcd_trouble
         self._observer = observer
+        self._errands = Errands(observer)
         self._state = LocalState(options, self._notice, clock)
         self._fleet = Fleet(options.staleness_bound, clock, wall)
         self._fleet_id = FleetId(store, clock)
-        self._group = GroupCommit(self._write_puts, clock)
-        self._reads = Reads(
+        self._reads = Reads(store, self._state, options, observer=observer, clock=clock, errands=self._errands)
+        self._writes = Writes(
             store,
             self._state,
+            self._fleet,
             options,
             observer=observer,
             clock=clock,
+            errands=self._errands,
+            refuse_if_down=self._reads.refuse_if_down,
         )
         self._watch = VersionWatch(
             store,
@@ -138,36 +130,41 @@ class DistributedCache:
             self._auditor,
             self._recorder,
         )
-        self._closing = threading.Lock()  # protects _closed
         self._closed = False
 
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
     def start(self) -> None:
-        """Starts the threads; returns at once. Hits begin when a slot is held and a proof has come."""
+        """Start the tasks; return at once. Hits begin when a slot is held and a proof has come."""
         for worker in self._workers:
             worker.start()
 
-    def close(self) -> None:
-        """Stops hits, gives the slot back, ends and joins every thread. May be called twice.
+    async def close(self) -> None:
+        """Stop hits, give the slot back, end and await every task. May be called twice.
 
-        Raises RuntimeError if a thread does not end in time.
+        Raises RuntimeError if a task does not end in time.
         """
-        with self._closing:
-            if self._closed:
-                return
-            self._closed = True
-        # First. Else: 1. we leave the slot; 2. the joiner, just awake, finds that it is not held any more, and gives
-        # the lease back; 3. it is told to stop. It has said nothing, and others take an orderly end for a loss.
-        self._joiner.ask_to_stop()
+        if self._closed:
+            return
+        self._closed = True
         self._state.leave("closed")
-        for worker in self._workers:
-            worker.ask_to_stop()
-        self._watch.close()
         deadline = self._clock() + STOP_WITHIN
-        late = [worker.name for worker in self._workers if not worker.join(deadline - self._clock())]
+        for worker in self._workers:
+            worker.cancel()
+        ends = [(worker.name, await worker.ended(deadline - self._clock())) for worker in self._workers]
+        ends.append(("reads and writes", await self._errands.stop(deadline - self._clock())))
+        late = [name for name, ended in ends if not ended]
         if late:
-            raise RuntimeError(f"threads did not end within {STOP_WITHIN:g} s: {', '.join(late)}")
+            raise RuntimeError(f"tasks did not end within {STOP_WITHIN:g} s: {', '.join(late)}")
 
-    def get(
+    async def get(
         self,
         key: str,
         use_cache: bool = True,
@@ -177,7 +174,7 @@ class DistributedCache:
         stale_if_error: float = 0.0,
         session_unknown: bool = False,
     ) -> Reading:
-        """Reads `key`.
+        """Read `key`.
 
         use_cache: True: the value was current at some moment no earlier than the staleness bound before the call;
         False: linearizable, read from the store. linearizable: so is a cached read, for the price of a proof, which
@@ -187,7 +184,9 @@ class DistributedCache:
         never STALE (rule 10). Raises Unavailable (freshness can't be proven and the store can't be asked), Denied, and
         WrongTimeline (`min_revision` is from another history).
         """
-        return self._reads.get(key, Demand(use_cache, linearizable, min_revision, stale_if_error, session_unknown))
+        return await self._reads.get(
+            key, Demand(use_cache, linearizable, min_revision, stale_if_error, session_unknown)
+        )
 
     def hit(self, key: str, min_revision: Revision = 0) -> Reading | None:
         """The quick half of `get`: what can be served from memory at once, or None. Waits for nothing, asks nobody."""
@@ -198,7 +197,7 @@ class DistributedCache:
         """What names this fleet; "" while it is not known. Asks nobody."""
         return self._fleet_id.known
 
-    def fleet_id(self) -> str:
+    async def fleet_id(self) -> str:
         """What names this fleet, and no other: 16 hexadecimal digits, for ever the same. Asks the store at most once.
 
         Raises Unavailable, and Rejected and its kinds: nothing was done.
@@ -206,45 +205,35 @@ class DistributedCache:
         if known := self._fleet_id.known:
             return known
         self._reads.refuse_if_down()
-        return self._fleet_id.get(self._clock() + self._options.timeout)
+        return await self._fleet_id.get(self._clock() + self._options.timeout)
 
-    def get_at(self, key: str, revision: Revision) -> Reading:
-        """Reads `key` as it stood at an earlier revision, from the store.
+    async def get_at(self, key: str, revision: Revision) -> Reading:
+        """Read `key` as it stood at an earlier revision, from the store.
 
         Raises Compacted (it has been forgotten), NotReached (it lies in the future), Denied, Unavailable.
         """
         self._reads.refuse_if_down()
-        document = self._store.past(key, revision, timeout=self._options.timeout).document
+        document = (await self._store.past(key, revision, timeout=self._options.timeout)).document
         if document is None:
             return Reading(None, 0, revision, Source.BYPASS, 0.0)
         return Reading(document.data, document.mod_revision, revision, Source.BYPASS, 0.0)
 
-    def put(self, key: str, value: bytes, *, precondition: Precondition | None = None, sync: bool = False) -> Written:
-        """Stores `value`, a JSON document, byte for byte (rule 1).
+    async def put(
+        self, key: str, value: bytes, *, precondition: Precondition | None = None, sync: bool = False
+    ) -> Written:
+        """Store `value`, a JSON document, byte for byte (rule 1).
 
-        sync: return only when no instance will serve the old value any more (rule 12).
-        Raises PreconditionFailed, Rejected and its kinds, Unavailable: nothing was written. OutcomeUnknown: it may
-        have been, now or later.
+        sync: return only when no instance will serve the old value any more (rule 12). Cancelled, it gives up the wait,
+        not a write that was sent. Raises PreconditionFailed, Rejected and its kinds, Unavailable: nothing was written.
+        OutcomeUnknown: it may have been, now or later.
         """
-        change = Put(key, value, precondition)
-        if precondition is None and not sync:
-            applied = self._put_in_company(change)
-        else:
-            applied = self._write((change,), "put", sync)
-        return Written(applied.revision, applied.existed[0], applied.acks)
+        return await self._writes.put(Put(key, value, precondition), sync=sync)
 
-    def delete(self, key: str, *, precondition: Precondition | None = None, sync: bool = False) -> Written:
-        """Removes `key`; without one, and without a precondition, nothing is written (rule 1). Otherwise as `put`."""
-        try:
-            applied = self._write((Delete(key, precondition or MustExist()),), "delete", sync)
-        except PreconditionFailed as refused:
-            if precondition is not None:
-                raise
-            # Nothing was written, so nobody acknowledges; somebody else's delete may still be on its way.
-            return Written(refused.revision, False, self._await_acks(refused.revision, ()) if sync else None)
-        return Written(applied.revision, existed=True, acks=applied.acks)
+    async def delete(self, key: str, *, precondition: Precondition | None = None, sync: bool = False) -> Written:
+        """Remove `key`; without one, and without a precondition, nothing is written (rule 1). Otherwise as `put`."""
+        return await self._writes.delete(key, precondition, sync=sync)
 
-    def apply(self, changes: Sequence[Change], *, sync: bool = False) -> Applied:
+    async def apply(self, changes: Sequence[Change], *, sync: bool = False) -> Applied:
         """All of the changes, each with its own precondition, or none; at one revision. Otherwise as `put`.
 
         Deleting an absent key is no failure. Raises PreconditionFailed for the first precondition that does not hold,
@@ -252,15 +241,15 @@ class DistributedCache:
         """
         if len({change.key for change in changes}) < len(changes):
             raise ValueError("a key may occur only once in a batch")
-        return self._write(tuple(changes), "batch", sync)
+        return await self._writes.apply(tuple(changes), "batch", sync=sync)
 
-    def page(self, prefix: str, *, after: str | bytes, limit: int) -> Page:
+    async def page(self, prefix: str, *, after: str | bytes, limit: int) -> Page:
         """Up to `limit` keys that start with `prefix` and come after `after`: linearizable, uncached. See Store.page.
 
         Raises Denied, Unavailable.
         """
         self._reads.refuse_if_down()
-        return self._store.page(prefix, after=after, limit=limit, timeout=self._options.timeout)
+        return await self._store.page(prefix, after=after, limit=limit, timeout=self._options.timeout)
 
     def status(self) -> Status:
         """What this instance knows of itself. Asks nobody."""
@@ -282,49 +271,6 @@ class DistributedCache:
             lease_age=None if snapshot.slot is None else max(0.0, now - snapshot.renewed_at),
         )
 
-    def _write(self, changes: tuple[Change, ...], op: str, sync: bool) -> Applied:
-        commit = self._commit(changes, op, sync, self._options.timeout)
-        revision = commit.header.revision
-        if not commit.committed:
-            raise _refusal(changes, commit)
-        acks = self._await_acks(revision, commit.members) if sync else None
-        return Applied(revision, tuple(before > 0 for before in commit.before), acks)
-
-    def _put_in_company(self, put: Put) -> Applied:
-        try:
-            return self._group.put(put, self._clock() + self._options.timeout)
-        except OutcomeUnknown:
-            # The group may still be on its way: who doesn't lead it can be out of time before.
-            self._state.may_have_written((put.key,))
-            raise
-
-    def _write_puts(self, puts: Sequence[Put], deadline: float) -> Applied:
-        """Of unconditional puts, so there is nothing that could be refused."""
-        if (left := deadline - self._clock()) <= 0:
-            raise Unavailable("the writes before it took too long; nothing was sent")
-        commit = self._commit(tuple(puts), "put", False, left)
-        return Applied(commit.header.revision, tuple(before > 0 for before in commit.before))
-
-    def _commit(self, changes: tuple[Change, ...], op: str, sync: bool, timeout: float) -> Commit:
-        self._reads.refuse_if_down()
-        keys = frozenset(change.key for change in changes)
-        record = VersionRecord(new_nonce(), keys, op, ack=sync)
-        ticket = self._state.ticket()
-        try:
-            commit = self._store.commit(changes, record, timeout=timeout)
-        except OutcomeUnknown:
-            self._state.may_have_written(keys)
-            raise
-        if commit.committed:
-            self._state.wrote(keys, commit.header, ticket)
-        return commit
-
-    def _await_acks(self, revision: Revision, members: Collection[int]) -> tuple[int, int]:
-        """Until all have acknowledged, or every proof older than the answer that has just come has run out."""
-        acks, complete = self._fleet.await_acks(revision, members, self._clock() + self._options.sync_wait)
-        self._observer(Acknowledged(acks, len(members), complete))
-        return acks, len(members)
-
     # What one part of the protocol finds out and another has to act upon
 
     def _notice(self, event: Event) -> None:
@@ -335,10 +281,10 @@ class DistributedCache:
             case Left(cause="expired" | "taken"):
                 self._joiner.wake()
 
-    def _identify(self) -> None:
+    async def _identify(self) -> None:
         """Before anybody needs it. Who can't find it out now joins all the same: whoever needs it asks."""
         with contextlib.suppress(StoreError):
-            self._fleet_id.get(self._clock() + self._options.timeout)
+            await self._fleet_id.get(self._clock() + self._options.timeout)
 
     def _ask_soon(self) -> None:
         self._joiner.wake()
@@ -383,13 +329,3 @@ class DistributedCache:
     def _known_trouble(self) -> str:
         trouble = self._etcd_trouble()
         return f"; {trouble}" if trouble else ""
-
-
-def _refusal(changes: tuple[Change, ...], commit: Commit) -> PreconditionFailed:
-    """For the first change whose precondition did not hold."""
-    key, current = next(
-        (change.key, before)
-        for change, before in zip(changes, commit.before, strict=True)
-        if not holds(change.precondition, before)
-    )
-    return PreconditionFailed(key, current, commit.header.revision)

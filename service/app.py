@@ -16,7 +16,7 @@ from flask import Flask, current_app, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import BaseConverter
 
-from consistency.cache import DistributedCache
+from consistency import DistributedCache
 from metrics import Instruments
 from service.auth.keyring import Keyring
 from service.documents.routes import config_routes

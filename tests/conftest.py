@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.driver import run
 from tests.support.etcd import EtcdServer
 from tests.support.fake_store import FakeStore
 from tests.support.recent_etcd import recent_etcd
@@ -66,4 +67,4 @@ def fake_store() -> Iterator[FakeStore]:
     """A store in memory, closed afterwards."""
     store = FakeStore()
     yield store
-    store.close()
+    run(store.close())

@@ -14,6 +14,7 @@ from redis.connection import CacheProxyConnection
 from bench.documents import HEADERS
 from consistency.core.store import Want
 from consistency.etcd.store import EtcdConfig, EtcdStore
+from consistency.loop import PROCESS_LOOP
 
 # redis-py asks for 7.4 "to maximize compatibility with all Redis products". Redis itself tracks clients since 6.0.
 CacheProxyConnection.MIN_ALLOWED_VERSION = "6.0.0"
@@ -27,6 +28,7 @@ _HEADERS = list(HEADERS)
 
 def make(redis_port: int, etcd: str, prefix: str, *, tracking: bool) -> flask.Flask:
     """The application. `tracking`: redis-py keeps copies of its own, and Redis tells it when they change (RESP3)."""
+    PROCESS_LOOP.enter()
     store = EtcdStore(EtcdConfig((etcd,), prefix))
     cache = redis.Redis(port=redis_port, protocol=3, cache_config=CacheConfig() if tracking else None)
     application = flask.Flask(__name__, static_folder=None)
@@ -43,7 +45,7 @@ def make(redis_port: int, etcd: str, prefix: str, *, tracking: bool) -> flask.Fl
 
 
 def _load(store: EtcdStore, key: str) -> bytes:
-    (found,) = store.read([Want(key)], None, timeout=TIMEOUT).found
+    (found,) = PROCESS_LOOP.run(store.read([Want(key)], None, timeout=TIMEOUT)).found
     if found.document is None:
         flask.abort(404)
     return found.document.data

@@ -1,13 +1,13 @@
 """What the protocol needs of a store, and its errors. Pure: `etcd/store.py` implements it over etcd.
 
-Every read is linearizable, every write is one transaction, every call has a deadline (`timeout`, seconds) and is
-safe to make from many threads. Errors answer "did it happen?": `Rejected` and `Unavailable` mean that nothing was
-done, `OutcomeUnknown` that nobody can tell.
+Every read is linearizable, every write is one transaction, every call has a deadline (`timeout`, seconds). A store
+belongs to one loop. A call may be cancelled; of a write that was sent nobody can tell then. Errors answer "did it
+happen?": `Rejected` and `Unavailable` mean that nothing was done, `OutcomeUnknown` that nobody can tell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -207,31 +207,33 @@ WatchEvent = VersionEvent | MemberEvent | AckEvent | DepartureEvent | WaitingEve
 
 
 class WatchStream(Protocol):
-    """Events in order, from one stream. Iterating blocks until there are some.
+    """Events in order, from one stream. Iterating waits until there are some.
 
     Ends by raising: `Compacted` (the start revision is gone), `Denied`, `Unavailable` (cut, leaderless, closed).
     Silence is not health: only a read proves freshness (rule 7).
     """
 
-    def __iter__(self) -> Iterator[WatchEvent]: ...
+    def __aiter__(self) -> AsyncIterator[WatchEvent]: ...
+
+    async def __anext__(self) -> WatchEvent: ...
 
     def close(self) -> None:
-        """Ends the stream from any thread; the iteration raises `Unavailable`. May be called twice."""
+        """End the stream; the iteration raises `Unavailable`. May be called twice."""
 
 
 class Store(Protocol):
     """The calls of the protocol. See the module's opening for what holds for each of them."""
 
-    def read(self, wants: Sequence[Want], slot: int | None, *, timeout: float) -> Answer:
+    async def read(self, wants: Sequence[Want], slot: int | None, *, timeout: float) -> Answer:
         """All `wants`, the version key and the member key of `slot`, in one transaction (rule 4).
 
         Raises TooLarge (ask for fewer), Denied, Unavailable.
         """
 
-    def survey(self, at: Revision | None, *, timeout: float) -> Survey:
+    async def survey(self, at: Revision | None, *, timeout: float) -> Survey:
         """Raises Denied, Unavailable."""
 
-    def commit(
+    async def commit(
         self, changes: Sequence[Change], version: VersionRecord, *, only_if_new: bool = False, timeout: float
     ) -> Commit:
         """All changes and the version, or nothing (rule 1). `only_if_new`: only if there is no version key yet.
@@ -239,65 +241,65 @@ class Store(Protocol):
         Raises Rejected and its kinds, Unavailable (never sent), OutcomeUnknown.
         """
 
-    def page(self, prefix: str, *, after: str | bytes, limit: int, timeout: float) -> Page:
+    async def page(self, prefix: str, *, after: str | bytes, limit: int, timeout: float) -> Page:
         """Up to `limit` keys that start with `prefix` and come after `after`; if it is bytes, from that name on.
 
         Fewer, though there are more, if they are too long for one answer. Raises Denied, Unavailable.
         """
 
-    def past(self, key: str, revision: Revision, *, timeout: float) -> Past:
+    async def past(self, key: str, revision: Revision, *, timeout: float) -> Past:
         """One key at an earlier revision. Raises Compacted, NotReached, Denied, Unavailable; ValueError below 1."""
 
-    def touched(self, since: Revision, *, limit: int, timeout: float) -> Touched:
+    async def touched(self, since: Revision, *, limit: int, timeout: float) -> Touched:
         """What was written after `since`, up to `limit` documents; no values are moved. Raises Denied, Unavailable."""
 
-    def existed(self, keys: Sequence[str], at: Revision, *, timeout: float) -> tuple[bool, ...]:
+    async def existed(self, keys: Sequence[str], at: Revision, *, timeout: float) -> tuple[bool, ...]:
         """For each of up to 126 keys whether it existed at an earlier revision. Raises as `past` does."""
 
-    def acknowledge(self, slot: int, lease: int, applied: Revision, *, timeout: float) -> None:
+    async def acknowledge(self, slot: int, lease: int, applied: Revision, *, timeout: float) -> None:
         """Tells the fleet that the instance in `slot` has applied everything up to `applied` (rule 12).
 
         Raises Rejected when the slot is not held by `lease` any more, Unavailable, OutcomeUnknown.
         """
 
-    def grant(self, ttl: int, *, timeout: float) -> Lease:
+    async def grant(self, ttl: int, *, timeout: float) -> Lease:
         """A new lease of `ttl` seconds or more. Raises Rejected (NoSpace), Unavailable, OutcomeUnknown."""
 
-    def keep_alive(self, lease: int, *, timeout: float) -> int:
+    async def keep_alive(self, lease: int, *, timeout: float) -> int:
         """Renews; the new TTL in seconds, 0 when the lease is gone. Raises Unavailable."""
 
-    def revoke(self, lease: int, *, timeout: float) -> None:
+    async def revoke(self, lease: int, *, timeout: float) -> None:
         """Ends a lease and deletes its keys; no error when it is gone already. Raises Unavailable, OutcomeUnknown."""
 
-    def claim(self, slot: int, lease: int, description: str, *, timeout: float) -> bool:
+    async def claim(self, slot: int, lease: int, description: str, *, timeout: float) -> bool:
         """Takes the slot for the lease unless another holds it; whether none did. Who waited with it waits no more.
 
         Raises Rejected, Unavailable, OutcomeUnknown.
         """
 
-    def wait(self, lease: int, description: str, *, timeout: float) -> None:
+    async def wait(self, lease: int, description: str, *, timeout: float) -> None:
         """Tells the fleet that an instance waits for a slot, for as long as the lease lives. Raises as `claim` does."""
 
-    def record(self, departure: Departure, lease: int, *, timeout: float) -> bool:
+    async def record(self, departure: Departure, lease: int, *, timeout: float) -> bool:
         """Writes down that somebody has gone, attached to `lease`, unless that is written already; whether it was not.
 
         Raises Rejected, Unavailable, OutcomeUnknown.
         """
 
-    def erase(self, departed: Sequence[int], *, timeout: float) -> None:
+    async def erase(self, departed: Sequence[int], *, timeout: float) -> None:
         """Deletes what is written of up to 100 of those who have gone, by their leases. Raises as `record` does."""
 
-    def fleet(self, candidate: str, *, timeout: float) -> str:
+    async def fleet(self, candidate: str, *, timeout: float) -> str:
         """The fleet's id: `candidate`, 16 hexadecimal digits, if there was none yet.
 
         Raises Rejected and its kinds, Unavailable, OutcomeUnknown; asked again, it is what has become of it.
         """
 
-    def watch(self, version_from: Revision, members_from: Revision, *, timeout: float) -> WatchStream:
+    async def watch(self, version_from: Revision, members_from: Revision, *, timeout: float) -> WatchStream:
         """Opens a stream of version and member events from these revisions on, and waits until the store confirms it.
 
         Raises Compacted, Denied, Unavailable.
         """
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Closes every connection; calls under way end with Unavailable or OutcomeUnknown."""

@@ -12,14 +12,14 @@ Owns which endpoint is asked; what is known of each is kept by `etcd_health`. Th
 
 from __future__ import annotations
 
+import asyncio
 import re
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
-from tenacity import Retrying, retry_if_exception_type
+from tenacity import AsyncRetrying, retry_if_exception_type
 
 from consistency.core.events import Observer, StoreCalled
 from consistency.core.store import OutcomeUnknown, StoreError, Unavailable
@@ -28,6 +28,7 @@ from consistency.etcd.failover import LEAST, Turns
 from consistency.etcd.health import Health
 from consistency.etcd.identity import Identity
 from consistency.etcd.token import Tokens
+from consistency.news import within
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Node(Protocol):
     def name(self) -> str:
         """Its URL."""
 
-    def rpc(self, call: Call, timeout: float, token: str) -> Any:
+    async def rpc(self, call: Call, timeout: float, token: str) -> Any:
         """Makes the call; the answer, whose `header` bears a `cluster_id`. Raises Failed."""
 
 
@@ -55,7 +56,7 @@ N = TypeVar("N", bound=Node)
 
 
 class Calls(Generic[N]):
-    """Safe for concurrent access. `probe` is a cheap linearizable read, `login` asks for a token (None: no user).
+    """Belongs to one loop. `probe` is a cheap linearizable read, `login` asks for a token (None: no user).
 
     on_down: called when an endpoint begins to fail; `look_again` is to be called from then on.
     """
@@ -67,7 +68,7 @@ class Calls(Generic[N]):
         login: Call | None,
         observer: Observer,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], object] | None = None,
+        sleep: Callable[[float], Awaitable[object]] | None = None,
         on_down: Callable[[], object] = lambda: None,
     ) -> None:
         self._nodes = nodes
@@ -76,8 +77,8 @@ class Calls(Generic[N]):
         self._observer = observer
         self._clock = clock
         self._tokens = Tokens(clock)
-        self._closing = threading.Event()
-        self._sleep = sleep or self._closing.wait
+        self._closing = asyncio.Event()
+        self._sleep = sleep or self._nap
         self._identity = Identity(len(nodes), clock)
         self._health = Health([node.name for node in nodes], observer, clock, on_down)
 
@@ -87,56 +88,57 @@ class Calls(Generic[N]):
 
     # --- reads
 
-    def ask(self, call: Call, timeout: float) -> Any:
+    async def ask(self, call: Call, timeout: float) -> Any:
         """A read: the answer. Raises what the verdict says, Unavailable when no endpoint gave one."""
-        return self._find(call, timeout)[1]
+        return (await self._find(call, timeout))[1]
 
-    def find(self, call: Call, timeout: float) -> tuple[N, Any]:
+    async def find(self, call: Call, timeout: float) -> tuple[N, Any]:
         """A read: who answered, and what. Raises as `ask` does."""
-        index, answer = self._find(call, timeout)
+        index, answer = await self._find(call, timeout)
         return self._nodes[index], answer
 
-    def probe(self, timeout: float) -> N:
+    async def probe(self, timeout: float) -> N:
         """An endpoint that has just answered, with a token that it takes. Raises Unavailable, Denied."""
-        return self.find(self._probe, timeout)[0]
+        return (await self.find(self._probe, timeout))[0]
 
-    def answering(self, timeout: float) -> Iterator[N]:
+    async def answering(self, timeout: float) -> AsyncIterator[N]:
         """The endpoints that have just answered the probe, with a token that they take, each of them once.
 
         Raises what `probe` raises if not even the first one is found.
         """
         deadline = self._clock() + timeout
-        first, _ = self._find(self._probe, timeout)
+        first, _ = await self._find(self._probe, timeout)
         yield self._nodes[first]
         for step in range(1, len(self._nodes)):
             index, left = (first + step) % len(self._nodes), deadline - self._clock()
             try:
-                self._attempt(self._probe, index, max(LEAST, left / (len(self._nodes) - step)))
+                await self._attempt(self._probe, index, max(LEAST, left / (len(self._nodes) - step)))
             except Failed as failed:
                 self._failed(index, failed)
             else:
                 yield self._nodes[index]
 
-    def _find(self, call: Call, timeout: float) -> tuple[int, Any]:
+    async def _find(self, call: Call, timeout: float) -> tuple[int, Any]:
         turns = Turns([node.name for node in self._nodes], self._health.first, timeout, self._clock)
         try:
-            return self._take_turn(call, turns)  # the usual case does without the machinery below
+            return await self._take_turn(call, turns)  # the usual case does without the machinery below
         except Failed as failed:
             if turns.over():
                 raise turns.error() from failed
-        retrying = Retrying(
+        retrying = AsyncRetrying(
             retry=retry_if_exception_type(Failed),
             stop=lambda _: turns.over() or self._closing.is_set(),
             wait=lambda _: turns.pause(),
             sleep=self._pause,
             retry_error_callback=lambda _: _give_up(turns),
         )
-        return retrying(self._take_turn, call, turns)
+        found: tuple[int, Any] = await retrying(self._take_turn, call, turns)
+        return found
 
-    def _take_turn(self, call: Call, turns: Turns) -> tuple[int, Any]:
+    async def _take_turn(self, call: Call, turns: Turns) -> tuple[int, Any]:
         index, seconds = turns.take()
         try:
-            return index, self._attempt(call, index, seconds)
+            return index, await self._attempt(call, index, seconds)
         except Failed as failed:
             if not failed.verdict.may_be_better_elsewhere:
                 raise self._error(call, index, failed, turns.said()) from failed
@@ -144,21 +146,25 @@ class Calls(Generic[N]):
             self._failed(index, failed)
             raise
 
-    def _pause(self, seconds: float) -> None:
-        self._sleep(seconds)
+    async def _pause(self, seconds: float) -> None:
+        await self._sleep(seconds)
+
+    async def _nap(self, seconds: float) -> None:
+        """Sleep, but not beyond the end."""
+        await within(self._closing, seconds)
 
     # --- writes
 
-    def send(self, call: Call, timeout: float) -> Any:
+    async def send(self, call: Call, timeout: float) -> Any:
         """A write: the answer. Raises what the verdict says; Unavailable when it was certainly not done."""
         deadline, said = self._clock() + timeout, ""
         for others in reversed(range(len(self._nodes) + 1)):
-            index = self._trusted(deadline)
+            index = await self._trusted(deadline)
             left = deadline - self._clock()
             if left < LEAST:
                 break
             try:
-                return self._attempt(call, index, left)
+                return await self._attempt(call, index, left)
             except Failed as failed:
                 self._failed(index, failed)
                 if not (failed.verdict.certainly_not_done and others):
@@ -166,12 +172,12 @@ class Calls(Generic[N]):
                 said += f"at {self._nodes[index].name}: {failed.verdict.finding}; "
         raise Unavailable(f"{call.kind} {said}was not sent: no time left of {timeout:.1f} s")
 
-    def _trusted(self, deadline: float) -> int:
+    async def _trusted(self, deadline: float) -> int:
         """The index of an endpoint fit for a write. Finding it may take most of the time left: a cluster that elects a
         leader needs a second or two, and once somebody answers the write itself is quick."""
         index = self._health.first
         if not self._health.trusts(index):
-            index, _ = self._find(self._probe, (deadline - self._clock()) * 0.75)
+            index, _ = await self._find(self._probe, (deadline - self._clock()) * 0.75)
         return index
 
     # --- endpoints that fail
@@ -180,14 +186,14 @@ class Calls(Generic[N]):
         """A stream could not be opened at this endpoint, and may be better elsewhere."""
         self._failed(self._nodes.index(node), failed)
 
-    def look_again(self, timeout: float) -> float:
-        """Asks the endpoints that fail and are due, each for `timeout` seconds at most; seconds until the next one is.
+    async def look_again(self, timeout: float) -> float:
+        """Ask the endpoints that fail and are due, each for `timeout` seconds at most; seconds until the next one is.
 
         One that answers is used again. It is asked for what every proof is, with the user's token.
         """
         for index in self._health.due():
             try:
-                self._attempt(self._probe, index, timeout)
+                await self._attempt(self._probe, index, timeout)
             except Failed as failed:
                 self._failed(index, failed, looking=True)
         return self._health.next_look()
@@ -202,47 +208,52 @@ class Calls(Generic[N]):
 
     # --- both
 
-    def token(self, node: N, timeout: float, stale: str | None = None) -> str:
+    async def token(self, node: N, timeout: float, stale: str | None = None) -> str:
         """The token to send, another one than `stale`; "" when etcd wants none. Raises Failed."""
         login = self._login
         if login is None:
             return ""
         try:
-            return self._tokens.other_than(stale, node.name, lambda: self._authenticate(login, node, timeout), timeout)
+            return await self._tokens.other_than(
+                stale, node.name, lambda: self._authenticate(login, node, timeout), timeout
+            )
         except TimeoutError as error:
             raise Failed(Verdict(Unavailable, f"no token within {timeout:.1f} s")) from error
 
-    def _authenticate(self, login: Call, node: N, timeout: float) -> str:
+    async def _authenticate(self, login: Call, node: N, timeout: float) -> str:
         try:
-            return str(self._rpc(login, node, timeout, "").token)
+            return str((await self._rpc(login, node, timeout, "")).token)
         except Failed as failed:
             if "authentication is not enabled" in failed.verdict.finding:
                 return ""
             raise
 
-    def _attempt(self, call: Call, index: int, timeout: float) -> Any:
+    async def _attempt(self, call: Call, index: int, timeout: float) -> Any:
         """The call at one endpoint, with a new token if the old one is refused."""
         node, deadline = self._nodes[index], self._clock() + timeout
-        token = self.token(node, timeout)
+        token = await self.token(node, timeout)
         try:
-            answer = self._rpc(call, node, timeout, token)
+            answer = await self._rpc(call, node, timeout, token)
         except Failed as failed:
             if self._login is None or not failed.verdict.stale_token:
                 raise
             left = deadline - self._clock()
-            answer = self._rpc(call, node, left, self.token(node, left, stale=token))
+            answer = await self._rpc(call, node, left, await self.token(node, left, stale=token))
         self._health.answered(index)
         return answer
 
-    def _rpc(self, call: Call, node: N, timeout: float, token: str) -> Any:
+    async def _rpc(self, call: Call, node: N, timeout: float, token: str) -> Any:
         """One RPC, observed."""
         started, outcome = self._clock(), "ok"
         try:
-            answer = node.rpc(call, timeout, token)
+            answer = await node.rpc(call, timeout, token)
             self._admit(call, node, answer)
             return answer
         except Failed as failed:
             outcome = snake_case(failed.verdict.meaning(write=call.write))
+            raise
+        except asyncio.CancelledError:
+            outcome = "cancelled"
             raise
         finally:
             self._observer(StoreCalled(call.kind, outcome, self._clock() - started))

@@ -1,17 +1,19 @@
 """One endpoint of etcd: its connections, its RPCs, and what their failures mean.
 
-Owns the options of connections and the translation of gRPC's errors. Makes no connection and no thread before the first
-call, so that it can be built before a fork.
+Owns the options of connections and the translation of gRPC's errors. Makes no connection before the first call, so that
+it can be built before a fork.
 """
 
 from __future__ import annotations
 
-import threading
+import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
+import grpc.aio  # type: ignore[import-untyped]
 from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
 from consistency.core.store import OutcomeUnknown, Unavailable
@@ -40,7 +42,7 @@ _WITH_LEADER = ("hasleader", "true")  # a member cut off from the others says so
 
 
 class EtcdNode:
-    """One endpoint: its two channels, made at the first call.
+    """One endpoint: its two channels, made at the first call, on the loop that makes it.
 
     The second channel is for the streams: a watch that shares a connection with heavy reads starves (etcd #15402).
     """
@@ -49,53 +51,52 @@ class EtcdNode:
         self.name = endpoint.url
         self._endpoint = endpoint
         self._config = config
-        self._lock = threading.Lock()  # protects the three below
         self._channels: tuple[Any, ...] = ()
         self._methods: dict[str, Callable[..., Any]] = {}
         self._closed = False
 
-    def rpc(self, call: Call, timeout: float, token: str, *, leader: bool = True) -> Any:
+    async def rpc(self, call: Call, timeout: float, token: str, *, leader: bool = True) -> Any:
         """See calls.Node. Without `leader` a member answers even if it knows none."""
         started = time.monotonic()
+        method, metadata = self._method(call.method), metadata_for(token, leader=leader)
         try:
-            return self.call(call.method, call.request, timeout=timeout, metadata=metadata_for(token, leader=leader))
+            return await method(call.request, timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
             raise Failed(judge_rpc(error, time.monotonic() - started)) from error
+        except grpc.aio.UsageError as error:  # how gRPC says that a channel is closed
+            raise Failed(_CLOSED) from error
+        except asyncio.CancelledError as error:
+            if is_to_end():
+                raise
+            raise Failed(_CUT_OFF if call.write else _CLOSED) from error
 
-    def call(self, method: str, request: Any, **arguments: Any) -> Any:
-        """Makes an RPC. Raises grpc.RpcError, and Failed once closed."""
-        methods = self._methods or self._connect()
-        try:
-            return methods[method](request, **arguments)
-        except ValueError as error:  # how gRPC says that a channel is closed
-            if self._closed:
-                raise Failed(_CLOSED) from error
-            raise
+    def stream(self, method: str, **arguments: Any) -> Any:
+        """Begin a streaming RPC. Raises Failed once closed."""
+        return self._method(method)(**arguments)
 
-    def close(self) -> None:
-        """Ends the calls under way; later ones fail."""
-        with self._lock:
-            self._closed, channels = True, self._channels
-        for channel in channels:
-            channel.close()
+    async def close(self) -> None:
+        """End the calls under way; later ones fail."""
+        self._closed = True
+        for channel in self._channels:
+            await channel.close()
 
-    def _connect(self) -> dict[str, Callable[..., Any]]:
-        with self._lock:
-            if self._closed:
-                raise Failed(_CLOSED)
-            if not self._methods:
-                data, streams = self._channels = (self._channel(), self._channel())
-                self._methods = _methods(data, streams)
-            return self._methods
+    def _method(self, name: str) -> Callable[..., Any]:
+        if self._closed:
+            raise Failed(_CLOSED)
+        if not self._methods:
+            data, streams = self._channels = (self._channel(), self._channel())
+            self._methods = _methods(data, streams)
+        return self._methods[name]
 
     def _channel(self) -> Any:
         if not self._endpoint.tls:
-            return grpc.insecure_channel(self._endpoint.target, _OPTIONS)
+            return grpc.aio.insecure_channel(self._endpoint.target, _OPTIONS)
         credentials = grpc.ssl_channel_credentials(self._config.ca_cert, self._config.key, self._config.cert)
-        return grpc.secure_channel(self._endpoint.target, credentials, _OPTIONS)
+        return grpc.aio.secure_channel(self._endpoint.target, credentials, _OPTIONS)
 
 
 _CLOSED = Verdict(Unavailable, "the store is closed", connected=False)
+_CUT_OFF = Verdict(OutcomeUnknown, "the store was closed meanwhile")
 
 
 def _methods(data: Any, streams: Any) -> dict[str, Callable[..., Any]]:
@@ -116,18 +117,30 @@ def _methods(data: Any, streams: Any) -> dict[str, Callable[..., Any]]:
 
 
 def _first_answer(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A streaming RPC as a plain one: one request, one answer, one deadline."""
+    """A streaming RPC as a plain one: one request, one answer, one deadline. Its sending half stays open until then."""
 
-    def call(request: Any, *, timeout: float, metadata: Any) -> Any:
-        stream = method(iter((request,)), timeout=timeout, metadata=metadata)
+    async def call(request: Any, *, timeout: float, metadata: Any) -> Any:
+        stream = method(timeout=timeout, metadata=metadata)
         try:
-            return next(stream)
-        except StopIteration:
-            raise Failed(Verdict(OutcomeUnknown, "the stream ended without an answer")) from None
+            with contextlib.suppress(asyncio.InvalidStateError):  # it has ended already: reading tells why
+                await stream.write(request)
+            answer = await stream.read()
+            if answer is grpc.aio.EOF:
+                raise Failed(Verdict(OutcomeUnknown, "the stream ended without an answer"))
+            return answer
         finally:
             stream.cancel()
 
     return call
+
+
+def is_to_end() -> bool:
+    """Whether a CancelledError that has just been caught means this task, and has to be raised again.
+
+    gRPC raises it, too, in whoever waits for a call that was cancelled, or whose channel was closed.
+    """
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def metadata_for(token: str, *, leader: bool = True) -> tuple[tuple[str, str], ...]:

@@ -10,7 +10,6 @@ Owns what is remembered of the endpoints, and tells of each change, once. Asks n
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -36,7 +35,7 @@ class _Endpoint:
 
 
 class Health:
-    """Safe for concurrent access. `names` are the endpoints, as the events call them; `index` counts in their order.
+    """Belongs to one loop. `names` are the endpoints, as the events call them; `index` counts in their order.
 
     on_down: called when one begins to fail.
     """
@@ -52,9 +51,7 @@ class Health:
         self._observer = observer
         self._clock = clock
         self._on_down = on_down
-        self._lock = threading.Lock()  # protects what is below
         self._endpoints = [_Endpoint() for _ in names]
-        # Read by any thread without the lock: of several that just answered or failed, any one will do.
         self.first = 0
         """The index of the endpoint to begin with."""
 
@@ -66,13 +63,10 @@ class Health:
         """It gave an answer."""
         endpoint = self._endpoints[index]
         endpoint.answered = self._clock()
-        if endpoint.up and self.first <= index:  # the usual case does without the lock
-            return
-        with self._lock:
-            news, endpoint.up = not endpoint.up, True
-            if news:
-                endpoint.up_since = endpoint.answered
-            self.first = min(self.first, index)
+        news, endpoint.up = not endpoint.up, True
+        if news:
+            endpoint.up_since = endpoint.answered
+        self.first = min(self.first, index)
         if news:
             self._observer(EndpointUp(self._names[index]))
 
@@ -82,16 +76,15 @@ class Health:
         Whoever comes next begins with another endpoint, and no write goes to this one unasked.
         """
         now = self._clock()
-        with self._lock:
-            endpoint = self._endpoints[index]
-            endpoint.answered = float("-inf")
-            news, endpoint.up = endpoint.up is not False, False
-            if news or looking:
-                well_for_long = news and now - endpoint.up_since > LAST_LOOK
-                endpoint.pause = FIRST_LOOK if well_for_long else min(2 * endpoint.pause or FIRST_LOOK, LAST_LOOK)
-                endpoint.due = now + endpoint.pause
-            if self.first == index:
-                self.first = self._next(index)
+        endpoint = self._endpoints[index]
+        endpoint.answered = float("-inf")
+        news, endpoint.up = endpoint.up is not False, False
+        if news or looking:
+            well_for_long = news and now - endpoint.up_since > LAST_LOOK
+            endpoint.pause = FIRST_LOOK if well_for_long else min(2 * endpoint.pause or FIRST_LOOK, LAST_LOOK)
+            endpoint.due = now + endpoint.pause
+        if self.first == index:
+            self.first = self._next(index)
         if news or looking:
             self._observer(EndpointDown(self._names[index], finding))
         if news:
@@ -100,14 +93,12 @@ class Health:
     def due(self) -> list[int]:
         """Those that fail, and should be looked at again by now."""
         now = self._clock()
-        with self._lock:
-            return [index for index, each in enumerate(self._endpoints) if each.up is False and each.due <= now]
+        return [index for index, each in enumerate(self._endpoints) if each.up is False and each.due <= now]
 
     def next_look(self) -> float:
         """Seconds until the first of those that fail is due; LAST_LOOK if none does."""
         now = self._clock()
-        with self._lock:
-            waits = [each.due - now for each in self._endpoints if each.up is False]
+        waits = [each.due - now for each in self._endpoints if each.up is False]
         return max(0.0, min(waits, default=LAST_LOOK))
 
     def _next(self, index: int) -> int:

@@ -10,7 +10,6 @@ endpoints only one may have been restored.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 PATIENCE = 30.0
@@ -18,12 +17,11 @@ PATIENCE = 30.0
 
 
 class Identity:
-    """Safe for concurrent access. `endpoints`: how many there are."""
+    """Belongs to one loop. `endpoints`: how many there are."""
 
     def __init__(self, endpoints: int, clock: Callable[[], float]) -> None:
         self._endpoints = endpoints
         self._clock = clock
-        self._lock = threading.Lock()  # protects what is below
         self._ours = 0  # 0: nobody has answered yet
         self._heard = 0.0  # when ours answered last
         self._strangers: set[int] = set()  # the endpoints that answered last as another cluster
@@ -33,16 +31,12 @@ class Identity:
         if not cluster:
             return "it does not answer as etcd does: an answer without the id of a cluster"
         now = self._clock()
-        if cluster == self._ours and not self._strangers:  # the usual case does without the lock
-            self._heard = now
-            return ""
-        with self._lock:
-            if cluster != self._ours:
-                self._strangers.add(index)
-                all_strange = len(self._strangers) == self._endpoints
-                if self._ours and not all_strange and now - self._heard < PATIENCE:
-                    return f"it is of another etcd cluster ({cluster:x}, ours is {self._ours:x})"
-                self._ours = cluster
-            self._strangers.discard(index)
-            self._heard = now
-            return ""
+        if cluster != self._ours:
+            self._strangers.add(index)
+            all_strange = len(self._strangers) == self._endpoints
+            if self._ours and not all_strange and now - self._heard < PATIENCE:
+                return f"it is of another etcd cluster ({cluster:x}, ours is {self._ours:x})"
+            self._ours = cluster
+        self._strangers.discard(index)
+        self._heard = now
+        return ""

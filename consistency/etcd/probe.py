@@ -74,17 +74,17 @@ class EtcdProbe:
         # Before a write goes out, an endpoint has to answer: a question that needs no permission, unlike the store's.
         self._calls = Calls(self._nodes, _ANYTHING, login(config), ignore)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Ends the connections."""
         self._calls.close()
         for node in self._nodes:
-            node.close()
+            await node.close()
 
-    def status(self, index: int, timeout: float) -> MemberStatus:
+    async def status(self, index: int, timeout: float) -> MemberStatus:
         """Of the endpoint with that index, whether it follows a leader or not. Raises Failed if nothing answers."""
         node = self._nodes[index]
         try:
-            return _told(node.name, node.rpc(_STATUS, timeout, "", leader=False))
+            return _told(node.name, await node.rpc(_STATUS, timeout, "", leader=False))
         except Failed as failed:
             if not failed.verdict.refused:
                 raise
@@ -92,24 +92,26 @@ class EtcdProbe:
         here = pb.RangeRequest(key=self._layout.version, serializable=True)
         for call, heard in ((_STATUS, _told), (Call("here", "range", here), _identified)):
             with contextlib.suppress(Failed):
-                return heard(node.name, node.rpc(call, timeout, self._calls.token(node, timeout), leader=False))
+                return heard(
+                    node.name, await node.rpc(call, timeout, await self._calls.token(node, timeout), leader=False)
+                )
         return MemberStatus(node.name)
 
-    def sign_in(self, timeout: float) -> bool:
+    async def sign_in(self, timeout: float) -> bool:
         """Whether etcd wants users at all, asked with ours. Raises BadCredentials and other StoreError."""
         try:
-            return bool(self._calls.token(self._nodes[0], timeout))
+            return bool(await self._calls.token(self._nodes[0], timeout))
         except Failed as failed:
             raise failed.error(f"authenticate at {self._nodes[0].name}", write=False) from failed
 
-    def alarms(self, timeout: float) -> tuple[tuple[int, str], ...]:
+    async def alarms(self, timeout: float) -> tuple[tuple[int, str], ...]:
         """Member ids and what each has raised: "NOSPACE", "CORRUPT". Raises StoreError."""
-        answer = self._calls.ask(Call("alarms", "alarm", pb.AlarmRequest()), timeout)
+        answer = await self._calls.ask(Call("alarms", "alarm", pb.AlarmRequest()), timeout)
         return tuple((each.memberID, _ALARMS.get(each.alarm, str(each.alarm))) for each in answer.alarms)
 
-    def roles(self, timeout: float) -> tuple[str, ...]:
+    async def roles(self, timeout: float) -> tuple[str, ...]:
         """Of our user, which etcd tells the user itself. Raises StoreError."""
-        answer = self._calls.ask(Call("user", "user", pb.AuthUserGetRequest(name=self._user)), timeout)
+        answer = await self._calls.ask(Call("user", "user", pb.AuthUserGetRequest(name=self._user)), timeout)
         return tuple(answer.roles)
 
     def trials(self) -> Sequence[Trial]:
@@ -124,23 +126,23 @@ class EtcdProbe:
         reads = [Trial(False, keys, _look(key, ranged=key.endswith(b"/"))) for keys, key, _ in places]
         return reads + [Trial(True, keys, _never(key)) for keys, _, key in places]
 
-    def attempt(self, trial: Trial, timeout: float) -> None:
+    async def attempt(self, trial: Trial, timeout: float) -> None:
         """Returns if etcd permits it. Raises Denied, NoSpace and other StoreError."""
         if trial.write:
-            self._calls.send(Call("attempt", "txn", trial.request, write=True), timeout)
+            await self._calls.send(Call("attempt", "txn", trial.request, write=True), timeout)
         else:
-            self._calls.ask(Call("attempt", "range", trial.request), timeout)
+            await self._calls.ask(Call("attempt", "range", trial.request), timeout)
 
-    def read(self, timeout: float) -> None:
+    async def read(self, timeout: float) -> None:
         """The linearizable read that every proof is. Raises StoreError."""
-        self._calls.ask(self._cheap_read, timeout)
+        await self._calls.ask(self._cheap_read, timeout)
 
-    def write(self, nonce: str, lease: int, timeout: float) -> None:
+    async def write(self, nonce: str, lease: int, timeout: float) -> None:
         """Writes a key that means nothing, and ends with the lease. Raises StoreError."""
         put = pb.RequestOp(
             request_put=pb.PutRequest(key=self._layout.doctor(nonce), value=b"a trial of writing", lease=lease)
         )
-        self._calls.send(Call("write", "txn", pb.TxnRequest(success=(put,)), write=True), timeout)
+        await self._calls.send(Call("write", "txn", pb.TxnRequest(success=(put,)), write=True), timeout)
 
 
 def _told(endpoint: str, answer: Any) -> MemberStatus:

@@ -1,8 +1,8 @@
 """The store over etcd.
 
 Owns the messages and their meaning. Refuses to guess: a write is sent once, to an endpoint that has just answered, and
-an answer that doesn't come is OutcomeUnknown. Makes no connection and no thread before the first call, so that it can
-be built before a fork.
+an answer that doesn't come is OutcomeUnknown. Makes no connection before the first call, so that it can be built
+anywhere and before a fork.
 
 Beside it `endpoint` (the connections to one endpoint), `etcd_watch` (one stream), and, pure: `config` (where etcd
 is), `errors` (what a failure means), `failover` (whom to ask next), `etcd_health` (which endpoints fail),
@@ -13,7 +13,6 @@ speaks to etcd, but for the doctor's questions in `probe`.
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, assert_never
@@ -57,7 +56,7 @@ from consistency.etcd.endpoint import EtcdNode, metadata_for
 from consistency.etcd.errors import Failed, NoSuchLease
 from consistency.etcd.layout import Layout, encode, range_end
 from consistency.etcd.watch import EtcdWatch
-from consistency.instance.workers import Worker
+from consistency.tasks import Worker
 
 __all__ = ["MAX_CHANGES", "MAX_REQUEST", "MAX_WANTS", "EtcdConfig", "EtcdStore", "EtcdWatch"]
 
@@ -78,7 +77,7 @@ LOOK_FOR = 2.0
 
 
 class EtcdStore:
-    """`consistency.core.store.Store` over etcd, and `version`. Safe for concurrent access; see the module's opening."""
+    """`consistency.core.store.Store` over etcd, and `version`. Belongs to one loop; see the module's opening."""
 
     def __init__(self, config: EtcdConfig, *, observer: Observer = ignore) -> None:
         self._observer = observer
@@ -87,13 +86,12 @@ class EtcdStore:
         self._nodes = tuple(EtcdNode(endpoint, config) for endpoint in config.servers())
         self._calls = Calls(self._nodes, cheap_read(self._layout), login(config), observer, on_down=self._look_again)
         self._looker = Worker("endpoints", self._look, observer)
-        self._lock = threading.Lock()  # protects the two below, and the start of the thread
         self._looking = False
         self._closed = False
 
     # --- reads
 
-    def read(self, wants: Sequence[Want], slot: int | None, *, timeout: float) -> Answer:
+    async def read(self, wants: Sequence[Want], slot: int | None, *, timeout: float) -> Answer:
         """See Store.read. Raises ValueError over MAX_WANTS."""
         if len(wants) > MAX_WANTS:
             raise ValueError(f"at most {MAX_WANTS} wants in one read, not {len(wants)}")
@@ -106,28 +104,28 @@ class EtcdStore:
             ask.key = self._layout.document(want.key)
             if want.newer_than:
                 ask.min_mod_revision = want.newer_than + 1
-        answer = self._snapshot("read", request, timeout)
+        answer = await self._snapshot("read", request, timeout)
         version, *ranges = [response.response_range for response in answer.responses]
         member = 0 if slot is None else answers.lease_of(ranges.pop(0))
         return Answer(answers.header(answer), answers.version_state(version), member, tuple(map(answers.found, ranges)))
 
-    def survey(self, at: Revision | None, *, timeout: float) -> Survey:
+    async def survey(self, at: Revision | None, *, timeout: float) -> Survey:
         """See Store.survey. With `at` None or 0 there is no `version_then`."""
         deadline = time.monotonic() + timeout
         try:
-            return self._survey(at, timeout)
+            return await self._survey(at, timeout)
         except (Compacted, Rejected):  # of the past, or altogether? Asking without the past will tell
             if not at:
                 raise
-        return self._survey(None, deadline - time.monotonic())
+        return await self._survey(None, deadline - time.monotonic())
 
-    def past(self, key: str, revision: Revision, *, timeout: float) -> Past:
+    async def past(self, key: str, revision: Revision, *, timeout: float) -> Past:
         """See Store.past. Raises ValueError for a revision below 1."""
         request = pb.RangeRequest(key=self._layout.document(key), revision=_then(revision))
-        answer = self._calls.ask(Call("past", "range", request), timeout)
+        answer = await self._calls.ask(Call("past", "range", request), timeout)
         return Past(answers.header(answer), answers.found(answer).document)
 
-    def touched(self, since: Revision, *, limit: int, timeout: float) -> Touched:
+    async def touched(self, since: Revision, *, limit: int, timeout: float) -> Touched:
         """See Store.touched. The latest come first.
 
         The count is a range of its own. (With `min_mod_revision` etcd 3.4 and 3.5 count what they leave out as well.)
@@ -147,7 +145,7 @@ class EtcdStore:
         )
         everything = _range_op(self._layout.documents, range_end=end, count_only=True)
         request = pb.TxnRequest(success=(latest, everything, self._ask_version))
-        answer = self._range_by_range("touched", request, deadline)
+        answer = await self._range_by_range("touched", request, deadline)
         found, counted, version = (response.response_range for response in answer.responses)
         return Touched(
             header=answers.header(answer),
@@ -157,22 +155,22 @@ class EtcdStore:
             complete=len(found.kvs) <= limit,
         )
 
-    def existed(self, keys: Sequence[str], at: Revision, *, timeout: float) -> tuple[bool, ...]:
+    async def existed(self, keys: Sequence[str], at: Revision, *, timeout: float) -> tuple[bool, ...]:
         """See Store.existed. Raises ValueError over MAX_WANTS, or for a revision below 1."""
         if len(keys) > MAX_WANTS:
             raise ValueError(f"at most {MAX_WANTS} keys at once, not {len(keys)}")
         asked = [_range_op(self._layout.document(key), revision=_then(at), count_only=True) for key in keys]
-        answer = self._snapshot("existed", pb.TxnRequest(success=asked), timeout)
+        answer = await self._snapshot("existed", pb.TxnRequest(success=asked), timeout)
         return tuple(response.response_range.count > 0 for response in answer.responses)
 
-    def page(self, prefix: str, *, after: str | bytes, limit: int, timeout: float) -> Page:
+    async def page(self, prefix: str, *, after: str | bytes, limit: int, timeout: float) -> Page:
         """See Store.page. Moves no values. Other tools' keys may have up to a megabyte each."""
         deadline = time.monotonic() + timeout
         first, end = self._layout.listing(prefix, after)
         while True:
             request = pb.RangeRequest(key=first, range_end=end, limit=limit + 1, keys_only=True)
             try:
-                answer = self._calls.ask(Call("page", "range", request), deadline - time.monotonic())
+                answer = await self._calls.ask(Call("page", "range", request), deadline - time.monotonic())
                 break
             except TooLarge:
                 if limit == 1:
@@ -181,17 +179,17 @@ class EtcdStore:
         listed = answers.listed(self._layout, answer.kvs[:limit])
         return Page(answers.header(answer), listed, more=len(answer.kvs) > limit)
 
-    def version(self, timeout: float) -> tuple[str, str]:
+    async def version(self, timeout: float) -> tuple[str, str]:
         """The endpoint that answered, and the version there: "" if it tells root alone. Raises Unavailable, Denied."""
         try:
-            node, answer = self._calls.find(Call("status", "status", pb.StatusRequest()), timeout)
+            node, answer = await self._calls.find(Call("status", "status", pb.StatusRequest()), timeout)
         except Denied:  # 3.5.28 and some later releases (etcd #21663)
-            return self._calls.probe(timeout).name, ""
+            return (await self._calls.probe(timeout)).name, ""
         return node.name, answer.version
 
     # --- writes
 
-    def commit(
+    async def commit(
         self, changes: Sequence[Change], version: VersionRecord, *, only_if_new: bool = False, timeout: float
     ) -> Commit:
         """See Store.commit. Raises TooLarge over MAX_CHANGES or MAX_REQUEST, before anything is sent."""
@@ -202,88 +200,89 @@ class EtcdStore:
                 f"etcd takes at most {MAX_CHANGES} changes and {MAX_REQUEST:,} bytes"
             )
         deadline = time.monotonic() + timeout
-        answer = self._calls.send(Call("commit", "txn", request, write=True), timeout)
+        answer = await self._calls.send(Call("commit", "txn", request, write=True), timeout)
         header, ranges = answers.header(answer), answers.ranges(answer)
         members = answers.slots(self._layout, ranges.pop()) if answer.succeeded and version.ack else ()
         if answer.succeeded and len(changes) > MAX_LOOKED_AT:
-            before = self._before(changes, header.revision, deadline - time.monotonic())
+            before = await self._before(changes, header.revision, deadline - time.monotonic())
         else:
             before = tuple(map(answers.mod_revision, ranges))
         return Commit(header, answer.succeeded, before, members)
 
-    def acknowledge(self, slot: int, lease: int, applied: Revision, *, timeout: float) -> None:
+    async def acknowledge(self, slot: int, lease: int, applied: Revision, *, timeout: float) -> None:
         """See Store.acknowledge."""
         ours = _held_by(self._layout.member(slot), lease)
         put = _put_op(self._layout.ack(slot), b"%d" % applied, lease)
         request = pb.TxnRequest(compare=(ours,), success=(put,))
-        if not self._calls.send(Call("acknowledge", "txn", request, write=True), timeout).succeeded:
+        if not (await self._calls.send(Call("acknowledge", "txn", request, write=True), timeout)).succeeded:
             raise Rejected(f"slot {slot:02d} is not held by lease {lease:x}")
 
-    def claim(self, slot: int, lease: int, description: str, *, timeout: float) -> bool:
+    async def claim(self, slot: int, lease: int, description: str, *, timeout: float) -> bool:
         """See Store.claim. An absent key has no lease, either."""
         key = self._layout.member(slot)
         # In this order: who watches sees the slot held before the place is given up, and takes nobody for lost.
         claimed = (_put_op(key, encode(description), lease), _delete_op(self._layout.wait(lease)))
         request = pb.TxnRequest(compare=(_held_by(key, 0),), success=claimed)
-        return bool(self._calls.send(Call("claim", "txn", request, write=True), timeout).succeeded)
+        return bool((await self._calls.send(Call("claim", "txn", request, write=True), timeout)).succeeded)
 
-    def wait(self, lease: int, description: str, *, timeout: float) -> None:
+    async def wait(self, lease: int, description: str, *, timeout: float) -> None:
         """See Store.wait."""
         put = _put_op(self._layout.wait(lease), encode(description), lease)
-        self._calls.send(Call("wait", "txn", pb.TxnRequest(success=(put,)), write=True), timeout)
+        await self._calls.send(Call("wait", "txn", pb.TxnRequest(success=(put,)), write=True), timeout)
 
-    def fleet(self, candidate: str, *, timeout: float) -> str:
+    async def fleet(self, candidate: str, *, timeout: float) -> str:
         """See Store.fleet. A read first: it is retried, and etcd answers it when it is out of space, too."""
         deadline, key = time.monotonic() + timeout, self._layout.fleet
-        answer = self._calls.ask(Call("fleet", "range", pb.RangeRequest(key=key)), timeout)
+        answer = await self._calls.ask(Call("fleet", "range", pb.RangeRequest(key=key)), timeout)
         if not answer.kvs:
             put, look = _put_op(key, candidate.encode()), _range_op(key)
             request = pb.TxnRequest(compare=(_absent(key),), success=(put,), failure=(look,))
-            made = self._calls.send(Call("fleet", "txn", request, write=True), deadline - time.monotonic())
+            made = await self._calls.send(Call("fleet", "txn", request, write=True), deadline - time.monotonic())
             if made.succeeded:
                 return candidate
             answer = answers.ranges(made)[0]
         return answers.fleet_id(self._layout, answer)
 
-    def grant(self, ttl: int, *, timeout: float) -> Lease:
+    async def grant(self, ttl: int, *, timeout: float) -> Lease:
         """See Store.grant."""
-        answer = self._calls.send(Call("grant", "grant", pb.LeaseGrantRequest(TTL=ttl), write=True), timeout)
+        answer = await self._calls.send(Call("grant", "grant", pb.LeaseGrantRequest(TTL=ttl), write=True), timeout)
         return Lease(answer.ID, answer.TTL)
 
-    def keep_alive(self, lease: int, *, timeout: float) -> int:
+    async def keep_alive(self, lease: int, *, timeout: float) -> int:
         """See Store.keep_alive. Renewing twice is renewing, so this is retried as a read is."""
-        answer = self._calls.ask(Call("keep_alive", "keep_alive", pb.LeaseKeepAliveRequest(ID=lease)), timeout)
+        answer = await self._calls.ask(Call("keep_alive", "keep_alive", pb.LeaseKeepAliveRequest(ID=lease)), timeout)
         return max(0, int(answer.TTL))
 
-    def revoke(self, lease: int, *, timeout: float) -> None:
+    async def revoke(self, lease: int, *, timeout: float) -> None:
         """See Store.revoke."""
         with contextlib.suppress(NoSuchLease):
-            self._calls.send(Call("revoke", "revoke", pb.LeaseRevokeRequest(ID=lease), write=True), timeout)
+            await self._calls.send(Call("revoke", "revoke", pb.LeaseRevokeRequest(ID=lease), write=True), timeout)
 
-    def record(self, departure: Departure, lease: int, *, timeout: float) -> bool:
+    async def record(self, departure: Departure, lease: int, *, timeout: float) -> bool:
         """See Store.record."""
         key = self._layout.departure(departure.lease)
         request = pb.TxnRequest(compare=(_absent(key),), success=(_put_op(key, departure.encode(), lease),))
-        return bool(self._calls.send(Call("record", "txn", request, write=True), timeout).succeeded)
+        return bool((await self._calls.send(Call("record", "txn", request, write=True), timeout)).succeeded)
 
-    def erase(self, departed: Sequence[int], *, timeout: float) -> None:
+    async def erase(self, departed: Sequence[int], *, timeout: float) -> None:
         """See Store.erase."""
         deletions = [_delete_op(self._layout.departure(lease)) for lease in departed[:MAX_CHANGES]]
-        self._calls.send(Call("erase", "txn", pb.TxnRequest(success=deletions), write=True), timeout)
+        await self._calls.send(Call("erase", "txn", pb.TxnRequest(success=deletions), write=True), timeout)
 
     # --- the watch, and the end
 
-    def watch(self, version_from: Revision, members_from: Revision, *, timeout: float) -> EtcdWatch:
+    async def watch(self, version_from: Revision, members_from: Revision, *, timeout: float) -> EtcdWatch:
         """See Store.watch. One that starts before a compaction ends with Compacted when it is iterated.
 
         A cheap read goes before it: it finds an endpoint that answers, and a watch can't tell a stale token from a
         missing permission. Who answers reads may still refuse streams, as a proxy does: then another is asked.
         """
-        deadline, said = time.monotonic() + timeout, ""
-        for asked, node in enumerate(self._calls.answering(timeout)):
+        deadline, said, asked = time.monotonic() + timeout, "", 0
+        async for node in self._calls.answering(timeout):
             left = (deadline - time.monotonic()) / (len(self._nodes) - asked)
+            asked += 1
             try:
-                return self._open_watch(node, version_from, members_from, left)
+                return await self._open_watch(node, version_from, members_from, left)
             except Failed as failed:
                 if not failed.verdict.may_be_better_elsewhere:
                     raise failed.error(f"watch {said}at {node.name}", write=False) from failed
@@ -291,15 +290,14 @@ class EtcdStore:
                 said += f"at {node.name}: {failed.verdict.finding}; "
         raise Unavailable(f"no etcd endpoint opened a watch: {said.removesuffix('; ')}")
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """See Store.close. May be called twice."""
-        with self._lock:
-            self._closed = True
+        self._closed = True
         self._calls.close()
-        self._looker.ask_to_stop()
+        self._looker.cancel()
         for node in self._nodes:
-            node.close()
-        self._looker.join(LOOK_FOR)
+            await node.close()
+        await self._looker.ended(LOOK_FOR)
 
     # --- endpoints that fail
 
@@ -308,24 +306,23 @@ class EtcdStore:
 
         With one endpoint everybody does so.
         """
-        with self._lock:
-            if self._closed or len(self._nodes) == 1:
-                return
-            if not self._looking:
-                self._looking = True
-                self._looker.start()
+        if self._closed or len(self._nodes) == 1:
+            return
+        if not self._looking:
+            self._looking = True
+            self._looker.start()
         self._looker.wake()
 
-    def _look(self, worker: Worker) -> None:
-        worker.pause(self._calls.look_again(LOOK_FOR))
+    async def _look(self, worker: Worker) -> None:
+        await worker.pause(await self._calls.look_again(LOOK_FOR))
 
     # --- how messages are made
 
-    def _survey(self, at: Revision | None, timeout: float) -> Survey:
+    async def _survey(self, at: Revision | None, timeout: float) -> Survey:
         request = pb.TxnRequest(success=(self._ask_version, self._range_members()))
         if at:
             request.success.append(_range_op(self._layout.version, revision=at))
-        answer = self._snapshot("survey", request, timeout)
+        answer = await self._snapshot("survey", request, timeout)
         version, fleet, *then = [response.response_range for response in answer.responses]
         return Survey(
             header=answers.header(answer),
@@ -336,7 +333,7 @@ class EtcdStore:
             waiting=answers.waiting(self._layout, fleet),
         )
 
-    def _snapshot(self, kind: str, request: Any, timeout: float) -> Any:
+    async def _snapshot(self, kind: str, request: Any, timeout: float) -> Any:
         """The answer to a transaction of ranges: all of them as of one revision.
 
         Some releases of etcd (3.5.1, not 3.4.23) refuse even a transaction that only reads once their file has outgrown
@@ -345,15 +342,15 @@ class EtcdStore:
         """
         deadline = time.monotonic() + timeout
         try:
-            return self._calls.ask(Call(kind, "txn", request), timeout)
+            return await self._calls.ask(Call(kind, "txn", request), timeout)
         except NoSpace:
-            return self._range_by_range(kind, request, deadline)
+            return await self._range_by_range(kind, request, deadline)
 
-    def _range_by_range(self, kind: str, request: Any, deadline: float) -> Any:
+    async def _range_by_range(self, kind: str, request: Any, deadline: float) -> Any:
         answer = pb.TxnResponse(succeeded=True)
         for asked in (operation.request_range for operation in request.success):
             asked.revision = asked.revision or answer.header.revision
-            found = self._calls.ask(Call(kind, "range", asked), deadline - time.monotonic())
+            found = await self._calls.ask(Call(kind, "range", asked), deadline - time.monotonic())
             if not answer.responses:
                 answer.header.CopyFrom(found.header)
             answer.responses.add().response_range.CopyFrom(found)
@@ -377,11 +374,11 @@ class EtcdStore:
             request.success.append(self._range_slots())
         return request
 
-    def _before(self, changes: Sequence[Change], revision: Revision, timeout: float) -> tuple[Revision, ...]:
+    async def _before(self, changes: Sequence[Change], revision: Revision, timeout: float) -> tuple[Revision, ...]:
         """What a large write found, looked up in the revision before it. Raises OutcomeUnknown, though it happened."""
         asked = (_range_op(self._layout.document(each.key), keys_only=True, revision=revision - 1) for each in changes)
         try:
-            answer = self._calls.ask(Call("before", "txn", pb.TxnRequest(success=asked)), timeout)
+            answer = await self._calls.ask(Call("before", "txn", pb.TxnRequest(success=asked)), timeout)
         except StoreError as error:
             raise OutcomeUnknown(
                 f"written at revision {revision}, but what was there before is lost: {error}"
@@ -395,18 +392,18 @@ class EtcdStore:
         """Without whoever has gone: a synchronous write has no use for them."""
         return _range_op(self._layout.members, range_end=self._layout.slots_end, keys_only=True)
 
-    def _open_watch(self, node: EtcdNode, version_from: Revision, members_from: Revision, timeout: float) -> EtcdWatch:
+    async def _open_watch(
+        self, node: EtcdNode, version_from: Revision, members_from: Revision, timeout: float
+    ) -> EtcdWatch:
         requests = (
             _watch_request(self._layout.version, b"", version_from),
             _watch_request(self._layout.members, range_end(self._layout.members), members_from),
         )
-        # Two requests, then the sending half is closed: etcd keeps the stream open, and gRPC's sending thread ends.
         started, outcome = time.monotonic(), "ok"
         try:
-            token = self._calls.token(node, timeout)
-            call = node.call("watch", iter(requests), metadata=metadata_for(token))
-            stream = EtcdWatch(call, self._layout, node.name)
-            stream.confirm(len(requests), timeout)
+            token = await self._calls.token(node, timeout)
+            stream = EtcdWatch(node.stream("watch", metadata=metadata_for(token)), self._layout, node.name)
+            await stream.begin(requests, timeout)
         except Failed as failed:
             outcome = snake_case(failed.verdict.meaning(write=False))
             raise

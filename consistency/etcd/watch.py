@@ -5,59 +5,61 @@ Owns the stream, and what its end means. Opens none: `etcd/store.py` does, where
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import grpc  # type: ignore[import-untyped]
+import grpc.aio  # type: ignore[import-untyped]
 
 from consistency.core.store import Compacted, Unavailable, WatchEvent
 from consistency.etcd import messages as answers
-from consistency.etcd.endpoint import judge_rpc
+from consistency.etcd.endpoint import is_to_end, judge_rpc
 from consistency.etcd.errors import Failed, Verdict, judge_canceled
 from consistency.etcd.layout import Layout
-from consistency.instance.workers import alarm
 
 
 class EtcdWatch:
-    """A `WatchStream`: one stream with two watches, told apart by their keys. Iterated by one thread, closed by any.
+    """A `WatchStream`: one stream with two watches, told apart by their keys.
 
-    Between the two watches etcd promises no order; within each the events come as they happened.
+    Its sending half stays open: a proxy would take its end for the stream's. Between the two watches etcd promises no
+    order; within each the events come as they happened.
     """
 
     def __init__(self, call: Any, layout: Layout, endpoint: str) -> None:
         self._call = call
         self._layout = layout
         self.endpoint = endpoint
-        self._early: deque[WatchEvent] = deque()  # what came before the last confirmation
+        self._events: deque[WatchEvent] = deque()  # those of the last answer that have not been handed out
         self._closed = False
 
-    def __iter__(self) -> Iterator[WatchEvent]:
-        while self._early:
-            yield self._early.popleft()
-        while True:
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> WatchEvent:
+        while not self._events:
             try:
-                answer = self._next()
+                answer = await self._next()
             except Failed as failed:
                 raise failed.error(f"the watch at {self.endpoint} ended", write=False) from failed
-            yield from answers.events(self._layout, answer)
+            self._events.extend(answers.events(self._layout, answer))
+        return self._events.popleft()
 
-    def confirm(self, watches: int, timeout: float) -> None:
-        """Returns when etcd has confirmed that many watches. Raises Failed; then the stream is closed."""
-        deadline = time.monotonic() + timeout
+    async def begin(self, requests: Sequence[Any], timeout: float) -> None:
+        """Ask for the watches; return when etcd has confirmed them. Raises Failed; then the stream is closed."""
         try:
-            with alarm(timeout, self._call.cancel):  # gRPC has no deadline for one message of a stream
-                while watches:
-                    answer = self._next()
-                    watches -= answer.created
-                    self._early.extend(answers.events(self._layout, answer))
-        except Failed as failed:
+            async with asyncio.timeout(timeout):
+                await self._ask(requests)
+        except TimeoutError:
             self.close()
-            if time.monotonic() >= deadline:
-                silent = Verdict(Unavailable, f"the watch was not confirmed within {timeout:.1f} s")
-                raise Failed(silent) from failed
+            silent = Verdict(Unavailable, f"the watch was not confirmed within {timeout:.1f} s")
+            raise Failed(silent) from None
+        except BaseException:
+            self.close()
             raise
 
     def close(self) -> None:
@@ -65,18 +67,37 @@ class EtcdWatch:
         self._closed = True
         self._call.cancel()
 
-    def _next(self) -> Any:
-        started = time.monotonic()
-        try:
-            answer = next(self._call)
-        except StopIteration:
-            raise Failed(Verdict(Unavailable, "etcd ended it")) from None
-        except grpc.RpcError as error:
-            verdict = judge_rpc(error, time.monotonic() - started)
-            raise Failed(replace(verdict, finding="closed") if self._closed else verdict) from error
+    async def _ask(self, requests: Sequence[Any]) -> None:
+        for request in requests:
+            with self._translated(), contextlib.suppress(asyncio.InvalidStateError):  # it has ended: reading tells why
+                await self._call.write(request)
+        watches = len(requests)
+        while watches:
+            answer = await self._next()
+            watches -= answer.created
+            self._events.extend(answers.events(self._layout, answer))
+
+    async def _next(self) -> Any:
+        with self._translated():
+            answer = await self._call.read()
+        if answer is grpc.aio.EOF:
+            raise Failed(Verdict(Unavailable, "etcd ended it"))
         if answer.canceled:
             raise Failed(_canceled(answer))
         return answer
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        except grpc.RpcError as error:
+            verdict = judge_rpc(error, time.monotonic() - started)
+            raise Failed(replace(verdict, finding="closed") if self._closed else verdict) from error
+        except asyncio.CancelledError as error:
+            if is_to_end():
+                raise
+            raise Failed(Verdict(Unavailable, "closed")) from error
 
 
 def _canceled(answer: Any) -> Verdict:

@@ -13,7 +13,7 @@ instance which comes to an empty fleet, before it joins. All that is in memory t
 
 from __future__ import annotations
 
-import threading
+import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ from consistency.core.model import Revision, VersionEvent, VersionRecord, Versio
 from consistency.core.store import Store, StoreError, Touched
 from consistency.instance.fleet import Fleet
 from consistency.instance.state import LocalState
-from consistency.instance.workers import Worker
+from consistency.tasks import Worker
 
 MOST = 1000
 """Documents, and names, that one audit looks at. With more written in between, everything is validated (rule 13)."""
@@ -79,7 +79,7 @@ def perhaps_deleted(before: Baseline, touched: Touched, events: Events) -> list[
 
 
 class Auditor:
-    """`run` belongs to a worker's thread. `interval`: seconds between audits.
+    """`run` belongs to a worker. `interval`: seconds between audits.
 
     Who audits again, after others have, goes on from its own last look: nothing is missed, at worst found twice.
     """
@@ -93,65 +93,63 @@ class Auditor:
         self._interval = interval
         self._timeout = timeout
         self._observer = observer
-        self._looking = threading.Lock()  # protects _before; held for a look, so that two never cross
+        self._looking = asyncio.Lock()  # held for a look, so that two never cross
         self._before: Baseline | None = None
 
-    def run(self, worker: Worker) -> None:
+    async def run(self, worker: Worker) -> None:
         """One audit, if it is ours to do."""
-        worker.pause(self._interval)
-        if worker.stopping:
-            return
+        await worker.pause(self._interval)
         try:
-            with self._looking:
-                self._audit()
+            async with self._looking:
+                await self._audit()
         except StoreError:
             return  # the next one looks at what this one missed
 
-    def look_first(self) -> None:
+    async def look_first(self) -> None:
         """For who may be about to join an empty fleet. Raises StoreError."""
-        with self._looking:
-            seen = self._look(0, limit=1)
-            if not self._store.survey(None, timeout=self._timeout).members:
+        async with self._looking:
+            seen = await self._look(0, limit=1)
+            if not (await self._store.survey(None, timeout=self._timeout)).members:
                 self._before = seen_at(seen)
 
-    def _audit(self) -> None:
+    async def _audit(self) -> None:
         us, before = self._state.snapshot(), self._before
         if us.slot is None or not us.watch_up or us.slot != self._fleet.leader():
             return
         if before is None or not self._state.has_applied(before.version):
-            seen = self._look(0, limit=1)
-            self._validate_all()
+            seen = await self._look(0, limit=1)
+            await self._validate_all()
             self._before = seen_at(seen)
         elif us.horizon > before.revision:  # else a proof shows that nobody has written anything since
-            self._compare(before)
+            await self._compare(before)
 
-    def _compare(self, before: Baseline) -> None:
-        seen = self._look(before.revision, limit=MOST)
+    async def _compare(self, before: Baseline) -> None:
+        seen = await self._look(before.revision, limit=MOST)
         events = self._state.events_between(before.version, seen.version)
         if events is None:
             return  # not all applied yet: look again
-        outside = self._outside(before, seen, events) if seen.complete else 0
+        outside = await self._outside(before, seen, events) if seen.complete else 0
         if outside:
             self._observer(AuditFound(outside))
         if outside or not seen.complete:
-            self._validate_all()
+            await self._validate_all()
         self._before = seen_at(seen)  # only now: if nobody could be told, the next one finds it again
 
-    def _look(self, since: Revision, *, limit: int) -> Touched:
-        return self._store.touched(since, limit=limit, timeout=self._timeout)
+    async def _look(self, since: Revision, *, limit: int) -> Touched:
+        return await self._store.touched(since, limit=limit, timeout=self._timeout)
 
-    def _validate_all(self) -> None:
-        self._store.commit((), VersionRecord(new_nonce(), None, "audit"), timeout=self._timeout)
+    async def _validate_all(self) -> None:
+        await self._store.commit((), VersionRecord(new_nonce(), None, "audit"), timeout=self._timeout)
 
-    def _outside(self, before: Baseline, touched: Touched, events: Events) -> int:
+    async def _outside(self, before: Baseline, touched: Touched, events: Events) -> int:
         """How many documents were written or deleted past the version key."""
-        accounted = self._existed(perhaps_deleted(before, touched, events), before.revision)
+        accounted = await self._existed(perhaps_deleted(before, touched, events), before.revision)
         gone = max(0, vanished(before, touched) - accounted)
         return unexplained(touched, events) + undone(touched, events) + gone
 
-    def _existed(self, keys: Collection[str], since: Revision) -> int:
+    async def _existed(self, keys: Collection[str], since: Revision) -> int:
         """How many of these existed at the last audit."""
         chosen, found = list(keys)[:MOST], 0
         for start in range(0, len(chosen), AT_ONCE):
-            found += sum(self._store.existed(chosen[start : start + AT_ONCE], since, timeout=self._timeout))
+            found += sum(await self._store.existed(chosen[start : start + AT_ONCE], since, timeout=self._timeout))
         return found

@@ -1,12 +1,10 @@
 """The picture of the fleet that the watch paints: who holds which slot, who has gone, who has acknowledged what.
 
-Owns that picture and the lock that guards it (rules 9, 12); knows nothing of freshness. Waits for nothing but its own
-condition while holding the lock.
+Owns that picture (rules 9, 12); knows nothing of freshness. Belongs to one loop.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection
 from typing import assert_never
 
@@ -23,18 +21,19 @@ from consistency.core.model import (
     WaitingEvent,
 )
 from consistency.core.store import Survey
+from consistency.news import News
 
 MOST_HEARD = 2 * WAITING
 """Instances that wait for a slot and are kept in memory, whatever is in etcd."""
 
 
 class Fleet:
-    """Safe for concurrent use. `bound`: the staleness bound, seconds; `clock`: local seconds; `wall`: since 1970."""
+    """`bound`: the staleness bound, seconds; `clock`: local seconds; `wall`: since 1970."""
 
     def __init__(self, bound: float, clock: Callable[[], float], wall: Callable[[], float]) -> None:
         self._clock = clock
         self._wall = wall
-        self._news = threading.Condition()  # protects everything below
+        self._news = News()
         self._members: dict[int, Member] = {}
         self._waiting: dict[int, Member] = {}  # by lease
         self._departures = Departures()
@@ -50,127 +49,114 @@ class Fleet:
         Who was here before and is not any more has gone unseen. After more than an hour it may have said so, and the
         word be gone as well: then nobody is taken for lost.
         """
-        with self._news:
-            before, now = self._present_locked(), self._clock()
-            self._members = {member.slot: member for member in survey.members if member.slot is not None}
-            self._waiting = {member.lease: member for member in survey.waiting[:MOST_HEARD]}
-            self._departures.replace(survey.departed)
-            if self._known_at is not None and now - self._known_at < KEPT:
-                self._have_gone_locked(before)
-            self._known_at = now
-            self._roll.stream_began(now)
+        before, now = self._present(), self._clock()
+        self._members = {member.slot: member for member in survey.members if member.slot is not None}
+        self._waiting = {member.lease: member for member in survey.waiting[:MOST_HEARD]}
+        self._departures.replace(survey.departed)
+        if self._known_at is not None and now - self._known_at < KEPT:
+            self._have_gone(before)
+        self._known_at = now
+        self._roll.stream_began(now)
 
     def stream_ended(self) -> None:
         """Nobody tells who leaves until the next stream."""
-        with self._news:
-            if self._known_at is not None:
-                self._known_at = self._clock()
-            self._roll.stream_ended()
+        if self._known_at is not None:
+            self._known_at = self._clock()
+        self._roll.stream_ended()
 
     def apply(self, event: MemberEvent | WaitingEvent | AckEvent | DepartureEvent) -> None:
         """Somebody came, waits, left, or acknowledged, or it was written down that somebody left."""
-        with self._news:
-            match event:
-                case AckEvent():
-                    self._roll.acknowledged(event.slot, event.applied)
-                case MemberEvent():
-                    self._take_locked(event)
-                case WaitingEvent():
-                    self._wait_locked(event)
-                case DepartureEvent():
-                    if event.departure is None:
-                        self._departures.erased(event.lease)
-                    else:
-                        self._departures.wrote(event.departure)
-                case _:
-                    assert_never(event)
-            self._news.notify_all()
+        match event:
+            case AckEvent():
+                self._roll.acknowledged(event.slot, event.applied)
+            case MemberEvent():
+                self._take(event)
+            case WaitingEvent():
+                self._wait(event)
+            case DepartureEvent():
+                if event.departure is None:
+                    self._departures.erased(event.lease)
+                else:
+                    self._departures.wrote(event.departure)
+            case _:
+                assert_never(event)
+        self._news.tell()
 
-    def _take_locked(self, event: MemberEvent) -> None:
+    def _take(self, event: MemberEvent) -> None:
         before = self._members.pop(event.slot, None)
         if event.member is None:
             self._roll.left(self._clock())
         else:
             self._members[event.slot] = event.member
         if before is not None and self._known_at is not None:
-            self._have_gone_locked((before,))
+            self._have_gone((before,))
 
-    def _wait_locked(self, event: WaitingEvent) -> None:
+    def _wait(self, event: WaitingEvent) -> None:
         """No right rests on it: neither does a departure of those who wait delay a synchronous write (rule 12)."""
         before = self._waiting.pop(event.lease, None)
         if event.member is not None and len(self._waiting) < MOST_HEARD:
             self._waiting[event.lease] = event.member
         elif before is not None and self._known_at is not None:
-            self._have_gone_locked((before,))
+            self._have_gone((before,))
 
-    def _present_locked(self) -> tuple[Member, ...]:
+    def _present(self) -> tuple[Member, ...]:
         return (*self._members.values(), *self._waiting.values())
 
-    def _have_gone_locked(self, those: Collection[Member]) -> None:
+    def _have_gone(self, those: Collection[Member]) -> None:
         """Notes each of those whose lease holds no key any more."""
-        here = {member.lease for member in self._present_locked()}
+        here = {member.lease for member in self._present()}
         for member in those:
             if member.lease not in here:
                 self._departures.gone(member, self._clock(), self._wall())
 
     def owe(self, revision: Revision) -> None:
         """The version of this revision has been applied here and asks for an acknowledgement."""
-        with self._news:
-            self._owed = max(self._owed, revision)
+        self._owed = max(self._owed, revision)
 
     def forget(self) -> None:
         """Another history: its revisions are not these (rule 8)."""
-        with self._news:
-            self._roll.forget()
-            self._departures.forget()
-            self._known_at = None
-            self._owed = 0
+        self._roll.forget()
+        self._departures.forget()
+        self._known_at = None
+        self._owed = 0
 
     # What others want to know
 
     def take_owed(self) -> Revision:
         """What has to be acknowledged, 0 if nothing; asking settles it."""
-        with self._news:
-            owed, self._owed = self._owed, 0
-            return owed
+        owed, self._owed = self._owed, 0
+        return owed
 
-    def await_acks(self, revision: Revision, members: Collection[int], deadline: float) -> tuple[int, bool]:
-        """Waits until nobody can serve anything older than `revision`, or `deadline` in local seconds (rule 12).
+    async def await_acks(self, revision: Revision, members: Collection[int], deadline: float) -> tuple[int, bool]:
+        """Wait until nobody can serve anything older than `revision`, or `deadline` in local seconds (rule 12).
 
         How many of `members` have acknowledged, and whether that was enough.
         """
-        with self._news:
-            while not (complete := self._roll.complete(revision, members, self._clock())):
-                if not self._news.wait(max(0.0, deadline - self._clock())):
-                    break
-            return self._roll.count(revision, members), complete
+        while not (complete := self._roll.complete(revision, members, self._clock())):
+            if not await self._news.wait(deadline - self._clock()):
+                break
+        return self._roll.count(revision, members), complete
 
     def members(self) -> tuple[Member, ...]:
         """By slot."""
-        with self._news:
-            return tuple(self._members[slot] for slot in sorted(self._members))
+        return tuple(self._members[slot] for slot in sorted(self._members))
 
     def waiting(self) -> tuple[Member, ...]:
         """Who waits for a slot, in the order of coming."""
-        with self._news:
-            return tuple(sorted(self._waiting.values(), key=lambda member: member.created))
+        return tuple(sorted(self._waiting.values(), key=lambda member: member.created))
 
     def leader(self) -> int | None:
         """The lowest slot that is held (rule 13)."""
-        with self._news:
-            return min(self._members, default=None)
+        return min(self._members, default=None)
 
     def departed(self) -> tuple[Departure, ...]:
         """Who has gone within the last hour, the latest first."""
-        with self._news:
-            return self._departures.all(self._present_locked(), self._clock())
+        return self._departures.all(self._present(), self._clock())
 
     def unwritten(self) -> tuple[Departure, ...]:
         """Who has gone, and nobody has written it down."""
-        with self._news:
-            return self._departures.unwritten(self._clock())
+        return self._departures.unwritten(self._clock())
 
     def surplus(self) -> tuple[int, ...]:
         """See `Departures.surplus`."""
-        with self._news:
-            return self._departures.surplus()
+        return self._departures.surplus()

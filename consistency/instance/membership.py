@@ -5,18 +5,19 @@ Owns the lease. Correctness never rests on it: the right to hit is read from the
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from consistency.core.events import JoinFailed, Observer
 from consistency.core.model import SLOTS, WAITING, Departure
 from consistency.core.store import Lease, Store, StoreError, Survey
 from consistency.instance.recorder import write_down
 from consistency.instance.state import LocalState
-from consistency.instance.workers import Worker
+from consistency.tasks import Worker
 
 BACKOFF = wait_random_exponential(multiplier=0.1, max=2.0)
 RETRY_RENEWAL = 0.5
@@ -39,7 +40,7 @@ class Full(StoreError):
 
 
 class Membership:
-    """`run` belongs to a worker's thread: it joins, holds, and when the slot is lost it returns, to be run again.
+    """`run` belongs to a worker: it joins, holds, and when the slot is lost it returns, to be run again.
 
     before_joining: called first of all, at each attempt. before_first: nobody is a member; called before this instance
     becomes the first. May raise StoreError. wall: seconds since 1970, for people.
@@ -55,8 +56,8 @@ class Membership:
         description: str,
         timeout: float,
         observer: Observer,
-        before_joining: Callable[[], None],
-        before_first: Callable[[], None],
+        before_joining: Callable[[], Awaitable[None]],
+        before_first: Callable[[], Awaitable[None]],
         on_joined: Callable[[], None],
         wall: Callable[[], float],
     ) -> None:
@@ -74,60 +75,62 @@ class Membership:
         self._place: Lease | None = None  # among those who wait for a slot
         self._collided = False  # instances that start together should not all try the same slot again
 
-    def run(self, worker: Worker) -> None:
+    async def run(self, worker: Worker) -> None:
         """One membership, from the search for a slot to its loss; at a stop the lease is revoked.
 
         Who doesn't watch yet could make no use of a slot; the owner wakes the worker when the watch begins.
         """
-        while not (self._state.has_watched or worker.stopping):
-            worker.pause(AWAIT_WATCH)
-        if worker.stopping:
-            return
-        retrying = Retrying(
+        while not self._state.has_watched:
+            await worker.pause(AWAIT_WATCH)
+        retrying = AsyncRetrying(
             retry=retry_if_exception_type(StoreError),
             wait=self._wait,
             sleep=worker.pause,
-            stop=lambda _: worker.stopping,
             before_sleep=self._report,
             reraise=True,
         )
         try:
-            slot, lease = retrying(self._join)
-        except StoreError:  # stopping
-            self._stop_waiting()
-            return
-        in_order = self._hold(lease, worker)
-        self._state.leave("closed")
-        if in_order:
-            self._say_that_we_leave(slot, lease)
-        self._give_back(lease)
+            joined: tuple[int, Lease] = await retrying(self._join)
+        except asyncio.CancelledError:  # told to stop
+            await self._stop_waiting()
+            raise
+        slot, lease = joined
+        try:
+            await self._hold(lease, worker)
+        except asyncio.CancelledError:  # told to stop: an orderly end
+            self._state.leave("closed")
+            await self._say_that_we_leave(slot, lease)
+            raise
+        finally:
+            self._state.leave("closed")
+            await self._give_back(lease)
 
     @property
     def waiting(self) -> int:
         """The lease that holds our place among those who wait for a slot; 0 while we don't."""
         return self._place.id if self._place else 0
 
-    def _join(self) -> tuple[int, Lease]:
-        self._before_joining()
-        survey = self._store.survey(None, timeout=self._timeout)
+    async def _join(self) -> tuple[int, Lease]:
+        await self._before_joining()
+        survey = await self._store.survey(None, timeout=self._timeout)
         slot = self._free_slot(survey)
         if slot is None:
             with contextlib.suppress(StoreError):  # then nobody sees us until the next attempt
-                self._wait_for_one(survey)
+                await self._wait_for_one(survey)
             raise Full(f"all {SLOTS} slots are held")
         if not survey.members:
-            self._before_first()
-        lease = self._living_place() or self._store.grant(self._ttl, timeout=self._timeout)
+            await self._before_first()
+        lease = await self._living_place() or await self._store.grant(self._ttl, timeout=self._timeout)
         try:
-            claimed = self._store.claim(slot, lease.id, self._description, timeout=self._timeout)
-        except StoreError:  # it may be ours all the same
+            claimed = await self._store.claim(slot, lease.id, self._description, timeout=self._timeout)
+        except BaseException:  # a failure, or a stop in the middle: it may be ours all the same
             self._place = None
-            self._give_back(lease)
+            await self._give_back(lease)
             raise
         if not claimed:
             self._collided = True
             if lease is not self._place:
-                self._give_back(lease)
+                await self._give_back(lease)
             raise SlotTaken(f"slot {slot:02d} was taken meanwhile")
         self._collided = False
         self._place = None
@@ -135,28 +138,28 @@ class Membership:
         self._on_joined()
         return slot, lease
 
-    def _wait_for_one(self, survey: Survey) -> None:
+    async def _wait_for_one(self, survey: Survey) -> None:
         """Lets the fleet see us without a slot, unless too many are seen already. Each attempt renews."""
-        if self._living_place() or len(survey.waiting) >= WAITING:
+        if await self._living_place() or len(survey.waiting) >= WAITING:
             return
-        lease = self._store.grant(self._ttl, timeout=self._timeout)
+        lease = await self._store.grant(self._ttl, timeout=self._timeout)
         try:
-            self._store.wait(lease.id, self._description, timeout=self._timeout)
-        except StoreError:
-            self._give_back(lease)
+            await self._store.wait(lease.id, self._description, timeout=self._timeout)
+        except BaseException:  # a failure, or a stop in the middle
+            await self._give_back(lease)
             raise
         self._place = lease
 
-    def _living_place(self) -> Lease | None:
+    async def _living_place(self) -> Lease | None:
         """Our place among those who wait, renewed; None if there is none, or none any more."""
-        if self._place and self._store.keep_alive(self._place.id, timeout=self._timeout) <= 0:
+        if self._place and await self._store.keep_alive(self._place.id, timeout=self._timeout) <= 0:
             self._place = None
         return self._place
 
-    def _stop_waiting(self) -> None:
+    async def _stop_waiting(self) -> None:
         if self._place:
-            self._say_that_we_leave(None, self._place)
-            self._give_back(self._place)
+            await self._say_that_we_leave(None, self._place)
+            await self._give_back(self._place)
             self._place = None
 
     def _free_slot(self, survey: Survey) -> int | None:
@@ -168,33 +171,33 @@ class Membership:
             return self._preferred
         return random.choice(free) if self._collided else free[0]
 
-    def _hold(self, lease: Lease, worker: Worker) -> bool:
-        """Renews until the slot is lost or the worker is stopped; whether it was stopped."""
+    async def _hold(self, lease: Lease, worker: Worker) -> None:
+        """Renew until the slot is lost."""
         wait = lease.ttl / 3
         while True:
-            worker.pause(wait)
-            if worker.stopping or self._state.lease != lease.id:
-                return worker.stopping
+            await worker.pause(wait)
+            if self._state.lease != lease.id:
+                return
             try:
-                alive = self._store.keep_alive(lease.id, timeout=self._timeout) > 0
+                alive = await self._store.keep_alive(lease.id, timeout=self._timeout) > 0
             except StoreError:
                 wait = RETRY_RENEWAL
                 continue
             if not alive:
                 self._state.leave("expired")
-                return False
+                return
             self._state.renewed()
             wait = lease.ttl / 3
 
-    def _say_that_we_leave(self, slot: int | None, lease: Lease) -> None:
+    async def _say_that_we_leave(self, slot: int | None, lease: Lease) -> None:
         """Before the key goes, and no hit is served any more: who sees it vanish knows that nothing was lost."""
         left = Departure(lease.id, slot, "left", self._wall(), self._description)
         with contextlib.suppress(StoreError):  # then we are taken for lost
-            write_down(self._store, left, timeout=min(LEAVE_WITHIN, self._timeout))
+            await write_down(self._store, left, timeout=min(LEAVE_WITHIN, self._timeout))
 
-    def _give_back(self, lease: Lease) -> None:
+    async def _give_back(self, lease: Lease) -> None:
         try:
-            self._store.revoke(lease.id, timeout=min(1.0, self._timeout))
+            await self._store.revoke(lease.id, timeout=min(1.0, self._timeout))
         except StoreError:
             return  # it ends by itself after its TTL
 

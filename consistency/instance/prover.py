@@ -13,11 +13,11 @@ from consistency.core.decisions import Ahead, Proof
 from consistency.core.store import StoreError
 from consistency.instance.reads import Reads
 from consistency.instance.state import LocalState
-from consistency.instance.workers import Worker
+from consistency.tasks import Worker
 
 
 class Prover:
-    """`run` belongs to a worker's thread. `on_stuck` restarts the watch.
+    """`run` belongs to a worker. `on_stuck` restarts the watch.
 
     interval: seconds between proofs. patience: seconds that the watch may lag behind before it is called stuck.
     """
@@ -40,20 +40,20 @@ class Prover:
         self._on_stuck = on_stuck
         self._lags_since: float | None = None
 
-    def run(self, worker: Worker) -> None:
+    async def run(self, worker: Worker) -> None:
         """One proof when it is due, and a look at what hinders it."""
         due = self._due_in()
         if due > 0:
-            worker.pause(due)
+            await worker.pause(due)
             return
         try:
-            verdict = self._reads.prove()
+            verdict = await self._reads.prove()
         except StoreError:
-            worker.pause(random.uniform(0.2, 0.6) * self._interval)
+            await worker.pause(random.uniform(0.2, 0.6) * self._interval)
             return
         self._watch_lag(isinstance(verdict, Ahead))
         if not isinstance(verdict, Proof):
-            worker.pause(self._interval)
+            await worker.pause(self._interval)
 
     def _due_in(self) -> float:
         snapshot = self._state.snapshot()

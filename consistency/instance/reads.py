@@ -26,8 +26,9 @@ from consistency.core.events import BatchAnswered, Observer, ReadServed
 from consistency.core.model import Demand, Reading, Revision, Source, WrongTimeline
 from consistency.core.options import CacheOptions
 from consistency.core.store import Store, StoreError, TooLarge, Unavailable, Want
-from consistency.instance.read_batches import Batch, Batcher, Errand, Part
+from consistency.instance.read_batches import Batch, Errand, Part, ReadBatches
 from consistency.instance.state import LocalState
+from consistency.tasks import Errands
 
 SESSION_PATIENCE = 0.02
 """Seconds that a session waits for the watch before it asks etcd, which takes hardly longer (rule 10)."""
@@ -41,7 +42,7 @@ STALE = ReadServed(Source.STALE)
 
 
 class Reads:
-    """Safe for concurrent use. `answered_at`: local seconds at which the last answered batch was sent."""
+    """Belongs to one loop, but for `hit`. `answered_at`: local seconds at which the last answered batch was sent."""
 
     def __init__(
         self,
@@ -51,19 +52,20 @@ class Reads:
         *,
         observer: Observer,
         clock: Callable[[], float],
+        errands: Errands,
     ) -> None:
         self._store = store
         self._state = state
         self._options = options
         self._observer = observer
         self._clock = clock
-        self._batches = Batcher(stamp=state.ticket, send=self._send, clock=clock)
+        self._batches = ReadBatches(stamp=state.ticket, send=self._send, clock=clock, errands=errands)
         self.answered_at: float | None = None
         self.last_error = "calls are waiting for it"
         self._down = False  # the last batch got no answer
         self._probed_at = 0.0  # when the prover last asked
 
-    def get(self, key: str, demand: Demand) -> Reading:
+    async def get(self, key: str, demand: Demand) -> Reading:
         """See `DistributedCache.get`."""
         if demand.session_unknown:
             demand = replace(demand, linearizable=True, stale_if_error=0.0)
@@ -72,8 +74,8 @@ class Reads:
         deadline = self._clock() + self._options.timeout
         try:
             if not demand.use_cache:
-                return self._uncached(key, demand, deadline, ASKED)
-            return self._cached(key, demand, deadline)
+                return await self._uncached(key, demand, deadline, ASKED)
+            return await self._cached(key, demand, deadline)
         except Unavailable:
             served = self._state.stale(key, demand)
             if served is None:
@@ -88,24 +90,23 @@ class Reads:
             self._observer(HIT)
         return reading
 
-    def prove(self) -> Verdict:
+    async def prove(self) -> Verdict:
         """A batch without a range: what it proves (rule 4). Raises Unavailable."""
         self._probed_at = now = self._clock()
-        part = self._batches.join(Errand(None), now + self._options.timeout).part(None)
-        return self._state.settle_within(part, self._clock() + self._options.proof_interval)
+        part = (await self._batches.join(Errand(None), now + self._options.timeout)).part(None)
+        return await self._state.settle_within(part, self._clock() + self._options.proof_interval)
 
     def refuse_if_down(self) -> None:
         """Raises Unavailable at once while etcd is known not to answer, and the prover goes on asking it.
 
-        Otherwise a hung etcd would take every thread of the server for the whole of its deadline, and requests that
-        need no etcd, /healthz first, would wait behind them.
+        Otherwise every request would wait for the whole of its deadline before it hears what is known already.
         """
         if self._down and self._clock() - self._probed_at < self._options.timeout + self._options.staleness_bound:
             raise Unavailable(f"etcd does not answer: {self.last_error}")
 
     # The decisions of Freshness, acted upon
 
-    def _cached(self, key: str, demand: Demand, deadline: float) -> Reading:
+    async def _cached(self, key: str, demand: Demand, deadline: float) -> Reading:
         proved_at: float | None = None  # a proof of our own: its moment stands for now (rule 11)
         waited = False
         reading: Reading | None = None
@@ -115,20 +116,22 @@ class Reads:
                 case Serve():
                     return self._from_memory(decision, proved_at)
                 case Bypass():
-                    return self._uncached(key, demand, deadline, NO_SLOT)
+                    return await self._uncached(key, demand, deadline, NO_SLOT)
                 case AwaitHorizon() if not waited:
                     waited = True
-                    self._state.await_horizon(demand.min_revision, min(deadline, self._clock() + SESSION_PATIENCE))
+                    await self._state.await_horizon(
+                        demand.min_revision, min(deadline, self._clock() + SESSION_PATIENCE)
+                    )
                 case AwaitHorizon() | Confirm():
-                    proved_at = self._confirm(demand, deadline)
+                    proved_at = await self._confirm(demand, deadline)
                     if proved_at is None:
-                        reading = self._load(key, None, demand, deadline)
+                        reading = await self._load(key, None, demand, deadline)
                 case Validate(entry):
                     proved_at = None
-                    reading = self._load(key, entry, demand, deadline)
+                    reading = await self._load(key, entry, demand, deadline)
                 case Load():
                     proved_at = None
-                    reading = self._load(key, None, demand, deadline)
+                    reading = await self._load(key, None, demand, deadline)
                 case _:
                     assert_never(decision)
         return reading
@@ -140,21 +143,21 @@ class Reads:
         self._observer(HIT)
         return _reading(served.entry, served.revision, Source.HIT, served.age)
 
-    def _confirm(self, demand: Demand, deadline: float) -> float | None:
+    async def _confirm(self, demand: Demand, deadline: float) -> float | None:
         """When the proof was sent that the present entries are current; None if there is none."""
-        part = self._join(Errand(None), deadline).part(None)
+        part = (await self._join(Errand(None), deadline)).part(None)
         _check_timeline(part, demand)
-        verdict = self._state.settle_within(part, self._patience(deadline))
+        verdict = await self._state.settle_within(part, self._patience(deadline))
         return part.ticket.sent_at if isinstance(verdict, Proof) else None
 
-    def _load(self, key: str, entry: Entry | None, demand: Demand, deadline: float) -> Reading | None:
+    async def _load(self, key: str, entry: Entry | None, demand: Demand, deadline: float) -> Reading | None:
         """Reads one key through a batch. None: decide again, the cache knows or etcd is on another history."""
-        batch = self._ask(Errand(key, entry, fill=True), demand, deadline)
+        batch = await self._ask(Errand(key, entry, fill=True), demand, deadline)
         if batch is None:
             return None
         part = batch.part(key)
         _check_timeline(part, demand)
-        verdict = self._state.settle_within(part, self._patience(deadline))
+        verdict = await self._state.settle_within(part, self._patience(deadline))
         if isinstance(verdict, Backwards):
             return None
         want, found = part.finds[key]
@@ -169,10 +172,10 @@ class Reads:
             self._observer(REVALIDATED)
             return _reading(want.entry, at, Source.REVALIDATED)
         # "Unchanged since m" says nothing if the m of this history may be another's (rule 6): ask for all of it.
-        return self._load(key, None, demand, deadline)
+        return await self._load(key, None, demand, deadline)
 
-    def _uncached(self, key: str, demand: Demand, deadline: float, served: ReadServed) -> Reading:
-        part = self._join(Errand(key), deadline).part(key)
+    async def _uncached(self, key: str, demand: Demand, deadline: float, served: ReadServed) -> Reading:
+        part = (await self._join(Errand(key), deadline)).part(key)
         _check_timeline(part, demand)
         _, found = part.finds[key]
         at = part.answer.header.revision
@@ -183,30 +186,30 @@ class Reads:
 
     # Asking the store
 
-    def _join(self, errand: Errand, deadline: float) -> Batch:
+    async def _join(self, errand: Errand, deadline: float) -> Batch:
         self._check_deadline(deadline)
-        return self._batches.join(errand, deadline)
+        return await self._batches.join(errand, deadline)
 
-    def _ask(self, errand: Errand, demand: Demand, deadline: float) -> Batch | None:
+    async def _ask(self, errand: Errand, demand: Demand, deadline: float) -> Batch | None:
         """A default read may share a load on its way; a linearizable one, or with a session, must not (rule 14)."""
         key = errand.key
         assert key is not None
         if demand.min_revision or demand.linearizable:
-            return self._join(errand, deadline)
+            return await self._join(errand, deadline)
         self._check_deadline(deadline)
-        return self._batches.share(
+        return await self._batches.share(
             errand,
             deadline,
             follow=lambda ticket: self._state.may_follow(key, ticket, self._options.staleness_bound),
             answered=lambda: isinstance(self._state.decide(key, demand), Serve),
         )
 
-    def _send(self, batch: Batch, timeout: float) -> None:
-        """Leads a batch: the transaction, then what it proves and fills, before anybody is woken."""
+    async def _send(self, batch: Batch, timeout: float) -> None:
+        """The transaction of a batch, then what it proves and fills, before anybody is woken."""
         ticket = batch.ticket
         assert ticket is not None
         try:
-            batch.parts = self._fetch(ticket, tuple(batch.wants.values()), self._clock() + timeout)
+            batch.parts = await self._fetch(ticket, tuple(batch.wants.values()), self._clock() + timeout)
         except StoreError as error:
             self._down, self.last_error = True, str(error)
             raise
@@ -214,16 +217,16 @@ class Reads:
         verdicts = [self._state.settle(part) for part in batch.parts]
         self._observer(BatchAnswered(len(batch.wants), batch.readers, isinstance(verdicts[0], Proof)))
 
-    def _fetch(self, ticket: Ticket, wants: tuple[Errand, ...], deadline: float) -> list[Part]:
+    async def _fetch(self, ticket: Ticket, wants: tuple[Errand, ...], deadline: float) -> list[Part]:
         """One transaction; where its answer would be too large, two smaller ones."""
         asked = [Want(str(want.key), want.entry.mod_revision if want.entry else 0) for want in wants]
         try:
-            answer = self._store.read(asked, ticket.slot, timeout=deadline - self._clock())
+            answer = await self._store.read(asked, ticket.slot, timeout=deadline - self._clock())
         except TooLarge:
             if len(wants) < 2:
                 raise
             half = len(wants) // 2
-            return self._fetch(ticket, wants[:half], deadline) + self._fetch(ticket, wants[half:], deadline)
+            return await self._fetch(ticket, wants[:half], deadline) + await self._fetch(ticket, wants[half:], deadline)
         return [Part(ticket, wants, answer)]
 
     def _patience(self, deadline: float) -> float:

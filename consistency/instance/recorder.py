@@ -12,7 +12,7 @@ from consistency.core.model import Departure
 from consistency.core.store import Lease, OutcomeUnknown, Store, StoreError
 from consistency.instance.fleet import Fleet
 from consistency.instance.state import LocalState
-from consistency.instance.workers import Worker
+from consistency.tasks import Worker
 
 IDLE = 60.0
 """Seconds between looks when nobody rings; somebody rings whenever somebody has come or gone."""
@@ -24,31 +24,31 @@ AT_ONCE = 100
 """Records that are erased in one transaction."""
 
 
-def write_down(store: Store, departure: Departure, *, timeout: float) -> None:
+async def write_down(store: Store, departure: Departure, *, timeout: float) -> None:
     """Once for all, for an hour; nothing if somebody has done it already. `timeout`: seconds for each of the calls.
 
     Raises StoreError. After OutcomeUnknown the lease is left to end by itself: 1. it was written, the answer is lost;
     2. all have seen it, and nobody has it on his list any more; 3. to revoke the lease would be to erase it.
     """
-    lease = store.grant(KEPT, timeout=timeout)
+    lease = await store.grant(KEPT, timeout=timeout)
     try:
-        written = store.record(departure, lease.id, timeout=timeout)
+        written = await store.record(departure, lease.id, timeout=timeout)
     except OutcomeUnknown:
         raise
     except StoreError:
-        _give_back(store, lease, timeout)
+        await _give_back(store, lease, timeout)
         raise
     if not written:
-        _give_back(store, lease, timeout)
+        await _give_back(store, lease, timeout)
 
 
-def _give_back(store: Store, lease: Lease, timeout: float) -> None:
+async def _give_back(store: Store, lease: Lease, timeout: float) -> None:
     with contextlib.suppress(StoreError):  # then it ends by itself
-        store.revoke(lease.id, timeout=timeout)
+        await store.revoke(lease.id, timeout=timeout)
 
 
 class Recorder:
-    """`run` belongs to a worker's thread, woken when somebody has come or gone. Only the lowest slot writes."""
+    """`run` belongs to a worker, woken when somebody has come or gone. Only the lowest slot writes."""
 
     def __init__(self, store: Store, state: LocalState, fleet: Fleet, *, timeout: float) -> None:
         self._store = store
@@ -57,17 +57,17 @@ class Recorder:
         self._timeout = timeout
         self._pause = IDLE
 
-    def run(self, worker: Worker) -> None:
+    async def run(self, worker: Worker) -> None:
         """Waits to be woken, then writes what is to be written, if that is ours to do."""
-        worker.pause(self._pause)
+        await worker.pause(self._pause)
         self._pause = IDLE
         slot = self._state.snapshot().slot
-        if worker.stopping or slot is None or slot != self._fleet.leader():
+        if slot is None or slot != self._fleet.leader():
             return
         try:
             for departure in self._fleet.unwritten():
-                write_down(self._store, departure, timeout=self._timeout)
+                await write_down(self._store, departure, timeout=self._timeout)
             if surplus := self._fleet.surplus():
-                self._store.erase(surplus[:AT_ONCE], timeout=self._timeout)
+                await self._store.erase(surplus[:AT_ONCE], timeout=self._timeout)
         except StoreError:
             self._pause = AGAIN

@@ -1,22 +1,19 @@
-"""The state of one instance, and the one lock that guards it.
+"""The state of one instance. It belongs to one loop, so no lock guards it: a method is over before another begins.
 
-Owns freshness and entries. Performs no I/O, calls no observer and waits for nothing but its own condition while
-holding the lock; what happened under it is handed to the observer afterwards.
+Owns freshness and entries. Performs no I/O; calls the observer only when a change is complete, and awaits nothing in
+the middle of one.
 
-Hits don't take the lock: thousands of them a second would queue behind whoever the interpreter has just suspended
-with it. They go by a `Window`, published when a change is complete. Whoever finds the same window before and after
-looking at an entry has seen both as they stood together at one moment:
+Hits alone may come from any thread. They go by a `Window`, published when a change is complete. Whoever finds the same
+window before and after looking at an entry has seen both as they stood together at one moment:
 
-    1. a hit reads window W,
-    2. an event names its key: under the lock the horizon rises and the entry becomes stale,
+    1. a hit on another thread reads window W,
+    2. an event names its key: on the loop the horizon rises and the entry becomes stale,
     3. the hit reads the entry. If it came before the mark, it may serve it: as of W's horizon, it is current;
-    4. window W' is published, the lock is released. Published before the mark, a hit could claim the new horizon
-       for the old value.
+    4. window W' is published. Published before the mark, a hit could claim the new horizon for the old value.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -44,6 +41,7 @@ from consistency.core.model import Demand, MemberEvent, Reading, Revision, Sourc
 from consistency.core.options import CacheOptions
 from consistency.core.store import Found, Header, Survey
 from consistency.instance.read_batches import Errand, Part
+from consistency.news import News
 
 DEFAULT = Demand()
 
@@ -80,47 +78,44 @@ class Snapshot:
 
 
 class _Changing:
-    """The lock for those who change something: on the way out they publish what hits go by."""
+    """One change: on the way out hits learn what to go by, and then the observer what has happened."""
 
-    def __init__(self, lock: threading.Lock, publish: Callable[[], None]) -> None:
-        self._lock = lock
+    def __init__(self, publish: Callable[[], None], tell: Callable[[], None]) -> None:
         self._publish = publish
+        self._tell = tell
 
     def __enter__(self) -> None:
-        self._lock.acquire()
+        """Nothing to do: the loop does nothing else meanwhile."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self._publish()
-        finally:
-            self._lock.release()
+        self._publish()
+        self._tell()
 
 
 class LocalState:
-    """Everything an instance knows. Safe for concurrent use; every method is short."""
+    """Everything an instance knows. For its loop alone, but for `hit`, which any thread may call."""
 
     def __init__(self, options: CacheOptions, observer: Observer, clock: Callable[[], float]) -> None:
         self._observer = observer
         self._clock = clock
-        self._lock = threading.Lock()  # protects everything below
-        self._moved = threading.Condition(self._lock)  # the horizon, the epoch or the watch changed
+        self._moved = News()  # the horizon, the epoch or the watch changed
         self._fresh = Freshness(options.staleness_bound, options.max_age)
         self._entries = NearCache(options.max_entries, options.max_bytes)
         self._watch_up = False
         self._renewed_at = 0.0  # local seconds, as all times here
-        self._happened: list[Event] = []  # under the lock, for the observer afterwards
-        self._window = self._fresh.window()  # written under the lock, read without it
-        self._changing = _Changing(self._lock, self._publish_locked)
+        self._happened: list[Event] = []  # for the observer, when the change is complete
+        self._window = self._fresh.window()  # read by any thread
+        self._changing = _Changing(self._publish, self._tell)
 
-    def _publish_locked(self) -> None:
+    def _publish(self) -> None:
         self._window = self._fresh.window()
 
     # Reading
 
     def hit(self, key: str, min_revision: Revision = 0) -> Reading | None:
-        """What `decide` would serve at once, found without the lock (rules 3, 10, 13). None: not sure; it knows."""
+        """What `decide` would serve at once, found from any thread (rules 3, 10, 13). None: not sure; it knows."""
         window, entry = self._window, self._entries.get(key)
         if entry is None:
             return None
@@ -131,84 +126,74 @@ class LocalState:
 
     def decide(self, key: str, demand: Demand = DEFAULT, *, at: float | None = None) -> Decision:
         """What a read of `key` needs (rules 3, 11). `at`: when the proof was sent that it asked for itself, if any."""
-        with self._lock:
-            entry = self._entries.get(key)
-            if at is not None:
-                return self._fresh.decide(entry, at, demand.min_revision)
-            return self._fresh.decide(entry, self._clock(), demand.min_revision, confirm=demand.linearizable)
+        entry = self._entries.get(key)
+        if at is not None:
+            return self._fresh.decide(entry, at, demand.min_revision)
+        return self._fresh.decide(entry, self._clock(), demand.min_revision, confirm=demand.linearizable)
 
     def stale(self, key: str, demand: Demand) -> Serve | None:
         """The last that was proven of `key`, if the client takes it unproven (`stale_if_error`)."""
-        with self._lock:
-            return self._fresh.stale(self._entries.get(key), self._clock(), demand)
+        return self._fresh.stale(self._entries.get(key), self._clock(), demand)
 
     def ticket(self) -> Ticket:
         """Drawn before every read of the store."""
-        with self._lock:
-            return self._fresh.ticket(self._clock())
+        return self._fresh.ticket(self._clock())
 
     def may_follow(self, key: str, ticket: Ticket, bound: float) -> bool:
         """Whether a default read may share a load that is on its way (rule 14)."""
-        with self._lock:
-            return self._clock() < ticket.sent_at + bound and not self._fresh.overtaken(key, ticket)
+        return self._clock() < ticket.sent_at + bound and not self._fresh.overtaken(key, ticket)
 
     def settle(self, part: Part) -> Verdict:
         """Judges an answer, and takes over what it proves: the window, the horizon, the entries (rules 4, 5, 8, 9)."""
         with self._changing:
-            verdict = self._settle_locked(part)
-        self._tell()
+            return self._settle(part)
+
+    async def settle_within(self, part: Part, deadline: float) -> Verdict:
+        """As `settle`, but while the store is ahead of a living watch, wait for the watch, until `deadline`."""
+        verdict = self.settle(part)
+        while isinstance(verdict, Ahead) and self._watch_up and await self._has_moved(deadline):
+            verdict = self.settle(part)
         return verdict
 
-    def settle_within(self, part: Part, deadline: float) -> Verdict:
-        """As `settle`, but while the store is ahead of a living watch it waits for the watch, until `deadline`."""
-        with self._changing:
-            verdict = self._settle_locked(part)
-            # What is not the last word has changed nothing that hits go by: nothing is to be published before waiting.
-            while isinstance(verdict, Ahead) and self._watch_up and self._wait_locked(deadline):
-                verdict = self._settle_locked(part)
-        self._tell()
-        return verdict
+    async def await_horizon(self, revision: Revision, deadline: float) -> None:
+        """Wait until the watch has applied `revision`, the watch ends, or `deadline` (rule 10)."""
+        while self._watch_up and self._fresh.horizon < revision and await self._has_moved(deadline):
+            pass
 
-    def await_horizon(self, revision: Revision, deadline: float) -> None:
-        """Waits until the watch has applied `revision`, the watch ends, or `deadline` (rule 10)."""
-        with self._lock:
-            while self._watch_up and self._fresh.horizon < revision and self._wait_locked(deadline):
-                pass
+    async def _has_moved(self, deadline: float) -> bool:
+        return await self._moved.wait(deadline - self._clock())
 
-    def _wait_locked(self, deadline: float) -> bool:
-        return self._moved.wait(max(0.0, deadline - self._clock()))
-
-    def _settle_locked(self, part: Part) -> Verdict:
+    def _settle(self, part: Part) -> Verdict:
         if part.verdict is None:
             verdict = self._fresh.judge(part.ticket, part.answer)
             self._fresh.note(part.ticket, part.answer.header)
             if isinstance(verdict, Ahead):
                 return verdict  # not the last word
             part.verdict = verdict
-            self._take_over_locked(verdict, part)
+            self._take_over(verdict, part)
         return part.verdict
 
-    def _take_over_locked(self, verdict: Proof | Unproven | NotMember | Backwards, part: Part) -> None:
+    def _take_over(self, verdict: Proof | Unproven | NotMember | Backwards, part: Part) -> None:
         match verdict:
             case Proof():
                 self._fresh.accept(part.ticket, verdict)
-                self._fill_locked(part)
-                self._moved.notify_all()
+                self._fill(part)
+                self._moved.tell()
             case NotMember(holder):
-                self._leave_locked("taken" if holder else "expired")
+                self._leave("taken" if holder else "expired")
             case Backwards(detail):
-                self._turn_back_locked(detail)
+                self._turn_back(detail)
             case Unproven():
                 pass
             case _:
                 assert_never(verdict)
 
-    def _fill_locked(self, part: Part) -> None:
+    def _fill(self, part: Part) -> None:
         for key, (want, found) in part.finds.items():
             if want.fill and key is not None and self._fresh.fills(key, part.ticket, part.answer):
-                self._learn_locked(key, _learned(want, found, part.answer.header.revision, part.ticket.sent_at))
+                self._learn(key, _learned(want, found, part.answer.header.revision, part.ticket.sent_at))
 
-    def _learn_locked(self, key: str, entry: Entry | None) -> None:
+    def _learn(self, key: str, entry: Entry | None) -> None:
         if entry is None:
             self._entries.drop(key)
         elif evicted := self._entries.store(key, entry):
@@ -220,18 +205,16 @@ class LocalState:
         """Our write of `keys` committed: don't wait for the watch to tell us that the entries are old."""
         with self._changing:
             if detail := self._fresh.contradiction(ticket, header):
-                self._turn_back_locked(detail)
+                self._turn_back(detail)
             self._fresh.note(ticket, header)
-            self._invalidated_locked("own write", self._mark_locked(keys, header.revision))
-        self._tell()
+            self._invalidated("own write", self._mark(keys, header.revision))
 
     def may_have_written(self, keys: Collection[str]) -> None:
         """A write of `keys` has an unknown outcome: what we hold may be old from now on (rule 1)."""
         with self._changing:
-            self._invalidated_locked("unknown outcome", self._mark_locked(keys, FOREVER))
-        self._tell()
+            self._invalidated("unknown outcome", self._mark(keys, FOREVER))
 
-    def _mark_locked(self, keys: Collection[str], revision: Revision) -> int:
+    def _mark(self, keys: Collection[str], revision: Revision) -> int:
         return sum(self._entries.invalidate(key, revision) for key in keys)
 
     # Watching
@@ -250,42 +233,39 @@ class LocalState:
                 case SameHistory():
                     if gap:
                         self._fresh.rebase(survey)
-                        self._invalidated_locked("gap", len(self._entries))
+                        self._invalidated("gap", len(self._entries))
                     else:
                         self._fresh.resume()
                 case Unprovable():
-                    self._invalidated_locked("history", self._entries.clear())
+                    self._invalidated("history", self._entries.clear())
                     self._fresh.rebase(survey)
                 case Elsewhere(detail):
-                    self._turn_back_locked(detail)
+                    self._turn_back(detail)
                     self._fresh.rebase(survey)
             start = Start(self._fresh.horizon, survey.header.revision, self._fresh.epoch, lineage)
-            self._moved.notify_all()
-        self._tell()
+            self._moved.tell()
         return start
 
     def watching(self, up: bool) -> None:
         """The stream is up, or down."""
-        with self._lock:
-            self._watch_up = up
-            self._moved.notify_all()
+        self._watch_up = up
+        self._moved.tell()
 
     def apply(self, event: VersionEvent, epoch: int) -> bool:
         """Rule 2. False, and nothing changed, if the event is not the next one or its stream is of an earlier epoch."""
         with self._changing:
             if epoch != self._fresh.epoch or not self._fresh.apply(event):
                 return False
-            self._invalidate_locked(event)
-            self._moved.notify_all()
-        self._tell()
+            self._invalidate(event)
+            self._moved.tell()
         return True
 
-    def _invalidate_locked(self, event: VersionEvent) -> None:
+    def _invalidate(self, event: VersionEvent) -> None:
         at = event.state.revision
         if event.names is None:
-            self._invalidated_locked("everything", len(self._entries))
+            self._invalidated("everything", len(self._entries))
         else:
-            self._invalidated_locked("version", self._mark_locked(event.names, at))
+            self._invalidated("version", self._mark(event.names, at))
 
     def doubts(self, event: MemberEvent) -> bool:
         """Whether this event casts doubt on our own slot: then hits stop until a proof (rule 9)."""
@@ -298,33 +278,29 @@ class LocalState:
 
     def has_applied(self, version: VersionState) -> bool:
         """See `History.holds`."""
-        with self._lock:
-            return self._fresh.history.holds(version)
+        return self._fresh.history.holds(version)
 
     def events_between(self, start: VersionState, end: VersionState) -> tuple[VersionEvent, ...] | None:
         """See `History.between`."""
-        with self._lock:
-            return self._fresh.history.between(start, end)
+        return self._fresh.history.between(start, end)
 
     @property
     def epoch(self) -> int:
         """The present stretch of certainty."""
-        with self._lock:
-            return self._fresh.epoch
+        return self._fresh.epoch
 
-    def _turn_back_locked(self, detail: str) -> None:
-        self._invalidated_locked("history", self._entries.clear())
+    def _turn_back(self, detail: str) -> None:
+        self._invalidated("history", self._entries.clear())
         self._fresh.turn_back()
         self._happened.append(TimeWentBackwards(detail))
-        self._moved.notify_all()
+        self._moved.tell()
 
     # Belonging
 
     @property
     def has_watched(self) -> bool:
         """Whether a watch has begun and knows where it goes on."""
-        with self._lock:
-            return self._fresh.history.applied.count > 0
+        return self._fresh.history.applied.count > 0
 
     def join(self, slot: int, lease: int) -> None:
         """This instance holds `slot`; hits need a proof first (rule 9)."""
@@ -332,7 +308,6 @@ class LocalState:
             self._fresh.join(slot, lease)
             self._renewed_at = self._clock()
             self._happened.append(Joined(slot))
-        self._tell()
 
     def renewed(self) -> None:
         """The lease of our slot was renewed. For those who look: hits don't rest on it."""
@@ -341,48 +316,44 @@ class LocalState:
     def leave(self, cause: str) -> None:
         """No hits from now on. Does nothing without a slot."""
         with self._changing:
-            self._leave_locked(cause)
-        self._tell()
+            self._leave(cause)
 
-    def _leave_locked(self, cause: str) -> None:
+    def _leave(self, cause: str) -> None:
         if self._fresh.slot is not None:
             self._happened.append(Left(self._fresh.slot, cause))
-            self._invalidated_locked("left", len(self._entries))
+            self._invalidated("left", len(self._entries))
             self._fresh.leave()
 
     @property
     def lease(self) -> int:
         """The lease that holds our slot; 0 without one."""
-        with self._lock:
-            return self._fresh.lease
+        return self._fresh.lease
 
     # Being asked
 
     def snapshot(self) -> Snapshot:
         """All of it at one moment."""
-        with self._lock:
-            fresh = self._fresh
-            return Snapshot(
-                slot=fresh.slot,
-                lease=fresh.lease,
-                horizon=fresh.horizon,
-                proved_at=fresh.proved_at,
-                fresh_until=fresh.fresh_until,
-                entries=len(self._entries),
-                bytes=self._entries.bytes,
-                watch_up=self._watch_up,
-                renewed_at=self._renewed_at,
-            )
+        fresh = self._fresh
+        return Snapshot(
+            slot=fresh.slot,
+            lease=fresh.lease,
+            horizon=fresh.horizon,
+            proved_at=fresh.proved_at,
+            fresh_until=fresh.fresh_until,
+            entries=len(self._entries),
+            bytes=self._entries.bytes,
+            watch_up=self._watch_up,
+            renewed_at=self._renewed_at,
+        )
 
-    def _invalidated_locked(self, cause: str, entries: int) -> None:
+    def _invalidated(self, cause: str, entries: int) -> None:
         if entries:
             self._happened.append(Invalidated(cause, entries))
 
     def _tell(self) -> None:
         if not self._happened:
             return
-        with self._lock:
-            happened, self._happened = self._happened, []
+        happened, self._happened = self._happened, []
         for event in happened:
             self._observer(event)
 

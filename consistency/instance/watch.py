@@ -6,12 +6,12 @@ reads of rule 4 alone.
 
 from __future__ import annotations
 
+import asyncio
 import random
-import threading
 from collections.abc import Callable
 from typing import assert_never
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from consistency.core.decisions import SameHistory
 from consistency.core.events import Observer, WatchEnded, WatchStarted
@@ -28,14 +28,14 @@ from consistency.core.model import (
 from consistency.core.store import Compacted, Denied, Store, StoreError, WatchEvent, WatchStream
 from consistency.instance.fleet import Fleet
 from consistency.instance.state import LocalState, Start
-from consistency.instance.workers import Worker
+from consistency.tasks import Worker
 
 BACKOFF = wait_random_exponential(multiplier=0.1, max=2.0)
 """Between attempts to connect: up to 0.2 s, 0.4 s … 2 s, so that an instance is back within 3 s of its etcd."""
 
 
 class VersionWatch:
-    """Connects, follows, and connects again; `run` belongs to a worker's thread, `restart` to any.
+    """Connects, follows, and connects again; `run` belongs to a worker.
 
     on_moved: a proof or a slot is worth asking for now: the stream came up, or our slot is in doubt. on_owed: an event
     has been applied that asks for an acknowledgement. on_fleet: somebody has come or gone.
@@ -62,97 +62,83 @@ class VersionWatch:
         self._on_owed = on_owed
         self._on_fleet = on_fleet
         self._gap = False  # events were missed: the next stream can't go on after the horizon
-        self._lock = threading.Lock()  # protects the three below
-        self._closed = False
         self._stream: WatchStream | None = None
         self._cause = ""  # why `restart` ended the stream
 
-    def run(self, worker: Worker) -> None:
+    async def run(self, worker: Worker) -> None:
         """One stream from its connection to its end."""
-        retrying = Retrying(
+        retrying = AsyncRetrying(
             retry=retry_if_exception_type(StoreError),
             wait=BACKOFF,
             sleep=worker.pause,
-            stop=lambda _: worker.stopping,
             before_sleep=self._report,
             reraise=True,
         )
-        try:
-            connected = retrying(self._connect)
-        except StoreError:
-            return  # stopping
+        connected: tuple[WatchStream, Start] | None = await retrying(self._connect)
         if connected is not None:
-            self._follow(*connected)
-        worker.pause(random.uniform(0.01, 0.05))  # a stream that ends at once must not make a busy loop
+            await self._follow(*connected)
+        await worker.pause(random.uniform(0.01, 0.05))  # a stream that ends at once must not make a busy loop
 
     def restart(self, cause: str) -> None:
         """Ends the present stream, so that the next one starts from a new survey. `cause` as in `WatchEnded`."""
-        with self._lock:
-            stream, self._cause = self._stream, cause
-        if stream is not None:
-            stream.close()
+        self._cause = cause
+        if self._stream is not None:
+            self._stream.close()
 
-    def close(self) -> None:
-        """Ends the present stream, and any that is being opened. The worker is told to stop first."""
-        with self._lock:
-            self._closed = True
-        self.restart("closed")
-
-    def _connect(self) -> tuple[WatchStream, Start] | None:
+    async def _connect(self) -> tuple[WatchStream, Start] | None:
         """A stream that starts where the state needs it, or None if the state changed meanwhile: try anew."""
         ticket = self._state.ticket()
-        survey = self._store.survey(ticket.horizon or None, timeout=self._timeout)
+        survey = await self._store.survey(ticket.horizon or None, timeout=self._timeout)
         if survey.version == NO_VERSION:
-            self._found()
+            await self._found()
             return None
         start = self._state.rebase(ticket, survey, gap=self._gap)
         if start is None:
             return None
         self._gap = False
         self._fleet.stream_began(survey)
-        stream = self._open(start)
-        with self._lock:
-            self._stream, self._cause = stream, ""
-            unwanted = self._closed
-        # Who restarts for another history raises the epoch first: either they saw our stream, or we see their epoch.
-        if unwanted or self._state.epoch != start.epoch:
+        stream = await self._open(start)
+        if self._state.epoch != start.epoch:  # another history has been found while the stream was opened
             stream.close()
             return None
+        self._stream, self._cause = stream, ""
         return stream, start
 
-    def _open(self, start: Start) -> WatchStream:
+    async def _open(self, start: Start) -> WatchStream:
         try:
-            return self._store.watch(start.version_after + 1, start.members_after + 1, timeout=self._timeout)
+            return await self._store.watch(start.version_after + 1, start.members_after + 1, timeout=self._timeout)
         except Compacted:
             self._gap = True
             raise
 
-    def _found(self) -> None:
+    async def _found(self) -> None:
         """Writes the first version: a history needs a nonce to be told apart by."""
         genesis = VersionRecord(new_nonce(), names=None, op="genesis")
-        self._store.commit((), genesis, only_if_new=True, timeout=self._timeout)
+        await self._store.commit((), genesis, only_if_new=True, timeout=self._timeout)
 
-    def _follow(self, stream: WatchStream, start: Start) -> None:
+    async def _follow(self, stream: WatchStream, start: Start) -> None:
         self._observer(WatchStarted(start.version_after, history_kept=isinstance(start.lineage, SameHistory)))
         self._state.watching(True)
         self._on_moved()
         self._on_fleet()
         cause, detail = "gap", ""
         try:
-            for event in stream:
+            async for event in stream:
                 if not self._take(event, start.epoch):
                     self._gap = True
                     break
         except StoreError as error:
             self._gap = isinstance(error, Compacted)
             cause, detail = self._cause or _cause_of(error), str(error)
+        except asyncio.CancelledError:
+            cause = "closed"
+            raise
         finally:
             self._state.watching(False)
             self._fleet.stream_ended()
             stream.close()
-            with self._lock:
-                self._stream = None
-        self._observer(WatchEnded(cause, detail))
+            self._stream = None
+            self._observer(WatchEnded(cause, detail))
 
     def _take(self, event: WatchEvent, epoch: int) -> bool:
         """Applies one event; False if one is missing before it."""

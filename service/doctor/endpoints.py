@@ -13,6 +13,7 @@ from consistency.etcd.config import EtcdConfig
 from consistency.etcd.errors import Failed
 from consistency.etcd.probe import EtcdProbe, MemberStatus
 from consistency.etcd.releases import ADVICE, ADVICE_WITH_USERS, weaknesses
+from consistency.loop import run
 from service.doctor.glimpse import Glimpse, glimpse
 from service.doctor.report import Finding, ok, warning, wrong
 
@@ -61,13 +62,13 @@ def look_at_all(config: EtcdConfig) -> list[Look]:
     try:
         return [_look_at(probe, index, endpoint.url, config) for index, endpoint in enumerate(config.servers())]
     finally:
-        probe.close()
+        run(probe.close())
 
 
 def _look_at(probe: EtcdProbe, index: int, endpoint: str, config: EtcdConfig) -> Look:
     started = time.monotonic()
     try:
-        status = probe.status(index, ANSWER_WITHIN)
+        status = run(probe.status(index, ANSWER_WITHIN))
     except Failed as failed:
         # A certificate that is not trusted is worth a look.
         seen = glimpse(endpoint, config, ANSWER_WITHIN) if "certificate" in failed.verdict.finding else Glimpse()

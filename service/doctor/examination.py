@@ -15,6 +15,7 @@ from consistency.core.store import StoreError
 from consistency.etcd.config import EtcdConfig
 from consistency.etcd.probe import EtcdProbe
 from consistency.etcd.store import EtcdStore
+from consistency.loop import PROCESS_LOOP, run
 from service.auth import token_sources
 from service.auth.keyring import Keyring
 from service.doctor import cluster, embedded, endpoints, material
@@ -92,6 +93,11 @@ def _version_of(program: Path) -> str:
 
 
 def _examine_at(settings: Settings, connection: Connection, findings: list[Finding]) -> Report:
+    with PROCESS_LOOP.used():
+        return _examine_on_loop(settings, connection, findings)
+
+
+def _examine_on_loop(settings: Settings, connection: Connection, findings: list[Finding]) -> Report:
     config = etcd_config(settings, connection)
     subject = (
         f"config-service: etcd at {', '.join(config.endpoints)} (from {connection.origin}), prefix {config.prefix}"
@@ -130,7 +136,7 @@ def _ask_cluster(etcd: Etcd, looks: list[endpoints.Look], settings: Settings) ->
 def _alarms(etcd: Etcd) -> cluster.Alarms:
     """None if our user may not ask: then a full file is told by its size."""
     try:
-        return etcd.probe.alarms(etcd.timeout)
+        return run(etcd.probe.alarms(etcd.timeout))
     except StoreError:
         return ()
 
@@ -141,5 +147,5 @@ def _opened(config: EtcdConfig, origin: str, timeout: float) -> Iterator[Etcd]:
     try:
         yield Etcd(config, probe, store, origin, timeout)
     finally:
-        probe.close()
-        store.close()
+        run(probe.close())
+        run(store.close())

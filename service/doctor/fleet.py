@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from consistency.core.model import SLOTS
 from consistency.core.store import StoreError
+from consistency.loop import run
 from service.doctor.report import Finding, ok, warning, wrong
 from service.doctor.rights import Etcd
 from service.fleet.foreign import as_text
@@ -13,7 +14,7 @@ from service.fleet.members import describe
 def fleet(etcd: Etcd) -> list[Finding]:
     """Slots taken, and the releases of those who hold them."""
     try:
-        members = etcd.store.survey(None, timeout=etcd.timeout).members
+        members = run(etcd.store.survey(None, timeout=etcd.timeout)).members
     except StoreError as error:
         return [wrong("fleet", f"the members can't be read: {error}", "See the findings above.")]
     said = f"{len(members)} of {SLOTS} slots are taken beneath {etcd.config.prefix}/"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from consistency.core.store import StoreError
 from consistency.etcd.layout import Layout, encode, range_end, successor
+from consistency.loop import run
 from service.doctor.report import Finding, ok, warning, wrong
 from service.doctor.rights import Etcd
 from service.documents.listings import is_addressable, listing, place
@@ -27,7 +28,7 @@ def keys(etcd: Etcd) -> Finding:
     after: str | bytes = ""
     try:
         for _ in range(MOST_PAGES):
-            page = etcd.store.page("", after=after, limit=PAGE, timeout=etcd.timeout)
+            page = run(etcd.store.page("", after=after, limit=PAGE, timeout=etcd.timeout))
             seen += len(page.keys)
             strange |= dict.fromkeys(encode(each.key) for each in page.keys if not is_addressable(each.key))
             following = listing(page).following

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 from consistency.core.store import StoreError
+from consistency.loop import run
 from service.doctor.endpoints import Look
 from service.doctor.report import Finding, ok, warning, wrong
 from service.doctor.rights import LEASE, Etcd
@@ -25,7 +26,7 @@ APART = 5.0
 def latencies(etcd: Etcd, settings: Settings) -> list[Finding]:
     """Median and worst of some reads and writes, one at a time."""
     return [
-        _reads(lambda: etcd.probe.read(etcd.timeout), settings.cache_staleness_bound),
+        _reads(lambda: run(etcd.probe.read(etcd.timeout)), settings.cache_staleness_bound),
         _writes(etcd, settings.etcd_timeout),
     ]
 
@@ -50,12 +51,12 @@ def _reads(read: Callable[[], object], bound: float) -> Finding:
 def _writes(etcd: Etcd, limit: float) -> Finding:
     nonce = secrets.token_hex(8)
     try:
-        lease = etcd.store.grant(LEASE, timeout=etcd.timeout).id
+        lease = run(etcd.store.grant(LEASE, timeout=etcd.timeout)).id
         try:
-            taken = _measure(lambda: etcd.probe.write(nonce, lease, etcd.timeout))
+            taken = _measure(lambda: run(etcd.probe.write(nonce, lease, etcd.timeout)))
         finally:
             with contextlib.suppress(StoreError):  # then it ends by itself; either way it takes the key along
-                etcd.store.revoke(lease, timeout=etcd.timeout)
+                run(etcd.store.revoke(lease, timeout=etcd.timeout))
     except StoreError as error:
         return wrong("latency", f"a write failed: {error}", "See the findings above, and etcd's log.")
     said = f"write: {_words(taken)}"

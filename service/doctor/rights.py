@@ -12,6 +12,7 @@ from consistency.core.store import BadCredentials, Denied, NoSpace, StoreError
 from consistency.etcd.config import EtcdConfig
 from consistency.etcd.probe import EtcdProbe, Trial
 from consistency.etcd.store import EtcdStore
+from consistency.loop import run
 from service.doctor.report import Finding, ok, warning, wrong
 
 LEASE = 60
@@ -39,8 +40,8 @@ def authentication(etcd: Etcd) -> Finding:
     """Whether etcd lets us in. WRONG also if it gives no answer at all."""
     user = etcd.config.user
     try:
-        wants_users = etcd.probe.sign_in(etcd.timeout) if user else False
-        etcd.probe.read(etcd.timeout)
+        wants_users = run(etcd.probe.sign_in(etcd.timeout)) if user else False
+        run(etcd.probe.read(etcd.timeout))
     except Denied:
         pass  # let in; what is denied is told under permissions
     except BadCredentials as error:
@@ -90,7 +91,7 @@ def _try_keys(etcd: Etcd) -> list[Finding]:
     found: list[Finding] = []
     for trial in etcd.probe.trials():
         try:
-            etcd.probe.attempt(trial, etcd.timeout)
+            run(etcd.probe.attempt(trial, etcd.timeout))
         except Denied:
             missing.append(trial)
         except NoSpace:
@@ -107,13 +108,13 @@ def _try_keys(etcd: Etcd) -> list[Finding]:
 
 
 def _watch(etcd: Etcd) -> None:
-    etcd.store.watch(0, 0, timeout=etcd.timeout).close()
+    run(etcd.store.watch(0, 0, timeout=etcd.timeout)).close()
 
 
 def _lease(etcd: Etcd) -> None:
-    lease = etcd.store.grant(LEASE, timeout=etcd.timeout)
-    etcd.store.keep_alive(lease.id, timeout=etcd.timeout)
-    etcd.store.revoke(lease.id, timeout=etcd.timeout)
+    lease = run(etcd.store.grant(LEASE, timeout=etcd.timeout))
+    run(etcd.store.keep_alive(lease.id, timeout=etcd.timeout))
+    run(etcd.store.revoke(lease.id, timeout=etcd.timeout))
 
 
 def _denied(etcd: Etcd, missing: Sequence[Trial]) -> Finding:
@@ -141,7 +142,7 @@ def _roles(etcd: Etcd) -> tuple[str, ...]:
     if etcd.config.user is None:
         return ()
     try:
-        return etcd.probe.roles(etcd.timeout)
+        return run(etcd.probe.roles(etcd.timeout))
     except StoreError:
         return ()
 

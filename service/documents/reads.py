@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from consistency.cache import DistributedCache
+from consistency import DistributedCache
 from consistency.core.model import Revision, WrongTimeline
 from consistency.core.store import StoreError
 from service.http import sessions

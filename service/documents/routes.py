@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from flask import Blueprint, g, request
 
-from consistency.cache import DistributedCache
+from consistency import DistributedCache
 from consistency.core.model import PreconditionFailed
 from service.auth import access
 from service.auth.tokens import Scope

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from consistency.cache import DistributedCache
+from consistency import DistributedCache
 from consistency.core.model import MustBeAbsent, MustBeAt, Precondition, PreconditionFailed
 from service.documents.reads import Environ
 from service.http.answers import Answer, answer_delete, answer_put

@@ -21,12 +21,12 @@ from pathlib import Path
 import structlog
 
 from consistency.core.events import Observer
-from consistency.instance.workers import Worker
 from service.embedded_etcd import file as etcd_file
 from service.embedded_etcd.binary import EtcdNotFound, find_etcd
 from service.embedded_etcd.child import EtcdProcess, ask_version, launch, takes_writes_over_http
 from service.embedded_etcd.file import EtcdFile, RunningEtcd
 from service.process.startup import StartupError
+from service.process.threads import Worker
 
 __all__ = ["EmbeddedEtcd", "EtcdNotFound", "RunningEtcd", "find_etcd", "find_owned", "find_running"]
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from consistency.core.model import Status
-from consistency.instance.workers import Worker
 from metrics import Totals
 from service.memory.allocator import give_back_free_pages
+from service.process.threads import Worker
 
 EVERY = 5.0
 """Seconds between samples."""

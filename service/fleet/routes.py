@@ -13,7 +13,7 @@ from typing import Any
 
 from flask import Blueprint, request
 
-from consistency.cache import DistributedCache
+from consistency import DistributedCache
 from consistency.core.model import Member, Status
 from service.auth.access import MEMBERS
 from service.documents.reads import answer_read

@@ -15,7 +15,7 @@ from typing import Any
 
 from werkzeug.http import HTTP_STATUS_CODES
 
-from consistency.cache import DistributedCache
+from consistency import DistributedCache
 from metrics import Instruments
 from service.documents.reads import Environ, answer_read
 from service.documents.writes import DocumentWrites

@@ -12,11 +12,10 @@ import secrets
 from collections.abc import Callable
 from dataclasses import replace
 
-from consistency.cache import DistributedCache
+from consistency import DistributedCache
 from consistency.core.events import Event
 from consistency.core.model import Status
 from consistency.etcd.store import EtcdConfig, EtcdStore
-from consistency.instance.workers import Worker
 from metrics import Instruments
 from metrics.build import version
 from service.app import Application, create_app
@@ -25,6 +24,7 @@ from service.fleet.addresses import address_of
 from service.fleet.recent import Recent
 from service.memory.capacity import Capacity
 from service.process.event_log import EventLog
+from service.process.threads import Worker
 from service.settings.connection import Connection
 from service.settings.model import Settings
 
@@ -62,17 +62,14 @@ class Instance:
         self.app: Application = create_app(self._cache, settings, self._instruments, keyring, recent, room)
 
     def start(self) -> None:
-        """Starts the threads; returns at once."""
+        """Starts the tasks and threads; returns at once."""
         self._cache.start()
         self._sampler.start()
 
     def close(self) -> None:
-        """Stops hits, gives the slot back, joins threads, closes connections. Raises RuntimeError if it can't."""
+        """Stops hits, gives the slot back, ends all, closes connections. Raises RuntimeError if it can't."""
         self._sampler.ask_to_stop()
-        try:
-            self._cache.close()
-        finally:
-            self._store.close()
+        self._cache.close()
         if not self._sampler.join(SAMPLER_ENDS_WITHIN):
             raise RuntimeError("the sampler's thread did not end")
 
@@ -86,7 +83,7 @@ class Instance:
 
     def etcd_version(self, timeout: float) -> tuple[str, str]:
         """See EtcdStore.version. Raises Unavailable, Denied: the message tells why."""
-        return self._store.version(timeout)
+        return self._cache.do(self._store.version(timeout))
 
     def observe(self, event: Event) -> None:
         """Counts and logs what has happened."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from consistency.core.events import ignore
-from consistency.instance.workers import Worker
+from service.process.threads import Worker
 
 MOST = 1024 * 1024
 """Characters that may wait."""

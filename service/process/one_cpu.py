@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any
 
 from consistency.core.events import Observer
-from consistency.instance.workers import Worker
+from service.process.threads import Worker
 
 LOOK_EVERY = 5.0
 """Seconds between looks, half of it more or less: instances that share a machine must not move at the same time."""

@@ -18,6 +18,8 @@ PLACE = re.compile(r"`([\w/]+\.py)`,\s+`([\w.]+)`")
 WIDTH = 118
 """Columns of a diagram, at most: one that a terminal wraps can't be read."""
 
+_FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
+
 
 def prose() -> str:
     return re.sub(r"^```.*?^```", "", DOCUMENT, flags=re.MULTILINE | re.DOTALL)
@@ -34,8 +36,8 @@ def defined(file: str) -> frozenset[str]:
     found = set()
     for node in ast.parse((PROJECT / file).read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef):
-            found |= {f"{node.name}.{inner.name}" for inner in node.body if isinstance(inner, ast.FunctionDef)}
-        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            found |= {f"{node.name}.{inner.name}" for inner in node.body if isinstance(inner, _FUNCTION)}
+        if isinstance(node, ast.ClassDef | _FUNCTION):
             found.add(node.name)
     return frozenset(found)
 

@@ -75,9 +75,17 @@ def test_what_is_pure_imports_neither_clocks_nor_threads_nor_sockets(file: Path)
     assert not imported(file) & impure
 
 
+SHARED = ("tasks", "news")
+"""How tasks are owned, and what they wait for: beside the rooms, for all of them."""
+
+
 @pytest.mark.parametrize(
     ("room", "may_import"),
-    [("core", {"core"}), ("instance", {"core", "instance"}), ("etcd", {"core", "etcd", "instance.workers"})],
+    [
+        ("core", {"core"}),
+        ("instance", {"core", "instance", "tasks", "news"}),
+        ("etcd", {"core", "etcd", "tasks", "news"}),
+    ],
 )
 def test_rooms_of_the_protocol_import_downwards_only(room: str, may_import: set[str]) -> None:
     allowed = tuple(f"consistency.{each}" for each in may_import)
@@ -87,14 +95,38 @@ def test_rooms_of_the_protocol_import_downwards_only(room: str, may_import: set[
         assert not {name for name in upwards if not name.endswith((".core", ".etcd"))}, file
 
 
-def test_threads_are_created_in_one_file() -> None:
+def test_tasks_are_created_where_somebody_owns_them() -> None:
+    """Each has an owner there; the flights of `Tokens` are futures that their callers wait for."""
+    makers = ("asyncio.create_task", "asyncio.ensure_future", "loop.create_task", "asyncio.gather")
+    creators = {
+        str(file.relative_to(PROJECT))
+        for file in FILES
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in makers
+    }
+    assert creators == {"consistency/tasks.py", "consistency/loop.py", "consistency/etcd/token.py"}
+
+
+def test_no_cancellation_is_swallowed_by_wait_for() -> None:
+    """Before Python 3.12 `asyncio.wait_for` returns a result that comes with a cancellation, and drops that."""
+    assert [file for file in FILES if "wait_for(" in file.read_text()] == []
+
+
+def test_the_protocol_has_no_lock_and_no_thread_but_where_the_blocking_facade_meets_the_loop() -> None:
+    assert {file for file in importers("threading") if file.startswith("consistency/")} == {
+        "consistency/blocking.py",
+        "consistency/loop.py",
+    }
+
+
+def test_threads_are_created_in_two_files() -> None:
     creators = {
         str(file.relative_to(PROJECT))
         for file in FILES
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("threading.Thread", "Thread", "threading.Timer")
     }
-    assert creators == {"consistency/instance/workers.py"}
+    assert creators == {"consistency/loop.py", "service/process/threads.py"}
 
 
 def test_catalogues_hold_no_logic() -> None:

@@ -28,7 +28,9 @@ def _given() -> list[ast.expr]:
 
 def _makers() -> dict[str, int]:
     """The functions that take a slug, and as which argument."""
-    functions = [node for tree in _TREES for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    functions = [
+        node for tree in _TREES for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
     makers, before = {"Kind": 0}, 0
     while len(makers) > before:
         before = len(makers)

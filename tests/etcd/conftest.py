@@ -11,6 +11,7 @@ from consistency.core.model import Precondition, VersionRecord, new_nonce
 from consistency.core.store import Commit, Delete, Put, Store
 from consistency.etcd.layout import Layout
 from consistency.etcd.store import EtcdStore
+from tests.support.driver import run
 from tests.support.etcd import EtcdServer
 from tests.support.fake_store import FakeStore
 
@@ -29,11 +30,11 @@ class Subject:
 
     def put(self, key: str, value: bytes = b"1", precondition: Precondition | None = None) -> Commit:
         """One put, with a version that names it."""
-        return self.store.commit([Put(key, value, precondition)], version(key), timeout=TIMEOUT)
+        return run(self.store.commit([Put(key, value, precondition)], version(key), timeout=TIMEOUT))
 
     def delete(self, key: str, precondition: Precondition | None = None) -> Commit:
         """One delete, with a version that names it."""
-        return self.store.commit([Delete(key, precondition)], version(key), timeout=TIMEOUT)
+        return run(self.store.commit([Delete(key, precondition)], version(key), timeout=TIMEOUT))
 
 
 def version(*names: str, nonce: str = "") -> VersionRecord:
@@ -46,7 +47,7 @@ def subject(request: pytest.FixtureRequest, prefix: str) -> Iterator[Subject]:
     """Each contract test runs once for each store."""
     made = fake_subject(prefix) if request.param == "fake" else etcd_subject(request.getfixturevalue("etcd"), prefix)
     yield made
-    made.store.close()
+    run(made.store.close())
 
 
 def fake_subject(prefix: str) -> Subject:

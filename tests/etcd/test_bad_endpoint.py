@@ -20,7 +20,8 @@ from consistency.core.store import BadCredentials, OutcomeUnknown, Put, StoreErr
 from consistency.etcd.store import EtcdConfig, EtcdStore
 from tests.etcd.conftest import version
 from tests.support.certificates import Authority, Pair, TlsFiles
-from tests.support.etcd import EtcdServer, free_ports, wait_for
+from tests.support.driver import run, until
+from tests.support.etcd import EtcdServer, free_ports
 from tests.support.stranger import Stranger
 
 TIMEOUT = 5.0
@@ -81,19 +82,19 @@ class Client:
         self.store = EtcdStore(EtcdConfig(endpoints, prefix, **more), observer=self.events.append)  # type: ignore[arg-type]
 
     def read(self) -> object:
-        return self.store.read([Want("a")], None, timeout=TIMEOUT)
+        return run(self.store.read([Want("a")], None, timeout=TIMEOUT))
 
     def write(self) -> object:
-        return self.store.commit([Put("a", b"1")], version("a"), timeout=TIMEOUT)
+        return run(self.store.commit([Put("a", b"1")], version("a"), timeout=TIMEOUT))
 
     def watch(self) -> object:
-        stream = self.store.watch(1, 1, timeout=TIMEOUT)
+        stream = run(self.store.watch(1, 1, timeout=TIMEOUT))
         stream.close()
         return stream
 
     def renew(self) -> object:
-        lease = self.store.grant(60, timeout=TIMEOUT)
-        left = self.store.keep_alive(lease.id, timeout=TIMEOUT)
+        lease = run(self.store.grant(60, timeout=TIMEOUT))
+        left = run(self.store.keep_alive(lease.id, timeout=TIMEOUT))
         assert left > 0
         return left
 
@@ -118,7 +119,7 @@ def outcome_of(call: str, endpoints: tuple[str, ...]) -> str:
     except StoreError as error:
         return f"{type(error).__name__}: {error}"
     finally:
-        client.store.close()
+        run(client.store.close())
     return "done"
 
 
@@ -144,9 +145,9 @@ def test_only_the_words_of_etcd_are_final(
 def times_written(server: EtcdServer, prefix: str) -> int:
     client = Client(server.endpoint, prefix=prefix)
     try:
-        return client.store.read([], None, timeout=TIMEOUT).version.count
+        return run(client.store.read([], None, timeout=TIMEOUT)).version.count
     finally:
-        client.store.close()
+        run(client.store.close())
 
 
 @pytest.mark.parametrize("passed_on", [True, False], ids=["passed on", "not passed on"])
@@ -168,7 +169,7 @@ def test_a_write_that_a_proxy_refuses_is_in_doubt_unless_the_method_is_not_there
             assert times_written(server, prefix) == int(passed_on)
             client.write()  # the next one goes to the other endpoint
             assert times_written(server, prefix) == int(passed_on) + 1
-        client.store.close()
+        run(client.store.close())
 
 
 @pytest.mark.parametrize(("call", "method"), [("watch", "Watch"), ("keep-alive", "LeaseKeepAlive")])
@@ -222,7 +223,7 @@ def test_one_wrong_certificate_of_two_stops_nothing(secure: EtcdServer, doubtful
     client = Client(*endpoints, ca_cert=OURS.pem)  # type: ignore[arg-type]
     CALLS[call](client)
     assert client.down() == ([doubtful] if bad == "first" else [])
-    client.store.close()
+    run(client.store.close())
 
 
 def test_a_wrong_certificate_everywhere_is_told_of_each_endpoint(doubtful: str) -> None:
@@ -230,7 +231,7 @@ def test_a_wrong_certificate_everywhere_is_told_of_each_endpoint(doubtful: str) 
     client = Client(doubtful, "https://127.0.0.1:1", ca_cert=OURS.pem)  # type: ignore[arg-type]
     with pytest.raises(BadCredentials, match=rf"{doubtful}: its TLS certificate .*; https://127.0.0.1:1: connection"):
         client.read()
-    client.store.close()
+    run(client.store.close())
 
 
 # --- other servers
@@ -304,7 +305,7 @@ def test_an_endpoint_of_another_cluster_is_not_asked_for_ours(server: EtcdServer
                 call()
         ours.refuses = frozenset()
         client.write()
-        client.store.close()
+        run(client.store.close())
         assert times_written(other, prefix) == 0
         assert times_written(server, prefix) == 2
 
@@ -322,11 +323,11 @@ def test_an_endpoint_that_fails_is_told_once_and_used_again_when_it_is_well(serv
         assert client.down()[:1] == [proxy.endpoint]
         assert proxy.asked.count("Txn") == 1, "20 reads, and one of them asked it"
         proxy.refuses = frozenset()
-        wait_for(lambda: EndpointUp(proxy.endpoint) in client.events, what="it is looked at again")
+        assert until(lambda: EndpointUp(proxy.endpoint) in client.events), "it is looked at again"
         proxy.asked.clear()
         client.read()
         assert proxy.asked == ["Txn"]
-        client.store.close()
+        run(client.store.close())
 
 
 def test_what_each_endpoint_said_is_in_the_message(server: EtcdServer, stranger: Stranger) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from consistency.core.events import Event, StoreCalled
-from consistency.core.store import BadCredentials, Denied, Put, Want
+from consistency.core.store import Answer, BadCredentials, Denied, Put, Want
 from consistency.etcd.store import EtcdConfig, EtcdStore
 from tests.etcd.conftest import version
+from tests.support.driver import each, run
 from tests.support.etcd import EtcdServer
 
 TIMEOUT = 5.0
@@ -43,10 +43,10 @@ class Account:
         self.store = EtcdStore(config, observer=self.seen.append)
 
     def read(self) -> int:
-        return self.store.read([Want("a")], None, timeout=TIMEOUT).header.revision
+        return run(self.store.read([Want("a")], None, timeout=TIMEOUT)).header.revision
 
     def put(self) -> int:
-        return self.store.commit([Put("a", b"1")], version("a"), timeout=TIMEOUT).header.revision
+        return run(self.store.commit([Put("a", b"1")], version("a"), timeout=TIMEOUT)).header.revision
 
     def count(self, kind: str, outcome: str) -> int:
         calls = (event for event in self.seen if isinstance(event, StoreCalled))
@@ -58,22 +58,22 @@ def account(guarded: EtcdServer) -> Iterator[Account]:
     """The right user with the right password."""
     account = Account(guarded)
     yield account
-    account.store.close()
+    run(account.store.close())
 
 
 def test_the_right_password_opens_everything_beneath_the_prefix(account: Account) -> None:
     """Point 2: user and password, over plaintext too; every kind of call carries the token."""
     revision = account.put()
     assert account.read() >= revision
-    lease = account.store.grant(60, timeout=TIMEOUT).id
-    assert account.store.claim(1, lease, "{}", timeout=TIMEOUT)
-    assert account.store.keep_alive(lease, timeout=TIMEOUT) >= 60
-    stream = account.store.watch(revision, revision, timeout=TIMEOUT)
-    next(iter(stream))
+    lease = run(account.store.grant(60, timeout=TIMEOUT)).id
+    assert run(account.store.claim(1, lease, "{}", timeout=TIMEOUT))
+    assert run(account.store.keep_alive(lease, timeout=TIMEOUT)) >= 60
+    stream = run(account.store.watch(revision, revision, timeout=TIMEOUT))
+    next(each(stream))
     stream.close()
-    account.store.revoke(lease, timeout=TIMEOUT)
-    assert account.store.page("", after="", limit=5, timeout=TIMEOUT).keys
-    assert account.store.survey(revision, timeout=TIMEOUT).version_then
+    run(account.store.revoke(lease, timeout=TIMEOUT))
+    assert run(account.store.page("", after="", limit=5, timeout=TIMEOUT)).keys
+    assert run(account.store.survey(revision, timeout=TIMEOUT)).version_then
     assert account.count("authenticate", "ok") == 1
 
 
@@ -84,7 +84,7 @@ def test_a_wrong_password_is_told_as_that(guarded: EtcdServer) -> None:
     for call in (account.read, account.put):
         with pytest.raises(BadCredentials, match="authentication failed, invalid user ID or password"):
             call()
-    account.store.close()
+    run(account.store.close())
 
 
 def test_a_wrong_password_is_not_tried_over_and_over(guarded: EtcdServer) -> None:
@@ -94,7 +94,7 @@ def test_a_wrong_password_is_not_tried_over_and_over(guarded: EtcdServer) -> Non
         with pytest.raises(BadCredentials):
             account.read()
     assert account.count("authenticate", "bad_credentials") <= 2
-    account.store.close()
+    run(account.store.close())
 
 
 def test_no_user_where_one_is_demanded_is_told(guarded: EtcdServer) -> None:
@@ -103,16 +103,16 @@ def test_no_user_where_one_is_demanded_is_told(guarded: EtcdServer) -> None:
     for call in (account.read, account.put):
         with pytest.raises(BadCredentials, match="it wants a user and a password"):
             call()
-    account.store.close()
+    run(account.store.close())
 
 
 def test_a_prefix_that_is_not_ours_is_denied(guarded: EtcdServer) -> None:
     """Denied is not BadCredentials: the user is known, and may not. Definite for writes and streams as well."""
     account = Account(guarded, prefix="elsewhere")
-    for call in (account.read, account.put, lambda: account.store.watch(1, 1, timeout=TIMEOUT)):
+    for call in (account.read, account.put, lambda: run(account.store.watch(1, 1, timeout=TIMEOUT))):
         with pytest.raises(Denied, match="permission denied"):
             call()
-    account.store.close()
+    run(account.store.close())
 
 
 def test_a_user_where_none_is_demanded_does_no_harm(etcd: EtcdServer, prefix: str) -> None:
@@ -121,7 +121,7 @@ def test_a_user_where_none_is_demanded_does_no_harm(etcd: EtcdServer, prefix: st
     account.put()
     account.read()
     assert account.count("authenticate", "rejected") == 1
-    account.store.close()
+    run(account.store.close())
 
 
 @pytest.mark.fault("auth enabled, token expired, password changed")
@@ -133,7 +133,7 @@ def test_authentication_may_be_turned_on_under_way(tmp_path: Path) -> None:
         server.enable_auth(root="root-pw", user="app", password=PASSWORD, prefix="auth/")
         account.put()
         account.read()
-        account.store.close()
+        run(account.store.close())
 
 
 @pytest.mark.fault("auth enabled, token expired, password changed")
@@ -143,18 +143,14 @@ def test_a_lost_token_is_renewed_once_for_all_who_wait(guarded: EtcdServer) -> N
     account.put()
     forget_tokens(guarded)
     before = authentications(guarded)
-    together = threading.Barrier(16)
 
-    def read() -> int:
-        together.wait(TIMEOUT)
-        return account.read()
+    async def read_together() -> list[Answer]:
+        return await asyncio.gather(*(account.store.read([Want("a")], None, timeout=TIMEOUT) for _ in range(16)))
 
-    with ThreadPoolExecutor(16) as pool:
-        readings = [pool.submit(read) for _ in range(16)]
-    assert all(reading.result() for reading in readings)
+    assert len(run(read_together())) == 16
     assert account.count("read", "bad_credentials") > 1, "several readers met the lost token"
     assert authentications(guarded) == before + 1
-    account.store.close()
+    run(account.store.close())
 
 
 def authentications(server: EtcdServer) -> float:
@@ -166,18 +162,18 @@ def authentications(server: EtcdServer) -> float:
 def test_every_kind_of_call_survives_a_lost_token(guarded: EtcdServer, kind: str) -> None:
     """Hazard: an invalid token is a definite failure, so that even a write is made again, once."""
     account = Account(guarded)
-    count = account.store.read([], None, timeout=TIMEOUT).version.count
+    count = run(account.store.read([], None, timeout=TIMEOUT)).version.count
     forget_tokens(guarded)
     match kind:
         case "commit":
             account.put()
-            assert account.store.read([], None, timeout=TIMEOUT).version.count == count + 1
+            assert run(account.store.read([], None, timeout=TIMEOUT)).version.count == count + 1
         case "watch":
-            account.store.watch(0, 0, timeout=TIMEOUT).close()
+            run(account.store.watch(0, 0, timeout=TIMEOUT)).close()
         case _:
-            account.store.page("", after="", limit=1, timeout=TIMEOUT)
+            run(account.store.page("", after="", limit=1, timeout=TIMEOUT))
     assert account.count("authenticate", "ok") == 2
-    account.store.close()
+    run(account.store.close())
 
 
 @pytest.mark.fault("auth enabled, token expired, password changed")
@@ -188,7 +184,7 @@ def test_nobody_notices_a_restart_of_an_etcd_with_users(guarded: EtcdServer) -> 
     guarded.restart()
     account.put()
     account.read()
-    account.store.close()
+    run(account.store.close())
 
 
 def test_the_password_and_the_token_are_never_shown(guarded: EtcdServer, caplog: pytest.LogCaptureFixture) -> None:
@@ -205,4 +201,4 @@ def test_the_password_and_the_token_are_never_shown(guarded: EtcdServer, caplog:
         shown += [str(error), repr(error)]
         error = error.__cause__ or error.__context__
     assert not [text for text in shown if secret in text]
-    account.store.close()
+    run(account.store.close())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,8 @@ from consistency.core.events import Event, StoreCalled
 from consistency.core.model import AckEvent, MemberEvent, VersionEvent
 from consistency.core.store import OutcomeUnknown, Put, Unavailable, Want, WatchEvent
 from consistency.etcd.store import EtcdConfig, EtcdStore
-from consistency.instance.workers import alarm
 from tests.etcd.conftest import version
+from tests.support.driver import Meanwhile, each, run
 from tests.support.etcd import EtcdCluster, EtcdServer, free_ports, wait_for
 from tests.support.wire import Wire
 
@@ -43,18 +43,17 @@ def store_at(*endpoints: str) -> EtcdStore:
 
 
 def first_events(store: EtcdStore, count: int) -> list[WatchEvent]:
-    """All there is from the beginning on. Raises Unavailable when so many don't come."""
-    stream = store.watch(1, 1, timeout=TIMEOUT)
-    with alarm(TIMEOUT, stream.close):
-        return list(itertools.islice(stream, count))
+    """All there is from the beginning on. Raises TimeoutError when so many don't come."""
+    stream = run(store.watch(1, 1, timeout=TIMEOUT))
+    return list(itertools.islice(each(stream, TIMEOUT), count))
 
 
 def put(store: EtcdStore, key: str, timeout: float = TIMEOUT) -> int:
-    return store.commit([Put(key, b"1")], version(key), timeout=timeout).header.revision
+    return run(store.commit([Put(key, b"1")], version(key), timeout=timeout)).header.revision
 
 
 def has(store: EtcdStore, key: str, timeout: float = TIMEOUT) -> bool:
-    return store.read([Want(key)], None, timeout=timeout).found[0].present
+    return run(store.read([Want(key)], None, timeout=timeout)).found[0].present
 
 
 # --- one of three dies
@@ -72,7 +71,7 @@ def test_reads_and_writes_go_on_when_any_one_of_three_dies(cluster: EtcdCluster,
         assert has(store, f"after-{victim}")
     finally:
         cluster.servers[victim].restart()
-        store.close()
+        run(store.close())
 
 
 def test_reads_go_on_within_their_deadline_when_the_leader_dies(cluster: EtcdCluster) -> None:
@@ -85,7 +84,7 @@ def test_reads_go_on_within_their_deadline_when_the_leader_dies(cluster: EtcdClu
         assert has(store, "led")
     finally:
         leader.restart()
-        store.close()
+        run(store.close())
 
 
 def test_a_paused_server_does_not_eat_the_time_of_the_others(cluster: EtcdCluster) -> None:
@@ -103,7 +102,7 @@ def test_a_paused_server_does_not_eat_the_time_of_the_others(cluster: EtcdCluste
         put(store, "b")
     finally:
         follower.resume()
-        store.close()
+        run(store.close())
 
 
 def test_a_member_without_the_majority_is_left_at_once(cluster: EtcdCluster) -> None:
@@ -122,7 +121,7 @@ def test_a_member_without_the_majority_is_left_at_once(cluster: EtcdCluster) -> 
             server.launch(",".join(each.peer for each in cluster.servers))
         for server in others:
             server.wait_until_ready()
-        store.close()
+        run(store.close())
 
 
 def refusal(store: EtcdStore) -> str:
@@ -137,18 +136,18 @@ def test_a_watch_moves_to_another_server(cluster: EtcdCluster) -> None:
     """A stream dies with its server; the next one is opened at one that answers."""
     store = store_at(*cluster.endpoints)
     start = put(store, "a")
-    stream = store.watch(start, start, timeout=TIMEOUT)
+    stream = run(store.watch(start, start, timeout=TIMEOUT))
     first = next(server for server in cluster.servers if server.endpoint == stream.endpoint)
     first.kill()
     try:
         with pytest.raises(Unavailable):
-            list(stream)
-        again = store.watch(start, start, timeout=TIMEOUT)
+            list(each(stream))
+        again = run(store.watch(start, start, timeout=TIMEOUT))
         assert again.endpoint != first.endpoint
-        assert isinstance(next(iter(again)), VersionEvent)
+        assert isinstance(next(each(again)), VersionEvent)
     finally:
         first.restart()
-        store.close()
+        run(store.close())
 
 
 # --- the only one is paused, killed, or was never there
@@ -165,7 +164,7 @@ def test_a_read_from_a_paused_etcd_ends_at_its_deadline(server: EtcdServer) -> N
     assert time.monotonic() - started < 1.0
     server.resume()
     assert has(store, "a")
-    store.close()
+    run(store.close())
 
 
 def test_a_write_to_an_etcd_paused_just_now_is_unknown_and_the_next_is_not_sent(server: EtcdServer) -> None:
@@ -181,7 +180,7 @@ def test_a_write_to_an_etcd_paused_just_now_is_unknown_and_the_next_is_not_sent(
     wait_for(lambda: refusal(store) == "", what="a read after the pause")
     put(store, "third")  # comes after everything that was sent before it
     assert not has(store, "second")
-    store.close()
+    run(store.close())
 
 
 @pytest.mark.parametrize("endpoints", [1, 3])
@@ -195,9 +194,9 @@ def test_a_write_whose_answer_is_lost_is_unknown_and_happens_once(server: EtcdSe
             put(store, "b", timeout=0.5)
         direct = store_at(server.endpoint)
         assert has(direct, "b")
-        assert direct.read([], None, timeout=TIMEOUT).version.count == 2
-        direct.close()
-        store.close()
+        assert run(direct.read([], None, timeout=TIMEOUT)).version.count == 2
+        run(direct.close())
+        run(store.close())
 
 
 def test_a_write_that_never_arrived_is_unknown_and_not_sent_again(server: EtcdServer) -> None:
@@ -209,7 +208,7 @@ def test_a_write_that_never_arrived_is_unknown_and_not_sent_again(server: EtcdSe
         with pytest.raises(OutcomeUnknown):
             put(store, "b", timeout=0.5)
         assert not has(store, "b")
-        store.close()
+        run(store.close())
 
 
 def test_a_read_fails_over_from_a_wire_that_loses_everything(server: EtcdServer) -> None:
@@ -219,7 +218,7 @@ def test_a_read_fails_over_from_a_wire_that_loses_everything(server: EtcdServer)
         put(store, "a")
         wire.lose_answers = True
         assert has(store, "a", timeout=1.0)
-        store.close()
+        run(store.close())
 
 
 def test_a_cut_connection_costs_a_read_nothing(server: EtcdServer) -> None:
@@ -229,7 +228,7 @@ def test_a_cut_connection_costs_a_read_nothing(server: EtcdServer) -> None:
         put(store, "a")
         wire.cut()
         assert has(store, "a")
-        store.close()
+        run(store.close())
 
 
 def test_a_killed_etcd_is_told_as_refusing_and_writes_as_not_done(server: EtcdServer) -> None:
@@ -243,7 +242,7 @@ def test_a_killed_etcd_is_told_as_refusing_and_writes_as_not_done(server: EtcdSe
     with pytest.raises(Unavailable, match="connection refused"):
         put(store, "b")
     assert time.monotonic() - started < 1.0, "nobody is there: waiting helps nobody"
-    store.close()
+    run(store.close())
 
 
 def test_a_restarted_etcd_is_found_within_seconds(server: EtcdServer) -> None:
@@ -257,7 +256,7 @@ def test_a_restarted_etcd_is_found_within_seconds(server: EtcdServer) -> None:
     server.restart()
     wait_for(lambda: refusal(store) == "", timeout=3.0, what="a read after the restart")
     put(store, "b")
-    store.close()
+    run(store.close())
 
 
 def test_an_endpoint_that_accepts_and_says_nothing_is_told_from_one_that_refuses() -> None:
@@ -270,7 +269,7 @@ def test_an_endpoint_that_accepts_and_says_nothing_is_told_from_one_that_refuses
             has(store, "a", timeout=0.3)
         with pytest.raises(Unavailable, match="no answer"):  # never connected, so never sent
             put(store, "a", timeout=0.6)
-        store.close()
+        run(store.close())
 
 
 def test_every_endpoint_is_named_with_what_was_found_there() -> None:
@@ -282,7 +281,7 @@ def test_every_endpoint_is_named_with_what_was_found_there() -> None:
     assert f"{first}: connection refused" in str(caught.value)
     assert f"{second}: connection refused" in str(caught.value)
     assert "http://no-such-host.invalid:2379: host name not found" in str(caught.value)
-    store.close()
+    run(store.close())
 
 
 def test_a_write_under_way_when_the_store_is_closed_is_unknown(server: EtcdServer) -> None:
@@ -290,11 +289,11 @@ def test_a_write_under_way_when_the_store_is_closed_is_unknown(server: EtcdServe
     store = store_at(server.endpoint)
     put(store, "a")
     server.pause()
-    with ThreadPoolExecutor(1) as pool:
-        writing = pool.submit(put, store, "b")
-        time.sleep(0.2)  # the write has to be on its way; nothing tells when it is
-        store.close()
-        assert isinstance(writing.exception(timeout=2.0), OutcomeUnknown)
+    writing = Meanwhile(store.commit([Put("b", b"1")], version("b"), timeout=TIMEOUT))
+    run(asyncio.sleep(0.2))  # the write has to be on its way; nothing tells when it is
+    run(store.close())
+    with pytest.raises(OutcomeUnknown):
+        writing.result()
     server.resume()
 
 
@@ -308,10 +307,10 @@ def test_a_watch_on_a_paused_etcd_is_not_confirmed(server: EtcdServer) -> None:
     server.pause()
     started = time.monotonic()
     with pytest.raises(Unavailable):
-        store.watch(1, 1, timeout=0.5)
+        run(store.watch(1, 1, timeout=0.5))
     assert time.monotonic() - started < 1.5
     server.resume()
-    store.close()
+    run(store.close())
 
 
 def test_a_watch_that_is_not_confirmed_in_time_is_given_up(server: EtcdServer) -> None:
@@ -325,9 +324,9 @@ def test_a_watch_that_is_not_confirmed_in_time_is_given_up(server: EtcdServer) -
         store = EtcdStore(EtcdConfig((wire.endpoint,), "faults"), observer=deafen)
         started = time.monotonic()
         with pytest.raises(Unavailable, match=f"at {wire.endpoint}: the watch was not confirmed within"):
-            store.watch(1, 1, timeout=0.5)
+            run(store.watch(1, 1, timeout=0.5))
         assert time.monotonic() - started < 1.5
-        store.close()
+        run(store.close())
 
 
 def test_a_watch_has_a_connection_of_its_own(server: EtcdServer) -> None:
@@ -336,40 +335,47 @@ def test_a_watch_has_a_connection_of_its_own(server: EtcdServer) -> None:
         store = store_at(wire.endpoint)
         put(store, "a")
         assert wire.connections == 1
-        store.watch(1, 1, timeout=TIMEOUT)
-        store.keep_alive(store.grant(60, timeout=TIMEOUT).id, timeout=TIMEOUT)
+        run(store.watch(1, 1, timeout=TIMEOUT))
+        run(store.keep_alive(run(store.grant(60, timeout=TIMEOUT)).id, timeout=TIMEOUT))
         has(store, "a")
         assert wire.connections == 2
-        store.close()
+        run(store.close())
 
 
 def test_a_watch_of_a_paused_etcd_ends_within_ten_seconds(server: EtcdServer) -> None:
     """Hazard: keepalive finds a paused peer after 60 s only, unless the ping has a timeout."""
     store = store_at(server.endpoint)
-    stream = store.watch(1, 1, timeout=TIMEOUT)
+    stream = run(store.watch(1, 1, timeout=TIMEOUT))
     time.sleep(0.5)  # gRPC's own pings after the first answers are done; only keepalive can tell now
     server.pause()
     started = time.monotonic()
     with pytest.raises(Unavailable):
-        list(stream)
+        list(each(stream))
     assert time.monotonic() - started < 10.0
     server.resume()
-    store.close()
+    run(store.close())
 
 
-def test_closing_a_stream_ends_the_iteration_of_another_thread(server: EtcdServer) -> None:
-    """WatchStream.close: from any thread, and no thread is left behind."""
+def test_closing_a_stream_ends_its_iteration(server: EtcdServer) -> None:
     store = store_at(server.endpoint)
-    before = threading.active_count()
-    stream = store.watch(1, 1, timeout=TIMEOUT)
-    with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(list, stream)
-        stream.close()
-        error = reading.exception(timeout=2.0)
-    assert isinstance(error, Unavailable)
-    assert "closed" in str(error)
-    wait_for(lambda: threading.active_count() == before, what="all threads of the stream have ended")
-    store.close()
+    stream = run(store.watch(1, 1, timeout=TIMEOUT))
+    reading = Meanwhile(anext(stream))
+    stream.close()
+    with pytest.raises(Unavailable, match="closed"):
+        reading.result()
+    run(store.close())
+
+
+def test_a_reader_of_a_closed_stream_that_is_to_end_ends(server: EtcdServer) -> None:
+    """gRPC says both in one way: a stream that was closed must not swallow the end of the task that reads it."""
+    store = store_at(server.endpoint)
+    stream = run(store.watch(1, 1, timeout=TIMEOUT))
+    reading = Meanwhile(anext(stream))
+    stream.close()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        reading.result()
+    run(store.close())
 
 
 def test_nothing_is_connected_and_no_thread_started_before_the_first_call(server: EtcdServer) -> None:
@@ -378,7 +384,7 @@ def test_nothing_is_connected_and_no_thread_started_before_the_first_call(server
     store = store_at(server.endpoint)
     assert threading.active_count() == before
     assert server.counter("grpc_server_started_total", grpc_type="unary") == 0
-    store.close()
+    run(store.close())
 
 
 def test_what_else_lies_beneath_the_members_is_passed_over(server: EtcdServer) -> None:
@@ -390,29 +396,29 @@ def test_what_else_lies_beneath_the_members_is_passed_over(server: EtcdServer) -
     for key in ("faults/members/99", "faults/members/99/ack", "faults/members/07/ack/ack", "faults/members/ack"):
         server.etcdctl("put", key, "5")
     server.etcdctl("put", "faults/members/07/ack", "5")
-    lease = store.grant(60, timeout=TIMEOUT).id
-    store.claim(7, lease, "{}", timeout=TIMEOUT)
-    store.acknowledge(7, lease, 6, timeout=TIMEOUT)
+    lease = run(store.grant(60, timeout=TIMEOUT)).id
+    run(store.claim(7, lease, "{}", timeout=TIMEOUT))
+    run(store.acknowledge(7, lease, 6, timeout=TIMEOUT))
     member, ack = first_events(store, 2)
     assert isinstance(ack, AckEvent)
     assert isinstance(member, MemberEvent)
     assert (ack.slot, ack.applied, member.slot, ack.revision) == (7, 6, 7, member.revision + 1)
-    assert [member.slot for member in store.survey(None, timeout=TIMEOUT).members] == [7]
-    store.close()
+    assert [member.slot for member in run(store.survey(None, timeout=TIMEOUT)).members] == [7]
+    run(store.close())
 
 
 def test_an_acknowledgement_goes_with_the_lease_that_gave_it(server: EtcdServer) -> None:
     """Rule 12: whoever has the slot next begins without one, and the end of the old one is no news."""
     store = store_at(server.endpoint)
-    former, holder = (store.grant(60, timeout=TIMEOUT).id for _ in range(2))
-    store.claim(7, former, "{}", timeout=TIMEOUT)
-    store.acknowledge(7, former, 5, timeout=TIMEOUT)
+    former, holder = (run(store.grant(60, timeout=TIMEOUT)).id for _ in range(2))
+    run(store.claim(7, former, "{}", timeout=TIMEOUT))
+    run(store.acknowledge(7, former, 5, timeout=TIMEOUT))
     assert server.etcdctl("get", "faults/members/07/ack", "--print-value-only").strip() == "5"
-    store.revoke(former, timeout=TIMEOUT)
+    run(store.revoke(former, timeout=TIMEOUT))
     assert server.etcdctl("get", "faults/members/07/ack", "--print-value-only").strip() == ""
-    store.claim(7, holder, "{}", timeout=TIMEOUT)
+    run(store.claim(7, holder, "{}", timeout=TIMEOUT))
     assert list(map(type, first_events(store, 4))) == [MemberEvent, AckEvent, MemberEvent, MemberEvent]
-    store.close()
+    run(store.close())
 
 
 # --- what is observed
@@ -425,8 +431,8 @@ def test_every_rpc_is_observed_with_its_outcome(server: EtcdServer) -> None:
     store = EtcdStore(EtcdConfig((dead, server.endpoint), "faults"), observer=seen.append)
     has(store, "a")
     put(store, "a")
-    store.watch(1, 1, timeout=TIMEOUT).close()
+    run(store.watch(1, 1, timeout=TIMEOUT)).close()
     calls = [(event.kind, event.outcome) for event in seen if isinstance(event, StoreCalled)]
     assert calls == [("read", "unavailable"), ("read", "ok"), ("commit", "ok"), ("probe", "ok"), ("watch", "ok")]
     assert all(event.seconds < TIMEOUT for event in seen if isinstance(event, StoreCalled))
-    store.close()
+    run(store.close())

@@ -13,6 +13,7 @@ from consistency.core.store import Delete, NoSpace, Put, TooLarge, Want
 from consistency.etcd.calls import Call
 from consistency.etcd.store import MAX_REQUEST, EtcdStore
 from tests.etcd.conftest import version
+from tests.support.driver import run
 from tests.support.etcd import EtcdServer
 
 TIMEOUT = 5.0
@@ -22,7 +23,7 @@ MEBIBYTE = b"x" * 1024 * 1024
 def fill(store: EtcdStore) -> None:
     """Writes until the quota is used up."""
     for number in range(100):
-        store.commit([Put(f"fill-{number}", MEBIBYTE)], version(), timeout=TIMEOUT)
+        run(store.commit([Put(f"fill-{number}", MEBIBYTE)], version(), timeout=TIMEOUT))
 
 
 @pytest.mark.fault("NOSPACE")
@@ -33,19 +34,19 @@ def test_a_full_etcd_refuses_writes_and_goes_on_reading(new_etcd: type[EtcdServe
     """
     with new_etcd(tmp_path, arguments=["--quota-backend-bytes=8000000"]) as server:
         store = EtcdStore(server.config("full"))
-        lease = store.grant(60, timeout=TIMEOUT).id
-        assert store.claim(0, lease, "{}", timeout=TIMEOUT)
+        lease = run(store.grant(60, timeout=TIMEOUT)).id
+        assert run(store.claim(0, lease, "{}", timeout=TIMEOUT))
         with pytest.raises(NoSpace, match="database space exceeded"):
             fill(store)
         with pytest.raises(NoSpace):
-            store.commit([Delete("fill-0")], version(), timeout=TIMEOUT)
+            run(store.commit([Delete("fill-0")], version(), timeout=TIMEOUT))
         with pytest.raises(NoSpace):
-            store.grant(60, timeout=TIMEOUT)
+            run(store.grant(60, timeout=TIMEOUT))
         with pytest.raises(NoSpace):
-            store.acknowledge(0, lease, 1, timeout=TIMEOUT)
-        assert store.read([Want("fill-0")], None, timeout=TIMEOUT).found[0].present
-        assert store.keep_alive(lease, timeout=TIMEOUT) > 0
-        store.close()
+            run(store.acknowledge(0, lease, 1, timeout=TIMEOUT))
+        assert run(store.read([Want("fill-0")], None, timeout=TIMEOUT)).found[0].present
+        assert run(store.keep_alive(lease, timeout=TIMEOUT)) > 0
+        run(store.close())
 
 
 class WithoutTransactions:
@@ -73,42 +74,42 @@ def test_reads_go_on_where_the_quota_has_been_outgrown(tmp_path: Path, refusing:
     """As when it is lowered. Some releases refuse even transactions that only read. A batch read stays a snapshot."""
     with EtcdServer(tmp_path) as server:
         store = EtcdStore(server.config("full"))
-        lease = store.grant(60, timeout=TIMEOUT).id
-        assert store.claim(0, lease, "{}", timeout=TIMEOUT)
-        first = store.commit([Put("a", MEBIBYTE)], version(), timeout=TIMEOUT).header.revision
-        last = store.commit([Put("b", b"2")], version(), timeout=TIMEOUT).header.revision
-        store.close()
+        lease = run(store.grant(60, timeout=TIMEOUT)).id
+        assert run(store.claim(0, lease, "{}", timeout=TIMEOUT))
+        first = run(store.commit([Put("a", MEBIBYTE)], version(), timeout=TIMEOUT)).header.revision
+        last = run(store.commit([Put("b", b"2")], version(), timeout=TIMEOUT)).header.revision
+        run(store.close())
     with EtcdServer(tmp_path, arguments=["--quota-backend-bytes=100000"]) as server:
         store = EtcdStore(server.config("full"))
         calls = WithoutTransactions(store)
         if refusing:
             store._calls = calls  # type: ignore[assignment]
-        answer = store.read([Want("a", newer_than=first), Want("b"), Want("c")], 0, timeout=TIMEOUT)
+        answer = run(store.read([Want("a", newer_than=first), Want("b"), Want("c")], 0, timeout=TIMEOUT))
         assert (answer.header.revision, answer.version.revision, answer.member) == (last, last, lease)
         unchanged, new, absent = answer.found
         assert (unchanged.present, unchanged.document) == (True, None)
         assert new.document is not None
         assert (new.document.data, absent.present) == (b"2", False)
-        survey = store.survey(first, timeout=TIMEOUT)
+        survey = run(store.survey(first, timeout=TIMEOUT))
         assert survey.version_then is not None
         assert (survey.version.revision, survey.version_then.revision, len(survey.members)) == (last, first, 1)
-        assert store.touched(first, limit=10, timeout=TIMEOUT).count == 2
-        assert store.existed(["a", "b"], first, timeout=TIMEOUT) == (True, False)
+        assert run(store.touched(first, limit=10, timeout=TIMEOUT)).count == 2
+        assert run(store.existed(["a", "b"], first, timeout=TIMEOUT)) == (True, False)
         assert calls.refused == (3 if refusing else 0)
-        store.close()
+        run(store.close())
 
 
 def test_an_answer_beyond_the_receive_limit_is_too_large_and_not_without_space(etcd: EtcdServer, prefix: str) -> None:
     """Hazard: both are RESOURCE_EXHAUSTED; told apart by their details. Asking for fewer works."""
     store = EtcdStore(etcd.config(prefix))
     for number in range(17):
-        store.commit([Put(f"key-{number}", MEBIBYTE)], version(), timeout=TIMEOUT)
+        run(store.commit([Put(f"key-{number}", MEBIBYTE)], version(), timeout=TIMEOUT))
     wants = [Want(f"key-{number}") for number in range(17)]
     with pytest.raises(TooLarge):
-        store.read(wants, None, timeout=TIMEOUT)
-    answer = store.read(wants[:15], None, timeout=TIMEOUT)
+        run(store.read(wants, None, timeout=TIMEOUT))
+    answer = run(store.read(wants[:15], None, timeout=TIMEOUT))
     assert all(found.document for found in answer.found)
-    store.close()
+    run(store.close())
 
 
 def test_the_largest_write_we_let_through_is_one_that_etcd_takes(etcd: EtcdServer, prefix: str) -> None:
@@ -117,7 +118,7 @@ def test_the_largest_write_we_let_through_is_one_that_etcd_takes(etcd: EtcdServe
     record = version("a")
     overhead = next(extra for extra in range(1000) if fits(store, record, MAX_REQUEST - extra))
     assert overhead > 0, "the key and the version count as well"
-    store.close()
+    run(store.close())
 
 
 @pytest.mark.parametrize("changes", [[Put("a", MEBIBYTE * 2)], [Put(f"key-{n}", b"1") for n in range(101)]],
@@ -129,13 +130,13 @@ def test_a_write_beyond_the_limits_is_refused_before_it_is_sent(
     seen: list[Event] = []
     store = EtcdStore(etcd.config(prefix), observer=seen.append)
     with pytest.raises(TooLarge, match="etcd takes at most 100 changes and 1,572,000 bytes"):
-        store.commit(changes, version(), timeout=TIMEOUT)
+        run(store.commit(changes, version(), timeout=TIMEOUT))
     assert seen == []
-    store.close()
+    run(store.close())
 
 
 def fits(store: EtcdStore, record: VersionRecord, size: int) -> bool:
     try:
-        return store.commit([Put("a", b"x" * size)], record, timeout=TIMEOUT).committed
+        return run(store.commit([Put("a", b"x" * size)], record, timeout=TIMEOUT)).committed
     except TooLarge:
         return False

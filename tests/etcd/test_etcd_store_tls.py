@@ -11,6 +11,7 @@ from consistency.core.store import BadCredentials, Unavailable, Want
 from consistency.etcd.store import EtcdConfig, EtcdStore
 from tests.etcd.conftest import version
 from tests.support.certificates import Authority, Pair, TlsFiles
+from tests.support.driver import run
 from tests.support.etcd import EtcdServer
 
 TIMEOUT = 3.0
@@ -43,12 +44,12 @@ def outcome(endpoint: str, ca: Authority | None = OURS, client: Pair | None = No
     )
     store = EtcdStore(config)
     try:
-        store.commit([], version(), timeout=TIMEOUT)
-        return "ok" if store.read([Want("a")], None, timeout=TIMEOUT).version.count else "not written"
+        run(store.commit([], version(), timeout=TIMEOUT))
+        return "ok" if run(store.read([Want("a")], None, timeout=TIMEOUT)).version.count else "not written"
     except Unavailable as error:
         return f"{type(error).__name__}: {error}"
     finally:
-        store.close()
+        run(store.close())
 
 
 def test_a_matching_certificate_is_accepted(secure: EtcdServer) -> None:
@@ -114,9 +115,9 @@ def test_one_bad_certificate_among_several_endpoints_stops_nobody(secure: EtcdSe
     """Reads and writes go on through the others."""
     for other in serving(tmp_path, THEIRS.issue("127.0.0.1")):
         store = EtcdStore(EtcdConfig((other.endpoint, secure.endpoint), "tls", ca_cert=OURS.pem))
-        store.commit([], version(), timeout=TIMEOUT)
-        assert store.read([], None, timeout=TIMEOUT).version.count
-        store.close()
+        run(store.commit([], version(), timeout=TIMEOUT))
+        assert run(store.read([], None, timeout=TIMEOUT)).version.count
+        run(store.close())
 
 
 def test_bad_credentials_are_a_kind_of_unavailable() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 
+import grpc.aio  # type: ignore[import-untyped]
 import pytest
 
 from consistency.core.model import VersionEvent, VersionRecord
@@ -13,6 +15,7 @@ from consistency.core.store import BadCredentials, Compacted, Denied, Unavailabl
 from consistency.etcd.errors import Failed
 from consistency.etcd.layout import Layout
 from consistency.etcd.watch import EtcdWatch
+from tests.support.driver import each, run
 
 LAYOUT = Layout("p")
 TIMEOUT = 5.0
@@ -25,8 +28,11 @@ class PaperStream:
         self._answers: Iterator[Any] = iter(answers)
         self.canceled = False
 
-    def __next__(self) -> Any:
-        return next(self._answers)
+    async def write(self, _: Any) -> None:
+        """Takes any request."""
+
+    async def read(self) -> Any:
+        return next(self._answers, grpc.aio.EOF)
 
     def cancel(self) -> None:
         self.canceled = True
@@ -50,8 +56,8 @@ def open_watch(*answers: Any) -> tuple[EtcdWatch, PaperStream]:
 
 
 def revisions(watch: EtcdWatch, count: int) -> list[int]:
-    events = iter(watch)
-    return [event.state.revision for event in (next(events) for _ in range(count)) if isinstance(event, VersionEvent)]
+    events = islice(each(watch), count)
+    return [event.state.revision for event in events if isinstance(event, VersionEvent)]
 
 
 CREATED = answer(created=True)
@@ -60,14 +66,14 @@ CREATED = answer(created=True)
 def test_events_between_the_two_confirmations_are_delivered_first() -> None:
     """The version's backlog may come before the members' watch is confirmed; no event may be lost (rule 2)."""
     watch, _ = open_watch(CREATED, answer(1, 2), CREATED, answer(3))
-    watch.confirm(2, TIMEOUT)
+    run(watch.begin((None, None), TIMEOUT))
     assert revisions(watch, 3) == [1, 2, 3]
 
 
 def test_empty_answers_and_several_events_in_one_change_nothing() -> None:
     """Hazard: bookmarks; a batch is delivered event by event, in its order."""
     watch, _ = open_watch(CREATED, CREATED, answer(), answer(1, 2, 3), answer(), answer(4))
-    watch.confirm(2, TIMEOUT)
+    run(watch.begin((None, None), TIMEOUT))
     assert revisions(watch, 4) == [1, 2, 3, 4]
 
 
@@ -87,18 +93,18 @@ def test_a_canceled_watch_is_an_end_told_apart(fields: dict[str, Any], error: ty
     """Hazard: compacted, denied, leaderless, other; while it is opened, and later."""
     watch, stream = open_watch(CREATED, answer(**fields))
     with pytest.raises(Failed) as caught:
-        watch.confirm(2, TIMEOUT)
+        run(watch.begin((None, None), TIMEOUT))
     assert caught.value.verdict.error is error
     assert stream.canceled, "a stream that was not confirmed is not left open"
     watch, _ = open_watch(CREATED, CREATED, answer(**fields))
-    watch.confirm(2, TIMEOUT)
+    run(watch.begin((None, None), TIMEOUT))
     with pytest.raises(error):
-        list(watch)
+        list(each(watch))
 
 
 def test_a_stream_that_etcd_ends_is_unavailable() -> None:
     """An end is an end, however polite."""
     watch, _ = open_watch(CREATED, CREATED)
-    watch.confirm(2, TIMEOUT)
+    run(watch.begin((None, None), TIMEOUT))
     with pytest.raises(Unavailable, match="the watch at http://etcd:2379 ended: etcd ended it"):
-        list(watch)
+        list(each(watch))

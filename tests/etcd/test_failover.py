@@ -16,6 +16,7 @@ from consistency.etcd.errors import Failed, Verdict
 from consistency.etcd.failover import Turns
 from consistency.etcd.health import FIRST_LOOK, LAST_LOOK, TRUST
 from consistency.etcd.identity import PATIENCE
+from tests.support.driver import run
 
 REFUSED = Verdict(Unavailable, "connection refused", connected=False)
 SILENT = Verdict(OutcomeUnknown, "no answer")
@@ -35,7 +36,7 @@ class Clock:
     def __call__(self) -> float:
         return self.now
 
-    def advance(self, seconds: float) -> None:
+    async def advance(self, seconds: float) -> None:
         self.now += seconds
 
 
@@ -61,7 +62,7 @@ class PaperNode:
     cluster: int = 7
     asked: list[tuple[str, float]] = field(default_factory=list)
 
-    def rpc(self, call: Call, timeout: float, token: str) -> PaperAnswer:
+    async def rpc(self, call: Call, timeout: float, token: str) -> PaperAnswer:
         assert token == ""
         self.asked.append((call.kind, timeout))
         self.clock.now += timeout if self.verdict is SILENT else self.seconds
@@ -89,22 +90,22 @@ class Paper:
 def test_a_read_asks_one_endpoint_when_that_answers() -> None:
     """The usual case."""
     paper = Paper(None, None, None)
-    assert paper.calls.ask(READ, 3.0) == "a"
+    assert run(paper.calls.ask(READ, 3.0)) == "a"
     assert paper.kinds() == [["read"], [], []]
 
 
 def test_a_silent_endpoint_gets_its_share_and_no_more() -> None:
     """A black hole among three must not eat the time of the others."""
     paper = Paper(SILENT, SILENT, None)
-    assert paper.calls.ask(READ, 3.0) == "c"
+    assert run(paper.calls.ask(READ, 3.0)) == "c"
     assert [node.asked[0][1] for node in paper.nodes] == pytest.approx([1.0, 1.0, 1.0])
 
 
 def test_the_next_read_begins_where_the_last_was_answered() -> None:
     """Fail over once, not with every read."""
     paper = Paper(REFUSED, None, None)
-    paper.calls.ask(READ, 3.0)
-    paper.calls.ask(READ, 3.0)
+    run(paper.calls.ask(READ, 3.0))
+    run(paper.calls.ask(READ, 3.0))
     assert paper.kinds() == [["read"], ["read", "read"], []]
 
 
@@ -112,7 +113,7 @@ def test_a_read_ends_at_once_when_nobody_is_there() -> None:
     """Waiting helps nobody: every endpoint refused."""
     paper = Paper(REFUSED, REFUSED, REFUSED)
     with pytest.raises(Unavailable, match="a: connection refused; b: connection refused; c: connection refused"):
-        paper.calls.ask(READ, 3.0)
+        run(paper.calls.ask(READ, 3.0))
     assert paper.kinds() == [["read"], ["read"], ["read"]]
 
 
@@ -120,14 +121,14 @@ def test_bad_credentials_are_told_even_when_the_others_are_dead() -> None:
     """It is what an operator can do something about."""
     paper = Paper(REFUSED, UNTRUSTED, REFUSED)
     with pytest.raises(BadCredentials, match="wrong certificate"):
-        paper.calls.ask(READ, 3.0)
+        run(paper.calls.ask(READ, 3.0))
 
 
 def test_a_refusal_is_not_asked_for_elsewhere() -> None:
     """Every endpoint would say the same."""
     paper = Paper(FORBIDDEN, None, None)
     with pytest.raises(Denied, match="read at a: permission denied"):
-        paper.calls.ask(READ, 3.0)
+        run(paper.calls.ask(READ, 3.0))
     assert paper.kinds() == [["read"], [], []]
 
 
@@ -158,7 +159,7 @@ def test_shares_never_add_up_to_more_than_the_timeout() -> None:
     """Every call has a deadline."""
     paper = Paper(SILENT, SILENT, SILENT)
     with pytest.raises(Unavailable):
-        paper.calls.ask(READ, 3.0)
+        run(paper.calls.ask(READ, 3.0))
     assert paper.clock.now - 100.0 == pytest.approx(3.0, abs=0.1)
 
 
@@ -168,8 +169,8 @@ def test_shares_never_add_up_to_more_than_the_timeout() -> None:
 def test_a_write_goes_at_once_to_an_endpoint_that_has_just_answered() -> None:
     """No probe then."""
     paper = Paper(None, None, None)
-    paper.calls.ask(READ, 3.0)
-    paper.calls.send(WRITE, 3.0)
+    run(paper.calls.ask(READ, 3.0))
+    run(paper.calls.send(WRITE, 3.0))
     assert paper.kinds() == [["read", "commit"], [], []]
 
 
@@ -178,16 +179,16 @@ def test_a_write_after_silence_is_preceded_by_a_probe(idle: float | None) -> Non
     """Never sent is better than unknown."""
     paper = Paper(None, None, None)
     if idle:
-        paper.calls.ask(READ, 3.0)
+        run(paper.calls.ask(READ, 3.0))
         paper.clock.now += idle
-    paper.calls.send(WRITE, 3.0)
+    run(paper.calls.send(WRITE, 3.0))
     assert paper.kinds()[0][-2:] == ["probe", "commit"]
 
 
 def test_a_write_is_sent_to_an_endpoint_that_the_probe_found() -> None:
     """The dead one never sees it, and half the time at most goes into finding another."""
     paper = Paper(SILENT, None, None)
-    paper.calls.send(WRITE, 3.0)
+    run(paper.calls.send(WRITE, 3.0))
     assert paper.kinds() == [["probe"], ["probe", "commit"], []]
     assert paper.clock.now - 100.0 < 1.5
 
@@ -195,12 +196,12 @@ def test_a_write_is_sent_to_an_endpoint_that_the_probe_found() -> None:
 def test_a_write_of_unknown_outcome_is_never_sent_again() -> None:
     """Rule 1, and the next write asks before it trusts anyone."""
     paper = Paper(None, None, None)
-    paper.calls.ask(READ, 3.0)
+    run(paper.calls.ask(READ, 3.0))
     paper.nodes[0].verdict = SILENT
     with pytest.raises(OutcomeUnknown):
-        paper.calls.send(WRITE, 3.0)
+        run(paper.calls.send(WRITE, 3.0))
     assert paper.kinds() == [["read", "commit"], [], []]
-    paper.calls.send(WRITE, 3.0)
+    run(paper.calls.send(WRITE, 3.0))
     assert paper.kinds() == [["read", "commit"], ["probe", "commit"], []]
 
 
@@ -208,9 +209,9 @@ def test_a_write_of_unknown_outcome_is_never_sent_again() -> None:
 def test_a_write_that_certainly_was_not_done_goes_elsewhere(verdict: Verdict) -> None:
     """With three endpoints any one may die between the probe and the write."""
     paper = Paper(None, None, None)
-    paper.calls.ask(READ, 3.0)
+    run(paper.calls.ask(READ, 3.0))
     paper.nodes[0].verdict = verdict
-    assert paper.calls.send(WRITE, 3.0) == "b"
+    assert run(paper.calls.send(WRITE, 3.0)) == "b"
 
 
 def test_a_write_that_nobody_takes_was_not_done() -> None:
@@ -219,7 +220,7 @@ def test_a_write_that_nobody_takes_was_not_done() -> None:
     for node in paper.nodes:
         refuse(node, WRITE)
     with pytest.raises(Unavailable):
-        paper.calls.send(WRITE, 3.0)
+        run(paper.calls.send(WRITE, 3.0))
     assert sum(kinds.count("commit") for kinds in paper.kinds()) == 4
 
 
@@ -227,8 +228,8 @@ def refuse(node: PaperNode, refused: Call) -> None:
     """It answers all calls but this one."""
     answer = node.rpc
 
-    def rpc(call: Call, timeout: float, token: str) -> PaperAnswer:
-        name = answer(call, timeout, token)
+    async def rpc(call: Call, timeout: float, token: str) -> PaperAnswer:
+        name = await answer(call, timeout, token)
         if call is refused:
             raise Failed(LEADERLESS)
         return name
@@ -240,7 +241,7 @@ def test_a_write_to_a_dead_cluster_is_never_sent() -> None:
     """Fault matrix: 503, not 504."""
     paper = Paper(SILENT, SILENT, SILENT)
     with pytest.raises(Unavailable):
-        paper.calls.send(WRITE, 3.0)
+        run(paper.calls.send(WRITE, 3.0))
     assert not any("commit" in kinds for kinds in paper.kinds())
 
 
@@ -254,7 +255,7 @@ def test_no_error_but_those_of_the_store_leaves() -> None:
 def errors_of(paper: Paper) -> Iterator[StoreError]:
     for call, how in ((READ, paper.calls.ask), (WRITE, paper.calls.send)):
         with pytest.raises(StoreError) as caught:
-            how(call, 0.2)
+            run(how(call, 0.2))
         yield caught.value
 
 
@@ -271,22 +272,22 @@ def test_pauses_are_short() -> None:
 def test_an_endpoint_that_is_well_again_is_used_again() -> None:
     """The order of the settings is the order of preference: a restart does not move a whole fleet for good."""
     paper = Paper(REFUSED, None, None)
-    paper.calls.ask(READ, 3.0)
+    run(paper.calls.ask(READ, 3.0))
     paper.nodes[0].verdict = None
     paper.clock.now += FIRST_LOOK
-    assert paper.calls.look_again(1.0) == LAST_LOOK
-    paper.calls.ask(READ, 3.0)
+    assert run(paper.calls.look_again(1.0)) == LAST_LOOK
+    run(paper.calls.ask(READ, 3.0))
     assert paper.kinds() == [["read", "probe", "read"], ["read"], []]
 
 
 def test_an_endpoint_that_keeps_failing_is_looked_at_ever_more_seldom() -> None:
     """Each look may cost somebody a call."""
     paper = Paper(REFUSED, None, None)
-    paper.calls.ask(READ, 3.0)
+    run(paper.calls.ask(READ, 3.0))
     looks = []
     for _ in range(100):
         before = len(paper.nodes[0].asked)
-        wait = paper.calls.look_again(1.0)
+        wait = run(paper.calls.look_again(1.0))
         if len(paper.nodes[0].asked) > before:
             looks.append(paper.clock.now)
         paper.clock.now += wait
@@ -298,8 +299,8 @@ def test_an_endpoint_that_answers_looks_but_no_calls_is_gone_back_to_ever_more_s
     paper = Paper(None, None, None)
     refuse(paper.nodes[0], READ)
     for _ in range(1000):
-        paper.calls.ask(READ, 3.0)
-        paper.calls.look_again(1.0)
+        run(paper.calls.ask(READ, 3.0))
+        run(paper.calls.look_again(1.0))
         paper.clock.now += 0.2
     assert paper.kinds()[0].count("read") < 12  # in 200 s
 
@@ -308,12 +309,12 @@ def test_only_the_endpoint_that_fails_is_told_of_and_only_once() -> None:
     """What observers get: up once, down once, up again."""
     paper = Paper(REFUSED, None, None)
     for _ in range(3):
-        paper.calls.ask(READ, 3.0)
+        run(paper.calls.ask(READ, 3.0))
     paper.nodes[0].verdict = None
     paper.clock.now += FIRST_LOOK
     for _ in range(3):
-        paper.calls.look_again(1.0)
-        paper.calls.ask(READ, 3.0)
+        run(paper.calls.look_again(1.0))
+        run(paper.calls.ask(READ, 3.0))
     told = [event for event in paper.events if not isinstance(event, StoreCalled)]
     assert told == [EndpointDown("a", "connection refused"), EndpointUp("b"), EndpointUp("a")]
 
@@ -323,7 +324,7 @@ def test_a_call_that_the_closing_ended_is_no_endpoints_fault() -> None:
     paper = Paper(REFUSED, REFUSED, REFUSED)
     paper.calls.close()
     with pytest.raises(Unavailable):
-        paper.calls.ask(READ, 3.0)
+        run(paper.calls.ask(READ, 3.0))
     assert not [event for event in paper.events if isinstance(event, EndpointDown)]
 
 
@@ -334,43 +335,43 @@ def test_an_answer_of_another_cluster_does_not_count() -> None:
     """A list that mixes clusters serves the data of one."""
     paper = Paper(None, None)
     paper.nodes[1].cluster = 8
-    paper.calls.ask(READ, 3.0)
+    run(paper.calls.ask(READ, 3.0))
     paper.nodes[0].verdict = REFUSED
     with pytest.raises(Unavailable, match="b: it is of another etcd cluster \\(8, ours is 7\\)"):
-        paper.calls.ask(READ, 3.0)
+        run(paper.calls.ask(READ, 3.0))
     with pytest.raises(Unavailable):
-        paper.calls.send(WRITE, 3.0)
+        run(paper.calls.send(WRITE, 3.0))
     assert "commit" not in paper.kinds()[1]
 
 
 def test_a_cluster_made_anew_is_taken_for_ours_when_all_endpoints_are_of_it() -> None:
     """Restored from a backup under another id; nothing is left to be mixed up with."""
     paper = Paper(None, None, None)
-    paper.calls.ask(READ, 3.0)
+    run(paper.calls.ask(READ, 3.0))
     for node in paper.nodes:
         node.cluster = 8
-    assert [paper.calls.ask(READ, 3.0) for _ in range(2)] == ["c", "c"]
+    assert [run(paper.calls.ask(READ, 3.0)) for _ in range(2)] == ["c", "c"]
     paper.clock.now += FIRST_LOOK
-    paper.calls.look_again(1.0)
-    assert paper.calls.ask(READ, 3.0) == "a"
+    run(paper.calls.look_again(1.0))
+    assert run(paper.calls.ask(READ, 3.0)) == "a"
 
 
 def test_a_cluster_made_anew_is_taken_for_ours_when_the_old_one_has_been_silent_for_long() -> None:
     """Of three members one has been restored, and the others are away."""
     paper = Paper(None, REFUSED, REFUSED)
-    paper.calls.ask(READ, 3.0)
+    run(paper.calls.ask(READ, 3.0))
     paper.nodes[0].cluster = 8
     with pytest.raises(Unavailable):
-        paper.calls.ask(READ, 3.0)
+        run(paper.calls.ask(READ, 3.0))
     paper.clock.now += PATIENCE
-    assert paper.calls.ask(READ, 3.0) == "a"
+    assert run(paper.calls.ask(READ, 3.0)) == "a"
 
 
 @pytest.mark.parametrize(("call", "error"), [(READ, Unavailable), (WRITE, OutcomeUnknown)])
 def test_an_answer_without_a_cluster_is_no_answer(call: Call, error: type[StoreError]) -> None:
     """A server that says OK to everything: an empty answer would read as an absent key."""
     paper = Paper(None)
-    paper.calls.ask(READ, 3.0)
+    run(paper.calls.ask(READ, 3.0))
     paper.nodes[0].cluster = 0
     with pytest.raises(error, match="without the id of a cluster"):
-        (paper.calls.send if call.write else paper.calls.ask)(call, 3.0)
+        run((paper.calls.send if call.write else paper.calls.ask)(call, 3.0))

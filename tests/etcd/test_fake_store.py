@@ -2,60 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 
 from consistency.core.model import VersionEvent
 from consistency.core.store import Answer, NoSpace, OutcomeUnknown, Put, Unavailable, Want
 from tests.etcd.conftest import TIMEOUT, version
+from tests.support.driver import Meanwhile, each, run
 from tests.support.fake_store import FakeStore
 from tests.support.fake_watch import FakeStream
 from tests.support.gates import At, ForgottenGateError
 
 
-@pytest.fixture
-def pool(fake_store: FakeStore) -> Iterator[ThreadPoolExecutor]:
-    """Another thread or two; closing the store ends what they wait for."""
-    with ThreadPoolExecutor(4) as pool:
-        yield pool
-        fake_store.close()
-
-
 def put(store: FakeStore, value: bytes) -> int:
-    return store.commit([Put("a", value)], version("a"), timeout=TIMEOUT).header.revision
+    return run(store.commit([Put("a", value)], version("a"), timeout=TIMEOUT)).header.revision
 
 
 def read(store: FakeStore) -> Answer:
-    return store.read([Want("a")], None, timeout=TIMEOUT)
+    return run(store.read([Want("a")], None, timeout=TIMEOUT))
 
 
 def value(answer: Answer) -> bytes | None:
     return answer.found[0].document.data if answer.found[0].document else None
 
 
-def test_a_read_held_at_its_answer_does_not_see_what_comes_after(
-    fake_store: FakeStore, pool: ThreadPoolExecutor
-) -> None:
+def test_a_read_held_at_its_answer_does_not_see_what_comes_after(fake_store: FakeStore) -> None:
     """An answer on its way while a write commits."""
     put(fake_store, b"1")
     gate = fake_store.hold("read")
-    reading = pool.submit(read, fake_store)
+    reading = Meanwhile(fake_store.read([Want("a")], None, timeout=TIMEOUT))
     gate.wait_until_held()
     put(fake_store, b"2")
     gate.release()
-    assert value(reading.result(TIMEOUT)) == b"1"
+    assert value(reading.result()) == b"1"
 
 
-def test_a_read_held_at_its_request_sees_what_comes_before(fake_store: FakeStore, pool: ThreadPoolExecutor) -> None:
+def test_a_read_held_at_its_request_sees_what_comes_before(fake_store: FakeStore) -> None:
     """A request on its way while a write commits."""
     gate = fake_store.hold("read", At.REQUEST)
-    reading = pool.submit(read, fake_store)
+    reading = Meanwhile(fake_store.read([Want("a")], None, timeout=TIMEOUT))
     gate.wait_until_held()
     put(fake_store, b"2")
     gate.release()
-    assert value(reading.result(TIMEOUT)) == b"2"
+    assert value(reading.result()) == b"2"
 
 
 @pytest.mark.parametrize(("at", "happened"), [(At.REQUEST, None), (At.ANSWER, b"1")])
@@ -86,10 +74,10 @@ def test_a_gate_that_nobody_comes_to_fails_loudly(fake_store: FakeStore) -> None
         fake_store.hold("read").wait_until_held(0.01)
 
 
-def test_a_paused_watch_delivers_step_by_step(fake_store: FakeStore, pool: ThreadPoolExecutor) -> None:
+def test_a_paused_watch_delivers_step_by_step(fake_store: FakeStore) -> None:
     """Events lag behind the answers of reads, as far as the test wants."""
     seen: list[int] = []
-    pool.submit(follow, fake_store.watch(1, 1, timeout=TIMEOUT), seen)
+    Meanwhile(follow(run(fake_store.watch(1, 1, timeout=TIMEOUT)), seen))
     fake_store.pause_watch()
     revisions = [put(fake_store, b"1") for _ in range(4)]
     fake_store.step_watch()
@@ -101,43 +89,43 @@ def test_a_paused_watch_delivers_step_by_step(fake_store: FakeStore, pool: Threa
     assert seen == revisions
 
 
-def follow(stream: FakeStream, seen: list[int]) -> None:
-    for event in stream:
+async def follow(stream: FakeStream, seen: list[int]) -> None:
+    async for event in stream:
         assert isinstance(event, VersionEvent)
         seen.append(event.state.revision)
 
 
 def test_stepping_further_than_there_are_events_fails_loudly(fake_store: FakeStore) -> None:
     """A test that expects an event which never was is wrong."""
-    fake_store.watch(1, 1, timeout=TIMEOUT)
+    run(fake_store.watch(1, 1, timeout=TIMEOUT))
     fake_store.pause_watch()
     with pytest.raises(ForgottenGateError, match="asked to deliver 1"):
         fake_store.step_watch()
 
 
-def test_a_deafened_watch_stays_open_and_sees_nothing_more(fake_store: FakeStore, pool: ThreadPoolExecutor) -> None:
+def test_a_deafened_watch_stays_open_and_sees_nothing_more(fake_store: FakeStore) -> None:
     """Silence is not health (rule 7); a stream opened later sees."""
     seen: list[int] = []
-    pool.submit(follow, fake_store.watch(1, 1, timeout=TIMEOUT), seen)
+    Meanwhile(follow(run(fake_store.watch(1, 1, timeout=TIMEOUT)), seen))
     fake_store.deafen_watch()
     revision = put(fake_store, b"1")
     fake_store.settle_watch()
     assert seen == []
-    pool.submit(follow, fake_store.watch(1, 1, timeout=TIMEOUT), seen)
+    Meanwhile(follow(run(fake_store.watch(1, 1, timeout=TIMEOUT)), seen))
     fake_store.settle_watch()
     assert seen == [revision]
 
 
 def test_a_store_without_space_refuses_writes_only(fake_store: FakeStore) -> None:
     """Fault matrix: NOSPACE."""
-    lease = fake_store.grant(10, timeout=TIMEOUT).id
-    fake_store.claim(1, lease, "{}", timeout=TIMEOUT)
+    lease = run(fake_store.grant(10, timeout=TIMEOUT)).id
+    run(fake_store.claim(1, lease, "{}", timeout=TIMEOUT))
     fake_store.no_space = True
     for write in (
         lambda: put(fake_store, b"1"),
-        lambda: fake_store.grant(10, timeout=TIMEOUT),
-        lambda: fake_store.claim(0, lease, "{}", timeout=TIMEOUT),
-        lambda: fake_store.acknowledge(1, lease, 1, timeout=TIMEOUT),
+        lambda: run(fake_store.grant(10, timeout=TIMEOUT)),
+        lambda: run(fake_store.claim(0, lease, "{}", timeout=TIMEOUT)),
+        lambda: run(fake_store.acknowledge(1, lease, 1, timeout=TIMEOUT)),
     ):
         with pytest.raises(NoSpace):
             write()
@@ -146,14 +134,14 @@ def test_a_store_without_space_refuses_writes_only(fake_store: FakeStore) -> Non
 
 def test_a_cut_watch_loses_what_it_had_not_delivered(fake_store: FakeStore) -> None:
     """And a later one, from the right revision, brings it."""
-    stream = fake_store.watch(1, 1, timeout=TIMEOUT)
+    stream = run(fake_store.watch(1, 1, timeout=TIMEOUT))
     fake_store.pause_watch()
     revision = put(fake_store, b"1")
     fake_store.cut_watch()
     with pytest.raises(Unavailable, match="cut"):
-        next(iter(stream))
+        next(each(stream))
     fake_store.resume_watch()
-    event = next(iter(fake_store.watch(revision, revision, timeout=TIMEOUT)))
+    event = next(each(run(fake_store.watch(revision, revision, timeout=TIMEOUT))))
     assert isinstance(event, VersionEvent)
     assert event.state.revision == revision
 
@@ -172,39 +160,40 @@ def test_a_restored_store_goes_on_from_the_past_under_the_same_name(fake_store: 
     assert after.version.nonce != before.version.nonce
 
 
-def test_a_watch_from_beyond_a_restored_history_stays_silent(fake_store: FakeStore, pool: ThreadPoolExecutor) -> None:
+def test_a_watch_from_beyond_a_restored_history_stays_silent(fake_store: FakeStore) -> None:
     """Hazard: it is accepted and says nothing."""
     saved = fake_store.snapshot()
     for _ in range(3):
         put(fake_store, b"1")
     fake_store.restore(saved)
-    stream = fake_store.watch(5, 5, timeout=TIMEOUT)
-    silence = pool.submit(list, stream)
+    stream = run(fake_store.watch(5, 5, timeout=TIMEOUT))
+    silence = Meanwhile(follow(stream, []))
     put(fake_store, b"2")
     fake_store.settle_watch()
-    assert not silence.done()
+    assert silence.running
     stream.close()
-    assert isinstance(silence.exception(TIMEOUT), Unavailable)
+    with pytest.raises(Unavailable):
+        silence.result()
 
 
 def test_an_expired_lease_frees_its_slot_when_its_time_has_come(fake_store: FakeStore) -> None:
     """Rule 9; the clock is moved by hand, and a renewal starts it anew."""
-    lease = fake_store.grant(10, timeout=TIMEOUT)
-    fake_store.claim(3, lease.id, "{}", timeout=TIMEOUT)
+    lease = run(fake_store.grant(10, timeout=TIMEOUT))
+    run(fake_store.claim(3, lease.id, "{}", timeout=TIMEOUT))
     fake_store.advance(9)
-    fake_store.keep_alive(lease.id, timeout=TIMEOUT)
+    run(fake_store.keep_alive(lease.id, timeout=TIMEOUT))
     fake_store.advance(9)
-    assert fake_store.read([], 3, timeout=TIMEOUT).member == lease.id
+    assert run(fake_store.read([], 3, timeout=TIMEOUT)).member == lease.id
     fake_store.advance(1)
-    assert fake_store.read([], 3, timeout=TIMEOUT).member == 0
-    assert fake_store.keep_alive(lease.id, timeout=TIMEOUT) == 0
+    assert run(fake_store.read([], 3, timeout=TIMEOUT)).member == 0
+    assert run(fake_store.keep_alive(lease.id, timeout=TIMEOUT)) == 0
 
 
 def test_an_acknowledgement_vanishes_with_its_lease(fake_store: FakeStore) -> None:
     """Rule 12: as in etcd; the next holder of the slot begins without one."""
-    lease = fake_store.grant(10, timeout=TIMEOUT).id
-    fake_store.claim(3, lease, "{}", timeout=TIMEOUT)
-    fake_store.acknowledge(3, lease, 5, timeout=TIMEOUT)
+    lease = run(fake_store.grant(10, timeout=TIMEOUT)).id
+    run(fake_store.claim(3, lease, "{}", timeout=TIMEOUT))
+    run(fake_store.acknowledge(3, lease, 5, timeout=TIMEOUT))
     assert fake_store.snapshot().get(fake_store.layout.ack(3)) is not None
     fake_store.vanish(lease)
     assert fake_store.snapshot().get(fake_store.layout.ack(3)) is None
@@ -222,5 +211,5 @@ def test_an_unreachable_store_does_nothing(fake_store: FakeStore) -> None:
 def test_calls_and_values_moved_are_counted(fake_store: FakeStore) -> None:
     """What the protocol's tests claim about costs."""
     revision = put(fake_store, b"1")
-    fake_store.read([Want("a"), Want("a", revision), Want("b")], None, timeout=TIMEOUT)
+    run(fake_store.read([Want("a"), Want("a", revision), Want("b")], None, timeout=TIMEOUT))
     assert (fake_store.calls["read"], fake_store.wants_asked, fake_store.values_moved) == (1, 3, 1)

@@ -15,6 +15,7 @@ from consistency.core.events import Left, WatchEnded
 from consistency.core.model import SLOTS
 from consistency.etcd.store import EtcdConfig, EtcdStore
 from tests.instance.fleet import Journal, await_status
+from tests.support.driver import run_beside
 from tests.support.etcd import EtcdCluster, EtcdServer
 from tests.support.instances import InstanceProcess
 
@@ -34,7 +35,6 @@ def instance(
         yield cache
     finally:
         cache.close()
-        store.close()
 
 
 def wait_until_fresh(cache: DistributedCache) -> None:
@@ -44,9 +44,9 @@ def wait_until_fresh(cache: DistributedCache) -> None:
 def occupy(etcd: EtcdServer, prefix: str, slots: range) -> EtcdStore:
     """Claims slots by leases that outlive the test; for the store that holds them."""
     store = EtcdStore(etcd.config(prefix))
-    lease = store.grant(600, timeout=5)
+    lease = run_beside(store.grant(600, timeout=5))
     for slot in slots:
-        assert store.claim(slot, lease.id, "{}", timeout=5)
+        assert run_beside(store.claim(slot, lease.id, "{}", timeout=5))
     return store
 
 
@@ -66,7 +66,7 @@ def test_the_slot_of_a_crashed_instance_is_taken_again(etcd: EtcdServer, prefix:
             await_status(late, lambda status: status.slot == SLOTS - 1)
             wait_until_fresh(late)
             assert [late.get("k").source for _ in range(2)] == [Source.MISS, Source.HIT]
-    others.close()
+    run_beside(others.close())
 
 
 @pytest.mark.fault("member key deleted or lease revoked by hand")

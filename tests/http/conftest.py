@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from werkzeug.test import Client, TestResponse
 
-from consistency.cache import DistributedCache
+from consistency import DistributedCache
 from consistency.etcd.store import EtcdStore
 from metrics import Instruments
 from service.app import Application, create_app
@@ -98,7 +98,6 @@ def start_gateway(
     """A running instance that is closed with `stack`; `wait` until it may serve from memory."""
     chosen = Settings(**{"cache_staleness_bound": BOUND, **settings})  # type: ignore[arg-type]
     store = EtcdStore(etcd.config(prefix))
-    stack.callback(store.close)
     instruments = Instruments()
     cache = DistributedCache(
         store, chosen.cache_options(), description='{"address": "127.0.0.1:8080"}', observer=instruments.observe

@@ -20,6 +20,7 @@ from service.fleet.state_shape import FIELDS, state_in
 from service.fleet.states import theirs
 from tests.http.conftest import Gateway, start_gateway
 from tests.http.test_proofs import answer, listener
+from tests.support.driver import run
 from tests.support.etcd import EtcdServer, wait_for
 
 PREFIX = "/nonsense"
@@ -45,11 +46,11 @@ def gateway(etcd: EtcdServer) -> Iterator[Gateway]:
     with ExitStack() as stack:
         store = EtcdStore(etcd.config(PREFIX))
         stack.callback(store.close)
-        lease = store.grant(120, timeout=5).id
+        lease = run(store.grant(120, timeout=5)).id
         for slot, description in enumerate(DESCRIPTIONS, start=1):
             assert store.claim(slot, lease, description, timeout=5)
         yield start_gateway(stack, etcd, PREFIX)
-        store.revoke(lease, timeout=5)
+        run(store.revoke(lease, timeout=5))
 
 
 @pytest.mark.parametrize("path", ["/members", "/members/states", "/members/targets", "/members/config/a", "/metrics"])
@@ -120,7 +121,7 @@ def test_a_peer_that_answers_nonsense_breaks_no_answer(etcd: EtcdServer, reply: 
         port, _ = stack.enter_context(listener(lambda _: reply))
         store = EtcdStore(etcd.config(prefix))
         stack.callback(store.close)
-        lease = store.grant(60, timeout=5).id
+        lease = run(store.grant(60, timeout=5)).id
         stack.callback(store.revoke, lease, timeout=5)
         assert store.claim(9, lease, json.dumps({"address": f"127.0.0.1:{port}"}), timeout=5)
         gateway = start_gateway(stack, etcd, prefix)

@@ -15,6 +15,7 @@ from consistency.etcd.store import EtcdStore
 from service.auth.token_lists import from_list
 from service.fleet.proofs import Ask, Challenge, Witness
 from tests.http.conftest import keyring
+from tests.support.driver import run
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 
@@ -69,14 +70,14 @@ def impostor(etcd: EtcdServer, prefix: str, address: str, slot: int = 63) -> Ite
     """A member key that somebody has written who may write to etcd, with an address of his choice."""
     store = EtcdStore(etcd.config(prefix))
     try:
-        lease = store.grant(60, timeout=5)
-        assert store.claim(slot, lease.id, json.dumps({"address": address}), timeout=5)
+        lease = run(store.grant(60, timeout=5))
+        assert run(store.claim(slot, lease.id, json.dumps({"address": address}), timeout=5))
         try:
             yield
         finally:
-            store.revoke(lease.id, timeout=5)
+            run(store.revoke(lease.id, timeout=5))
     finally:
-        store.close()
+        run(store.close())
 
 
 @pytest.fixture(scope="module")

@@ -159,7 +159,7 @@ def test_while_the_fleet_is_not_known_no_session_is(gateway: Gateway) -> None:
     assert revision_in(f"{cookie_of(FLEET)}=7", "") == UNKNOWN
     assert revision_in("a=b", "") == 0
     seen = gateway.session(gateway.ask("PUT", KEY, b"1").headers["X-Config-Revision"])
-    gateway.cache._fleet_id.forget()
+    gateway.cache._cache._fleet_id.forget()
     assert gateway.ask("GET", KEY, Cookie="a=b").status_code == 200
     assert gateway.cache.known_fleet_id == ""
     assert gateway.ask("GET", KEY, Cookie=seen).status_code == 200

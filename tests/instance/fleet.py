@@ -1,16 +1,46 @@
-"""Whole instances with their threads, on a store that the test holds in its hand."""
+"""Whole instances at work, each on the loop of the process, on a store that the test holds in its hand."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
 
 from consistency import CacheOptions, DistributedCache, Status, Store
 from consistency.core.events import Event
 
 DEADLINE = 10.0
+T = TypeVar("T")
 QUICK = CacheOptions(staleness_bound=1.0, timeout=2.0, lease_ttl=10)
+
+
+class Background(Generic[T]):
+    """A call on a thread of its own."""
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        self._call = call
+        self._result: T | None = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._result = self._call()
+        except BaseException as error:  # noqa: BLE001  # handed to the test
+            self._error = error
+
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
+    def result(self) -> T:
+        self._thread.join(DEADLINE)
+        assert not self._thread.is_alive(), "the call did not come back"
+        if self._error is not None:
+            raise self._error
+        return self._result  # type: ignore[return-value]
 
 
 class Journal:
@@ -59,7 +89,7 @@ def started(
     description: str = "{}",
 ) -> Iterator[DistributedCache]:
     """An instance that has joined, watches, and has proven itself."""
-    cache = DistributedCache(store, options, description=description, observer=journal or Journal())
+    cache = DistributedCache(store, options, description=description, observer=journal or Journal(), closes_store=False)
     cache.start()
     try:
         if await_fresh:

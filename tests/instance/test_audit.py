@@ -174,21 +174,19 @@ def test_what_the_service_does_itself_is_never_taken_for_an_outside_write(
 class Tick:
     """A worker whose pauses pass at once."""
 
-    stopping = False
-
-    def pause(self, seconds: float) -> None:
+    async def pause(self, seconds: float) -> None:
         assert seconds == 0.05
 
 
 def auditor_of(cache: DistributedCache, store: FakeStore, journal: Journal) -> Auditor:
-    return Auditor(store, cache._state, cache._fleet, interval=0.05, timeout=1, observer=journal)
+    return Auditor(store, cache._cache._state, cache._cache._fleet, interval=0.05, timeout=1, observer=journal)
 
 
 def audit(auditor: Auditor, cache: DistributedCache, store: FakeStore) -> None:
     """One look at all that has been written, and what it leads to, by an instance that knows who leads."""
     await_status(cache, lambda status: status.slot in [member.slot for member in status.members])
-    cache._reads.prove()
-    auditor.run(Tick())  # type: ignore[arg-type]
+    cache._loop.run(cache._cache._reads.prove())
+    cache._loop.run(auditor.run(Tick()))  # type: ignore[arg-type]
     await_status(cache, lambda status: status.horizon >= store.revision)
 
 
@@ -248,7 +246,7 @@ class TestFirstLook:
     def test_it_is_no_beginning_when_somebody_has_joined_meanwhile(self, store: FakeStore, journal: Journal) -> None:
         with started(store, NEVER) as cache:
             auditor = auditor_of(cache, store, journal)
-            auditor.look_first()
+            cache._loop.run(auditor.look_first())
             before = store.calls["commit"]
             audit(auditor, cache, store)
             assert store.calls["commit"] == before + 1
@@ -306,7 +304,7 @@ class TestFirstLook:
             cache.put("k", b"1")
             cache.get("k")
             gate = store.hold("survey", At.REQUEST)
-            store.vanish(cache._state.lease)
+            store.vanish(cache._cache._state.lease)
             gate.wait_until_held()
             store.put_outside("k", b"2")
             gate.release()
@@ -338,7 +336,7 @@ def test_what_could_not_be_told_is_found_again(store: FakeStore, journal: Journa
         cache.get("k")
         store.put_outside("k", b"2")
         store.hold("commit", At.REQUEST).fail(Unavailable("no endpoint"))
-        cache._reads.prove()
-        auditor.run(Tick())  # type: ignore[arg-type]
+        cache._loop.run(cache._cache._reads.prove())
+        cache._loop.run(auditor.run(Tick()))  # type: ignore[arg-type]
         audit(auditor, cache, store)
         assert cache.get("k").value == b"2"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 
 import pytest
 
 from consistency import DistributedCache, MustExist, OutcomeUnknown, Unavailable
+from consistency.core.events import Event, WorkerFailed
 from consistency.core.model import Applied, VersionEvent
 from consistency.core.store import NoSpace, Put, StoreError
 from consistency.instance.group_commit import MAX_BYTES, MAX_PUTS, GroupCommit
-from tests.instance.fleet import started
-from tests.instance.hand import PATIENCE, Background
+from consistency.tasks import Errands
+from tests.instance.fleet import Background, started
+from tests.support.bell import Bell
+from tests.support.driver import Meanwhile, run, until
 from tests.support.fake_store import FakeStore
 from tests.support.gates import At
 
@@ -24,31 +26,27 @@ class Road:
     """In the store's place: each transaction waits for the test."""
 
     def __init__(self) -> None:
-        self._news = threading.Condition()  # protects what follows
+        self._news = Bell()
         self.sent: list[tuple[str, ...]] = []
         self._outcomes: dict[int, StoreError | None] = {}
 
-    def commit(self, puts: Sequence[Put], _: float) -> Applied:
+    async def commit(self, puts: Sequence[Put], _: float) -> Applied:
         """The revision is the number of the transaction; every second key existed."""
-        with self._news:
-            number = len(self.sent)
-            self.sent.append(tuple(put.key for put in puts))
-            self._news.notify_all()
-            assert self._news.wait_for(lambda: number in self._outcomes, LONG)
-            error = self._outcomes[number]
+        number = len(self.sent)
+        self.sent.append(tuple(put.key for put in puts))
+        await self._news.until(lambda: number in self._outcomes)
+        error = self._outcomes[number]
         if error:
             raise error
         return Applied(number, tuple(index % 2 == 1 for index in range(len(puts))))
 
     def arrive(self, number: int, error: StoreError | None = None) -> None:
         """Ends a transaction, now or as soon as it is sent."""
-        with self._news:
-            self._outcomes[number] = error
-            self._news.notify_all()
+        self._outcomes[number] = error
+        self._news.ring()
 
     def await_sent(self, count: int) -> None:
-        with self._news:
-            assert self._news.wait_for(lambda: len(self.sent) >= count, PATIENCE)
+        assert until(lambda: len(self.sent) >= count)
 
 
 @pytest.fixture
@@ -57,36 +55,35 @@ def road() -> Road:
 
 
 @pytest.fixture
-def group(road: Road) -> GroupCommit:
-    return GroupCommit(road.commit, monotonic, patience=LONG)
+def failed() -> list[Event]:
+    return []
 
 
-def put(group: GroupCommit, key: str, value: bytes = b"1", within: float = LONG) -> Background[Applied]:
-    """One writer, on a thread of its own."""
-    return Background(lambda: group.put(Put(key, value), monotonic() + within))
+@pytest.fixture
+def group(road: Road, failed: list[Event]) -> GroupCommit:
+    return GroupCommit(road.commit, monotonic, Errands(failed.append), patience=LONG)
+
+
+def put(group: GroupCommit, key: str, value: bytes = b"1", within: float = LONG) -> Meanwhile[Applied]:
+    """One writer."""
+    return Meanwhile(group.put(Put(key, value), monotonic() + within))
 
 
 def waiting(group: GroupCommit) -> int:
     """How many puts have come together behind the lane."""
-    with group._lock:
-        return len(group._open.puts) if group._open else 0
+    return len(group._open.puts) if group._open else 0
 
 
 def await_waiting(group: GroupCommit, count: int) -> None:
     """Until so many wait."""
-    pause = threading.Event()
-    for _ in range(int(PATIENCE / 0.001)):
-        if waiting(group) == count:
-            return
-        pause.wait(0.001)
-    raise AssertionError(f"{waiting(group)} wait, not {count}")
+    assert until(lambda: waiting(group) == count)
 
 
 @pytest.fixture
-def crowd(group: GroupCommit, road: Road) -> Callable[..., list[Background[Applied]]]:
+def crowd(group: GroupCommit, road: Road) -> Callable[..., list[Meanwhile[Applied]]]:
     """Writers who come one after the other while transaction 0 is on its way; they travel in transaction 1."""
 
-    def come(*keys: str, **more: float) -> list[Background[Applied]]:
+    def come(*keys: str, **more: float) -> list[Meanwhile[Applied]]:
         first = put(group, "first")
         road.await_sent(1)
         writers = []
@@ -98,7 +95,7 @@ def crowd(group: GroupCommit, road: Road) -> Callable[..., list[Background[Appli
     return come
 
 
-Crowd = Callable[..., list[Background[Applied]]]
+Crowd = Callable[..., list[Meanwhile[Applied]]]
 
 
 def test_a_lone_put_goes_at_once_and_alone(group: GroupCommit, road: Road) -> None:
@@ -167,32 +164,47 @@ def test_what_ends_a_group_is_told_to_each_of_it_and_to_nobody_else(
     assert put(group, "c").result().revision == 2
 
 
-def test_whose_time_is_up_before_the_group_goes_has_written_nothing(road: Road, crowd: Crowd) -> None:
+def test_whose_time_is_up_before_the_group_goes_has_written_nothing(
+    group: GroupCommit, road: Road, crowd: Crowd
+) -> None:
     """Unavailable means: not done. So what it brought must not be sent any more."""
-    first, leader, follower = crowd("a", "b", within=0.2)
+    first, hasty = crowd("a", within=0.2)
+    patient = put(group, "b")
     with pytest.raises(Unavailable, match="nothing was sent"):
-        follower.result()
+        hasty.result()
     road.arrive(0)
     road.arrive(1)
     assert first.result().revision == 0
-    assert leader.result().revision == 1
-    assert road.sent == [("first",), ("a",)]
+    assert patient.result().revision == 1
+    assert road.sent == [("first",), ("b",)]
 
 
-def test_whose_time_is_up_after_the_group_went_does_not_know(road: Road, crowd: Crowd) -> None:
+def test_a_group_that_all_have_given_up_is_not_sent(group: GroupCommit, road: Road, crowd: Crowd) -> None:
+    first, hasty = crowd("a", within=0.1)
+    with pytest.raises(Unavailable):
+        hasty.result()
+    road.arrive(0)
+    first.result()
+    road.arrive(1)
+    assert put(group, "b").result().revision == 1
+    assert road.sent == [("first",), ("b",)]
+
+
+def test_whose_time_is_up_after_the_group_went_does_not_know(group: GroupCommit, road: Road, crowd: Crowd) -> None:
     """1. the group is sent; 2. the answer doesn't come in time; 3. it comes."""
-    _, leader, follower = crowd("a", "b", within=0.5)
+    _, hasty = crowd("a", within=0.3)
+    patient = put(group, "b")
     road.arrive(0)
     road.await_sent(2)
     with pytest.raises(OutcomeUnknown):
-        follower.result()
+        hasty.result()
     road.arrive(1)
-    assert leader.result().revision == 1
+    assert patient.result().revision == 1
 
 
 def test_nobody_waits_long_for_a_transaction_that_hangs(road: Road) -> None:
     """Its endpoint may have died, and another one may be well."""
-    group = GroupCommit(road.commit, monotonic, patience=0.05)
+    group = GroupCommit(road.commit, monotonic, Errands(lambda _: None), patience=0.05)
     hung = put(group, "a")
     road.await_sent(1)
     road.arrive(1)
@@ -202,29 +214,38 @@ def test_nobody_waits_long_for_a_transaction_that_hangs(road: Road) -> None:
     hung.result()
 
 
-def test_an_unexpected_error_of_the_leader_leaves_nobody_waiting(road: Road) -> None:
+def test_a_writer_whose_client_has_gone_takes_nothing_from_the_others(road: Road, crowd: Crowd) -> None:
+    """Neither the one who began the group nor one who came along; what was given to the group is written."""
+    first, beginner, other, stays = crowd("a", "b", "c")
+    for each in (first, beginner, other):
+        each.cancel()
+    road.arrive(0)
+    road.arrive(1)
+    assert stays.result().revision == 1
+    assert road.sent == [("first",), ("a", "b", "c")]
+
+
+def test_an_unexpected_error_leaves_nobody_waiting_and_is_told(road: Road, failed: list[Event]) -> None:
     """Such as a lack of memory: whether it was sent is not known then."""
 
-    def fail(puts: Sequence[Put], deadline: float) -> Applied:
-        road.commit(puts, deadline)
+    async def fail(puts: Sequence[Put], deadline: float) -> Applied:
+        await road.commit(puts, deadline)
         if len(puts) > 1:
             raise MemoryError
         return Applied(0, (False,))
 
-    group = GroupCommit(fail, monotonic, patience=LONG)
+    group = GroupCommit(fail, monotonic, Errands(failed.append), patience=LONG)
     first = put(group, "first")
     road.await_sent(1)
-    leader = put(group, "a")
-    await_waiting(group, 1)
-    follower = put(group, "b")
+    writers = [put(group, "a"), put(group, "b")]
     await_waiting(group, 2)
     road.arrive(0)
     road.arrive(1)
     first.result()
-    with pytest.raises(MemoryError):
-        leader.result()
-    with pytest.raises(OutcomeUnknown):
-        follower.result()
+    for writer in writers:
+        with pytest.raises(OutcomeUnknown):
+            writer.result()
+    assert failed == [WorkerFailed("group-commit", "MemoryError: ")]
 
 
 # In the cache
@@ -245,20 +266,20 @@ def test_one_version_names_all_keys_of_a_group_and_each_learns_whether_it_existe
     store: FakeStore, cache: DistributedCache
 ) -> None:
     cache.put("b", b"0")
-    stream = iter(store.watch(store.revision + 1, store.revision + 1, timeout=1))
-    cache._group._patience = LONG
+    stream = run(store.watch(store.revision + 1, store.revision + 1, timeout=1))
+    group_of(cache)._patience = LONG
     gate = store.hold("commit")
     first = Background(lambda: cache.put("first", b"1"))
     gate.wait_until_held()
     a = Background(lambda: cache.put("a", b"1"))
-    await_waiting(cache._group, 1)
+    await_waiting(group_of(cache), 1)
     b = Background(lambda: cache.put("b", b"1"))
-    await_waiting(cache._group, 2)
+    await_waiting(group_of(cache), 2)
     gate.release()
     first.result()
     assert (a.result().existed, b.result().existed) == (False, True)
     assert a.result().revision == b.result().revision
-    named = [event.names for event in (next(stream), next(stream)) if isinstance(event, VersionEvent)]
+    named = [event.names for event in (run(anext(stream)), run(anext(stream))) if isinstance(event, VersionEvent)]
     assert named == [frozenset({"first"}), frozenset({"a", "b"})]
 
 
@@ -270,7 +291,7 @@ def test_what_can_fail_by_itself_or_waits_for_others_never_joins_a_group(
     gate = store.hold("commit")
     first = Background(lambda: cache.put("first", b"1"))
     gate.wait_until_held()
-    cache._group._patience = LONG
+    group_of(cache)._patience = LONG
     assert cache.put("a", b"1", precondition=MustExist()).existed
     assert cache.delete("a").existed
     assert cache.put("a", b"1", sync=True).acks == (1, 1)
@@ -285,26 +306,31 @@ def test_a_key_of_unknown_outcome_is_not_served_even_while_its_group_is_on_its_w
     """1. b is in memory; 2. a put of it travels with another's; 3. its time is up; 4. the answer is still not there."""
     cache.put("b", b"0")
     assert within_reach(cache, "b")
-    cache._group._patience = LONG
+    group_of(cache)._patience = LONG
     first_gate, second_gate = store.hold("commit"), store.hold("commit", At.REQUEST)
     first = Background(lambda: cache.put("first", b"1"))
     first_gate.wait_until_held()
     leader = Background(lambda: cache.put("a", b"1"))
-    await_waiting(cache._group, 1)
+    await_waiting(group_of(cache), 1)
     follower = Background(lambda: cache.put("b", b"1"))
-    await_waiting(cache._group, 2)
+    await_waiting(group_of(cache), 2)
     first_gate.release()
     second_gate.wait_until_held()
     with pytest.raises(OutcomeUnknown):
         follower.result()
-    entry = cache._state._entries.get("b")
+    entry = cache._cache._state._entries.get("b")
     assert entry is None or entry.stale
     second_gate.release()
     first.result()
-    leader.result()
+    with pytest.raises(OutcomeUnknown):
+        leader.result()
+
+
+def group_of(cache: DistributedCache) -> GroupCommit:
+    return cache._cache._writes._group
 
 
 def within_reach(cache: DistributedCache, key: str) -> bool:
     """Whether a read has brought the key into memory."""
     cache.get(key)
-    return cache._state._entries.get(key) is not None
+    return cache._cache._state._entries.get(key) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 
 import pytest
@@ -12,6 +13,7 @@ from consistency.core.model import SLOTS
 from consistency.instance.membership import Membership
 from tests.instance.fleet import QUICK, Journal, await_status, started
 from tests.instance.hand import Hand
+from tests.support.driver import run
 from tests.support.fake_store import FakeStore
 from tests.support.gates import At
 
@@ -27,9 +29,9 @@ def preferring(slot: int) -> CacheOptions:
 
 def occupy(store: FakeStore, *slots: int) -> dict[int, int]:
     """Other instances in these slots; their leases."""
-    leases = {slot: store.grant(10, timeout=1).id for slot in slots}
+    leases = {slot: run(store.grant(10, timeout=1)).id for slot in slots}
     for slot, lease in leases.items():
-        assert store.claim(slot, lease, "{}", timeout=1)
+        assert run(store.claim(slot, lease, "{}", timeout=1))
     return leases
 
 
@@ -67,7 +69,7 @@ def test_a_member_key_that_is_written_over_without_a_lease_is_lost(store: FakeSt
     """The right to hit goes with it, and who writes for all to see waits until whoever had it can't hit any more."""
     with started(store) as one, started(store) as two:
         await_status(one, lambda status: len(status.members) == 2)
-        roll = one._fleet._roll
+        roll = one._cache._fleet._roll
         before = roll._blind_until
         gate = store.hold("claim", At.REQUEST)  # and has not joined again yet
         store.put_raw(store.layout.member(1), b"{}")
@@ -83,7 +85,7 @@ def test_an_instance_that_closes_gives_its_slot_back(store: FakeStore) -> None:
     journal = Journal()
     with started(store, journal=journal):
         pass
-    assert store.survey(None, timeout=1).members == ()
+    assert run(store.survey(None, timeout=1)).members == ()
     assert journal.all(Left) == [Left(0, "closed")]
 
 
@@ -98,7 +100,7 @@ def test_the_65th_instance_serves_uncached_and_says_so(store: FakeStore) -> None
         status = await_status(cache, lambda status: status.why_not_ready == "")
         assert (status.slot, status.entries) == (None, 0)
         store.vanish(leases[40])
-        cache._joiner.wake()  # it would look by itself after half a lease
+        cache._cache._joiner.wake()  # it would look by itself after half a lease
         await_status(cache, lambda status: status.slot == 40 and status.fresh)
 
 
@@ -122,30 +124,32 @@ def test_a_lost_lease_ends_the_hits_and_is_replaced(store: FakeStore) -> None:
     with started(store, journal=journal) as cache:
         cache.put("k", b"1")
         cache.get("k")
-        store.vanish(store.survey(None, timeout=1).members[0].lease)
+        store.vanish(run(store.survey(None, timeout=1)).members[0].lease)
         journal.await_event(lambda event: event == Left(0, "expired"))
         await_status(cache, lambda status: status.slot is not None and status.fresh)
         assert cache.get("k").value == b"1"
+
+
+async def nobody_minds() -> None:
+    """Nothing is to be done before the first joins."""
 
 
 def test_a_renewal_that_finds_the_lease_gone_leaves(store: FakeStore) -> None:
     """The keep-alive's own evidence, without any proof or event."""
 
     class Pauses:
-        stopping = False
-
-        def pause(self, seconds: float) -> None:
+        async def pause(self, seconds: float) -> None:
             assert seconds == pytest.approx(10 / 3)
 
     hand = Hand(store)
     membership = Membership(
         store, hand.state, ttl=10, preferred_slot=None, description="{}", timeout=1, observer=hand.happened.append,
-        before_joining=lambda: None, before_first=lambda: None, on_joined=lambda: None, wall=lambda: 0.0,
+        before_joining=nobody_minds, before_first=nobody_minds, on_joined=lambda: None, wall=lambda: 0.0,
     )  # fmt: skip
-    lease = store.grant(10, timeout=1)
+    lease = run(store.grant(10, timeout=1))
     hand.state.join(5, lease.id)
     store.vanish(lease.id)
-    membership._hold(lease, Pauses())  # type: ignore[arg-type]
+    run(membership._hold(lease, Pauses()))  # type: ignore[arg-type]
     assert hand.state.lease == 0
 
 
@@ -167,18 +171,28 @@ def test_nobody_joins_before_the_watch_has_begun(store: FakeStore) -> None:
     hand = Hand(store, slot=None, watching=False)
     joining = Membership(
         store, hand.state, ttl=10, preferred_slot=None, description="{}", timeout=1, observer=hand.happened.append,
-        before_joining=lambda: None, before_first=lambda: None, on_joined=lambda: None, wall=lambda: 0.0,
+        before_joining=nobody_minds, before_first=nobody_minds, on_joined=lambda: None, wall=lambda: 0.0,
     )  # fmt: skip
 
     class Stopped:
-        stopping = False
+        """The first pause ends with a stop."""
 
-        def pause(self, _seconds: float) -> None:
-            self.stopping = True
+        async def pause(self, _seconds: float) -> None:
+            raise asyncio.CancelledError
 
     before = dict(store.calls)
-    joining.run(Stopped())  # type: ignore[arg-type]
+    with pytest.raises(asyncio.CancelledError):
+        run(joining.run(Stopped()))  # type: ignore[arg-type]
     assert dict(store.calls) == before
+
+
+def test_a_stop_in_the_middle_of_a_claim_gives_the_lease_back(store: FakeStore) -> None:
+    """1. the claim is executed; 2. the instance is closed before the answer comes; 3. nobody is left in the slot."""
+    gate = store.hold("claim")
+    with started(store, await_fresh=False):
+        gate.wait_until_held()
+        assert run(store.survey(None, timeout=1)).members
+    assert not run(store.survey(None, timeout=1)).members
 
 
 def test_what_is_held_when_the_slot_is_lost_is_counted(store: FakeStore) -> None:

@@ -21,6 +21,7 @@ from consistency.core.store import Want
 from consistency.instance.read_batches import Errand, Part
 from consistency.instance.state import LocalState
 from tests.instance.hand import BOUND, ManualClock, found, remove, write
+from tests.support.driver import run
 from tests.support.fake_store import FakeStore
 from tests.support.fake_watch import FakeStream
 
@@ -135,7 +136,7 @@ class Instance(RuleBasedStateMachine):
         ticket = self.state.ticket()
         errand = Errand(key, self._held(key), fill=True)
         wants = [] if key is None else [Want(key, errand.entry.mod_revision if errand.entry else 0)]
-        answer = self.store.read(wants, ticket.slot, timeout=1)
+        answer = run(self.store.read(wants, ticket.slot, timeout=1))
         self.flights.append(Flight(Part(ticket, () if key is None else (errand,), answer)))
 
     def _held(self, key: str | None):  # type: ignore[no-untyped-def]  # the entry, as a read would validate it
@@ -158,7 +159,7 @@ class Instance(RuleBasedStateMachine):
     @rule(lose=st.sampled_from([False, False, False, True]))
     def an_event_arrives(self, lose: bool) -> None:
         assert self.stream is not None
-        event = next(iter(self.stream))
+        event = run(anext(self.stream))
         if isinstance(event, MemberEvent):
             self.state.doubts(event)
         elif isinstance(event, VersionEvent) and not lose and not self.state.apply(event, self.epoch):
@@ -172,11 +173,11 @@ class Instance(RuleBasedStateMachine):
     @rule()
     def connect(self) -> None:
         ticket = self.state.ticket()
-        survey = self.store.survey(ticket.horizon or None, timeout=1)
+        survey = run(self.store.survey(ticket.horizon or None, timeout=1))
         start = self.state.rebase(ticket, survey, gap=self.gap)
         assert start is not None
         self.gap, self.epoch = False, start.epoch
-        stream = self.store.watch(start.version_after + 1, start.members_after + 1, timeout=1)
+        stream = run(self.store.watch(start.version_after + 1, start.members_after + 1, timeout=1))
         if stream.error is None:
             self.stream = stream
         else:
@@ -185,8 +186,8 @@ class Instance(RuleBasedStateMachine):
     @precondition(lambda self: not self.state.lease)
     @rule()
     def claim(self) -> None:
-        lease = self.store.grant(10, timeout=1).id
-        if self.store.claim(0, lease, "{}", timeout=1):
+        lease = run(self.store.grant(10, timeout=1)).id
+        if run(self.store.claim(0, lease, "{}", timeout=1)):
             self.state.join(0, lease)
 
     # The promise

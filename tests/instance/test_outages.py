@@ -8,8 +8,8 @@ import pytest
 
 from consistency import DistributedCache, Unavailable
 from consistency.core.events import BatchAnswered
-from tests.instance.fleet import Journal, await_status, started
-from tests.instance.hand import Background, Hand, found
+from tests.instance.fleet import Background, Journal, await_status, started
+from tests.instance.hand import Hand, found
 from tests.support.fake_store import FakeStore
 from tests.support.gates import At
 

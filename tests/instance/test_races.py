@@ -13,6 +13,7 @@ from consistency.core.model import Reading, Source, VersionRecord, WrongTimeline
 from consistency.core.store import Unavailable
 from consistency.instance.read_batches import LANES
 from tests.instance.hand import BOUND, Hand, await_readers, found, remove, write
+from tests.support.driver import run
 from tests.support.fake_store import FakeStore
 from tests.support.gates import At
 
@@ -167,7 +168,7 @@ class TestFills:
         assert summary(hand.get("k")) == (b"2", Source.HIT)
 
     def test_a_key_with_a_lease_is_never_cached(self, store: FakeStore, hand: Hand) -> None:
-        lease = store.grant(10, timeout=1)
+        lease = run(store.grant(10, timeout=1))
         store.put_outside("leased", b"1", lease.id)
         assert hand.get("leased").value == b"1"
         assert not hand.serves("leased")
@@ -309,7 +310,7 @@ class TestReconnects:
     def test_a_survey_asked_for_before_the_state_changed_is_refused(self, store: FakeStore, hand: Hand) -> None:
         """1. the watch surveys; 2. a read finds that time went back; 3. the old survey must not become the base."""
         ticket = hand.state.ticket()
-        survey = store.survey(ticket.horizon, timeout=1)
+        survey = run(store.survey(ticket.horizon, timeout=1))
         hand.connect()
         assert hand.state.rebase(ticket, survey, gap=False) is None
 
@@ -317,7 +318,7 @@ class TestReconnects:
         write(store, "k", b"2")
         old_epoch, old_stream = hand.epoch, hand.stream
         assert old_stream is not None
-        event = next(iter(old_stream))
+        event = run(anext(old_stream))
         hand.connect()
         assert not hand.state.apply(event, old_epoch)  # type: ignore[arg-type]
 

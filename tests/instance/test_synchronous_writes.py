@@ -12,8 +12,8 @@ from consistency import DistributedCache
 from consistency.core.acks import RollCall
 from consistency.core.events import Acknowledged
 from consistency.core.store import Delete, Put
-from tests.instance.fleet import QUICK, Journal, await_status, started
-from tests.instance.hand import Background
+from tests.instance.fleet import QUICK, Background, Journal, await_status, started
+from tests.support.driver import run
 from tests.support.fake_store import FakeStore
 
 B = QUICK.staleness_bound
@@ -83,7 +83,7 @@ def fleet(store: FakeStore) -> Iterator[tuple[DistributedCache, DistributedCache
     with started(store, LONG) as one, started(store, LONG) as two:
         for cache in (one, two):
             await_status(cache, lambda status: len(status.members) == 2)
-            cache._fleet._roll._blind_until = 0.0
+            cache._cache._fleet._roll._blind_until = 0.0
         yield one, two
 
 
@@ -110,7 +110,7 @@ def test_an_acknowledgement_without_a_lease_is_nobodys_word(
     writing = Background(lambda: one.put("k", b"1", sync=True))
     gate.wait_until_held()
     again.wait_until_held()
-    assert one._fleet._roll.count(store.revision + 1, (0, 1)) == 0
+    assert one._cache._fleet._roll.count(store.revision + 1, (0, 1)) == 0
     gate.release()
     again.release()
     assert writing.result().acks == (2, 2)
@@ -155,12 +155,12 @@ def test_a_write_that_is_not_synchronous_asks_nobody(
 def test_a_hung_instance_delays_it_by_the_bound_and_no_more(store: FakeStore) -> None:
     """One member never acknowledges: by then its last proof has run out."""
     journal = Journal()
-    lease = store.grant(600, timeout=1)
+    lease = run(store.grant(600, timeout=1))
     with started(store, journal=journal) as cache:
-        assert store.claim(7, lease.id, "{}", timeout=1)
-        before = cache._clock()
+        assert run(store.claim(7, lease.id, "{}", timeout=1))
+        before = cache._cache._clock()
         assert cache.put("k", b"1", sync=True).acks == (1, 2)
-        waited = cache._clock() - before
+        waited = cache._cache._clock() - before
         assert waited >= B * 1.01
         assert journal.all(Acknowledged) == [Acknowledged(1, 2, complete=False)]
 
@@ -168,11 +168,11 @@ def test_a_hung_instance_delays_it_by_the_bound_and_no_more(store: FakeStore) ->
 def test_without_any_member_the_bound_is_waited_out(store: FakeStore) -> None:
     """Who is no member may still serve by its last proof."""
     cache = DistributedCache(store, QUICK)
-    before = cache._clock()
+    before = cache._cache._clock()
     assert cache.put("k", b"1", sync=True).acks == (0, 0)
-    assert cache._clock() - before >= B * 1.01
+    assert cache._cache._clock() - before >= B * 1.01
     assert cache.delete("none", sync=True).acks == (0, 0)
-    assert cache._clock() - before >= 2 * B * 1.01
+    assert cache._cache._clock() - before >= 2 * B * 1.01
 
 
 def test_a_batch_is_acknowledged_as_a_whole(fleet: tuple[DistributedCache, DistributedCache]) -> None:

@@ -7,8 +7,9 @@ import pytest
 from consistency.core.model import Source
 from consistency.core.store import Denied, OutcomeUnknown, Unavailable
 from consistency.instance.fleet_id import FleetId
-from tests.instance.fleet import started
-from tests.instance.hand import PATIENCE, Background, Hand, ManualClock, write
+from tests.instance.fleet import Background, started
+from tests.instance.hand import PATIENCE, Hand, ManualClock, write
+from tests.support.driver import Meanwhile, run
 from tests.support.fake_store import FakeStore
 from tests.support.gates import At
 
@@ -32,7 +33,7 @@ def test_an_unknown_session_is_not_answered_what_it_may_have_seen_newer(store: F
     store.pause_watch()
     write(store, "k", b"2")
     assert hand.get("k").value == b"1"
-    reading = Background(lambda: hand.get("k", session_unknown=True)).result()
+    reading = hand.get_meanwhile("k", session_unknown=True).result()
     assert (reading.value, reading.source) == (b"2", Source.MISS)
 
 
@@ -59,11 +60,11 @@ def test_the_id_is_asked_for_once_and_by_one_for_all(store: FakeStore, clock: Ma
     """Rule 10."""
     fleet = FleetId(store, clock)
     gate = store.hold("fleet")
-    asking = [Background(lambda: fleet.get(clock() + PATIENCE)) for _ in range(5)]
+    asking = [Meanwhile(fleet.get(clock() + PATIENCE)) for _ in range(5)]
     gate.wait_until_held()
     gate.release()
     assert {each.result() for each in asking} == {fleet.known}
-    assert fleet.get(clock()) == fleet.known
+    assert run(fleet.get(clock())) == fleet.known
     assert store.calls["fleet"] == 1
 
 
@@ -72,11 +73,11 @@ def test_an_answer_of_a_lost_history_is_not_taken_for_the_id(store: FakeStore, c
     before = store.snapshot()
     fleet = FleetId(store, clock)
     gate = store.hold("fleet")
-    asking = Background(lambda: fleet.get(clock() + PATIENCE))
+    asking = Meanwhile(fleet.get(clock() + PATIENCE))
     gate.wait_until_held()
     store.restore(before)
     fleet.forget()
-    made = store.fleet("f" * 16, timeout=1)
+    made = run(store.fleet("f" * 16, timeout=1))
     gate.release()
     assert asking.result() == fleet.known == made
 
@@ -88,7 +89,7 @@ def test_another_history_may_bear_another_id(store: FakeStore) -> None:
         first = cache.fleet_id()
         store.restore(before)
         write(store, "k", b"2")
-        store.fleet("f" * 16, timeout=1)
+        run(store.fleet("f" * 16, timeout=1))
         cache.get("k", use_cache=False)
         for _ in range(1000):
             if cache.known_fleet_id not in (first, ""):
@@ -102,13 +103,13 @@ def test_nothing_was_written_for_whom_the_id_could_not_be_made(store: FakeStore,
     fleet = FleetId(store, clock)
     store.hold("fleet").fail(OutcomeUnknown("lost"))
     with pytest.raises(Unavailable, match="lost"):
-        fleet.get(clock() + PATIENCE)
-    assert fleet.get(clock() + PATIENCE) == store.fleet("f" * 16, timeout=1)
+        run(fleet.get(clock() + PATIENCE))
+    assert run(fleet.get(clock() + PATIENCE)) == run(store.fleet("f" * 16, timeout=1))
 
 
 def test_waiting_for_the_id_has_an_end(store: FakeStore, clock: ManualClock) -> None:
     with pytest.raises(Unavailable, match="in time"):
-        FleetId(store, clock).get(clock())
+        run(FleetId(store, clock).get(clock()))
 
 
 def test_who_may_not_know_the_id_caches_all_the_same(store: FakeStore) -> None:

@@ -1,15 +1,18 @@
-"""The watch's thread (rules 6, 7, 8) and the prover's, on a store that misbehaves on demand."""
+"""The watch (rules 6, 7, 8) and the prover, on a store that misbehaves on demand."""
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from consistency import Source
+from consistency import AsyncDistributedCache, Reading, Source, Status
 from consistency.core.events import Left, TimeWentBackwards, WatchEnded, WatchStarted, WorkerFailed
 from consistency.core.model import MemberEvent, VersionRecord
 from consistency.core.store import Compacted, Denied, Unavailable
-from consistency.instance.workers import Worker
-from tests.instance.fleet import Journal, await_status, started
+from consistency.tasks import Worker
+from tests.instance.fleet import QUICK, Journal, await_status, started
+from tests.support.driver import run
 from tests.support.fake_store import FakeStore
 
 
@@ -24,9 +27,9 @@ def started_again(journal: Journal, *, kept: bool) -> None:
 
 def test_the_first_instance_founds_the_history(store: FakeStore) -> None:
     with started(store):
-        assert store.survey(None, timeout=1).version.count == 1
+        assert run(store.survey(None, timeout=1)).version.count == 1
     with started(store):
-        assert store.survey(None, timeout=1).version.count == 1, "only the first one does"
+        assert run(store.survey(None, timeout=1)).version.count == 1, "only the first one does"
 
 
 @pytest.mark.parametrize("cause", ["unavailable", "denied"])
@@ -97,7 +100,7 @@ def test_a_deleted_version_key_is_founded_again(store: FakeStore) -> None:
         store.delete_version()
         journal.await_event(lambda event: isinstance(event, WatchStarted))
         await_status(cache, lambda status: status.fresh and status.watch_up and status.slot is not None)
-        assert store.survey(None, timeout=1).version.count == 1
+        assert run(store.survey(None, timeout=1)).version.count == 1
         cache.put("k", b"2")
         assert cache.get("k").value == b"2"
         assert not journal.all(WorkerFailed)
@@ -125,10 +128,7 @@ def test_a_watch_that_is_up_but_silent_is_restarted(store: FakeStore) -> None:
     with started(store, journal=journal) as cache:
         cache.put("k", b"1")
         cache.get("k")
-        store.pause_watch()
-        for stream in store._streams:
-            stream.offer_locked = lambda _: None  # type: ignore[method-assign,assignment]  # it swallows what comes
-        store.resume_watch()
+        store.deafen_watch()
         store.put_version(VersionRecord("x", frozenset({"k"}), "put"))
         journal.await_event(lambda event: isinstance(event, WatchEnded) and event.cause == "stuck")
         await_status(cache, lambda status: status.fresh)
@@ -146,41 +146,49 @@ def test_a_survey_that_fails_is_tried_again(store: FakeStore) -> None:
 def test_closing_ends_a_stream_that_is_being_opened(store: FakeStore) -> None:
     """1. the watch is being opened; 2. the instance closes; 3. the open stream must not be followed for ever."""
     gate = store.hold("watch")
-    with started(store, await_fresh=False) as cache:
+    with started(store, await_fresh=False):
         gate.wait_until_held()
-        threads = [worker._thread for worker in (cache._follower, cache._joiner, cache._prover)]
-        gate.release()
-    assert not any(thread.is_alive() for thread in threads)
-    cache.close()
+    assert store.streams == 0
 
 
 def test_after_closing_reads_are_answered_uncached(store: FakeStore) -> None:
-    with started(store) as cache:
-        cache.put("k", b"1")
-        cache.get("k")
-    assert cache.get("k").source is Source.BYPASS
-    assert cache.status().why_not_ready == "this instance is shutting down"
+    async def use() -> tuple[Reading, Status]:
+        cache = AsyncDistributedCache(store, QUICK)
+        await cache.put("k", b"1")
+        async with cache:
+            await cache.get("k")
+        return await cache.get("k"), cache.status()
+
+    reading, status = run(use())
+    assert reading.source is Source.BYPASS
+    assert status.why_not_ready == "this instance is shutting down"
 
 
 def test_a_worker_that_fails_unexpectedly_says_so_and_starts_over() -> None:
     journal = Journal()
     runs: list[int] = []
 
-    def run(worker: Worker) -> None:
+    async def work(_: Worker) -> None:
         runs.append(1)
         if len(runs) == 1:
             raise ZeroDivisionError("never expected")
-        worker.ask_to_stop()
+        await asyncio.Event().wait()
 
-    worker = Worker("fragile", run, journal)
-    worker.start()
-    journal.await_event(lambda event: event == WorkerFailed("fragile", "ZeroDivisionError: never expected"))
-    worker.wake()
-    assert worker.join(10)
-    assert len(runs) == 2
+    async def live() -> bool:
+        worker = Worker("fragile", work, journal)
+        worker.start()
+        await asyncio.sleep(0)
+        worker.wake()
+        while len(runs) < 2:
+            await asyncio.sleep(0.001)
+        worker.cancel()
+        return await worker.ended(10)
+
+    assert run(live())
+    assert journal.all(WorkerFailed) == [WorkerFailed("fragile", "ZeroDivisionError: never expected")]
 
 
 def test_member_events_of_other_slots_cast_no_doubt(store: FakeStore) -> None:
     with started(store) as cache:
-        assert not cache._state.doubts(MemberEvent(store.revision, 9, None))
+        assert not cache._cache._state.doubts(MemberEvent(store.revision, 9, None))
         assert cache.status().fresh

@@ -14,6 +14,7 @@ from consistency.core.store import Header, OutcomeUnknown, Survey
 from consistency.instance.fleet import MOST_HEARD, Fleet
 from tests.instance.fleet import QUICK, Journal, await_status, started
 from tests.instance.hand import ManualClock
+from tests.support.driver import run
 from tests.support.fake_store import FakeStore
 from tests.support.gates import At
 
@@ -32,9 +33,9 @@ def process(boot: str) -> str:
 
 def fill(store: FakeStore) -> list[int]:
     """Other instances in all slots; their leases."""
-    leases = [store.grant(1000, timeout=1).id for _ in range(SLOTS)]
+    leases = [run(store.grant(1000, timeout=1)).id for _ in range(SLOTS)]
     for slot, lease in enumerate(leases):
-        assert store.claim(slot, lease, process(f"member-{slot}"), timeout=1)
+        assert run(store.claim(slot, lease, process(f"member-{slot}"), timeout=1))
     return leases
 
 
@@ -65,7 +66,7 @@ def test_who_gets_a_slot_waits_no_more_and_nobody_takes_it_for_lost(store: FakeS
     ):
         await_status(other, lambda status: len(status.waiting) == 2)
         place = late.status().lease
-        store.revoke(leases[40], timeout=1)
+        run(store.revoke(leases[40], timeout=1))
         joined = {late: await_status(late, lambda status: 40 in (status.slot, other.status().slot)).slot == 40}
         winner, loser = (late, other) if joined[late] else (other, late)
         status = await_status(loser, lambda status: len(status.waiting) == 1 and len(status.members) == SLOTS)
@@ -83,8 +84,8 @@ def test_who_ends_while_it_waits_says_so_and_who_is_killed_is_lost(store: FakeSt
             await_status(leaves, lambda status: len(status.waiting) == 2)
             await_status(stays, lambda status: len(status.waiting) == 2)
         await_status(stays, lambda status: seen(status) == [(None, "left")] and waits(status))
-        lease = store.grant(10, timeout=1).id
-        store.wait(lease, process("killed"), timeout=1)
+        lease = run(store.grant(10, timeout=1)).id
+        run(store.wait(lease, process("killed"), timeout=1))
         await_status(stays, lambda status: len(status.waiting) == 2)
         store.vanish(lease)
         await_status(stays, lambda status: sorted(seen(status), key=str) == [(None, "left"), (None, "lost")])
@@ -147,7 +148,7 @@ def test_a_claim_without_an_answer_never_leaves_one_lease_with_a_slot_that_nobod
 def test_no_more_than_so_many_are_seen(store: FakeStore) -> None:
     fill(store)
     for number in range(WAITING):
-        store.wait(store.grant(1000, timeout=1).id, process(f"waits-{number}"), timeout=1)
+        run(store.wait(run(store.grant(1000, timeout=1)).id, process(f"waits-{number}"), timeout=1))
     journal = Journal()
     with started(store, EAGER, journal=journal, await_fresh=False) as late:
         journal.await_event(lambda event: isinstance(event, JoinFailed))
@@ -192,7 +193,7 @@ def test_a_departure_of_one_who_waits_delays_no_synchronous_write() -> None:
     clock.advance(2.0)
     fleet.apply(WaitingEvent(2, 7, None))
     fleet.apply(AckEvent(3, 0, 9))
-    assert fleet.await_acks(9, (0,), deadline=clock()) == (1, True)
+    assert run(fleet.await_acks(9, (0,), deadline=clock())) == (1, True)
     assert [each.how for each in fleet.departed()] == ["lost"]
 
 

@@ -21,6 +21,7 @@ from consistency import (
 )
 from consistency.core.model import VersionRecord
 from tests.instance.fleet import started
+from tests.support.driver import run
 from tests.support.fake_store import FakeStore
 from tests.support.gates import At
 
@@ -37,9 +38,9 @@ def cache(store: FakeStore) -> Iterator[DistributedCache]:
 
 
 def test_a_write_names_its_key_in_the_version_of_the_same_revision(store: FakeStore, cache: DistributedCache) -> None:
-    stream = store.watch(store.revision + 1, store.revision + 1, timeout=1)
+    stream = run(store.watch(store.revision + 1, store.revision + 1, timeout=1))
     written = cache.put("a/b", b"1")
-    event = next(iter(stream))
+    event = run(anext(stream))
     assert (event.state.revision, event.names) == (written.revision, frozenset({"a/b"}))  # type: ignore[union-attr]
 
 
@@ -58,10 +59,10 @@ def test_deleting_what_is_absent_writes_nothing(store: FakeStore, cache: Distrib
 
 def test_each_write_has_a_nonce_of_its_own(store: FakeStore, cache: DistributedCache) -> None:
     cache.put("k", b"1")
-    first = store.survey(None, timeout=1).version.nonce
+    first = run(store.survey(None, timeout=1)).version.nonce
     cache.put("k", b"1")
     assert len(first) == 32
-    assert store.survey(None, timeout=1).version.nonce != first
+    assert run(store.survey(None, timeout=1)).version.nonce != first
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ Passes the same contract suite as the store over etcd. How to use it:
     store = FakeStore()
     gate = store.hold("read")                  # the next read is executed, and its answer held
     gate = store.hold("commit", At.REQUEST)    # the next commit is held before it is executed
-    gate.wait_until_held()                     # another thread now stands at the gate
+    gate.wait_until_held()                     # the call now stands at the gate
     gate.release()                             # lets it go on
     gate.fail(OutcomeUnknown("lost"))          # or makes it raise: executed if held at its answer, else not
     store.hold("commit").fail(…)               # opened beforehand: the next commit does happen, its answer is lost
@@ -57,6 +57,8 @@ from consistency.core.store import (
     WatchEvent,
 )
 from consistency.etcd.layout import Layout
+from tests.support.bell import Bell
+from tests.support.driver import until
 from tests.support.fake_etcd import FakeEtcd
 from tests.support.fake_watch import FakeStream, to_event
 from tests.support.gates import LIMIT, At, ForgottenGateError, Gate
@@ -66,13 +68,14 @@ T = TypeVar("T")
 
 
 class FakeStore:
-    """See the module's opening. Safe for concurrent access."""
+    """See the module's opening. Its calls are for loops, the test's hand for any thread."""
 
     def __init__(self, prefix: str = "fake", cluster: int = 0xC0FFEE) -> None:
         self.layout = Layout(prefix)
         self.reachable = True
         self.calls: Counter[str] = Counter()
-        self._changed = threading.Condition()  # protects everything below; notified on any change
+        self._lock = threading.RLock()  # protects everything below
+        self._changed = Bell()
         self._etcd = FakeEtcd(self.layout, cluster, self._tell_locked)
         self._gates: list[Gate] = []
         self._streams: list[FakeStream] = []
@@ -81,78 +84,78 @@ class FakeStore:
 
     # --- the protocol's calls
 
-    def read(self, wants: Sequence[Want], slot: int | None, *, timeout: float) -> Answer:
+    async def read(self, wants: Sequence[Want], slot: int | None, *, timeout: float) -> Answer:
         del timeout
-        return self._call("read", lambda: self._etcd.read(wants, slot))
+        return await self._call("read", lambda: self._etcd.read(wants, slot))
 
-    def survey(self, at: Revision | None, *, timeout: float) -> Survey:
+    async def survey(self, at: Revision | None, *, timeout: float) -> Survey:
         del timeout
-        return self._call("survey", lambda: self._etcd.survey(at))
+        return await self._call("survey", lambda: self._etcd.survey(at))
 
-    def commit(
+    async def commit(
         self, changes: Sequence[Change], version: VersionRecord, *, only_if_new: bool = False, timeout: float
     ) -> Commit:
         del timeout
-        return self._call("commit", lambda: self._etcd.commit(changes, version, only_if_new))
+        return await self._call("commit", lambda: self._etcd.commit(changes, version, only_if_new))
 
-    def page(self, prefix: str, *, after: str | bytes, limit: int, timeout: float) -> Page:
+    async def page(self, prefix: str, *, after: str | bytes, limit: int, timeout: float) -> Page:
         del timeout
-        return self._call("page", lambda: self._etcd.page(prefix, after, limit))
+        return await self._call("page", lambda: self._etcd.page(prefix, after, limit))
 
-    def past(self, key: str, revision: Revision, *, timeout: float) -> Past:
+    async def past(self, key: str, revision: Revision, *, timeout: float) -> Past:
         del timeout
-        return self._call("past", lambda: self._etcd.past(key, revision))
+        return await self._call("past", lambda: self._etcd.past(key, revision))
 
-    def touched(self, since: Revision, *, limit: int, timeout: float) -> Touched:
+    async def touched(self, since: Revision, *, limit: int, timeout: float) -> Touched:
         del timeout
-        return self._call("touched", lambda: self._etcd.touched(since, limit))
+        return await self._call("touched", lambda: self._etcd.touched(since, limit))
 
-    def existed(self, keys: Sequence[str], at: Revision, *, timeout: float) -> tuple[bool, ...]:
+    async def existed(self, keys: Sequence[str], at: Revision, *, timeout: float) -> tuple[bool, ...]:
         del timeout
-        return self._call("existed", lambda: self._etcd.existed(keys, at))
+        return await self._call("existed", lambda: self._etcd.existed(keys, at))
 
-    def acknowledge(self, slot: int, lease: int, applied: Revision, *, timeout: float) -> None:
+    async def acknowledge(self, slot: int, lease: int, applied: Revision, *, timeout: float) -> None:
         del timeout
-        self._call("acknowledge", lambda: self._etcd.acknowledge(slot, lease, applied))
+        await self._call("acknowledge", lambda: self._etcd.acknowledge(slot, lease, applied))
 
-    def wait(self, lease: int, description: str, *, timeout: float) -> None:
+    async def wait(self, lease: int, description: str, *, timeout: float) -> None:
         del timeout
-        self._call("wait", lambda: self._etcd.wait(lease, description))
+        await self._call("wait", lambda: self._etcd.wait(lease, description))
 
-    def record(self, departure: Departure, lease: int, *, timeout: float) -> bool:
+    async def record(self, departure: Departure, lease: int, *, timeout: float) -> bool:
         del timeout
-        return self._call("record", lambda: self._etcd.record(departure, lease))
+        return await self._call("record", lambda: self._etcd.record(departure, lease))
 
-    def erase(self, departed: Sequence[int], *, timeout: float) -> None:
+    async def erase(self, departed: Sequence[int], *, timeout: float) -> None:
         del timeout
-        self._call("erase", lambda: self._etcd.erase(departed))
+        await self._call("erase", lambda: self._etcd.erase(departed))
 
-    def grant(self, ttl: int, *, timeout: float) -> Lease:
+    async def grant(self, ttl: int, *, timeout: float) -> Lease:
         del timeout
-        return self._call("grant", lambda: self._etcd.grant(ttl))
+        return await self._call("grant", lambda: self._etcd.grant(ttl))
 
-    def keep_alive(self, lease: int, *, timeout: float) -> int:
+    async def keep_alive(self, lease: int, *, timeout: float) -> int:
         del timeout
-        return self._call("keep_alive", lambda: self._etcd.keep_alive(lease))
+        return await self._call("keep_alive", lambda: self._etcd.keep_alive(lease))
 
-    def revoke(self, lease: int, *, timeout: float) -> None:
+    async def revoke(self, lease: int, *, timeout: float) -> None:
         del timeout
-        self._call("revoke", lambda: self._etcd.revoke(lease))
+        await self._call("revoke", lambda: self._etcd.revoke(lease))
 
-    def claim(self, slot: int, lease: int, description: str, *, timeout: float) -> bool:
+    async def claim(self, slot: int, lease: int, description: str, *, timeout: float) -> bool:
         del timeout
-        return self._call("claim", lambda: self._etcd.claim(slot, lease, description))
+        return await self._call("claim", lambda: self._etcd.claim(slot, lease, description))
 
-    def fleet(self, candidate: str, *, timeout: float) -> str:
+    async def fleet(self, candidate: str, *, timeout: float) -> str:
         del timeout
-        return self._call("fleet", lambda: self._etcd.fleet(candidate))
+        return await self._call("fleet", lambda: self._etcd.fleet(candidate))
 
-    def watch(self, version_from: Revision, members_from: Revision, *, timeout: float) -> FakeStream:
+    async def watch(self, version_from: Revision, members_from: Revision, *, timeout: float) -> FakeStream:
         del timeout
-        return self._call("watch", lambda: self._watch_locked(version_from, members_from))
+        return await self._call("watch", lambda: self._watch_locked(version_from, members_from))
 
-    def close(self) -> None:
-        with self._changed:
+    async def close(self) -> None:
+        with self._lock:
             self._closed = True
         self.cut_watch(Unavailable("the store is closed"))
 
@@ -161,111 +164,114 @@ class FakeStore:
     def hold(self, kind: str, at: At = At.ANSWER) -> Gate:
         """Holds the next call of that kind which no earlier gate holds."""
         gate = Gate(kind, at)
-        with self._changed:
+        with self._lock:
             self._gates.append(gate)
         return gate
 
     def pause_watch(self) -> None:
         """Events queue up undelivered, in the streams open now and in later ones."""
-        with self._changed:
+        with self._lock:
             self._paused = True
 
     def resume_watch(self) -> None:
         """Delivers what has queued up, and all that follows."""
-        with self._changed:
+        with self._lock:
             self._paused = False
-            self._changed.notify_all()
+            self._changed.ring()
 
     def step_watch(self, count: int = 1, timeout: float = LIMIT) -> None:
         """Delivers the next `count` events to each open stream, and returns when they have been consumed.
 
         Raises ForgottenGateError when a stream has fewer, or its consumer doesn't come back within `timeout` seconds.
         """
-        with self._changed:
+        with self._lock:
             for stream in self._open_locked():
                 if len(stream.pending) < count:
                     raise ForgottenGateError(f"asked to deliver {count} events, the stream has {len(stream.pending)}")
                 stream.allowed += count
-            self._changed.notify_all()
+            self._changed.ring()
         self.settle_watch(timeout)
 
     def settle_watch(self, timeout: float = LIMIT) -> None:
         """Returns when every open stream's consumer waits again and nothing that may be delivered is left."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: all(stream.settled() for stream in self._open_locked()), timeout):
-                raise ForgottenGateError(f"a stream's events were not consumed within {timeout} s")
+        if not until(self._has_settled, timeout):
+            raise ForgottenGateError(f"a stream's events were not consumed within {timeout} s")
+
+    def _has_settled(self) -> bool:
+        with self._lock:
+            return all(stream.settled() for stream in self._open_locked())
 
     def cut_watch(self, error: StoreError | None = None) -> None:
         """Ends every open stream; what it has not delivered is lost."""
-        with self._changed:
+        with self._lock:
             self._end_streams_locked(error or Unavailable("the watch was cut"))
 
     def deafen_watch(self) -> None:
         """The streams open now stay open, and never see what comes from here on."""
-        with self._changed:
+        with self._lock:
             for stream in self._open_locked():
                 stream.deaf = True
 
     def pending(self) -> list[WatchEvent]:
         """What the one stream that is open has not delivered yet."""
-        with self._changed:
+        with self._lock:
             (stream,) = self._open_locked()
             return list(stream.pending)
 
     @property
     def streams(self) -> int:
         """How many streams are open."""
-        with self._changed:
+        with self._lock:
             return len(self._open_locked())
 
     def put_outside(self, key: str, value: bytes, lease: int = 0) -> Revision:
         """Writes a document without a version, as etcdctl would; the revision."""
-        with self._changed:
+        with self._lock:
             return self._etcd.write([(self.layout.document(key), value, lease)])
 
     def put_raw(self, key: bytes, value: bytes, lease: int = 0) -> Revision:
         """Writes any key at all, as etcdctl would."""
-        with self._changed:
+        with self._lock:
             return self._etcd.write([(key, value, lease)])
 
     def delete_outside(self, key: str) -> Revision:
         """Deletes a document without a version."""
-        with self._changed:
+        with self._lock:
             return self._etcd.write([], [self.layout.document(key)])
 
     def put_version(self, record: VersionRecord) -> Revision:
         """Writes a version without a document."""
-        with self._changed:
+        with self._lock:
             return self._etcd.write([(self.layout.version, record.encode(), 0)])
 
     def delete_version(self) -> Revision:
         """Deletes the version key, as a careless hand would."""
-        with self._changed:
+        with self._lock:
             return self._etcd.write([], [self.layout.version])
 
     def vanish(self, lease: int) -> None:
         """Ends a lease and deletes its keys; nobody is told but the watch."""
-        with self._changed:
+        with self._lock:
             self._etcd.revoke(lease)
 
     def advance(self, seconds: float) -> None:
         """Moves the leases' clock, and ends what is due."""
-        with self._changed:
+        with self._lock:
             self._etcd.advance(seconds)
 
     def compact(self, revision: Revision) -> None:
         """Forgets what was before `revision`; streams that are open go on."""
-        with self._changed:
+        with self._lock:
             self._etcd.history.compact(revision)
 
     def snapshot(self) -> Mvcc:
         """What `restore` takes."""
-        with self._changed:
+        with self._lock:
             return self._etcd.history.copy()
 
     def restore(self, saved: Mvcc) -> None:
         """Turns time back, keeping the cluster id. Streams are cut, as a restarting etcd cuts them."""
-        with self._changed:
+        with self._lock:
             self._end_streams_locked(Unavailable("the store was restored from a backup"))
             self._etcd.restore(saved)
 
@@ -291,30 +297,35 @@ class FakeStore:
     @property
     def revision(self) -> Revision:
         """The store's current revision."""
-        with self._changed:
+        with self._lock:
             return self._etcd.history.revision
 
     def document(self, key: str) -> bytes | None:
         """A document as it stands; counts as no call."""
-        with self._changed:
+        with self._lock:
             kv = self._etcd.history.get(self.layout.document(key))
             return kv.value if kv else None
 
     # --- how it is done
 
-    def _call(self, kind: str, action: Callable[[], T]) -> T:
+    async def _call(self, kind: str, action: Callable[[], T]) -> T:
         gate = self._meet_gate(kind)
         if gate and gate.at is At.REQUEST:
-            gate.stop_here()
-        with self._changed:
+            await gate.stop_here()
+        with self._lock:
             self._refuse_locked()
             result = action()
         if gate and gate.at is At.ANSWER:
-            gate.stop_here()
+            try:
+                await gate.stop_here()
+            except BaseException:
+                if isinstance(result, FakeStream):  # nobody will ever have it
+                    result.close()
+                raise
         return result
 
     def _meet_gate(self, kind: str) -> Gate | None:
-        with self._changed:
+        with self._lock:
             self.calls[kind] += 1
             gate = next((gate for gate in self._gates if gate.kind == kind), None)
             if gate:
@@ -328,7 +339,7 @@ class FakeStore:
             raise Unavailable("the fake store is unreachable")
 
     def _watch_locked(self, version_from: Revision, members_from: Revision) -> FakeStream:
-        stream = FakeStream(self._changed, lambda: self._paused, (version_from, members_from))
+        stream = FakeStream(self._lock, self._changed, lambda: self._paused, (version_from, members_from))
         self._streams.append(stream)
         try:
             for kv in self._etcd.history.since(min(version_from, members_from)):
@@ -341,7 +352,7 @@ class FakeStore:
         for kv in changes:
             for stream in self._open_locked():
                 stream.offer_locked(to_event(self.layout, kv))
-        self._changed.notify_all()
+        self._changed.ring()
 
     def _end_streams_locked(self, error: StoreError) -> None:
         for stream in self._streams:

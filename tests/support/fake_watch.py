@@ -1,13 +1,14 @@
 """The fake store's watch: one queue of events, delivered when the test says so.
 
-Owns what one stream has yet to deliver. Its state is protected by the store's condition, which it is given.
+Owns what one stream has yet to deliver. Its state is protected by the store's lock, which it is given.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import Self
 
 from consistency.core.model import (
     AckEvent,
@@ -23,6 +24,7 @@ from consistency.core.model import (
 )
 from consistency.core.store import StoreError, Unavailable, WatchEvent
 from consistency.etcd.layout import Layout
+from tests.support.bell import Bell
 from tests.support.mvcc import Kv
 
 
@@ -31,11 +33,13 @@ class FakeStream:
 
     def __init__(
         self,
-        changed: threading.Condition,
+        lock: threading.RLock,
+        changed: Bell,
         paused: Callable[[], bool],
         start: tuple[Revision, Revision],
     ) -> None:
-        self._changed = changed  # protects everything below
+        self._lock = lock  # protects everything below
+        self._changed = changed
         self._paused = paused
         self._version_from, self._members_from = start
         self.pending: deque[WatchEvent] = deque()
@@ -44,12 +48,11 @@ class FakeStream:
         self.error: StoreError | None = None
         self._waiting = False
 
-    def __iter__(self) -> Iterator[WatchEvent]:
-        while True:
-            yield self._next()
+    def __aiter__(self) -> Self:
+        return self
 
     def close(self) -> None:
-        with self._changed:
+        with self._lock:
             self.end_locked(Unavailable("the watch was closed"))
 
     def offer_locked(self, event: WatchEvent | None) -> None:
@@ -71,7 +74,7 @@ class FakeStream:
         """Ends the stream; the first reason stays."""
         self.error = self.error or error
         self.pending.clear()
-        self._changed.notify_all()
+        self._changed.ring()
 
     def settled(self) -> bool:
         """Nothing may be delivered, and the consumer is waiting (or was told that the stream has ended)."""
@@ -80,11 +83,11 @@ class FakeStream:
     def _deliverable(self) -> bool:
         return bool(self.pending) and (self.allowed > 0 or not self._paused())
 
-    def _next(self) -> WatchEvent:
-        with self._changed:
-            self._waiting = True
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: self.error is not None or self._deliverable())
+    async def __anext__(self) -> WatchEvent:
+        self._waiting = True
+        self._changed.ring()
+        await self._changed.until(lambda: self.error is not None or self._deliverable())
+        with self._lock:
             self._waiting = False
             if self.error is not None:
                 raise self.error

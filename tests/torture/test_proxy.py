@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from typing import Self
@@ -15,6 +14,7 @@ import pytest
 from consistency.core.model import VersionEvent, VersionRecord, new_nonce
 from consistency.core.store import Put
 from consistency.etcd.store import EtcdConfig, EtcdStore
+from tests.support.driver import Meanwhile, run
 from tests.support.etcd import EtcdServer, wait_for
 from tests.torture.proxy import Link, Network, Purpose, Way
 
@@ -156,23 +156,20 @@ def test_the_watch_can_be_held_alone(network: Network, etcd: EtcdServer, prefix:
     link = network.link([etcd.client_port])
     store = EtcdStore(EtcdConfig((f"http://127.0.0.1:{link.ports[0]}",), prefix))
     try:
-        start = store.survey(None, timeout=5).header.revision + 1
-        stream = store.watch(start, start, timeout=5)
-        came = list[object]()
-        reader = threading.Thread(target=lambda: came.append(next(iter(stream))), name="reader")
-        reader.start()
+        start = run(store.survey(None, timeout=5)).header.revision + 1
+        stream = run(store.watch(start, start, timeout=5))
+        reading = Meanwhile(anext(stream))
         assert sorted(link.purposes()) == [Purpose.DATA, Purpose.STREAMS]
         link.hold(Way.REQUESTS, Way.ANSWERS, purpose=Purpose.STREAMS)
         record = VersionRecord(new_nonce(), frozenset("k"), "put")
-        written = store.commit([Put("k", b"1")], record, timeout=5).header.revision
-        assert store.read([], None, timeout=5).version.revision == written
+        written = run(store.commit([Put("k", b"1")], record, timeout=5)).header.revision
+        assert run(store.read([], None, timeout=5)).version.revision == written
         wait_for(lambda: link.kept_back > 0, 5.0, "the event is held")
-        assert not came
+        assert reading.running
         link.heal()
-        reader.join(5)
-        (event,) = came
+        event = reading.result()
         assert isinstance(event, VersionEvent)
         assert event.state.revision == written
         stream.close()
     finally:
-        store.close()
+        run(store.close())

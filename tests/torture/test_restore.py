@@ -18,6 +18,7 @@ import requests
 from consistency.core.model import VersionRecord, new_nonce
 from consistency.core.store import Put, Unavailable
 from consistency.etcd.store import EtcdConfig, EtcdStore
+from tests.support.driver import run_beside
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 from tests.torture.proxy import Link, Network, Way
@@ -167,7 +168,7 @@ def put_outright(store: EtcdStore, key: str, value: bytes) -> int:
     def done() -> bool:
         try:
             record = VersionRecord(new_nonce(), frozenset((key,)), "put")
-            revisions.append(store.commit((Put(key, value),), record, timeout=5).header.revision)
+            revisions.append(run_beside(store.commit((Put(key, value),), record, timeout=5)).header.revision)
         except Unavailable:
             return False
         return True
@@ -202,7 +203,7 @@ def test_a_history_that_differs_from_the_lost_one_in_nothing_but_nonces_is_told_
             link.heal()
             assert served_by(instance) == {NEW}
             warm(instance, NEW)
-        store.close()
+        run_beside(store.close())
 
 
 class Reader(threading.Thread):
@@ -214,7 +215,7 @@ class Reader(threading.Thread):
         self.answers: list[tuple[float, str, bytes]] = []  # when invoked, X-Cache, value
         self._instance = instance
 
-    def run(self) -> None:
+    def run_beside(self) -> None:
         while not self.ended.is_set():
             for query in ("", "", "", "?use_cache=false"):
                 for key in KEYS[:5]:

@@ -1,10 +1,9 @@
-"""The only creator of threads. A worker is one named thread with one owner, who stops and joins it."""
+"""The service's own threads. A worker is one named thread with one owner, who stops and joins it."""
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from consistency.core.events import Observer, WorkerFailed
 
@@ -64,15 +63,3 @@ class Worker:
             except Exception as error:  # noqa: BLE001  # whatever it is, the instance must not go on without this thread
                 self._observer(WorkerFailed(self._thread.name, f"{type(error).__name__}: {error}"))
                 self.pause(RESTART_PAUSE)
-
-
-@contextlib.contextmanager
-def alarm(seconds: float, ring: Callable[[], object]) -> Iterator[None]:
-    """Calls `ring` on a thread of its own if the block is not over after `seconds`; the thread ends with the block."""
-    timer = threading.Timer(seconds, ring)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()

@@ -1,18 +1,21 @@
-"""Batches and their leaders (rules 4 and 14): who travels together, who sends, who may leave."""
+"""Read batches (rules 4 and 14): which reads go together, when a batch is sent, who may leave."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from consistency.core.decisions import Ticket
 from consistency.core.entries import Entry
+from consistency.core.events import Event, WorkerFailed
 from consistency.core.model import NO_VERSION
 from consistency.core.store import Answer, Found, Header, Unavailable
-from consistency.instance.read_batches import MAX_WANTS, Batch, Batcher, Errand, Part
-from tests.instance.hand import PATIENCE, Background, ManualClock
+from consistency.instance.read_batches import MAX_WANTS, Batch, Errand, Part, ReadBatches
+from consistency.tasks import Errands
+from tests.instance.hand import PATIENCE, ManualClock
+from tests.support.bell import Bell
+from tests.support.driver import Meanwhile, run, settle, until
 
 
 class Road:
@@ -22,66 +25,52 @@ class Road:
         self.clock = ManualClock()
         self.sent: list[Batch] = []
         self.timeouts: list[float] = []
+        self.failed: list[Event] = []
         self.error: Exception | None = None
-        self._arrivals = threading.Condition()  # protects everything below and above
+        self._news = Bell()
         self._open = 0
         self._answered: list[Batch] = []
         self._tickets = 0
-        self.batcher = Batcher(stamp=self._stamp, send=self._send, clock=self.clock, lanes=lanes)
+        self.batches = ReadBatches(
+            stamp=self._stamp, send=self._send, clock=self.clock, errands=Errands(self.failed.append), lanes=lanes
+        )
 
     def _stamp(self) -> Ticket:
         self._tickets += 1
         return Ticket(self.clock(), epoch=self._tickets, horizon=0, seen=0, slot=None, lease=0)
 
-    def _send(self, batch: Batch, timeout: float) -> None:
-        with self._arrivals:
-            self.sent.append(batch)
-            self.timeouts.append(timeout)
-            self._arrivals.notify_all()
-            assert self._arrivals.wait_for(lambda: batch in self._answered or self._open > 0, PATIENCE)
-            if batch not in self._answered:
-                self._open -= 1
-            if self.error is not None:
-                raise self.error
-            assert batch.ticket is not None
-            wants = tuple(batch.wants.values())
-            answer = Answer(Header(1, 1), NO_VERSION, 0, tuple(Found(False, None) for _ in wants))
-            batch.parts = [Part(batch.ticket, wants, answer)]
+    async def _send(self, batch: Batch, timeout: float) -> None:
+        self.sent.append(batch)
+        self.timeouts.append(timeout)
+        await self._news.until(lambda: batch in self._answered or self._open > 0)
+        if batch not in self._answered:
+            self._open -= 1
+        if self.error is not None:
+            raise self.error
+        assert batch.ticket is not None
+        wants = tuple(batch.wants.values())
+        answer = Answer(Header(1, 1), NO_VERSION, 0, tuple(Found(False, None) for _ in wants))
+        batch.parts = [Part(batch.ticket, wants, answer)]
 
     def await_sent(self, count: int) -> Batch:
-        with self._arrivals:
-            assert self._arrivals.wait_for(lambda: len(self.sent) >= count, PATIENCE)
-            return self.sent[count - 1]
+        assert until(lambda: len(self.sent) >= count)
+        return self.sent[count - 1]
 
     def open(self, count: int = 1) -> None:
-        with self._arrivals:
-            self._open += count
-            self._arrivals.notify_all()
+        self._open += count
+        self._news.ring()
 
     def answer(self, *batches: Batch) -> None:
         """Opens the road for these alone, now or later."""
-        with self._arrivals:
-            self._answered += batches
-            self._arrivals.notify_all()
+        self._answered += batches
+        self._news.ring()
 
-    def join(self, key: str | None, deadline: float = PATIENCE) -> Background[Batch]:
-        return Background(lambda: self.batcher.join(Errand(key), self.clock() + deadline))
+    def join(self, key: str | None, deadline: float = PATIENCE) -> Meanwhile[Batch]:
+        return Meanwhile(self.batches.join(Errand(key), self.clock() + deadline))
 
     def await_waiting(self, readers: int) -> None:
         """Until so many readers wait in batches that have not been sent."""
-        self._await(lambda: sum(len(batch.seats) for batch in self.batcher._queue) >= readers)
-
-    def await_seats(self, batch: Batch, readers: int) -> None:
-        """Until so many readers are in the batch, those who follow a load of it included."""
-        self._await(lambda: len(batch.seats) >= readers)
-
-    def _await(self, claim: Callable[[], bool]) -> None:
-        for _ in range(10_000):
-            with self.batcher._lock:
-                if claim():
-                    return
-            threading.Event().wait(0.001)
-        raise AssertionError("the readers did not come")
+        assert until(lambda: sum(batch.waiting for batch in self.batches._queue) >= readers)
 
 
 @pytest.fixture
@@ -176,7 +165,6 @@ def test_a_failed_batch_fails_all_of_its_readers_and_frees_the_lane(road: Road) 
 
 
 def test_a_reader_out_of_time_leaves_and_the_others_travel_on(road: Road) -> None:
-    """The one who would lead is the latest; here it is the one who leaves."""
     road.join("a")
     road.await_sent(1)
     patient = road.join("b")
@@ -186,6 +174,43 @@ def test_a_reader_out_of_time_leaves_and_the_others_travel_on(road: Road) -> Non
         hasty.result()
     road.open(2)
     assert patient.result().part("b")
+
+
+def test_a_reader_whose_client_has_gone_takes_nothing_from_the_others(road: Road) -> None:
+    """Neither the first of a batch, which began it, nor one who waits."""
+    first = road.join("a")
+    road.await_sent(1)
+    same = Meanwhile(road.batches.share(Errand("a"), PATIENCE * 1000, follow=lambda _: True, answered=lambda: False))
+    gone, stays = road.join("b"), road.join("b")
+    first.cancel()
+    gone.cancel()
+    road.open(2)
+    followed = same.result()
+    assert followed is not None
+    assert followed.part("a")
+    assert stays.result().part("b")
+    assert len(road.sent) == 2
+
+
+def test_a_batch_that_all_have_left_in_flight_frees_its_lane_when_its_answer_comes(road: Road) -> None:
+    """What it proves is worth having; and its lane is taken until etcd has done with it."""
+    gone = road.join("a")
+    road.await_sent(1)
+    gone.cancel()
+    later = road.join("b")
+    settle()
+    assert len(road.sent) == 1
+    road.open(2)
+    assert later.result().part("b")
+
+
+def test_an_error_that_nobody_foresaw_fails_the_readers_and_is_told(road: Road) -> None:
+    reader = road.join("a")
+    road.error = MemoryError("no more")
+    road.open()
+    with pytest.raises(Unavailable, match="abandoned"):
+        reader.result().part("a")
+    assert road.failed == [WorkerFailed("read-batch", "MemoryError: no more")]
 
 
 def test_a_batch_whose_readers_have_all_left_is_not_sent(road: Road) -> None:
@@ -202,23 +227,6 @@ def test_a_batch_whose_readers_have_all_left_is_not_sent(road: Road) -> None:
     assert len(road.sent) == 2
 
 
-def test_a_leader_out_of_time_hands_the_lane_on(road: Road) -> None:
-    """1. R is named the next leader; 2. it runs out of time before it hears of it; 3. its neighbour leads."""
-    first = road.join("a")
-    road.await_sent(1)
-    neighbour = road.join("b")
-    road.await_waiting(1)
-    with road.batcher._lock:
-        batch, seat, leads = road.batcher._board(Errand("c"))
-    assert not leads
-    road.open()
-    first.result()
-    assert batch.leader is seat  # step 1
-    road.batcher._leave(batch, seat)  # step 2
-    road.open()
-    assert neighbour.result().part("b")
-
-
 def test_a_batch_smaller_than_one_on_its_way_waits_for_company() -> None:
     """Although a lane is free: else the first of a crowd that was just let go would take it for themselves alone."""
     road = Road(lanes=2)
@@ -228,15 +236,15 @@ def test_a_batch_smaller_than_one_on_its_way_waits_for_company() -> None:
     road.await_waiting(3)
     road.answer(*lone)
     crowd = road.await_sent(3)
-    assert crowd.boarded == 3
+    assert crowd.joined == 3
     readers += [road.join("f"), road.join("g")]
     road.await_waiting(2)
     assert len(road.sent) == 3
     readers.append(road.join("h"))
     company = road.await_sent(4)
-    assert company.boarded == 3
+    assert company.joined == 3
     road.answer(crowd, company)
-    assert all(reader.result().done for reader in readers)
+    assert all(reader.result().done.is_set() for reader in readers)
 
 
 def test_a_batch_that_finds_no_company_goes_when_nothing_is_on_its_way() -> None:
@@ -247,55 +255,44 @@ def test_a_batch_that_finds_no_company_goes_when_nothing_is_on_its_way() -> None
     road.await_waiting(2)
     road.answer(*lone)
     crowd = road.await_sent(3)
-    assert all(reader.result().done for reader in readers[:2])  # both have gone: one lane is free
+    assert all(reader.result().done.is_set() for reader in readers[:2])  # both have gone: one lane is free
     readers.append(road.join("e"))
     road.await_waiting(1)
     road.answer(crowd)
     late = road.await_sent(4)
-    assert late.boarded == 1
+    assert late.joined == 1
     road.answer(late)
-    assert all(reader.result().done for reader in readers)
+    assert all(reader.result().done.is_set() for reader in readers)
 
 
 def test_a_lane_is_free_when_every_reader_of_its_batch_has_woken(road: Road) -> None:
     """So that those who come back travel together, and not each as soon as it wakes."""
-    first = road.join("a")
+    road.join("a")
     road.await_sent(1)
-    with road.batcher._lock:
-        batch, slow, _ = road.batcher._board(Errand("b"))
-    quick = road.join("b")
-    road.await_waiting(2)
-    road.open(2)
-    first.result()
-    assert quick.result() is batch
-    back = road.join("c")
-    road.await_waiting(1)
-    assert len(road.sent) == 2
-    road.batcher._leave(batch, slow)
-    assert road.await_sent(3).boarded == 1
-    road.open()
-    back.result()
+
+    async def come_back() -> Batch:
+        await road.batches.join(Errand("b"), road.clock() + PATIENCE)
+        return await road.batches.join(Errand("c"), road.clock() + PATIENCE)
+
+    back = [Meanwhile(come_back()), Meanwhile(come_back())]
+    slow = road.join("b")
+    road.open(3)
+    slow.result()
+    assert back[0].result() is back[1].result() is road.await_sent(3)
 
 
 def test_a_load_that_was_displaced_does_not_take_the_newer_one_with_it() -> None:
     """1. L1 loads a key; 2. L2 loads it again, since it may not follow; 3. L1 arrives; 4. the next one follows L2."""
     road = Road(lanes=2)
     first = road.join("a")
-    road.await_sent(1)
-    with road.batcher._lock:
-        second, seat, leads = road.batcher._board(Errand("a"))
-    assert leads
-    road.open()
+    second = road.join("a")
+    older, newer = road.await_sent(1), road.await_sent(2)
+    road.answer(older)
     first.result()
     deadline = road.clock() + PATIENCE
-    follower = Background(
-        lambda: road.batcher.share(Errand("a"), deadline, follow=lambda _: True, answered=lambda: False)
-    )
-    road.await_seats(second, 2)
-    road.open()
-    road.batcher._lead(second, deadline)
-    road.batcher._leave(second, seat)
-    assert follower.result() is second
+    follower = Meanwhile(road.batches.share(Errand("a"), deadline, follow=lambda _: True, answered=lambda: False))
+    road.answer(newer)
+    assert follower.result() is second.result() is newer
 
 
 def test_a_reader_follows_a_load_in_flight_only_if_it_may(road: Road) -> None:
@@ -303,11 +300,9 @@ def test_a_reader_follows_a_load_in_flight_only_if_it_may(road: Road) -> None:
     first = road.join("a")
     road.await_sent(1)
 
-    def share(agree: bool) -> Background[Batch | None]:
-        return Background(
-            lambda: road.batcher.share(
-                Errand("a"), road.clock() + PATIENCE, follow=lambda _: agree, answered=lambda: False
-            )
+    def share(agree: bool) -> Meanwhile[Batch | None]:
+        return Meanwhile(
+            road.batches.share(Errand("a"), road.clock() + PATIENCE, follow=lambda _: agree, answered=lambda: False)
         )
 
     follower, loner = share(True), share(False)
@@ -319,6 +314,6 @@ def test_a_reader_follows_a_load_in_flight_only_if_it_may(road: Road) -> None:
 
 def test_a_reader_whose_key_was_filled_meanwhile_does_not_load_again(road: Road) -> None:
     """Rule 14: the load it meant to join is over, and the cache has the answer."""
-    batch = road.batcher.share(Errand("a"), road.clock() + PATIENCE, follow=lambda _: True, answered=lambda: True)
+    batch = run(road.batches.share(Errand("a"), road.clock() + PATIENCE, follow=lambda _: True, answered=lambda: True))
     assert batch is None
     assert road.sent == []
