@@ -34,7 +34,7 @@ test-secured: $(VENV)/.dev  ## Tests against etcd with mutual TLS and users who 
 	$(BIN)/python -m pytest --secured-etcd $(if $(QUICK),$(SECURED_QUICK),$(SECURED))
 
 contract: $(VENV)/.dev  ## Requests made from service/site/openapi.yaml, at least 5,000, to a live service (QUICK=1: 1,000)
-	@$(BIN)/python -m tests.contract $(if $(QUICK),--examples=15 --least=1000)
+	@$(BIN)/python -m contract $(if $(QUICK),--examples=15 --least=1000)
 
 lint: $(VENV)/.dev  ## Formatting, style and types
 	$(BIN)/ruff format --check .
@@ -44,12 +44,12 @@ lint: $(VENV)/.dev  ## Formatting, style and types
 check: lint test  ## All that a reviewer would run
 
 mutants: $(VENV)/.dev  ## Break each rule of the protocol and see which test notices (QUICK=1: write nothing)
-	@$(BIN)/python -m tests.mutants $(if $(QUICK),--quick)
+	@$(BIN)/python -m mutants $(if $(QUICK),--quick)
 
 torture: SECONDS ?= 300
 torture: SEED ?= 1
 torture: $(VENV)/.dev  ## Real faults for SECONDS=300, decided by SEED=1, and every promise checked
-	@$(BIN)/python -m tests.torture --seconds $(SECONDS) --seed $(SEED)
+	@$(BIN)/python -m torture --seconds $(SECONDS) --seed $(SEED)
 
 faults: $(VENV)/.dev  ## Run the tests of the fault matrix and write docs/faults.md
 	@$(BIN)/python -m pytest -m fault --faults-report=docs/faults.md

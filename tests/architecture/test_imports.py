@@ -129,6 +129,29 @@ def test_threads_are_created_in_two_files() -> None:
     assert creators == {"consistency/loop.py", "service/process/threads.py"}
 
 
+PROGRAMS = ("bench", "contract", "mutants", "tools", "torture")
+"""What is started by itself, and is no part of the service. Their tests are in tests/, in a folder of the same name."""
+
+
+def test_nothing_that_is_deployed_needs_the_programs_or_the_tests() -> None:
+    assert {name: importers(name) for name in (*PROGRAMS, "tests")} == {name: set() for name in (*PROGRAMS, "tests")}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program_needs_no_test_and_no_other_program(program: str) -> None:
+    """What starts real etcds and instances (tests/support), or a fleet (tools), is for all of them."""
+    shared = (program, "tools", "tests.support")
+    for file in (PROJECT / program).glob("*.py"):
+        ours = {name for name in imported(file) if name.split(".")[0] in (*PROGRAMS, "tests")} - {"tests"}
+        assert {name for name in ours if not name.startswith(shared)} == set(), file
+
+
+def test_what_lies_among_the_tests_is_started_by_pytest() -> None:
+    """A command that somebody types is a program, and lies beside the tests."""
+    assert list((PROJECT / "tests").rglob("__main__.py")) == []
+    assert "-m tests." not in (PROJECT / "Makefile").read_text()
+
+
 def test_catalogues_hold_no_logic() -> None:
     for package in PACKAGES:
         body = ast.parse((PROJECT / package / "__init__.py").read_text()).body

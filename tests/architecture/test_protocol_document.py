@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.torture.checker import CHECKS
+from torture.checker import CHECKS
 
 PROJECT = Path(__file__).parents[2]
 BUILT = set(range(1, 15))

@@ -21,7 +21,7 @@ from tests.http.test_on_the_wire import ask, request
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 from tests.support.meanwhile import meanwhile
-from tests.torture.client import Connections
+from torture.client import Connections
 
 SLOW = 1_000
 MANY = 10_000

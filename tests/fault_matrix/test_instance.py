@@ -30,9 +30,9 @@ from tests.fault_matrix.scene import (
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 from tests.support.meanwhile import meanwhile
-from tests.torture.control import Control
-from tests.torture.history import CHECKED
-from tests.torture.truth import Truth
+from torture.control import Control
+from torture.history import CHECKED
+from torture.truth import Truth
 
 PUT = f"{CHECKED}put-"
 """How the keys begin that are written until the end."""

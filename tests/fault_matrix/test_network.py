@@ -30,7 +30,7 @@ from tests.fault_matrix.scene import (
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 from tests.support.meanwhile import meanwhile
-from tests.torture.proxy import Link, Network, Purpose, Way
+from torture.proxy import Link, Network, Purpose, Way
 
 KEYS = [f"k{number}" for number in range(10)]
 

@@ -20,7 +20,7 @@ from tests.load.requirements import need_haproxy
 from tests.support.balancer import Balancer
 from tests.support.etcd import EtcdServer, wait_for
 from tests.support.instances import InstanceProcess, within
-from tests.torture.world import quiet_ports
+from torture.world import quiet_ports
 
 SIZE = 2
 LONG = {"stale_if_error": "3600"}

@@ -21,8 +21,8 @@ from tests.load.running_fleet import sample
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 from tests.support.meanwhile import meanwhile
-from tests.torture.client import Connections
-from tests.torture.world import quiet_ports
+from torture.client import Connections
+from torture.world import quiet_ports
 
 SIZE = 64
 BOUND = 1.0

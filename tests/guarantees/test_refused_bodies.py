@@ -21,8 +21,8 @@ from tests.support.balancer import Balancer
 from tests.support.etcd import EtcdServer, wait_for
 from tests.support.instances import InstanceProcess
 from tests.support.meanwhile import meanwhile
-from tests.torture.client import Connections
-from tests.torture.world import quiet_ports
+from torture.client import Connections
+from torture.world import quiet_ports
 
 INNOCENT = 6
 REFUSED = 4

@@ -18,7 +18,7 @@ from tests.support.balancer import Balancer
 from tests.support.etcd import EtcdServer, wait_for
 from tests.support.instances import InstanceProcess
 from tests.support.meanwhile import meanwhile
-from tests.torture.world import quiet_ports
+from torture.world import quiet_ports
 
 SIZE = 4
 CLIENTS = 6

@@ -7,7 +7,7 @@ import itertools
 import re
 from collections.abc import Iterator
 
-from tests.torture.client import Answer, Connections
+from torture.client import Answer, Connections
 
 
 class User:

@@ -6,9 +6,9 @@ import ast
 
 import pytest
 
-from tests.mutants.__main__ import PROJECT
-from tests.mutants.catalogue import IMPOSSIBLE, MUTANTS, Mutant
-from tests.mutants.table import DOCUMENT, document, killers
+from mutants.__main__ import PROJECT
+from mutants.catalogue import IMPOSSIBLE, MUTANTS, Mutant
+from mutants.table import DOCUMENT, document, killers
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.title.replace(" ", "_"))

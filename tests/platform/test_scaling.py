@@ -19,7 +19,7 @@ from tests.platform.gorouter import Router
 from tests.support.certificates import Authority, TlsFiles
 from tests.support.etcd import EtcdServer
 from tests.support.meanwhile import meanwhile
-from tests.torture.world import quiet_ports
+from torture.world import quiet_ports
 
 PREFIX = str(SERVICE["env"]["USER_KEY_PREFIX"])
 USERS = 6

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from consistency.core.model import VersionRecord
-from tests.torture.checker import check
-from tests.torture.history import Kind, Level, Operation, Outcome, Remembers
-from tests.torture.truth import DOCUMENTS, VERSION, Change, Truth
-from tests.torture.violations import Violation
+from torture.checker import check
+from torture.history import Kind, Level, Operation, Outcome, Remembers
+from torture.truth import DOCUMENTS, VERSION, Change, Truth
+from torture.violations import Violation
 
 BOUND = 1.0
 LATENCY = 0.01

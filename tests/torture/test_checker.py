@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.torture.checker import CHECKS
-from tests.torture.history import Kind, Level, Operation, Outcome, Remembers
 from tests.torture.story import BOUND, LATENCY, Story
-from tests.torture.truth import VERSION, Change
+from torture.checker import CHECKS
+from torture.history import Kind, Level, Operation, Outcome, Remembers
+from torture.truth import VERSION, Change
 
 A, B = "t/a", "t/b"
 STRICT: dict[str, Any] = {"level": Level.UNCACHED, "cache": "BYPASS"}
@@ -378,7 +378,7 @@ def test_every_check_is_broken_by_one_of_them(monkeypatch: pytest.MonkeyPatch) -
     """Left out one at a time, each check is missed by a history above."""
     for left_out in CHECKS:
         rest = tuple(check for check in CHECKS if check is not left_out)
-        monkeypatch.setattr("tests.torture.checker.CHECKS", rest)
+        monkeypatch.setattr("torture.checker.CHECKS", rest)
         stories = [(story := Story(), breaks(story)) for breaks in SMALLEST]
         assert any(story.found() != expected for story, expected in stories), left_out.__name__
 

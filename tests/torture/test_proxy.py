@@ -16,7 +16,7 @@ from consistency.core.store import Put
 from consistency.etcd.store import EtcdConfig, EtcdStore
 from tests.support.driver import Meanwhile, run
 from tests.support.etcd import EtcdServer, wait_for
-from tests.torture.proxy import Link, Network, Purpose, Way
+from torture.proxy import Link, Network, Purpose, Way
 
 SOON = 0.15
 """Seconds in which nothing comes that is held."""

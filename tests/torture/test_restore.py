@@ -21,7 +21,7 @@ from consistency.etcd.store import EtcdConfig, EtcdStore
 from tests.support.driver import run_beside
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
-from tests.torture.proxy import Link, Network, Way
+from torture.proxy import Link, Network, Way
 
 BOUND = 1.0
 KEYS = [f"k{number}" for number in range(20)]

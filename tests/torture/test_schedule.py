@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from tests.torture.schedule import ETCD, INSTANCES, SETTLING, Step, plan
-from tests.torture.world import World
+from torture.schedule import ETCD, INSTANCES, SETTLING, Step, plan
+from torture.world import World
 
 
 def test_the_same_seed_gives_the_same_schedule_and_another_seed_another() -> None:

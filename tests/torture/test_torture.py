@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from tests.torture.case import Case
-from tests.torture.checker import check
-from tests.torture.history import Kind, Level, Operation, Outcome, Remembers
-from tests.torture.report import report
-from tests.torture.run import SLACK, Result, run
-from tests.torture.schedule import plan
-from tests.torture.truth import Truth
-from tests.torture.violations import Violation
-from tests.torture.world import BOUND
+from torture.case import Case
+from torture.checker import check
+from torture.history import Kind, Level, Operation, Outcome, Remembers
+from torture.report import report
+from torture.run import SLACK, Result, run
+from torture.schedule import plan
+from torture.truth import Truth
+from torture.violations import Violation
+from torture.world import BOUND
 
 SEED, SECONDS, INSTANCES, RATE = 4, 30.0, 4, 300.0
 

@@ -23,9 +23,9 @@ import requests
 
 from tests.support.etcd import EtcdCluster, EtcdServer, wait_for
 from tests.support.instances import InstanceProcess
-from tests.torture.control import Control
-from tests.torture.proxy import Link, Network, Purpose, Way
-from tests.torture.schedule import Step
+from torture.control import Control
+from torture.proxy import Link, Network, Purpose, Way
+from torture.schedule import Step
 
 PREFIX = "/torture"
 BOUND = 1.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from tests.torture.case import Case
-from tests.torture.history import Kind, Level, Operation, Outcome
-from tests.torture.truth import VERSION, Change
-from tests.torture.violations import Violation
+from torture.case import Case
+from torture.history import Kind, Level, Operation, Outcome
+from torture.truth import VERSION, Change
+from torture.violations import Violation
 
 _READ_STATUSES = {200, 304, 404, 410, 503}
 _WRITE_STATUSES = {200, 201, 204, 412, 410, 503, 504, 507}

@@ -1,4 +1,4 @@
-"""`python -m tests.torture --seconds 300 --seed 1`: tries to break every promise, and tells whether it did.
+"""`python -m torture --seconds 300 --seed 1`: tries to break every promise, and tells whether it did.
 
 Exits with 0 when no promise was broken, 1 when one was, 2 when the world itself failed. The same seed gives the same
 schedule of faults and the same clients; how they interleave is up to the machine.
@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.torture.report import report
-from tests.torture.run import Result, WorldFailed, judge, run
-from tests.torture.schedule import Step, plan
+from torture.report import report
+from torture.run import Result, WorldFailed, judge, run
+from torture.schedule import Step, plan
 
 
 def main() -> int:
@@ -48,7 +48,7 @@ def told(result: Result) -> int:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m torture", description=__doc__)
     parser.add_argument("--seconds", type=float, default=300.0, help="how long faults come (default: %(default)g)")
     parser.add_argument("--seed", type=int, default=1, help="decides the faults and the clients (default: %(default)d)")
     parser.add_argument("--instances", type=int, default=5, help="of the service (default: %(default)d)")

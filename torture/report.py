@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from tests.torture.case import Case
-from tests.torture.history import Kind, Level, Outcome
-from tests.torture.recency import staleness
-from tests.torture.run import SHOWN, SLACK, Result
-from tests.torture.world import BOUND
+from torture.case import Case
+from torture.history import Kind, Level, Outcome
+from torture.recency import staleness
+from torture.run import SHOWN, SLACK, Result
+from torture.world import BOUND
 
 
 def report(result: Result) -> str:

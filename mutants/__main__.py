@@ -1,4 +1,4 @@
-"""Breaks the protocol, one rule at a time, and tells which test noticed: `python -m tests.mutants [--quick] [word …]`.
+"""Breaks the protocol, one rule at a time, and tells which test noticed: `python -m mutants [--quick] [word …]`.
 
 Each mutant is a copy of the project with one change; a test must fail on it. The one that noticed it the last time
 (`docs/mutants.md`) is asked first, then all of them: a race that a mutant opens is not lost every time. The document
@@ -21,10 +21,10 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from tests.mutants.catalogue import MUTANTS, Mutant
-from tests.mutants.table import DOCUMENT, document, killers
+from mutants.catalogue import MUTANTS, Mutant
+from mutants.table import DOCUMENT, document, killers
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[1]
 TESTS = ("tests/core", "tests/instance")
 COPIED = ("consistency", "metrics", "service", *TESTS, "tests/support", "tests/__init__.py", "pyproject.toml")
 TRIES = 3
@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m mutants", description=__doc__)
     parser.add_argument(
         "--quick", action="store_true", help="leave docs/mutants.md as it is; without a mutant, run only what it names"
     )

@@ -10,8 +10,8 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from tests.torture.history import Kind, Level, Operation, Outcome
-from tests.torture.truth import Change, Truth
+from torture.history import Kind, Level, Operation, Outcome
+from torture.truth import Change, Truth
 
 _STRICT = (Level.UNCACHED, Level.LINEARIZABLE)
 

@@ -17,16 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.instances import PROJECT, environment
-from tests.torture.case import Case
-from tests.torture.checker import check
-from tests.torture.client import offers
-from tests.torture.history import Operation, read_history, write_lines
-from tests.torture.order import linearizable_across_keys
-from tests.torture.schedule import Step
-from tests.torture.truth import Change, Truth
-from tests.torture.violations import Violation
-from tests.torture.workload import Load
-from tests.torture.world import BOUND, World
+from torture.case import Case
+from torture.checker import check
+from torture.client import offers
+from torture.history import Operation, read_history, write_lines
+from torture.order import linearizable_across_keys
+from torture.schedule import Step
+from torture.truth import Change, Truth
+from torture.violations import Violation
+from torture.workload import Load
+from torture.world import BOUND, World
 
 SLACK = 0.01
 """Seconds that clocks of different rates may make of one bound."""
@@ -104,7 +104,7 @@ def working(load: Load, directory: Path) -> Iterator[None]:
     """The workload's process, which must live until the end."""
     with (directory / "workload.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.torture.workload"],
+            [sys.executable, "-m", "torture.workload"],
             stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=PROJECT, env=environment(),
         )  # fmt: skip
         assert process.stdin is not None

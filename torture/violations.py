@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.torture.history import Kind, Operation, Outcome
-from tests.torture.truth import Change, Truth
+from torture.history import Kind, Operation, Outcome
+from torture.truth import Change, Truth
 
 _NEIGHBOURS = 5
 """Changes of the key that an excerpt shows, from the one before those in question."""

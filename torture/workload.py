@@ -1,7 +1,7 @@
 """Clients as users have them: sessions, all kinds of reads and writes, keys that are hot, warm and cold.
 
 Owns the clients' threads, their connections and the file of the history. A process of its own, so that the clients'
-pace does not depend on the proxies'; `python -m tests.torture.workload` reads a `Load` as JSON from its standard input,
+pace does not depend on the proxies'; `python -m torture.workload` reads a `Load` as JSON from its standard input,
 and works until that is closed.
 """
 
@@ -17,8 +17,8 @@ from itertools import count
 from pathlib import Path
 from random import Random
 
-from tests.torture.client import Client, Connections
-from tests.torture.history import CHECKED, Kind, Level, Operation, Remembers
+from torture.client import Client, Connections
+from torture.history import CHECKED, Kind, Level, Operation, Remembers
 
 KEYS = {"hot": 4, "warm": 10, "cold": 300}
 """How many keys there are of each sort."""

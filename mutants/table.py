@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.mutants.catalogue import IMPOSSIBLE, Mutant
+from mutants.catalogue import IMPOSSIBLE, Mutant
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "mutants.md"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "mutants.md"
 
 Killers = Mapping[str, str]
 """By a mutant's title the test that notices it: `instance/test_x.py::test_y`, beneath `tests/`."""
@@ -22,7 +22,7 @@ _OPENING = """\
 # Mutants: what notices a broken rule
 
 Written by `make mutants`. Each mutant is one deliberate break of one rule of [PROTOCOL.md](../PROTOCOL.md), applied to
-a copy of the source (`tests/mutants/catalogue.py`); a test has to fail on it. Mostly several do; named is the first.
+a copy of the source (`mutants/catalogue.py`); a test has to fail on it. Mostly several do; named is the first.
 CI replays every row: the mutant against the test that is named here, and against all others should that one miss it.
 
 | rule | mutant | killed by |

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from tests.torture.case import Case
-from tests.torture.history import Kind, Level, Operation, Remembers
-from tests.torture.violations import Violation
+from torture.case import Case
+from torture.history import Kind, Level, Operation, Remembers
+from torture.violations import Violation
 
 
 def staleness(case: Case, read: Operation) -> tuple[float, Operation | None]:

@@ -11,9 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from tests.torture.case import Case
-from tests.torture.history import Level, Operation, Outcome
-from tests.torture.violations import Violation
+from torture.case import Case
+from torture.history import Level, Operation, Outcome
+from torture.violations import Violation
 
 Mark = tuple[int, int]
 

@@ -16,8 +16,8 @@ import grpc  # type: ignore[import-untyped]
 from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
 from consistency.etcd.layout import range_end
-from tests.torture.history import Kind, Level, Operation, Outcome, Remembers
-from tests.torture.truth import Change
+from torture.history import Kind, Level, Operation, Outcome, Remembers
+from torture.truth import Change
 
 _OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),

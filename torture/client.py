@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from itertools import count
 
-from tests.torture.history import Kind, Level, Operation, Outcome, Remembers
+from torture.history import Kind, Level, Operation, Outcome, Remembers
 
 PATIENCE = 5.0
 """Seconds that a client waits: more than the service's own limit."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from consistency.core.model import VersionRecord
-from tests.torture.history import CHECKED
+from torture.history import CHECKED
 
 DOCUMENTS = "config/"
 VERSION = "version"

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from tests.torture import content, order, recency
-from tests.torture.case import Case
-from tests.torture.history import Operation
-from tests.torture.truth import Truth
-from tests.torture.violations import Violation
+from torture import content, order, recency
+from torture.case import Case
+from torture.history import Operation
+from torture.truth import Truth
+from torture.violations import Violation
 
 __all__ = ["CHECKS", "check"]
 

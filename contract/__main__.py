@@ -1,4 +1,4 @@
-"""Asks a live service for all that openapi.yaml describes, and for what it rules out: `python -m tests.contract`.
+"""Asks a live service for all that openapi.yaml describes, and for what it rules out: `python -m contract`.
 
 schemathesis makes the requests, single ones and such as follow from one another, the same ones for the same seed; real
 instances on a real etcd answer, every second one with tokens. Exits with 1 when an answer is not as described, or when
@@ -23,7 +23,7 @@ from service.site.docs_routes import DESCRIPTION
 from tests.support.instances import PROJECT, InstanceProcess
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
-HOOKS = "tests.contract.unsayable"
+HOOKS = "contract.unsayable"
 TOKEN = "for-everything-0123456789"
 TOKENS = json.dumps([{"name": "everything", "token": TOKEN, "scopes": ["admin"]}])
 LEAST = 5_000
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.contract", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m contract", description=__doc__)
     parser.add_argument("--runs", type=int, default=2, help="at the same time, a seed each (default: %(default)s)")
     parser.add_argument("--examples", type=int, default=260, help="most for an operation (default: %(default)s)")
     parser.add_argument("--least", type=int, default=LEAST, help="cases in all (default: %(default)s)")
