@@ -510,7 +510,7 @@ def test_who_waits_for_a_slot_is_surveyed_and_seen_and_gives_the_place_up_with_t
     survey = run(subject.store.survey(None, timeout=TIMEOUT))
     assert (survey.waiting, survey.members) == (waiting, ())
     assert run(subject.store.commit([], VersionRecord("n", None, "put", ack=True), timeout=TIMEOUT)).members == ()
-    assert subject.store.claim(3, lease, '{"a": 1}', timeout=TIMEOUT)
+    assert run(subject.store.claim(3, lease, '{"a": 1}', timeout=TIMEOUT))
     run(subject.store.revoke(other, timeout=TIMEOUT))
     events = [event for event in take(subject, start, start, 6) if not isinstance(event, VersionEvent)]
     assert events == [

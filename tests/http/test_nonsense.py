@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from hypothesis import given
@@ -20,7 +20,7 @@ from service.fleet.state_shape import FIELDS, state_in
 from service.fleet.states import theirs
 from tests.http.conftest import Gateway, start_gateway
 from tests.http.test_proofs import answer, listener
-from tests.support.driver import run
+from tests.support.driver import run_beside
 from tests.support.etcd import EtcdServer, wait_for
 
 PREFIX = "/nonsense"
@@ -40,17 +40,30 @@ DESCRIPTIONS = [
 ]  # fmt: skip
 
 
+@contextmanager
+def members(etcd: EtcdServer, prefix: str) -> Iterator[Callable[[int, str], None]]:
+    """Puts member keys that say whatever the test wants, by slot and description, while it lasts."""
+    store = EtcdStore(etcd.config(prefix))
+    lease = run_beside(store.grant(120, timeout=5)).id
+
+    def put(slot: int, description: str) -> None:
+        assert run_beside(store.claim(slot, lease, description, timeout=5))
+
+    try:
+        yield put
+    finally:
+        run_beside(store.revoke(lease, timeout=5))
+        run_beside(store.close())
+
+
 @pytest.fixture(scope="module")
 def gateway(etcd: EtcdServer) -> Iterator[Gateway]:
     """An instance in a fleet of members that nobody would want."""
     with ExitStack() as stack:
-        store = EtcdStore(etcd.config(PREFIX))
-        stack.callback(store.close)
-        lease = run(store.grant(120, timeout=5)).id
+        member = stack.enter_context(members(etcd, PREFIX))
         for slot, description in enumerate(DESCRIPTIONS, start=1):
-            assert store.claim(slot, lease, description, timeout=5)
+            member(slot, description)
         yield start_gateway(stack, etcd, PREFIX)
-        run(store.revoke(lease, timeout=5))
 
 
 @pytest.mark.parametrize("path", ["/members", "/members/states", "/members/targets", "/members/config/a", "/metrics"])
@@ -119,11 +132,8 @@ def test_a_peer_that_answers_nonsense_breaks_no_answer(etcd: EtcdServer, reply: 
     prefix = f"{PREFIX}-peer"
     with ExitStack() as stack:
         port, _ = stack.enter_context(listener(lambda _: reply))
-        store = EtcdStore(etcd.config(prefix))
-        stack.callback(store.close)
-        lease = run(store.grant(60, timeout=5)).id
-        stack.callback(store.revoke, lease, timeout=5)
-        assert store.claim(9, lease, json.dumps({"address": f"127.0.0.1:{port}"}), timeout=5)
+        member = stack.enter_context(members(etcd, prefix))
+        member(9, json.dumps({"address": f"127.0.0.1:{port}"}))
         gateway = start_gateway(stack, etcd, prefix)
         wait_for(lambda: len(gateway.cache.status().members) == 2, what="both members")
         response = gateway.ask("GET", path)

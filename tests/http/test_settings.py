@@ -305,7 +305,7 @@ def test_every_example_is_accepted() -> None:
     for doc in Settings.describe():
         if doc.name in ("ETCD_USER", "ETCD_PASSWORD", "ETCD_CERT", "ETCD_KEY", "ETCD_CA_CERT"):
             continue  # in pairs, or files
-        assert Settings.load({doc.name: doc.example})
+        Settings.load({doc.name: doc.example})
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_while_the_prover_waits_for_a_hung_etcd_nobody_else_does(
     journal.clear()
     hung.release()
     journal.await_event(lambda event: isinstance(event, BatchAnswered))
-    assert cache.put("k", b"1")
+    assert cache.put("k", b"1").revision
 
 
 def test_without_a_prover_every_read_asks_for_itself(store: FakeStore) -> None:

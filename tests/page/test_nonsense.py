@@ -9,12 +9,10 @@ import grpc  # type: ignore[import-untyped]
 from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, expect
 
-from consistency.etcd.store import EtcdStore
-from tests.http.test_nonsense import DESCRIPTIONS, OWN
+from tests.http.test_nonsense import DESCRIPTIONS, OWN, members
 from tests.http.test_proofs import answer, listener
 from tests.page.browser import tab
 from tests.page.conftest import running
-from tests.support.driver import run
 
 
 def test_members_that_say_nonsense_leave_the_page_as_it_is(browser: Browser, tmp_path: Path) -> None:
@@ -22,13 +20,10 @@ def test_members_that_say_nonsense_leave_the_page_as_it_is(browser: Browser, tmp
     wrong = json.dumps({**OWN, "reads": 7, "recent": "x", "lease_age": {}}).encode()
     with running(tmp_path, 1) as fleet, listener(lambda _: answer(wrong)) as (port, _):
         fleet.instances[0].wait_for_slot()
-        store = EtcdStore(fleet.etcd.config("/page"))
-        lease = run(store.grant(60, timeout=5)).id
         said = [*DESCRIPTIONS, json.dumps({"address": f"127.0.0.1:{port}", "started": [], "version": {}})]
-        for slot, description in enumerate(said, start=1):
-            assert store.claim(slot, lease, description, timeout=5)
-        run(store.close())
-        with tab(browser, fleet.url) as page:
+        with members(fleet.etcd, "/page") as member, tab(browser, fleet.url) as page:
+            for slot, description in enumerate(said, start=1):
+                member(slot, description)
             expect(page.locator("#members tbody tr")).to_have_count(len(said) + 1)
             expect(page.locator("#members")).to_contain_text("its answer is none that this release understands")
             expect(page.locator("#members")).to_contain_text("it does not say where it can be reached")
