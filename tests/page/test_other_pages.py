@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page
 from consistency.etcd.config import EtcdConfig
 from consistency.etcd.store import EtcdStore
 from service.embedded_etcd.shared import EmbeddedEtcd
-from tests.support.driver import run
+from tests.support.driver import run_beside
 from tests.support.etcd import EtcdServer
 
 KEY = "stolen"
@@ -65,11 +65,11 @@ def written_by(page: Page, endpoint: str) -> bytes | None:
     page.evaluate(POST, [endpoint, json.dumps({"key": key, "value": value})])
     store = EtcdStore(EtcdConfig((endpoint,), "/p"))
     try:
-        revision = run(store.survey(None, timeout=5)).header.revision
-        found = run(store.past(KEY, revision, timeout=5)).document
+        revision = run_beside(store.survey(None, timeout=5)).header.revision
+        found = run_beside(store.past(KEY, revision, timeout=5)).document
         return found.data if found else None
     finally:
-        run(store.close())
+        run_beside(store.close())
 
 
 def read_by(page: Page, url: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, Generic, TypeVar
 
@@ -90,9 +91,13 @@ async def _next(stream: AsyncIterator[T]) -> T:
 
 
 def run_beside(work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, done on the loop that `DistributedCache` uses: connections of both belong to one."""
+    """The result of `work`, done on the loop that `DistributedCache` uses: connections of both belong to one.
+
+    The caller may stand on a loop of its own, as every test does that drives a browser.
+    """
     _stay_a_user()
-    return PROCESS_LOOP.run(work)
+    with ThreadPoolExecutor(1) as aside:
+        return aside.submit(PROCESS_LOOP.run, work).result()
 
 
 @cache
