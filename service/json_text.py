@@ -1,20 +1,28 @@
 """Whether bytes are one JSON text (RFC 8259), found token by token: nothing is built, whatever the text would become.
 
-Owns the grammar. Refuses, with what is wrong and where: what is no JSON text in UTF-8, what is nested too deep, and an
-object that names a member twice, at any depth (RFC 8259, 4: readers differ in which one counts). Numbers are not
-evaluated, so one of 5,000 digits is fine. Pure.
+Owns the grammar's structure; its tokens, and what is wrong with them, are `service.json_tokens`'. Refuses, with what
+is wrong and where: what is no JSON text in UTF-8, what is nested too deep, and an object that names a member twice, at
+any depth (RFC 8259, 4: readers differ in which one counts). Numbers are not evaluated, so one of 5,000 digits is fine.
+Pure.
 
-What is kept meanwhile: one set of names for each object that is open, and nothing of what is closed. A parser builds
-about 60 bytes for each byte of `[{"":0},{"":0},…]`.
+What is kept meanwhile: the names of the objects that are open, and nothing of what is closed. A parser builds about 60
+bytes for each byte of `[{"":0},{"":0},…]`.
+
+Whatever the text: from one pause to the next it takes no more than some milliseconds. Strings with many escapes are
+taken in pieces, and many names are kept in several sets: to let one of 100,000 grow takes 4 ms, to free it as much.
 """
 
 from __future__ import annotations
 
 import codecs
 import json
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
+
+from service.json_tokens import AFTER, CLOSED, ITEM, MEMBER, START, NotJson, carefully, error_at, matched, place
+
+__all__ = ["NotJson", "Tell", "distinct", "ignored", "scan", "unescaped"]
 
 STEPS = 256
 """Values looked at between two pauses: a few tenths of a millisecond."""
@@ -22,97 +30,122 @@ STEPS = 256
 SLICE = 32 * 1024
 """Bytes that are decoded at once: text may take four times as much."""
 
-# Every repetition is possessive: to try again behind each quote of a string that never ends would take time squared.
-_BLANK = rb"[ \t\n\r]*+"
-_CHARACTERS = rb'(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*+'
-_NUMBER = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+"
-_SIMPLE = rb'(?:"' + _CHARACTERS + rb'"|' + _NUMBER + rb"|true|false|null)" + _BLANK
-_VALUE = rb"(?:" + _SIMPLE + rb"([,\]}]|\Z)|([\[{]))" + _BLANK
-_NAME = rb'"(' + _CHARACTERS + rb')"' + _BLANK
+MOST_NAMES = 4096
+"""In one set. Further names of the same object are divided among SETS more."""
 
-_START = re.compile(_BLANK)
-_ITEM = re.compile(_VALUE)
-_MEMBER = re.compile(_NAME + rb":" + _BLANK + _VALUE)
-_CLOSED = re.compile(rb"([\]}])" + _BLANK)
-_AFTER = re.compile(rb"([,\]}]|\Z)" + _BLANK)
+SETS = 64
 
-# Of what has passed: it may look less closely.
-_WHOLE = re.compile(_SIMPLE.removesuffix(_BLANK))
-_BRACKET = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+([\[\]{}])', re.DOTALL)
-
-# Of what has not: to say what is wrong.
-_BEGUN = re.compile(_NAME)
-_COLON = re.compile(rb":" + _BLANK)
-_ENDED = re.compile(_SIMPLE)
-_CONSTANT = re.compile(rb"NaN|-?Infinity")
+Tell = Callable[[int, bytes, int, int], None]
+"""Is told of a value when it has ended: how many values it is in, its name in UTF-8 (an item's is empty), its first
+byte, and the one behind its last."""
 
 
-class NotJson(ValueError):
-    """The bytes are not acceptable. The message says why, and where: lines and columns count from 1, in characters."""
+def ignored(level: int, name: bytes, start: int, end: int) -> None:
+    """What is told to nobody."""
+    del level, name, start, end
 
 
-def scan(text: bytes, max_depth: int) -> Iterator[None]:
+def scan(text: bytes, max_depth: int, levels: int = 0, tell: Tell = ignored) -> Iterator[None]:
     """Looks at all of `text`, and pauses now and then, at each `next`. Raises NotJson.
 
-    max_depth: arrays and objects inside of one another.
+    max_depth: arrays and objects inside of one another. levels: of how many `tell` is told, from the outermost one on.
     """
     yield from _decode(text)
-    around: list[set[bytes] | None] = []  # what is open around this: the names so far of an object, None for an array
+    around: list[set[bytes] | None] = []
+    more: dict[int, list[set[bytes]]] = {}
+    try:
+        yield from _scan(text, max_depth, levels, tell, around, more)
+    except NotJson:
+        yield from _forget([names for names in around if names], *more.values())
+        raise
+
+
+def _scan(
+    text: bytes,
+    max_depth: int,
+    levels: int,
+    tell: Tell,
+    around: list[set[bytes] | None],
+    more: dict[int, list[set[bytes]]],
+) -> Iterator[None]:
+    """around: what is open around this: the names so far of an object, None for an array.
+
+    more: names of the objects that have very many, by their levels.
+    """
     names: set[bytes] | None = None  # of the object that is open here
-    at, steps = _end(_START.match(text)), 0
+    begun: list[tuple[bytes, int]] = []  # name and first byte of what is open, if it is to be told
+    level = steps = start = end = 0
+    at = matched(START.match(text)).end()
     while True:
         steps += 1
         if steps % STEPS == 0:
             yield
-        if names is None:
-            found = _ITEM.match(text, at)
-            if found is None:
-                raise _what_is_wrong(text, at, within_object=False)
-            ended, opened = found.groups()
+        here = at
+        found = (ITEM if names is None else MEMBER).match(text, at)
+        if found is None:
+            name, start, end, ended, opened, at = yield from carefully(text, at, within_object=names is not None)
         else:
-            found = _MEMBER.match(text, at)
-            if found is None:
-                raise _what_is_wrong(text, at, within_object=True)
-            name, ended, opened = found.groups()
+            if names is None:
+                ended, opened = found.groups()
+                name = b""
+            else:
+                name, ended, opened = found.groups()
+            at = found.end()
+            if level < levels:
+                start, end = place(found)
+        if names is not None:
             if b"\\" in name:
                 name = _without_escapes(name)
-            if name in names:
-                raise _error("a name is given twice in one object", text, at)
-            names.add(name)
-        at = found.end()
+            known = names if len(names) < MOST_NAMES or name in names else _one_of(more, level, name)
+            if name in known:
+                raise error_at("a name is given twice in one object", text, here)
+            known.add(name)
         if opened:
-            if len(around) == max_depth:
+            if level == max_depth:
                 raise NotJson(f"it is nested more than {max_depth} deep")
+            if level < levels:
+                begun.append((name, start))
+            level += 1
             around.append(names)
             names = set() if opened == b"{" else None
-            found = _CLOSED.match(text, at)
+            found = CLOSED.match(text, at)
             if found is None:
                 continue
             ended, at = found[1], found.end()
+        elif level < levels:
+            tell(level, name, start, end)
         while ended != b",":
             if not around and not ended:
                 return
             if not around or ended != (b"]" if names is None else b"}"):
-                raise _error("what is open here is not ended", text, at)
+                raise error_at("what is open here is not ended", text, at)
+            if more:
+                yield from _forget(more.pop(level, []))
             names = around.pop()
-            found = _AFTER.match(text, at)
+            level -= 1
+            if level < levels:
+                tell(level, *begun.pop(), text.rindex(ended, 0, at) + 1)
+            found = AFTER.match(text, at)
             if found is None:
-                raise _error("a comma or an end is expected", text, at)
+                raise error_at("a comma or an end is expected", text, at)
             ended, at = found[1], found.end()
         if not around:
-            raise _error("nothing may follow the document", text, at)
+            raise error_at("nothing may follow the document", text, at)
 
 
-def end_of(text: bytes, start: int) -> int:
-    """Where the value ends that begins at `start`, in a text that has passed `scan`."""
-    if text[start] not in b"[{":
-        return _end(_WHOLE.match(text, start))
-    depth = 0
-    for bracket in _BRACKET.finditer(text, start):
-        depth += 1 if bracket[1] in b"[{" else -1
-        if depth == 0:
-            return bracket.end()
-    raise AssertionError("a text that has passed ends what it begins")
+def _one_of(more: dict[int, list[set[bytes]]], level: int, name: bytes) -> set[bytes]:
+    """The set that a further name of this object belongs to."""
+    sets = more.get(level)
+    if sets is None:
+        sets = more[level] = [set() for _ in range(SETS)]
+    return sets[hash(name) % SETS]
+
+
+def _forget(*those: list[set[bytes]]) -> Iterator[None]:
+    """Frees names in slices. 1. A text with 150,000 names is refused. 2. Freed with the text, they would take 6 ms."""
+    for names in chain(*those):
+        names.clear()
+        yield
 
 
 def unescaped(string: bytes) -> str:
@@ -146,37 +179,3 @@ def _decode(text: bytes) -> Iterator[None]:
 def _without_escapes(name: bytes) -> bytes:
     """As readers see it: `"a"` and `"\\u0061"` are one name."""
     return unescaped(b'"' + name + b'"').encode("utf-8", "surrogatepass")
-
-
-def _what_is_wrong(text: bytes, at: int, *, within_object: bool) -> NotJson:
-    """About the item or member that should begin here."""
-    if within_object:
-        begun = _BEGUN.match(text, at)
-        if begun is None:
-            return _error(_bad_string(text, at) or "a name in double quotes is expected", text, at)
-        colon = _COLON.match(text, begun.end())
-        if colon is None:
-            return _error("a colon is expected", text, begun.end())
-        at = colon.end()
-    if constant := _CONSTANT.match(text, at):
-        return _error(f"{constant[0].decode()} is not a JSON value", text, at)
-    if ended := _ENDED.match(text, at):
-        return _error("a comma or an end is expected", text, ended.end())
-    return _error(_bad_string(text, at) or "a value is expected", text, at)
-
-
-def _bad_string(text: bytes, at: int) -> str:
-    if text[at : at + 1] != b'"':
-        return ""
-    return "a string has no end, a control character or an unknown escape"
-
-
-def _error(reason: str, text: bytes, at: int) -> NotJson:
-    line, line_start = text.count(b"\n", 0, at) + 1, text.rfind(b"\n", 0, at) + 1
-    column = sum(byte & 0xC0 != 0x80 for byte in memoryview(text)[line_start:at]) + 1  # bytes that begin a character
-    return NotJson(f"{reason} at line {line}, column {column}")
-
-
-def _end(found: re.Match[bytes] | None) -> int:
-    assert found, "the pattern matches here, whatever the text"
-    return found.end()

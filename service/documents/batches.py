@@ -11,16 +11,17 @@ for byte. Nothing is guessed: what is unknown, missing, repeated or null is refu
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import islice
 
 from consistency.core.model import MustBeAbsent, MustBeAt, MustExist, Precondition, PreconditionFailed
 from consistency.core.store import Change, Delete, Put
 from service.documents import check as documents
 from service.documents.check import Part
+from service.documents.outline import Operation, Outline
 from service.http.keys import check_key
 from service.http.parameters import MAX_REVISION
 from service.http.problems import Refused, bad_request, problem_for
@@ -31,22 +32,28 @@ MAX_DEPTH = documents.MAX_DEPTH + 3
 
 LONGEST_SHOWN = 60
 
+LONGEST_TEXT = 16 * 1024
+"""Bytes of a string as it is written: six times as much as any key, condition or name of an operation can take."""
+
 _FIELDS = {"put": ("op", "key", "value", "if_match", "if_none_match"), "delete": ("op", "key", "if_match")}
+_KNOWN = frozenset(name for names in _FIELDS.values() for name in names)
 _REVISION = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 
 
 def changes_in(body: bytes) -> tuple[Change, ...]:
-    """What a body that has passed `check_document` asks for, in its order: 1 to 100 changes of different keys.
+    """What a body asks for, in its order: 1 to 100 changes of different keys. Raises Refused (400)."""
+    outline = _outline(body)
+    for _ in outline.drawn():
+        pass
+    return _changes(outline)
 
-    Raises Refused (400).
-    """
-    changes: dict[str, Change] = {}
-    for index, operation in enumerate(_operations(documents.whole(body))):
-        with _naming(index):
-            change = _change(operation)
-            if changes.setdefault(change.key, change) is not change:
-                raise _refusal(f"there is another operation on the key {change.key!r}")
-    return tuple(changes.values())
+
+async def changes(body: bytes) -> tuple[Change, ...]:
+    """The same, on a loop that others are served by: between two slices everybody has a turn."""
+    outline = _outline(body)
+    for _ in outline.drawn():
+        await asyncio.sleep(0)
+    return _changes(outline)
 
 
 def refused_by(failed: PreconditionFailed, changes: Sequence[Change]) -> Refused:
@@ -57,26 +64,39 @@ def refused_by(failed: PreconditionFailed, changes: Sequence[Change]) -> Refused
     return Refused(replace(problem_for(failed), headers=(), extensions=extensions))
 
 
-def _operations(batch: Part) -> list[Part]:
-    fields = batch.members() if batch.opening == "{" else {}
-    if set(fields) != {"operations"} or fields["operations"].opening != "[":
+def _outline(body: bytes) -> Outline:
+    return Outline(body, MAX_DEPTH, _KNOWN, most=MAX_OPERATIONS + 1)
+
+
+def _changes(outline: Outline) -> tuple[Change, ...]:
+    changes: dict[str, Change] = {}
+    for index, operation in enumerate(_operations(outline)):
+        with _naming(index):
+            change = _change(operation)
+            if changes.setdefault(change.key, change) is not change:
+                raise _refusal(f"there is another operation on the key {change.key!r}")
+    return tuple(changes.values())
+
+
+def _operations(outline: Outline) -> list[Operation]:
+    if not outline.is_one_list:
         raise _refusal('a batch is {"operations": [...]} and nothing else')
-    operations = list(islice(fields["operations"].parts(), MAX_OPERATIONS + 1))
-    if not 1 <= len(operations) <= MAX_OPERATIONS:
+    if not 1 <= len(outline.operations) <= MAX_OPERATIONS:
         raise _refusal(f"it must have 1 to {MAX_OPERATIONS} operations")
-    return operations
+    return outline.operations
 
 
-def _change(operation: Part) -> Change:
+def _change(operation: Operation) -> Change:
+    fields = operation.fields
     if operation.opening != "{":
         raise _refusal('an operation is an object such as {"op": "delete", "key": "a"}')
-    fields = operation.members()
     op = _text(fields, "op")
     if op not in _FIELDS:
         raise _refusal(f"op must be put or delete, not {_shown(op)}")
-    for name in fields:
-        if name not in _FIELDS[op]:
-            raise _refusal(f"{_shown(name)} is unknown; known in a {op}: {', '.join(_FIELDS[op])}")
+    unknown = [name for name in fields if name not in _FIELDS[op]]
+    if operation.unknown is not None or unknown:
+        name = unknown[0] if operation.unknown is None else operation.unknown
+        raise _refusal(f"{_shown(name)} is unknown; known in a {op}: {', '.join(_FIELDS[op])}")
     key, precondition = check_key(_text(fields, "key")), _precondition(fields)
     return Delete(key, precondition) if op == "delete" else Put(key, _field(fields, "value").raw, precondition)
 
@@ -103,6 +123,8 @@ def _text(fields: Mapping[str, Part], name: str) -> str:
     field = _field(fields, name)
     if field.opening != '"':
         raise _refusal(f"{name} must be a string")
+    if field.end - field.start > LONGEST_TEXT:
+        raise _refusal(f"{name} is a string of {field.end - field.start} bytes")
     text = field.string()
     try:
         text.encode()

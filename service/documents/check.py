@@ -1,22 +1,20 @@
 """Whether a body is a JSON document that every reader understands alike, and what is where in it. Pure.
 
-The bytes stay as they are: the grammar is `service.json_text`'s, this makes refusals of what it finds, and cuts parts
-out of a document as they are written.
+The bytes stay as they are: the grammar is `service.json_text`'s, this makes refusals of what it finds, and takes
+parts of a document as they are written. A long check lets others to their turn: one of 1 MiB takes up to 300 ms.
 """
 
 from __future__ import annotations
 
-import re
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from service.http.problems import bad_request
-from service.json_text import NotJson, end_of, scan, unescaped
+from service.json_text import NotJson, Tell, ignored, scan, unescaped
 
 MAX_DEPTH = 128
 """Arrays and objects inside of one another. Readers in other languages give up at 500 or so."""
-
-_BETWEEN = re.compile(rb"[^ \t\r\n,:]")
 
 
 def check_document(document: bytes, max_depth: int = MAX_DEPTH) -> None:
@@ -28,17 +26,23 @@ def check_document(document: bytes, max_depth: int = MAX_DEPTH) -> None:
         pass
 
 
-def checking(document: bytes, max_depth: int = MAX_DEPTH) -> Iterator[None]:
-    """The same, in slices of well under a millisecond: at each pause others may be let to their turn."""
+async def check(document: bytes, max_depth: int = MAX_DEPTH) -> None:
+    """The same, on a loop that others are served by: between two slices of a check everybody has a turn."""
+    for _ in checking(document, max_depth):
+        await asyncio.sleep(0)
+
+
+def checking(document: bytes, max_depth: int = MAX_DEPTH, levels: int = 0, tell: Tell = ignored) -> Iterator[None]:
+    """The same, in slices of well under a millisecond. For `levels` and `tell` see `service.json_text.scan`."""
     try:
-        yield from scan(document, max_depth)
+        yield from scan(document, max_depth, levels, tell)
     except NotJson as error:
         raise bad_request("invalid-json", f"The body is not an acceptable JSON document: {error}.") from None
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A value within a document that has passed `check_document`: where it is written, and nothing evaluated yet."""
+    """A value within a document that has passed the check: where it is written, and nothing evaluated yet."""
 
     text: bytes
     start: int
@@ -57,29 +61,3 @@ class Part:
     def string(self) -> str:
         """What this string says. It may have half of a surrogate pair in it, which no encoding can express."""
         return unescaped(self.raw)
-
-    def parts(self) -> Iterator[Part]:
-        """What this array or object holds; an object's names and values in turn."""
-        at = _next(self.text, self.start + 1)
-        while self.text[at] not in b"]}":
-            end = end_of(self.text, at)
-            yield Part(self.text, at, end)
-            at = _next(self.text, end)
-
-    def members(self) -> dict[str, Part]:
-        """What this object holds, by name."""
-        parts = self.parts()
-        return {name.string(): value for name, value in zip(parts, parts, strict=True)}
-
-
-def whole(document: bytes) -> Part:
-    """All of a document that has passed `check_document`."""
-    start = _next(document, 0)
-    return Part(document, start, end_of(document, start))
-
-
-def _next(text: bytes, at: int) -> int:
-    """Where the next part begins, or what holds it ends: only blanks, commas and colons are between."""
-    found = _BETWEEN.search(text, at)
-    assert found, "a document that has been checked ends with a part"
-    return found.start()

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.documents.check import MAX_DEPTH, check_document, checking, whole
+from service.documents.check import MAX_DEPTH, check_document, checking
 from service.http.problems import Refused
 
 ACCEPTED = [
@@ -308,6 +308,31 @@ def test_a_long_check_pauses_now_and_then() -> None:
     assert sum(1 for _ in checking(BOMBS["beyond Latin-1"])) > SIZE / (64 * 1024)
 
 
+def told(document: bytes, levels: int, max_depth: int = MAX_DEPTH) -> list[tuple[int, str, bytes]]:
+    """Level, name and bytes of each value that is told, in the order in which they end."""
+    values: list[tuple[int, str, bytes]] = []
+
+    def tell(level: int, name: bytes, start: int, end: int) -> None:
+        values.append((level, name.decode("utf-8", "surrogatepass"), document[start:end]))
+
+    for _ in checking(document, max_depth, levels, tell):
+        pass
+    return values
+
+
+def inner_first(value: object, levels: int, level: int = 0, name: str = "") -> list[tuple[int, str, object]]:
+    """The same of what a parser makes of it."""
+    if level == levels:
+        return []
+    named: list[tuple[str, object]] = []
+    if isinstance(value, dict):
+        named = list(value.items())
+    elif isinstance(value, list):
+        named = [("", each) for each in value]
+    within = [found for inner, each in named for found in inner_first(each, levels, level + 1, inner)]
+    return [*within, (level, name, value)]
+
+
 @given(
     st.recursive(
         st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -316,23 +341,19 @@ def test_a_long_check_pauses_now_and_then() -> None:
     st.sampled_from([None, 1, "\t"]),
     st.sampled_from([(",", ":"), (" ,  ", "\t:\n")]),
     st.text(" \t\r\n", max_size=3),
+    st.integers(0, 4),
 )
-def test_the_parts_of_a_document_are_what_it_was_made_of(
-    value: object, indent: int | str | None, separators: tuple[str, str], blanks: str
+def test_the_values_told_are_what_the_document_was_made_of(
+    value: object, indent: int | str | None, separators: tuple[str, str], blanks: str, levels: int
 ) -> None:
-    """Cut out and read alone, each part is what a parser finds in the whole, whatever stands between them."""
+    """Cut out and read alone, each is what a parser finds in the whole, whatever stands between them."""
     written = blanks + json.dumps(value, indent=indent, separators=separators) + blanks
-    part = whole(written.encode())
-    if isinstance(value, dict):
-        assert {name: json.loads(member.raw) for name, member in part.members().items()} == value
-    elif isinstance(value, list):
-        assert [json.loads(item.raw) for item in part.parts()] == value
-    else:
-        assert json.loads(part.raw) == value
+    found = [(level, name, json.loads(text)) for level, name, text in told(written.encode(), levels)]
+    assert found == inner_first(value, levels)
 
 
 @pytest.mark.parametrize("document", [document for document in ACCEPTED if document.strip() == document], ids=repr)
-def test_a_part_is_cut_out_byte_for_byte(document: bytes) -> None:
+def test_a_value_is_told_byte_for_byte(document: bytes) -> None:
     """With what stands around it, and without its blanks."""
-    *_, part = whole(b' [ "[", 1, {"a": "]"}, ' + document + b" \r\n] ").parts()
-    assert part.raw == document
+    *_, last, _ = told(b' [ "[", 1, {"a": "]"}, ' + document + b" \r\n] ", 2, MAX_DEPTH + 1)
+    assert last == (1, "", document)

@@ -13,13 +13,14 @@ from functools import cache
 from typing import Any, Generic, TypeVar
 
 from consistency.loop import PROCESS_LOOP
+from tests.support.holds import MOST, RUNS, MeasuringLoop
 
 T = TypeVar("T")
 
 LIMIT = 20.0
 """Seconds after which nobody waits any more."""
 
-LOOP = asyncio.new_event_loop()
+LOOP = MeasuringLoop()
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -35,6 +36,19 @@ def until(claim: Callable[[], bool], limit: float = LIMIT) -> bool:
 def settle() -> None:
     """Goes on until everything that is under way waits for something."""
     LOOP.run_until_complete(_pass(50))
+
+
+def least_hold(work: Callable[[], Coroutine[Any, Any, object]]) -> tuple[float, str]:
+    """For how long `work`, and what goes on beside it, holds the loop at once: seconds of processor time, and what did.
+
+    It is done anew until it holds it for less than MOST, at most RUNS times: a cold start is nobody's fault.
+    """
+    found: list[tuple[float, str]] = []
+    while len(found) < RUNS and (not found or found[-1][0] >= MOST):
+        with LOOP.measured() as holds:
+            run(work())
+        found.append(holds.longest)
+    return min(found)
 
 
 class Meanwhile(Generic[T]):

@@ -1,0 +1,117 @@
+"""Nothing that clients send holds the loop: what is checked is checked in slices, whatever it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+
+from consistency.core.store import Change
+from service.documents import batches, check
+from service.http.problems import Refused
+from tests.support.driver import least_hold, run
+from tests.support.holds import MOST
+
+MEBIBYTE = 1024 * 1024
+LARGEST = 1_572_000
+"""Bytes: more than etcd takes at once."""
+
+
+def of(unit: Callable[[int], bytes], size: int = LARGEST, ends: bytes = b"[]") -> bytes:
+    """Units, as many as there is room for."""
+    count = (size - 2) // (len(unit(size)) + 1)
+    return ends[:1] + b",".join(map(unit, range(count))) + ends[1:]
+
+
+DOCUMENTS = {
+    "numbers": of(lambda _: b"0"),
+    "objects": of(lambda _: b'{"":0}'),
+    "arrays": of(lambda _: b"[]"),
+    "deep arrays": of(lambda _: b"[" * 100 + b"]" * 100),
+    "names": of(lambda number: b'"%x":0' % number, ends=b"{}"),
+    "names with escapes": of(lambda number: b'"\\n%x":0' % number, ends=b"{}"),
+    "escapes": b'"' + b"\\n" * (LARGEST // 2) + b'"',
+    "escapes and others": b'["' + b"a\\n" * (LARGEST // 3) + b'"]',
+    "a name of escapes": b'{"' + b"\\u0061" * (LARGEST // 6) + b'":0}',
+    "escapes without an end": b'"' + b"\\n" * (LARGEST // 2),
+    "one string": b'"' + b"a" * LARGEST + b'"',
+    "one number": b"1" * LARGEST,
+    "blanks": b" " * LARGEST + b"1",
+    "beyond ASCII": '"{}"'.format("é" * (LARGEST // 2)).encode(),
+    "beyond the BMP": '"{}"'.format("🎉" * (LARGEST // 4)).encode(),
+    "lines, and then an error": b"\n" * LARGEST + b"x",
+    "one line, and then an error": '["{}",x'.format("é" * (LARGEST // 2)).encode(),
+    "names in names, and then no end": b'{"":'.join(
+        of(lambda number: b'"%x":0' % number, 32_000, ends=b"{ ") + b"," for _ in range(45)
+    ),
+    "names, and then one of them again": of(lambda number: b'"%x":0' % number, ends=b"{}")[:-1] + b',"0":0}',
+}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_no_document_holds_the_loop(name: str) -> None:
+    """Nothing takes 5 ms at once. In one go, a check of 1 MiB takes up to 300 ms."""
+
+    async def work() -> None:
+        with suppress(Refused):
+            await check.check(DOCUMENTS[name])
+
+    seconds, what = least_hold(work)
+    assert seconds < MOST, what
+
+
+def batch(*values: bytes) -> bytes:
+    """A put for each of the values."""
+    puts = (b'{"op":"put","key":"k%d","value":%s}' % (number, value) for number, value in enumerate(values))
+    return b'{"operations":[' + b",".join(puts) + b"]}"
+
+
+BATCHES = {
+    "numbers": batch(*[of(lambda _: b"0", 15_000)] * 100),
+    "objects": batch(*[of(lambda _: b'{"":0}', 15_000)] * 100),
+    "arrays": batch(*[of(lambda _: b"[]", 15_000)] * 100),
+    "escapes": batch(*[b'"' + b"\\n" * 7_500 + b'"'] * 100),
+    "one value": batch(of(lambda _: b"[]")),
+    "500,000 operations": b'{"operations":' + of(lambda _: b"{}") + b"}",
+    "fields of the batch": of(lambda number: b'"%x":0' % number, ends=b"{}"),
+    "fields of an operation": b'{"operations":[' + of(lambda number: b'"%x":0' % number, ends=b"{}") + b"]}",
+    "a key of escapes": b'{"operations":[{"op":"delete","key":"' + b"\\u0061" * (LARGEST // 6) + b'"}]}',
+    "an op of escapes": b'{"operations":[{"op":"' + b"\\u0061" * (LARGEST // 6) + b'"}]}',
+    "an unknown field of escapes": b'{"operations":[{"op":"put","' + b"\\u0061" * (LARGEST // 6) + b'":0}]}',
+}
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_no_batch_holds_the_loop(name: str) -> None:
+    async def work() -> None:
+        with suppress(Refused):
+            await batches.changes(BATCHES[name])
+
+    seconds, what = least_hold(work)
+    assert seconds < MOST, what
+
+
+def test_what_holds_the_loop_is_noticed() -> None:
+    """The tests above can fail: in one go, the same takes long."""
+
+    async def work() -> None:
+        check.check_document(DOCUMENTS["objects"])
+
+    seconds, what = least_hold(work)
+    assert seconds > MOST
+    assert "work" in what
+
+
+def outcome(ask: Callable[[], tuple[Change, ...]]) -> object:
+    """The changes, or what is said against them."""
+    try:
+        return ask()
+    except Refused as refused:
+        return refused.problem
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_a_batch_asks_for_the_same_whoever_waits(name: str) -> None:
+    """On a loop or not."""
+    assert outcome(lambda: batches.changes_in(BATCHES[name])) == outcome(lambda: run(batches.changes(BATCHES[name])))
