@@ -1,7 +1,7 @@
 # `make` tells what there is. Every target installs what it needs into .venv: Python 3.11+ and make are enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-secured contract check lint mutants torture faults settings load fleet demo bench bench-scale clean
+.PHONY: help run test test-all test-secured contract check lint mutants torture faults settings load fleet demo bench bench-scale clean
 .SUFFIXES:
 
 # The newest Python of these that is new enough.
@@ -19,19 +19,22 @@ help:  ## This list
 run: $(VENV)/.run  ## Start one instance on http://0.0.0.0:8080 (PORT=…), with an embedded etcd unless another is configured
 	@exec $(BIN)/python -m service
 
-test: $(VENV)/.dev  ## Run all tests
-	$(BIN)/python -m pytest $(TESTS)
+# Tests say with markers what they need (tests/README.md). Most of their time is waiting, so more processes share them than
+# there are cores; a file stays in one, for what its tests share.
+WORKERS ?= 4
+BESIDE := -n $(WORKERS) --dist loadfile
 
-# Those that are about the service and not about how it is let in, in the order in which they share one etcd. Without the
-# one that starts 65 instances: it takes as long as half of the others.
-SECURED := tests/http $(filter-out %/test_full_fleet.py,$(wildcard tests/guarantees/test_*.py)) \
-	tests/etcd/test_etcd_store_limits.py tests/etcd/test_store_contract.py
+test: $(VENV)/.dev  ## Run the tests but for those that last (TESTS=tests/http: only these)
+	$(BIN)/python -m pytest $(BESIDE) -m "not lasting and not alone" $(TESTS)
 
-SECURED_QUICK := tests/guarantees/test_two_instances.py tests/guarantees/test_writes_and_the_fleet.py \
-	tests/etcd/test_etcd_store_limits.py
+test-all: $(VENV)/.dev  ## Run all tests: those that bear company, then one by one those that load the machine
+	@failed=0; \
+	$(BIN)/python -m pytest $(BESIDE) -m "not alone" || failed=1; \
+	$(BIN)/python -m pytest -m alone || failed=1; \
+	exit $$failed
 
 test-secured: $(VENV)/.dev  ## Tests against etcd with mutual TLS and users who may use their own prefix alone (QUICK=1: some)
-	$(BIN)/python -m pytest --secured-etcd $(if $(QUICK),$(SECURED_QUICK),$(SECURED))
+	$(BIN)/python -m pytest --secured-etcd -m "secured$(if $(QUICK),(quick=True))"
 
 contract: $(VENV)/.dev  ## Requests made from service/site/openapi.yaml, at least 5,000, to a live service (QUICK=1: 1,000)
 	@$(BIN)/python -m contract $(if $(QUICK),--examples=15 --least=1000)
@@ -41,7 +44,7 @@ lint: $(VENV)/.dev  ## Formatting, style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-check: lint test  ## All that a reviewer would run
+check: lint test  ## Before a commit: lint, then test; CI runs test-all
 
 mutants: $(VENV)/.dev  ## Break each rule of the protocol and see which test notices (QUICK=1: write nothing)
 	@$(BIN)/python -m mutants $(if $(QUICK),--quick)

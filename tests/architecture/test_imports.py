@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ PACKAGES = ("consistency", "metrics", "service")
 FILES = sorted(file for package in PACKAGES for file in (PROJECT / package).glob("**/*.py"))
 
 
-def imported(file: Path) -> set[str]:
+@functools.cache
+def imported(file: Path) -> frozenset[str]:
     """The modules a file imports, dotted."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text())):
@@ -20,7 +22,7 @@ def imported(file: Path) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+    return frozenset(names)
 
 
 def importers(module: str) -> set[str]:

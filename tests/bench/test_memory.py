@@ -16,6 +16,8 @@ from bench import memory
 from bench.documents import reads, write_lines
 from tests.bench.programs import need
 
+pytestmark = pytest.mark.alone
+
 ENTRIES = 3_000
 TAKES = 0.05
 """Seconds for one answer: 64 connections need more than two for all entries."""

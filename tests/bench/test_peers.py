@@ -20,6 +20,8 @@ from tests.bench.programs import need
 from tests.support.etcd import EtcdServer, dying_with_us, free_ports, wait_for
 from tests.support.instances import environment
 
+pytestmark = pytest.mark.alone
+
 PROJECT = Path(__file__).parents[2]
 PREFIX = "/bench"
 READY_WITHIN = 30.0

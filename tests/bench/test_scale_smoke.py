@@ -26,7 +26,10 @@ from tests.bench.test_smoke import running_in
 from tests.support.etcd import EtcdServer
 
 PROJECT = Path(__file__).parents[2]
-pytestmark = pytest.mark.timeout(300)  # seconds; for all designs, on a machine that is busy
+pytestmark = [
+    pytest.mark.timeout(300),  # seconds; for all designs, on a machine that is busy
+    pytest.mark.alone,
+]
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,8 @@ import pytest
 from bench.rows import ROWS
 from tests.bench.programs import need
 
+pytestmark = pytest.mark.alone
+
 PROJECT = Path(__file__).parents[2]
 
 

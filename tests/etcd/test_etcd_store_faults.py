@@ -245,6 +245,7 @@ def test_a_killed_etcd_is_told_as_refusing_and_writes_as_not_done(server: EtcdSe
     run(store.close())
 
 
+@pytest.mark.lasting
 def test_a_restarted_etcd_is_found_within_seconds(server: EtcdServer) -> None:
     """Hazard: after ten seconds gRPC waits five more, unless its backoff is bounded. Fault matrix: ≤ 3 s."""
     store = store_at(server.endpoint)
@@ -342,6 +343,7 @@ def test_a_watch_has_a_connection_of_its_own(server: EtcdServer) -> None:
         run(store.close())
 
 
+@pytest.mark.lasting
 def test_a_watch_of_a_paused_etcd_ends_within_ten_seconds(server: EtcdServer) -> None:
     """Hazard: keepalive finds a paused peer after 60 s only, unless the ping has a timeout."""
     store = store_at(server.endpoint)

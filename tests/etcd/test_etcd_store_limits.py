@@ -16,6 +16,8 @@ from tests.etcd.conftest import version
 from tests.support.driver import run
 from tests.support.etcd import EtcdServer
 
+pytestmark = pytest.mark.secured(quick=True)
+
 TIMEOUT = 5.0
 MEBIBYTE = b"x" * 1024 * 1024
 

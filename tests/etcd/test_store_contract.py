@@ -45,6 +45,8 @@ from consistency.core.store import (
 from tests.etcd.conftest import TIMEOUT, Subject, version
 from tests.support.driver import Meanwhile, each, run
 
+pytestmark = pytest.mark.secured
+
 
 def read_one(subject: Subject, key: str, newer_than: int = 0) -> Found:
     return run(subject.store.read([Want(key, newer_than)], None, timeout=TIMEOUT)).found[0]

@@ -15,6 +15,8 @@ from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 from tests.support.meanwhile import meanwhile
 
+pytestmark = pytest.mark.alone
+
 SIZE = 4
 
 

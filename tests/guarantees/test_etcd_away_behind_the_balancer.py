@@ -22,6 +22,8 @@ from tests.support.etcd import EtcdServer, wait_for
 from tests.support.instances import InstanceProcess, within
 from torture.world import quiet_ports
 
+pytestmark = pytest.mark.secured
+
 SIZE = 2
 LONG = {"stale_if_error": "3600"}
 

@@ -15,6 +15,8 @@ import requests
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 
+pytestmark = pytest.mark.secured
+
 BOUND = 1.0
 TIMEOUT = 2.0
 PREFIX = "/paused"

@@ -12,6 +12,8 @@ from tests.guarantees.crowd import Crowd
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 
+pytestmark = pytest.mark.secured
+
 READERS = 64
 READS = 640
 TRANSACTIONS_PER_READ = 0.1

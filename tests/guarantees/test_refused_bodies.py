@@ -24,6 +24,8 @@ from tests.support.meanwhile import meanwhile
 from torture.client import Connections
 from torture.world import quiet_ports
 
+pytestmark = pytest.mark.secured
+
 INNOCENT = 6
 REFUSED = 4
 ROUNDS = 600

@@ -20,6 +20,8 @@ from tests.support.instances import InstanceProcess
 from tests.support.meanwhile import meanwhile
 from torture.world import quiet_ports
 
+pytestmark = pytest.mark.secured
+
 SIZE = 4
 CLIENTS = 6
 DRAIN_WAIT = 4.0

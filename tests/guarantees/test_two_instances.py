@@ -16,6 +16,8 @@ import pytest
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 
+pytestmark = pytest.mark.secured(quick=True)
+
 BOUND = 1.0
 
 

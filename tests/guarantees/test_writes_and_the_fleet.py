@@ -11,6 +11,8 @@ import pytest
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 
+pytestmark = pytest.mark.secured(quick=True)
+
 BOUND = 1.0
 LEASE_TTL = 30
 AUDIT = 0.5

@@ -32,6 +32,11 @@ from tests.support.etcd import EtcdServer, wait_for
 BOUND = 30.0
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """All of this folder is about the service, whoever is let in to its etcd."""
+    item.add_marker(pytest.mark.secured)
+
+
 class CheckedClient(Client):
     """A client that takes no answer which openapi.yaml does not describe."""
 

@@ -6,12 +6,15 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
 import requests
 
 from tests.load.requirements import need_haproxy
 from tests.load.running_fleet import RunningFleet, running, running_fleet, sample
 from tests.support.etcd import free_ports
 from tests.support.instances import within
+
+pytestmark = pytest.mark.alone
 
 LOAD = "performance_tests/"
 

@@ -18,6 +18,8 @@ from tests.load.locust_run import ROOT, run
 from tests.load.requirements import need_haproxy
 from tests.load.running_fleet import STOP_WITHIN, WITHOUT_HAPROXY, RunningFleet, alive, running, running_fleet, sample
 
+pytestmark = pytest.mark.alone
+
 SIZE = 3
 
 

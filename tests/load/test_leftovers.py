@@ -17,6 +17,8 @@ from tests.load.lying_server import LyingServer, lying
 from tests.support.instances import within
 from tools.load_leftovers import Run, dead_runs
 
+pytestmark = pytest.mark.alone
+
 
 @contextmanager
 def started(server: LyingServer, directory: Path) -> Iterator[subprocess.Popen[str]]:

@@ -14,6 +14,8 @@ from tests.load.locust_run import ROOT, run
 from tests.load.lying_server import lying
 from tools import table
 
+pytestmark = pytest.mark.alone
+
 
 def test_honest_service_passes_and_is_left_without_a_key(tmp_path: Path) -> None:
     """0 failures, exit code 0; each user has keys of its own, and deletes them at the end, whatever it was doing."""

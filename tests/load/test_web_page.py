@@ -21,6 +21,8 @@ from tests.load.running_fleet import RunningFleet, running_fleet
 from tests.support.etcd import free_ports
 from tests.support.instances import within
 
+pytestmark = pytest.mark.alone
+
 TOKEN = "load-0123456789-load-0123456789"
 TOKENS = json.dumps([{"name": "load", "token": TOKEN, "scopes": ["read", "write"]}])
 EVERYBODY = ["ConditionalUser", "ConfigUser", "HotKeyUser", "LinearizableUser", "SynchronousUser"]

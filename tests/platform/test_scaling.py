@@ -21,6 +21,8 @@ from tests.support.etcd import EtcdServer
 from tests.support.meanwhile import meanwhile
 from torture.world import quiet_ports
 
+pytestmark = pytest.mark.alone
+
 PREFIX = str(SERVICE["env"]["USER_KEY_PREFIX"])
 USERS = 6
 PAUSE = 0.02

@@ -23,6 +23,8 @@ from tests.support.instances import InstanceProcess
 from tests.support.meanwhile import meanwhile
 from tests.support.prometheus import PrometheusProcess
 
+pytestmark = pytest.mark.alone
+
 ALERT = "ConfigProofsMissing"
 LOST, HALVED, MISSING = "ConfigInstancesLost", "ConfigFleetHalved", "ConfigInstancesMissing"
 PREFIX = "/prometheus"

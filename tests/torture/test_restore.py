@@ -23,6 +23,8 @@ from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 from torture.proxy import Link, Network, Way
 
+pytestmark = pytest.mark.alone
+
 BOUND = 1.0
 KEYS = [f"k{number}" for number in range(20)]
 LOST, KEPT, NEW = b'"lost"', b'"kept"', b'"new"'

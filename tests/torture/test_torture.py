@@ -21,6 +21,8 @@ from torture.truth import Truth
 from torture.violations import Violation
 from torture.world import BOUND
 
+pytestmark = pytest.mark.alone
+
 SEED, SECONDS, INSTANCES, RATE = 4, 30.0, 4, 300.0
 
 KINDS = 10
