@@ -108,6 +108,7 @@ def _methods(data: Any, streams: Any) -> dict[str, Callable[..., Any]]:
         "revoke": lease.LeaseRevoke,
         "time_to_live": lease.LeaseTimeToLive,
         "status": pb.MaintenanceStub(data).Status,
+        "member_list": pb.ClusterStub(data).MemberList,
         "alarm": pb.MaintenanceStub(data).Alarm,
         "authenticate": pb.AuthStub(data).Authenticate,
         "user": pb.AuthStub(data).UserGet,

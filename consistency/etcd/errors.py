@@ -96,6 +96,8 @@ _OUR_CERTIFICATE = "it refused our TLS client certificate, or demands one"
 
 _SILENCE = "nothing comes back from there: are packets dropped on the way?"
 
+_NO_WAY_ON = "it is a proxy, and can't reach the etcd behind it"
+
 _NO_ETCD = "it does not answer as etcd does: does something else listen there, or stand between?"
 
 # No connection: nothing was sent. (phrase, error, what to tell the operator)
@@ -146,6 +148,12 @@ _ANSWERED: tuple[tuple[str, type[StoreError]], ...] = (
     ("not capable", Unavailable),  # as above: the cluster's version is not known yet
     ("not supported for learner", Unavailable),  # as above
     ("corrupt cluster", Rejected),  # the alarm refuses all, until an operator acts
+    # Through etcd's own proxy all codes are UNKNOWN: what a code tells of other refusals has to be told by the words.
+    ("given in txn request", Rejected),
+    ("is not provided", Rejected),
+    ("is provided", Rejected),
+    ("already exists", Rejected),
+    ("too large lease ttl", Rejected),
 )
 
 # etcd's words, but none of the above: the code says whether they are about the request. A code that is not here leaves
@@ -164,6 +172,9 @@ _CODES: dict[str, type[StoreError]] = {
 
 # gRPC's words, of either side, about the size of a message: the request, or an answer (so it was a read).
 _LARGER = "received message larger than max"
+
+# How Go's gRPC says that it has no connection. Ours words it otherwise: this is said by who stands between.
+_BEYOND = ("all subconns are in transientfailure", "connection error: desc = ", "last connection error")
 
 # Codes that etcd never gives without words of its own, and gRPC not for a connection that broke. Of a write they leave
 # the outcome unknown: a proxy may have passed it on before it said so. Only a method that isn't there did nothing.
@@ -209,6 +220,8 @@ def _judge_stranger(code: str, details: str, seconds: float) -> Verdict:
     """Of words that are not etcd's: gRPC's own about a connection that broke, a proxy's, another server's."""
     if _BEFORE_SENDING in details.lower():
         return Verdict(BadCredentials, f"{_OTHER_NAME}: its subjectAltName names nobody", connected=False)
+    if any(phrase in details.lower() for phrase in _BEYOND):
+        return Verdict(OutcomeUnknown, f"{_NO_WAY_ON} ({details})")
     if code in _NO_ETCD_CODES:
         error = Unavailable if code == "UNIMPLEMENTED" else OutcomeUnknown
         return Verdict(error, f"{_NO_ETCD} ({code}: {details})", foreign=True)

@@ -27,6 +27,8 @@ _DB_IN_USE, _LEARNER, _QUOTA = 9, 10, 12
 
 _STATUS = Call("status", "status", pb.StatusRequest())
 
+_MEMBERS = Call("members", "member_list", pb.MemberListRequest())
+
 _ANYTHING = Call("anything", "time_to_live", pb.LeaseTimeToLiveRequest(ID=1))
 """A question that everybody may ask whom etcd knows, in every release: of a lease that does not exist."""
 
@@ -96,6 +98,14 @@ class EtcdProbe:
                     node.name, await node.rpc(call, timeout, await self._calls.token(node, timeout), leader=False)
                 )
         return MemberStatus(node.name)
+
+    async def is_proxy(self, index: int, timeout: float) -> bool:
+        """Whether the endpoint with that index is etcd's gRPC proxy: it names itself as a member that has no id."""
+        try:
+            members = (await self._nodes[index].rpc(_MEMBERS, timeout, "", leader=False)).members
+        except Failed:  # an etcd with users may keep its members to itself; the proxy answers everybody
+            return False
+        return bool(members) and not any(member.ID for member in members)
 
     async def sign_in(self, timeout: float) -> bool:
         """Whether etcd wants users at all, asked with ours. Raises BadCredentials and other StoreError."""

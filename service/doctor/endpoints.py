@@ -24,6 +24,7 @@ SOON = datetime.timedelta(days=14)
 
 # (what was found, as `consistency.etcd.errors` words it; what to do). Read from the top.
 _REMEDIES = (
+    ("behind it", "Start the etcd behind the proxy at {0}, or correct the proxy's --endpoints."),
     ("signed by none", "Give ETCD_CA_CERT the authority that signed the certificate of {0} (etcd's --cert-file)."),
     ("for another name", "Issue a certificate for {0} whose subjectAltName has the host of that URL."),
     ("has expired", "Renew the certificate of {0} (etcd's --cert-file)."),
@@ -47,13 +48,17 @@ _OTHER_REMEDY = "Look at the log of the etcd at {0}."
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one look at one endpoint gave. `failure` is empty when there is a `status`."""
+    """What one look at one endpoint gave. `failure` is empty when there is a `status`.
+
+    proxy: it is etcd's gRPC proxy, and the status that of a member behind it.
+    """
 
     endpoint: str
     status: MemberStatus | None = None
     failure: str = ""
     seconds: float = 0.0
     seen: Glimpse = field(default_factory=Glimpse)
+    proxy: bool = False
 
 
 def look_at_all(config: EtcdConfig) -> list[Look]:
@@ -76,20 +81,25 @@ def _look_at(probe: EtcdProbe, index: int, endpoint: str, config: EtcdConfig) ->
     seconds, seen = time.monotonic() - started, glimpse(endpoint, config, ANSWER_WITHIN)
     if not status.version:  # it told our user less than it shows anybody
         status = replace(status, version=seen.version, db_bytes=seen.db_bytes, in_use_bytes=seen.in_use_bytes)
-    return Look(endpoint, status, seconds=seconds, seen=seen)
+    return Look(endpoint, status, seconds=seconds, seen=seen, proxy=run(probe.is_proxy(index, ANSWER_WITHIN)))
 
 
-def reachability(looks: Sequence[Look]) -> list[Finding]:
-    """One that fails is a warning as long as another answers: the service goes to that one."""
+def reachability(looks: Sequence[Look], *, users: bool) -> list[Finding]:
+    """One that fails is a warning as long as another answers: the service goes to that one. `users`: as `versions`."""
     blame = warning if any(look.status for look in looks) else wrong
-    return [_reached(look.endpoint, look.status, look.seconds) if look.status else blame(
+    return [_reached(look, look.status, users) if look.status else blame(
         "endpoint", f"{look.endpoint}: {look.failure}", remedy_for(look)
     ) for look in looks]  # fmt: skip
 
 
-def _reached(endpoint: str, status: MemberStatus, seconds: float) -> Finding:
-    etcd = f"etcd {status.version}".strip()
-    said = f"{endpoint}: {etcd} answers after {seconds * 1000:.0f} ms"
+def _reached(look: Look, status: MemberStatus, users: bool) -> Finding:
+    endpoint, etcd = look.endpoint, f"etcd {status.version}".strip()
+    said = f"{endpoint}: {etcd} answers after {look.seconds * 1000:.0f} ms"
+    if look.proxy:
+        said += ", through etcd's gRPC proxy"
+    if look.proxy and users:
+        remedy = f"Name the members of etcd themselves instead of {endpoint} (docs/etcd-cluster.md)."
+        return warning("endpoint", f"{said}, which renews leases in nobody's name and shares watches of users", remedy)
     if status.learner:
         remedy = f"Promote {endpoint} (etcdctl member promote {status.member:x}), or take it out of ETCD_ENDPOINTS."
         return warning("endpoint", f"{said}, but is a learner, which answers no linearizable read", remedy)

@@ -106,7 +106,7 @@ def _examine_on_loop(settings: Settings, connection: Connection, findings: list[
         return Report(subject, [*findings, *amiss])
     looks = endpoints.look_at_all(config)
     statuses = [look.status for look in looks if look.status]
-    findings += endpoints.reachability(looks)
+    findings += endpoints.reachability(looks, users=config.user is not None)
     findings += endpoints.certificates(looks, config)
     if not statuses:
         return Report(subject, findings)

@@ -5,7 +5,8 @@ Nothing is written for that: etcd refuses before it looks at the condition, whic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from consistency.core.store import BadCredentials, Denied, NoSpace, StoreError
@@ -77,7 +78,7 @@ def permissions(etcd: Etcd) -> list[Finding]:
     """Reading and writing, then the watch and the lease; one line if all are permitted."""
     found = _try_keys(etcd)
     # Neither has a permission of its own: etcd lets watch who may read, and grants leases to whom it lets in.
-    for what, attempt in (("watch", _watch), ("grant a lease", _lease)) if not found else ():
+    for what, attempt in (("watch", _watch), ("grant a lease", _grant), ("renew a lease", _renew)) if not found else ():
         try:
             attempt(etcd)
         except StoreError as error:
@@ -111,10 +112,23 @@ def _watch(etcd: Etcd) -> None:
     run(etcd.store.watch(0, 0, timeout=etcd.timeout)).close()
 
 
-def _lease(etcd: Etcd) -> None:
-    lease = run(etcd.store.grant(LEASE, timeout=etcd.timeout))
-    run(etcd.store.keep_alive(lease.id, timeout=etcd.timeout))
-    run(etcd.store.revoke(lease.id, timeout=etcd.timeout))
+def _grant(etcd: Etcd) -> None:
+    with _lease(etcd):
+        pass
+
+
+def _renew(etcd: Etcd) -> None:
+    with _lease(etcd) as lease:
+        run(etcd.store.keep_alive(lease, timeout=etcd.timeout))
+
+
+@contextmanager
+def _lease(etcd: Etcd) -> Iterator[int]:
+    lease = run(etcd.store.grant(LEASE, timeout=etcd.timeout)).id
+    try:
+        yield lease
+    finally:
+        run(etcd.store.revoke(lease, timeout=etcd.timeout))
 
 
 def _denied(etcd: Etcd, missing: Sequence[Trial]) -> Finding:

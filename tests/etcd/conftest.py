@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -14,6 +14,7 @@ from consistency.etcd.store import EtcdStore
 from tests.support.driver import run
 from tests.support.etcd import EtcdServer
 from tests.support.fake_store import FakeStore
+from tests.support.grpc_proxy import GrpcProxy
 
 TIMEOUT = 5.0
 
@@ -42,10 +43,19 @@ def version(*names: str, nonce: str = "") -> VersionRecord:
     return VersionRecord(nonce or new_nonce(), frozenset(names), "put")
 
 
-@pytest.fixture(params=["fake", "etcd"])
+@pytest.fixture(scope="session")
+def grpc_proxy(etcd: EtcdServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GrpcProxy]:
+    """etcd's own proxy, in front of the etcd of the session."""
+    with GrpcProxy(etcd, tmp_path_factory.mktemp("proxy")) as proxy:
+        yield proxy
+
+
+@pytest.fixture(params=["fake", "etcd", "proxy"])
 def subject(request: pytest.FixtureRequest, prefix: str) -> Iterator[Subject]:
-    """Each contract test runs once for each store."""
+    """Each contract test runs once for each store, and once more through a proxy."""
     made = fake_subject(prefix) if request.param == "fake" else etcd_subject(request.getfixturevalue("etcd"), prefix)
+    if request.param == "proxy":
+        made = replace(made, store=EtcdStore(request.getfixturevalue("grpc_proxy").config(prefix)))
     yield made
     run(made.store.close())
 

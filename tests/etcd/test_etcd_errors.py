@@ -33,6 +33,13 @@ from consistency.etcd.errors import NoSuchLease, judge, judge_canceled
         ("UNAUTHENTICATED", "etcdserver: invalid auth token", BadCredentials),
         ("INVALID_ARGUMENT", "etcdserver: revision of auth store is old", BadCredentials),
         ("UNKNOWN", "auth: revision in header is old", BadCredentials),
+        ("UNKNOWN", "etcdserver: duplicate key given in txn request", Rejected),
+        ("UNKNOWN", "etcdserver: key is not provided", Rejected),
+        ("UNKNOWN", "etcdserver: value is provided", Rejected),
+        ("UNKNOWN", "etcdserver: lease already exists", Rejected),
+        ("UNKNOWN", "etcdserver: too large lease TTL", Rejected),
+        ("UNKNOWN", "etcdserver: leader changed", OutcomeUnknown),
+        ("UNAVAILABLE", "all SubConns are in TransientFailure", OutcomeUnknown),
         ("INVALID_ARGUMENT", "etcdserver: user name is empty", BadCredentials),
         ("PERMISSION_DENIED", "etcdserver: permission denied", Denied),
         ("NOT_FOUND", "etcdserver: requested lease not found", NoSuchLease),
@@ -108,6 +115,21 @@ def test_a_read_that_may_or_may_not_have_happened_did_nothing() -> None:
 def test_only_what_an_endpoint_is_to_blame_for_is_tried_at_another(code: str, details: str, elsewhere: bool) -> None:
     """A wrong password is wrong everywhere; a wrong certificate may be one server's."""
     assert judge(code, details, 1.0).may_be_better_elsewhere is elsewhere
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        "all SubConns are in TransientFailure",
+        "last connection error: write tcp 127.0.0.1:2->127.0.0.1:1: write: broken pipe",
+        'connection error: desc = "error reading server preface: connection reset by peer"',
+        'connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:1: connect: connection refused"',
+    ],
+)
+def test_a_proxy_that_has_no_etcd_is_not_taken_for_one_that_is_away(details: str) -> None:
+    verdict = judge("UNAVAILABLE", details, 1.0)
+    assert verdict.connected
+    assert verdict.finding.startswith("it is a proxy, and can't reach the etcd behind it")
 
 
 def test_a_write_goes_elsewhere_only_when_it_certainly_was_not_done() -> None:
