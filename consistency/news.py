@@ -1,4 +1,4 @@
-"""What some wait for and others bring about: a state has changed, look again. Belongs to one loop."""
+"""What some wait for and others bring about: a state has changed, a call is over. Belongs to one loop."""
 
 from __future__ import annotations
 
@@ -6,19 +6,64 @@ import asyncio
 
 
 class News:
-    """Wakes all who wait at each change; who comes later waits for the next one."""
+    """Wakes all who wait at each change; who comes later waits for the next one.
+
+    One timer serves all who wait, however many: it rings when the first of them gives up.
+    """
 
     def __init__(self) -> None:
-        self._next = asyncio.Event()  # set at the next change, and replaced by another one
+        self._waiters: dict[asyncio.Future[bool], float] = {}  # with the loop's seconds at which each gives up
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._waiters)
 
     def tell(self) -> None:
         """Something has changed."""
-        told, self._next = self._next, asyncio.Event()
-        told.set()
+        for waiter in self._waiters:
+            _wake(waiter, True)
 
     async def wait(self, seconds: float) -> bool:
         """Return when something has changed, or after `seconds`; whether something has."""
-        return await within(self._next, seconds)
+        if seconds <= 0:
+            return False
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[bool] = loop.create_future()
+        self._waiters[waiter] = end = loop.time() + seconds
+        if self._timer is None or end < self._timer.when():
+            self._set_timer(loop, end)
+        try:
+            return await waiter
+        finally:
+            del self._waiters[waiter]
+            if not self._waiters:
+                self._stop_timer()
+
+    def _ring(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for waiter, end in self._waiters.items():
+            if end <= now:
+                _wake(waiter, False)
+        self._stop_timer()
+        if left := [end for end in self._waiters.values() if end > now]:
+            self._set_timer(loop, min(left))
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
+        self._stop_timer()
+        self._timer = loop.call_at(at, self._ring)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _wake(waiter: asyncio.Future[bool], changed: bool) -> None:
+    if not waiter.done():  # else it was woken or cancelled before, and has not left yet
+        waiter.set_result(changed)
 
 
 GRACE = 0.1

@@ -26,7 +26,7 @@ from consistency.core.events import BatchAnswered, Observer, ReadServed
 from consistency.core.model import Demand, Reading, Revision, Source, WrongTimeline
 from consistency.core.options import CacheOptions
 from consistency.core.store import Store, StoreError, TooLarge, Unavailable, Want
-from consistency.instance.read_batches import Batch, Errand, Part, ReadBatches
+from consistency.instance.read_batches import PROOF, Batch, Need, Part, ReadBatches
 from consistency.instance.state import LocalState
 from consistency.tasks import Errands
 
@@ -93,7 +93,7 @@ class Reads:
     async def prove(self) -> Verdict:
         """A batch without a range: what it proves (rule 4). Raises Unavailable."""
         self._probed_at = now = self._clock()
-        part = (await self._batches.join(Errand(None), now + self._options.timeout)).part(None)
+        part = (await self._batches.join(PROOF, now + self._options.timeout)).part(None)
         return await self._state.settle_within(part, self._clock() + self._options.proof_interval)
 
     def refuse_if_down(self) -> None:
@@ -145,14 +145,14 @@ class Reads:
 
     async def _confirm(self, demand: Demand, deadline: float) -> float | None:
         """When the proof was sent that the present entries are current; None if there is none."""
-        part = (await self._join(Errand(None), deadline)).part(None)
+        part = (await self._join(PROOF, deadline)).part(None)
         _check_timeline(part, demand)
         verdict = await self._state.settle_within(part, self._patience(deadline))
         return part.ticket.sent_at if isinstance(verdict, Proof) else None
 
     async def _load(self, key: str, entry: Entry | None, demand: Demand, deadline: float) -> Reading | None:
         """Reads one key through a batch. None: decide again, the cache knows or etcd is on another history."""
-        batch = await self._ask(Errand(key, entry, fill=True), demand, deadline)
+        batch = await self._ask(Need(key, entry, fill=True), demand, deadline)
         if batch is None:
             return None
         part = batch.part(key)
@@ -160,7 +160,7 @@ class Reads:
         verdict = await self._state.settle_within(part, self._patience(deadline))
         if isinstance(verdict, Backwards):
             return None
-        want, found = part.finds[key]
+        need, found = part.finds[key]
         at = part.answer.header.revision
         if found.document is not None:
             self._observer(MISS)
@@ -168,14 +168,14 @@ class Reads:
         if not found.present:
             self._observer(MISS)
             return Reading(None, 0, at, Source.MISS, 0.0)
-        if want.entry is not None and isinstance(verdict, Proof):
+        if need.entry is not None and isinstance(verdict, Proof):
             self._observer(REVALIDATED)
-            return _reading(want.entry, at, Source.REVALIDATED)
+            return _reading(need.entry, at, Source.REVALIDATED)
         # "Unchanged since m" says nothing if the m of this history may be another's (rule 6): ask for all of it.
         return await self._load(key, None, demand, deadline)
 
     async def _uncached(self, key: str, demand: Demand, deadline: float, served: ReadServed) -> Reading:
-        part = (await self._join(Errand(key), deadline)).part(key)
+        part = (await self._join(Need(key), deadline)).part(key)
         _check_timeline(part, demand)
         _, found = part.finds[key]
         at = part.answer.header.revision
@@ -186,19 +186,19 @@ class Reads:
 
     # Asking the store
 
-    async def _join(self, errand: Errand, deadline: float) -> Batch:
+    async def _join(self, need: Need, deadline: float) -> Batch:
         self._check_deadline(deadline)
-        return await self._batches.join(errand, deadline)
+        return await self._batches.join(need, deadline)
 
-    async def _ask(self, errand: Errand, demand: Demand, deadline: float) -> Batch | None:
+    async def _ask(self, need: Need, demand: Demand, deadline: float) -> Batch | None:
         """A default read may share a load on its way; a linearizable one, or with a session, must not (rule 14)."""
-        key = errand.key
+        key = need.key
         assert key is not None
         if demand.min_revision or demand.linearizable:
-            return await self._join(errand, deadline)
+            return await self._join(need, deadline)
         self._check_deadline(deadline)
         return await self._batches.share(
-            errand,
+            need,
             deadline,
             follow=lambda ticket: self._state.may_follow(key, ticket, self._options.staleness_bound),
             answered=lambda: isinstance(self._state.decide(key, demand), Serve),
@@ -209,25 +209,25 @@ class Reads:
         ticket = batch.ticket
         assert ticket is not None
         try:
-            batch.parts = await self._fetch(ticket, tuple(batch.wants.values()), self._clock() + timeout)
+            batch.parts = await self._fetch(ticket, tuple(batch.needs.values()), self._clock() + timeout)
         except StoreError as error:
             self._down, self.last_error = True, str(error)
             raise
         self._down, self.answered_at = False, ticket.sent_at
         verdicts = [self._state.settle(part) for part in batch.parts]
-        self._observer(BatchAnswered(len(batch.wants), batch.readers, isinstance(verdicts[0], Proof)))
+        self._observer(BatchAnswered(len(batch.needs), batch.joined + batch.followers, isinstance(verdicts[0], Proof)))
 
-    async def _fetch(self, ticket: Ticket, wants: tuple[Errand, ...], deadline: float) -> list[Part]:
+    async def _fetch(self, ticket: Ticket, needs: tuple[Need, ...], deadline: float) -> list[Part]:
         """One transaction; where its answer would be too large, two smaller ones."""
-        asked = [Want(str(want.key), want.entry.mod_revision if want.entry else 0) for want in wants]
+        asked = [Want(str(need.key), need.entry.mod_revision if need.entry else 0) for need in needs]
         try:
             answer = await self._store.read(asked, ticket.slot, timeout=deadline - self._clock())
         except TooLarge:
-            if len(wants) < 2:
+            if len(needs) < 2:
                 raise
-            half = len(wants) // 2
-            return await self._fetch(ticket, wants[:half], deadline) + await self._fetch(ticket, wants[half:], deadline)
-        return [Part(ticket, wants, answer)]
+            half = len(needs) // 2
+            return await self._fetch(ticket, needs[:half], deadline) + await self._fetch(ticket, needs[half:], deadline)
+        return [Part(ticket, needs, answer)]
 
     def _patience(self, deadline: float) -> float:
         """How long a read waits for the watch: briefly, since it can always ask for the value itself."""

@@ -40,7 +40,7 @@ from consistency.core.freshness import Freshness
 from consistency.core.model import Demand, MemberEvent, Reading, Revision, Source, VersionEvent, VersionState
 from consistency.core.options import CacheOptions
 from consistency.core.store import Found, Header, Survey
-from consistency.instance.read_batches import Errand, Part
+from consistency.instance.read_batches import Need, Part
 from consistency.news import News
 
 DEFAULT = Demand()
@@ -189,9 +189,9 @@ class LocalState:
                 assert_never(verdict)
 
     def _fill(self, part: Part) -> None:
-        for key, (want, found) in part.finds.items():
-            if want.fill and key is not None and self._fresh.fills(key, part.ticket, part.answer):
-                self._learn(key, _learned(want, found, part.answer.header.revision, part.ticket.sent_at))
+        for key, (need, found) in part.finds.items():
+            if need.fill and key is not None and self._fresh.fills(key, part.ticket, part.answer):
+                self._learn(key, _learned(need, found, part.answer.header.revision, part.ticket.sent_at))
 
     def _learn(self, key: str, entry: Entry | None) -> None:
         if entry is None:
@@ -358,7 +358,7 @@ class LocalState:
             self._observer(event)
 
 
-def _learned(want: Errand, found: Found, at: Revision, now: float) -> Entry | None:
+def _learned(need: Need, found: Found, at: Revision, now: float) -> Entry | None:
     """The entry that an answer makes of a key; None if it must not be cached."""
     if not found.present:
         return Entry(None, 0, at, now)
@@ -366,5 +366,5 @@ def _learned(want: Errand, found: Found, at: Revision, now: float) -> Entry | No
         document = found.document
         leased = document.lease != 0  # it can vanish without a version event (rule 5)
         return None if leased else Entry(document.data, document.mod_revision, at, now)
-    assert want.entry is not None  # unchanged since the entry that the reader named
-    return replace(want.entry, validated_at=at, stale=False)
+    assert need.entry is not None  # unchanged since the entry that the reader named
+    return replace(need.entry, validated_at=at, stale=False)

@@ -91,11 +91,11 @@ class Writes:
             self._state.may_have_written((put.key,))
             raise
 
-    async def _commit_puts(self, puts: Sequence[Put], deadline: float) -> Applied:
+    async def _commit_puts(self, puts: Sequence[Put], timeout: float) -> Applied:
         """Of unconditional puts, so there is nothing that could be refused."""
-        if (left := deadline - self._clock()) <= 0:
+        if timeout <= 0:
             raise Unavailable("the writes before it took too long; nothing was sent")
-        commit = await self._commit(tuple(puts), "put", False, left)
+        commit = await self._commit(tuple(puts), "put", False, timeout)
         return Applied(commit.header.revision, tuple(before > 0 for before in commit.before))
 
     async def _commit(self, changes: tuple[Change, ...], op: str, sync: bool, timeout: float) -> Commit:

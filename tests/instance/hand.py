@@ -139,4 +139,4 @@ class Hand:
 
 def await_readers(hand: Hand, count: int) -> None:
     """Until so many readers wait for a batch that has not been sent."""
-    assert until(lambda: sum(batch.readers for batch in hand.reads._batches._queue) >= count)
+    assert until(lambda: sum(batch.joined for batch in hand.reads._batches._calls.queue) >= count)

@@ -71,7 +71,7 @@ def put(group: GroupCommit, key: str, value: bytes = b"1", within: float = LONG)
 
 def waiting(group: GroupCommit) -> int:
     """How many puts have come together behind the lane."""
-    return len(group._open.puts) if group._open else 0
+    return len(group._calls.queue[-1].puts) if group._calls.queue else 0
 
 
 def await_waiting(group: GroupCommit, count: int) -> None:
@@ -214,15 +214,41 @@ def test_nobody_waits_long_for_a_transaction_that_hangs(road: Road) -> None:
     hung.result()
 
 
-def test_a_writer_whose_client_has_gone_takes_nothing_from_the_others(road: Road, crowd: Crowd) -> None:
-    """Neither the one who began the group nor one who came along; what was given to the group is written."""
+def test_a_writer_whose_client_goes_away_before_the_group_is_sent_writes_nothing_and_the_others_all(
+    road: Road, crowd: Crowd
+) -> None:
+    """1. a begins a group, b and c come along; 2. the clients of a and b go away; 3. the group is sent."""
     first, beginner, other, stays = crowd("a", "b", "c")
-    for each in (first, beginner, other):
+    for each in (beginner, other):
         each.cancel()
     road.arrive(0)
     road.arrive(1)
+    assert first.result().revision == 0
     assert stays.result().revision == 1
-    assert road.sent == [("first",), ("a", "b", "c")]
+    assert road.sent == [("first",), ("c",)]
+
+
+def test_a_group_that_was_sent_is_seen_through_whoever_goes_away(road: Road, failed: list[Event]) -> None:
+    """1. the group is sent; 2. the client of the one who began it goes away; 3. the transaction is not cut short.
+
+    Then those who came along hear of it, and the next group goes.
+    """
+    group = GroupCommit(road.commit, monotonic, Errands(failed.append), patience=LONG)
+    first = put(group, "first")
+    road.await_sent(1)
+    beginner, stays = put(group, "a"), put(group, "b")
+    road.arrive(0)
+    road.await_sent(2)
+    first.result()
+    beginner.cancel()
+    later = put(group, "c")
+    assert stays.running
+    road.arrive(1)
+    road.arrive(2)
+    assert stays.result() == Applied(1, (True,))
+    assert later.result().revision == 2
+    assert road.sent == [("first",), ("a", "b"), ("c",)]
+    assert failed == []
 
 
 def test_an_unexpected_error_leaves_nobody_waiting_and_is_told(road: Road, failed: list[Event]) -> None:
@@ -267,7 +293,7 @@ def test_one_version_names_all_keys_of_a_group_and_each_learns_whether_it_existe
 ) -> None:
     cache.put("b", b"0")
     stream = run(store.watch(store.revision + 1, store.revision + 1, timeout=1))
-    group_of(cache)._patience = LONG
+    group_of(cache)._calls.patience = LONG
     gate = store.hold("commit")
     first = Background(lambda: cache.put("first", b"1"))
     gate.wait_until_held()
@@ -291,7 +317,7 @@ def test_what_can_fail_by_itself_or_waits_for_others_never_joins_a_group(
     gate = store.hold("commit")
     first = Background(lambda: cache.put("first", b"1"))
     gate.wait_until_held()
-    group_of(cache)._patience = LONG
+    group_of(cache)._calls.patience = LONG
     assert cache.put("a", b"1", precondition=MustExist()).existed
     assert cache.delete("a").existed
     assert cache.put("a", b"1", sync=True).acks == (1, 1)
@@ -306,7 +332,7 @@ def test_a_key_of_unknown_outcome_is_not_served_even_while_its_group_is_on_its_w
     """1. b is in memory; 2. a put of it travels with another's; 3. its time is up; 4. the answer is still not there."""
     cache.put("b", b"0")
     assert within_reach(cache, "b")
-    group_of(cache)._patience = LONG
+    group_of(cache)._calls.patience = LONG
     first_gate, second_gate = store.hold("commit"), store.hold("commit", At.REQUEST)
     first = Background(lambda: cache.put("first", b"1"))
     first_gate.wait_until_held()

@@ -18,7 +18,7 @@ from consistency.core.decisions import Decision, Load, Serve, Ticket, Validate
 from consistency.core.model import MemberEvent, VersionEvent, VersionRecord, new_nonce
 from consistency.core.options import CacheOptions
 from consistency.core.store import Want
-from consistency.instance.read_batches import Errand, Part
+from consistency.instance.read_batches import Need, Part
 from consistency.instance.state import LocalState
 from tests.instance.hand import BOUND, ManualClock, found, remove, write
 from tests.support.driver import run
@@ -134,7 +134,7 @@ class Instance(RuleBasedStateMachine):
 
     def _send(self, key: str | None) -> None:
         ticket = self.state.ticket()
-        errand = Errand(key, self._held(key), fill=True)
+        errand = Need(key, self._held(key), fill=True)
         wants = [] if key is None else [Want(key, errand.entry.mod_revision if errand.entry else 0)]
         answer = run(self.store.read(wants, ticket.slot, timeout=1))
         self.flights.append(Flight(Part(ticket, () if key is None else (errand,), answer)))

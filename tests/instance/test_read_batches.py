@@ -11,7 +11,7 @@ from consistency.core.entries import Entry
 from consistency.core.events import Event, WorkerFailed
 from consistency.core.model import NO_VERSION
 from consistency.core.store import Answer, Found, Header, Unavailable
-from consistency.instance.read_batches import MAX_WANTS, Batch, Errand, Part, ReadBatches
+from consistency.instance.read_batches import MAX_WANTS, Batch, Need, Part, ReadBatches
 from consistency.tasks import Errands
 from tests.instance.hand import PATIENCE, ManualClock
 from tests.support.bell import Bell
@@ -48,9 +48,9 @@ class Road:
         if self.error is not None:
             raise self.error
         assert batch.ticket is not None
-        wants = tuple(batch.wants.values())
-        answer = Answer(Header(1, 1), NO_VERSION, 0, tuple(Found(False, None) for _ in wants))
-        batch.parts = [Part(batch.ticket, wants, answer)]
+        needs = tuple(batch.needs.values())
+        answer = Answer(Header(1, 1), NO_VERSION, 0, tuple(Found(False, None) for _ in needs))
+        batch.parts = [Part(batch.ticket, needs, answer)]
 
     def await_sent(self, count: int) -> Batch:
         assert until(lambda: len(self.sent) >= count)
@@ -66,11 +66,11 @@ class Road:
         self._news.ring()
 
     def join(self, key: str | None, deadline: float = PATIENCE) -> Meanwhile[Batch]:
-        return Meanwhile(self.batches.join(Errand(key), self.clock() + deadline))
+        return Meanwhile(self.batches.join(Need(key), self.clock() + deadline))
 
     def await_waiting(self, readers: int) -> None:
         """Until so many readers wait in batches that have not been sent."""
-        assert until(lambda: sum(batch.waiting for batch in self.batches._queue) >= readers)
+        assert until(lambda: sum(batch.waiting for batch in self.batches._calls.queue) >= readers)
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_a_lone_reader_sends_at_once_with_all_of_its_time(road: Road) -> None:
     road.await_sent(1)
     assert road.timeouts == [PATIENCE]
     road.open()
-    assert list(reader.result().wants) == ["a"]
+    assert list(reader.result().needs) == ["a"]
 
 
 def test_readers_who_come_while_the_lane_is_taken_travel_together(road: Road) -> None:
@@ -99,8 +99,8 @@ def test_readers_who_come_while_the_lane_is_taken_travel_together(road: Road) ->
     assert len(batches) == 1
     assert id(first.result()) not in batches
     second = road.await_sent(2)
-    assert sorted(second.wants) == ["a", "b"]
-    assert second.readers == 4
+    assert sorted(second.needs) == ["a", "b"]
+    assert second.joined == 4
     assert len(road.sent) == 2
 
 
@@ -135,18 +135,18 @@ def test_a_full_batch_makes_room_for_another(road: Road) -> None:
     readers = [road.join(f"k{number}") for number in range(MAX_WANTS + 1)]
     road.await_waiting(MAX_WANTS + 1)
     road.open(3)
-    sizes = sorted({id(batch): len(batch.wants) for batch in (reader.result() for reader in readers)}.values())
+    sizes = sorted({id(batch): len(batch.needs) for batch in (reader.result() for reader in readers)}.values())
     assert sizes == [1, MAX_WANTS]
 
 
 def test_two_readers_with_different_entries_of_a_key_get_the_whole_value() -> None:
     batch = Batch()
     entry = Entry(b"1", 3, 5, 0.0)
-    batch.add(Errand("a", entry, fill=True))
-    batch.add(Errand("a", entry, fill=False))
-    assert batch.wants["a"] == Errand("a", entry, fill=True)
-    batch.add(Errand("a", None, fill=False))
-    assert batch.wants["a"] == Errand("a", None, fill=True)
+    batch.add(Need("a", entry, fill=True))
+    batch.add(Need("a", entry, fill=False))
+    assert batch.needs["a"] == Need("a", entry, fill=True)
+    batch.add(Need("a", None, fill=False))
+    assert batch.needs["a"] == Need("a", None, fill=True)
 
 
 def test_a_failed_batch_fails_all_of_its_readers_and_frees_the_lane(road: Road) -> None:
@@ -180,7 +180,7 @@ def test_a_reader_whose_client_has_gone_takes_nothing_from_the_others(road: Road
     """Neither the first of a batch, which began it, nor one who waits."""
     first = road.join("a")
     road.await_sent(1)
-    same = Meanwhile(road.batches.share(Errand("a"), PATIENCE * 1000, follow=lambda _: True, answered=lambda: False))
+    same = Meanwhile(road.batches.share(Need("a"), PATIENCE * 1000, follow=lambda _: True, answered=lambda: False))
     gone, stays = road.join("b"), road.join("b")
     first.cancel()
     gone.cancel()
@@ -244,7 +244,7 @@ def test_a_batch_smaller_than_one_on_its_way_waits_for_company() -> None:
     company = road.await_sent(4)
     assert company.joined == 3
     road.answer(crowd, company)
-    assert all(reader.result().done.is_set() for reader in readers)
+    assert all(reader.result().done for reader in readers)
 
 
 def test_a_batch_that_finds_no_company_goes_when_nothing_is_on_its_way() -> None:
@@ -255,14 +255,14 @@ def test_a_batch_that_finds_no_company_goes_when_nothing_is_on_its_way() -> None
     road.await_waiting(2)
     road.answer(*lone)
     crowd = road.await_sent(3)
-    assert all(reader.result().done.is_set() for reader in readers[:2])  # both have gone: one lane is free
+    assert all(reader.result().done for reader in readers[:2])  # both have gone: one lane is free
     readers.append(road.join("e"))
     road.await_waiting(1)
     road.answer(crowd)
     late = road.await_sent(4)
     assert late.joined == 1
     road.answer(late)
-    assert all(reader.result().done.is_set() for reader in readers)
+    assert all(reader.result().done for reader in readers)
 
 
 def test_a_lane_is_free_when_every_reader_of_its_batch_has_woken(road: Road) -> None:
@@ -271,8 +271,8 @@ def test_a_lane_is_free_when_every_reader_of_its_batch_has_woken(road: Road) -> 
     road.await_sent(1)
 
     async def come_back() -> Batch:
-        await road.batches.join(Errand("b"), road.clock() + PATIENCE)
-        return await road.batches.join(Errand("c"), road.clock() + PATIENCE)
+        await road.batches.join(Need("b"), road.clock() + PATIENCE)
+        return await road.batches.join(Need("c"), road.clock() + PATIENCE)
 
     back = [Meanwhile(come_back()), Meanwhile(come_back())]
     slow = road.join("b")
@@ -290,7 +290,7 @@ def test_a_load_that_was_displaced_does_not_take_the_newer_one_with_it() -> None
     road.answer(older)
     first.result()
     deadline = road.clock() + PATIENCE
-    follower = Meanwhile(road.batches.share(Errand("a"), deadline, follow=lambda _: True, answered=lambda: False))
+    follower = Meanwhile(road.batches.share(Need("a"), deadline, follow=lambda _: True, answered=lambda: False))
     road.answer(newer)
     assert follower.result() is second.result() is newer
 
@@ -302,7 +302,7 @@ def test_a_reader_follows_a_load_in_flight_only_if_it_may(road: Road) -> None:
 
     def share(agree: bool) -> Meanwhile[Batch | None]:
         return Meanwhile(
-            road.batches.share(Errand("a"), road.clock() + PATIENCE, follow=lambda _: agree, answered=lambda: False)
+            road.batches.share(Need("a"), road.clock() + PATIENCE, follow=lambda _: agree, answered=lambda: False)
         )
 
     follower, loner = share(True), share(False)
@@ -314,6 +314,6 @@ def test_a_reader_follows_a_load_in_flight_only_if_it_may(road: Road) -> None:
 
 def test_a_reader_whose_key_was_filled_meanwhile_does_not_load_again(road: Road) -> None:
     """Rule 14: the load it meant to join is over, and the cache has the answer."""
-    batch = run(road.batches.share(Errand("a"), road.clock() + PATIENCE, follow=lambda _: True, answered=lambda: True))
+    batch = run(road.batches.share(Need("a"), road.clock() + PATIENCE, follow=lambda _: True, answered=lambda: True))
     assert batch is None
     assert road.sent == []
