@@ -14,7 +14,7 @@ from consistency.cache import AsyncDistributedCache
 from consistency.core.events import Observer, ignore
 from consistency.core.model import Applied, Precondition, Reading, Revision, Status, Written
 from consistency.core.options import CacheOptions
-from consistency.core.store import Change, Page, Store
+from consistency.core.store import Change, OutcomeUnknown, Page, Store, StoreError, Unavailable
 from consistency.instance.clock import boottime
 from consistency.loop import PROCESS_LOOP, LoopThread
 
@@ -66,7 +66,11 @@ class DistributedCache:
         self.do(self._start())
 
     def close(self) -> None:
-        """See `AsyncDistributedCache.close`. The last one of a process also ends the loop and joins its thread."""
+        """See `AsyncDistributedCache.close`. The last one of a process also ends the loop and joins its thread.
+
+        Where it raises RuntimeError, nothing is closed yet.
+        """
+        self._loop.check()
         with self._lock:
             if self._closed:
                 return
@@ -120,15 +124,15 @@ class DistributedCache:
 
     def put(self, key: str, value: bytes, *, precondition: Precondition | None = None, sync: bool = False) -> Written:
         """See `AsyncDistributedCache.put`."""
-        return self.do(self._cache.put(key, value, precondition=precondition, sync=sync))
+        return self._write(self._cache.put(key, value, precondition=precondition, sync=sync))
 
     def delete(self, key: str, *, precondition: Precondition | None = None, sync: bool = False) -> Written:
         """See `AsyncDistributedCache.delete`."""
-        return self.do(self._cache.delete(key, precondition=precondition, sync=sync))
+        return self._write(self._cache.delete(key, precondition=precondition, sync=sync))
 
     def apply(self, changes: Sequence[Change], *, sync: bool = False) -> Applied:
         """See `AsyncDistributedCache.apply`."""
-        return self.do(self._cache.apply(changes, sync=sync))
+        return self._write(self._cache.apply(changes, sync=sync))
 
     def page(self, prefix: str, *, after: str | bytes, limit: int) -> Page:
         """See `AsyncDistributedCache.page`."""
@@ -140,12 +144,20 @@ class DistributedCache:
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Return the result of `work`, done on the cache's loop: for what else there is to be asked of its store."""
+        return self._do(work, Unavailable)
+
+    def _write(self, work: Coroutine[Any, Any, T]) -> T:
+        """1. It is sent; 2. another thread closes the cache; 3. its answer is not waited for: it may have happened."""
+        return self._do(work, OutcomeUnknown)
+
+    def _do(self, work: Coroutine[Any, Any, T], lost: type[StoreError]) -> T:
         try:
+            self._loop.check()
             self._enter()
         except BaseException:
             work.close()
             raise
-        return self._loop.run(work)
+        return self._loop.run(work, lost=lost)
 
     def _enter(self) -> None:
         """The first call, whichever it is, makes this a user of the loop: constructing one starts no thread."""

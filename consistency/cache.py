@@ -63,7 +63,7 @@ class AsyncDistributedCache:
         self._errands = Errands(observer)
         self._state = LocalState(options, self._notice, clock)
         self._fleet = Fleet(options.staleness_bound, clock, wall)
-        self._fleet_id = FleetId(store, clock)
+        self._fleet_id = FleetId(store, clock, self._errands)
         self._reads = Reads(store, self._state, options, observer=observer, clock=clock, errands=self._errands)
         self._writes = Writes(
             store,
@@ -147,17 +147,16 @@ class AsyncDistributedCache:
             worker.start()
 
     async def close(self) -> None:
-        """Stop hits, give the slot back, end and await every task. May be called twice.
+        """Stop hits, give the slot back, end and await every task. Who calls it again waits for the same end.
 
         Raises RuntimeError if a task does not end in time.
         """
-        if self._closed:
-            return
-        self._closed = True
-        self._state.leave("closed")
         deadline = self._clock() + STOP_WITHIN
-        for worker in self._workers:
-            worker.cancel()
+        if not self._closed:
+            self._closed = True
+            self._state.leave("closed")
+            for worker in self._workers:  # once: a second time would cut short what they have to give back
+                worker.cancel()
         ends = [(worker.name, await worker.ended(deadline - self._clock())) for worker in self._workers]
         ends.append(("reads and writes", await self._errands.stop(deadline - self._clock())))
         late = [name for name, ended in ends if not ended]

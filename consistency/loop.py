@@ -14,9 +14,13 @@ import threading
 from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
-from consistency.core.store import Unavailable
+from consistency.core.store import StoreError, Unavailable
 
 T = TypeVar("T")
+
+
+LAST = 2.0
+"""Seconds for what is still under way when the last user leaves: it is cancelled, and has no more to do than to end."""
 
 
 class LoopThread:
@@ -29,11 +33,20 @@ class LoopThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
+    def check(self) -> None:
+        """Raise RuntimeError on a thread that runs a loop, which would stand still, and in a process forked from a
+        user's. Asks no lock: of a lock that another thread held at the fork nobody is left to let go.
+        """
+        if _has_loop():
+            raise RuntimeError(_IN_A_LOOP)
+        if self._users and self._process != os.getpid():
+            raise RuntimeError(_FORKED)
+
     def enter(self) -> None:
         """Be a user of it; the first one starts the thread. Raises RuntimeError in a process forked from a user's."""
+        if self._users and self._process != os.getpid():
+            raise RuntimeError(_FORKED)
         with self._lock:
-            if self._users and self._process != os.getpid():
-                raise RuntimeError(_FORKED)
             if not self._users:
                 self._process = os.getpid()
                 self._loop = asyncio.new_event_loop()
@@ -42,15 +55,19 @@ class LoopThread:
             self._users += 1
 
     def leave(self) -> None:
-        """Be no user any more; the last one ends and joins the thread."""
+        """Be no user any more; the last one ends and joins the thread.
+
+        The lock is held until it is joined. Otherwise: 1. the last user leaves; 2. another enters, and starts a loop
+        beside the one that is ending; 3. gRPC's queue is polled by both.
+        """
         with self._lock:
             self._users -= 1
             loop, thread = self._loop, self._thread
             if self._users or loop is None or thread is None or self._process != os.getpid():
                 return
             self._loop = self._thread = None
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
 
     @contextlib.contextmanager
     def used(self) -> Iterator[None]:
@@ -61,30 +78,35 @@ class LoopThread:
         finally:
             self.leave()
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return the result of `work`, done on the loop. Raises what it raises; Unavailable if the loop has ended.
+    def run(self, work: Coroutine[Any, Any, T], *, lost: type[StoreError] = Unavailable) -> T:
+        """Return the result of `work`, done on the loop. Raises what it raises; `lost` if the loop ends before it does.
 
-        Raises RuntimeError on a thread that runs a loop, which would stand still, and after a fork.
+        Who is interrupted (KeyboardInterrupt) gives up the wait. Raises RuntimeError as `check` does, and Unavailable
+        if the loop has ended already.
         """
         try:
-            loop = self._reachable()
+            self.check()
+            asked = self._submit(work)
         except BaseException:
             work.close()
             raise
         try:
-            return asyncio.run_coroutine_threadsafe(work, loop).result()
+            return asked.result()
         except concurrent.futures.CancelledError as error:
-            raise Unavailable("the cache was closed meanwhile") from error
+            raise lost("the cache was closed meanwhile") from error
+        finally:
+            asked.cancel()
 
-    def _reachable(self) -> asyncio.AbstractEventLoop:
-        if _has_loop():
-            raise RuntimeError(_IN_A_LOOP)
-        if self._process != os.getpid():
-            raise RuntimeError(_FORKED)
-        loop = self._loop
-        if loop is None:
-            raise Unavailable("the cache is closed")
-        return loop
+    def _submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Under the lock, so that it is begun before the loop is told to stop, and then cancelled. Otherwise:
+
+        1. a thread sees that the loop is there; 2. the last user leaves, and the loop does its last turn; 3. the thread
+        leaves its work for a turn that never comes, and waits for ever.
+        """
+        with self._lock:
+            if self._loop is None:
+                raise Unavailable("the cache is closed")
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
 
 
 _FORKED = (
@@ -110,10 +132,10 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        if left := asyncio.all_tasks(loop):
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.wait(left, timeout=LAST))
         loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
         loop.close()

@@ -16,11 +16,23 @@ T = TypeVar("T")
 RESTART_PAUSE = 1.0
 """Seconds before a worker that failed unexpectedly starts over."""
 
+NOBODY = "cancelled, and nobody had asked for it"
+
+
+def is_to_end() -> bool:
+    """Whether a CancelledError that has just been caught means this task, and has to be raised again.
+
+    It comes, too, to whoever awaits what somebody else has cancelled: a call of gRPC whose channel was closed, a task.
+    """
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
 
 class Worker:
     """Runs `run(worker)` over and over until it is stopped. `run` sleeps by `pause`; at a stop it is cancelled.
 
-    A `run` that has something to give back does so when it is cancelled, and not for long: the owner waits for it.
+    A `run` that has something to give back does so when it is cancelled, and not for long: the owner waits for it. One
+    that returns instead of passing the cancellation on is not run again.
     """
 
     def __init__(self, name: str, run: Callable[[Worker], Awaitable[None]], observer: Observer) -> None:
@@ -29,9 +41,10 @@ class Worker:
         self._observer = observer
         self._bell = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._stopped = False
 
     def start(self) -> None:
-        """Begin; once, on the loop."""
+        """Begin; once, on the loop. After `cancel` nothing is run any more."""
         self._task = asyncio.create_task(self._work(), name=self.name)
 
     def wake(self) -> None:
@@ -40,11 +53,14 @@ class Worker:
 
     async def pause(self, seconds: float) -> None:
         """Sleep, unless or until woken. For the worker itself."""
+        if self._stopped:
+            raise asyncio.CancelledError  # it was told before, and has gone on
         await within(self._bell, seconds)
         self._bell.clear()
 
     def cancel(self) -> None:
         """Ask it to end."""
+        self._stopped = True
         if self._task is not None:
             self._task.cancel()
 
@@ -56,12 +72,19 @@ class Worker:
         return not late
 
     async def _work(self) -> None:
-        while True:
+        while not self._stopped:
             try:
                 await self._run(self)
+            except asyncio.CancelledError:
+                if is_to_end():
+                    raise
+                await self._failed(NOBODY)
             except Exception as error:  # noqa: BLE001  # whatever it is, the instance must not go on without this worker
-                self._observer(WorkerFailed(self.name, f"{type(error).__name__}: {error}"))
-                await self.pause(RESTART_PAUSE)
+                await self._failed(_named(error))
+
+    async def _failed(self, how: str) -> None:
+        _tell(self._observer, WorkerFailed(self.name, how))
+        await self.pause(RESTART_PAUSE)
 
 
 class Errands:
@@ -73,6 +96,7 @@ class Errands:
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._cut_short: set[asyncio.Task[Any]] = set()  # by `stop`
 
     def start(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """Begin `work`."""
@@ -81,23 +105,56 @@ class Errands:
         task.add_done_callback(self._ended)
         return task
 
-    async def see_through(self, work: Coroutine[Any, Any, T], name: str) -> T:
-        """Return the result of `work`, which goes on even if the caller is cancelled."""
-        return await asyncio.shield(self.start(work, name))
+    async def see_through(self, work: Coroutine[Any, Any, T], name: str, *, lost: StoreError) -> T:
+        """Return the result of `work`, which goes on even if the caller is cancelled.
+
+        Raises what `work` raises; `lost` if it was cut short, so that nobody knows how far it came.
+        """
+        try:
+            return await asyncio.shield(self.start(work, name))
+        except asyncio.CancelledError:
+            if is_to_end():
+                raise
+            raise lost from None
 
     async def stop(self, timeout: float) -> bool:
-        """Wait for all of them, at most `timeout` seconds, then cancel the rest; whether all have ended."""
-        if not self._tasks:
-            return True
-        _, late = await asyncio.wait(tuple(self._tasks), timeout=max(0.0, timeout))
-        for task in late:
+        """Wait for all of them and for what they lead to, at most `timeout` seconds, then cut the rest short.
+
+        Return whether all have ended.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
+        while self._tasks and (left := end - loop.time()) > 0:
+            await asyncio.wait(tuple(self._tasks), timeout=left)
+        self._cut_short |= self._tasks
+        for task in self._cut_short:
             task.cancel()
-        if late:
-            _, late = await asyncio.wait(late, timeout=0.1)
-        return not late
+        if self._cut_short:
+            await asyncio.wait(tuple(self._cut_short), timeout=0.1)
+        return not self._cut_short
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
+        if task.cancelled():
+            unforeseen = "" if task in self._cut_short else NOBODY
+        else:
+            error = task.exception()
+            foreseen = error is None or isinstance(error, StoreError | PreconditionFailed)
+            unforeseen = "" if foreseen else _named(error)
         self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, StoreError | PreconditionFailed):
-            self._observer(WorkerFailed(task.get_name(), f"{type(error).__name__}: {error}"))
+        self._cut_short.discard(task)
+        if unforeseen:
+            _tell(self._observer, WorkerFailed(task.get_name(), unforeseen))
+
+
+def _named(error: BaseException | None) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _tell(observer: Observer, event: WorkerFailed) -> None:
+    """An observer that fails, too, ends nothing: the loop's own handler is told of both."""
+    try:
+        observer(event)
+    except Exception as error:  # noqa: BLE001
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": f"{event.name} failed ({event.detail}), and so did who was told", "exception": error}
+        )

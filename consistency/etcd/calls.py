@@ -29,6 +29,7 @@ from consistency.etcd.health import Health
 from consistency.etcd.identity import Identity
 from consistency.etcd.token import Tokens
 from consistency.news import within
+from consistency.tasks import Errands
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,8 @@ class Calls(Generic[N]):
         self._login = login
         self._observer = observer
         self._clock = clock
-        self._tokens = Tokens(clock)
+        self._errands = Errands(observer)
+        self._tokens = Tokens(self._errands, clock)
         self._closing = asyncio.Event()
         self._sleep = sleep or self._nap
         self._identity = Identity(len(nodes), clock)
@@ -85,6 +87,10 @@ class Calls(Generic[N]):
     def close(self) -> None:
         """Ends the pauses between the turns of reads under way."""
         self._closing.set()
+
+    async def ended(self, timeout: float) -> bool:
+        """Wait for what is under way for all, once the nodes are closed; whether it has ended within `timeout`."""
+        return await self._errands.stop(timeout)
 
     # --- reads
 
@@ -208,14 +214,14 @@ class Calls(Generic[N]):
 
     # --- both
 
-    async def token(self, node: N, timeout: float, stale: str | None = None) -> str:
-        """The token to send, another one than `stale`; "" when etcd wants none. Raises Failed."""
+    async def token(self, node: N, timeout: float, refused: str | None = None) -> str:
+        """The token to send, another one than the `refused` one; "" when etcd wants none. Raises Failed."""
         login = self._login
         if login is None:
             return ""
         try:
             return await self._tokens.other_than(
-                stale, node.name, lambda: self._authenticate(login, node, timeout), timeout
+                refused, node.name, lambda: self._authenticate(login, node, timeout), timeout
             )
         except TimeoutError as error:
             raise Failed(Verdict(Unavailable, f"no token within {timeout:.1f} s")) from error
@@ -238,7 +244,7 @@ class Calls(Generic[N]):
             if self._login is None or not failed.verdict.stale_token:
                 raise
             left = deadline - self._clock()
-            answer = await self._rpc(call, node, left, await self.token(node, left, stale=token))
+            answer = await self._rpc(call, node, left, await self.token(node, left, refused=token))
         self._health.answered(index)
         return answer
 

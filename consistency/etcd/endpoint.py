@@ -20,6 +20,7 @@ from consistency.core.store import OutcomeUnknown, Unavailable
 from consistency.etcd.calls import Call
 from consistency.etcd.config import Endpoint, EtcdConfig
 from consistency.etcd.errors import Failed, Verdict, judge
+from consistency.tasks import is_to_end
 
 MAX_ANSWER = 16 * 1024 * 1024
 """Most bytes of one answer."""
@@ -133,15 +134,6 @@ def _first_answer(method: Callable[..., Any]) -> Callable[..., Any]:
             stream.cancel()
 
     return call
-
-
-def is_to_end() -> bool:
-    """Whether a CancelledError that has just been caught means this task, and has to be raised again.
-
-    gRPC raises it, too, in whoever waits for a call that was cancelled, or whose channel was closed.
-    """
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
 
 
 def metadata_for(token: str, *, leader: bool = True) -> tuple[tuple[str, str], ...]:

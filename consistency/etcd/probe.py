@@ -65,6 +65,10 @@ class Trial:
     request: Any
 
 
+ENDS_WITHIN = 1.0
+"""Seconds for what is still under way once the connections are closed."""
+
+
 class EtcdProbe:
     """Asks the endpoints of `config`, each by itself where that makes a difference. `close` it."""
 
@@ -81,6 +85,7 @@ class EtcdProbe:
         self._calls.close()
         for node in self._nodes:
             await node.close()
+        await self._calls.ended(ENDS_WITHIN)
 
     async def status(self, index: int, timeout: float) -> MemberStatus:
         """Of the endpoint with that index, whether it follows a leader or not. Raises Failed if nothing answers."""

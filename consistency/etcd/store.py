@@ -298,6 +298,7 @@ class EtcdStore:
         for node in self._nodes:
             await node.close()
         await self._looker.ended(LOOK_FOR)
+        await self._calls.ended(LOOK_FOR)
 
     # --- endpoints that fail
 

@@ -2,8 +2,8 @@
 
 Owns the token and the flights that fetch a new one; etcd spends some 56 ms of bcrypt on each. Every endpoint of a
 cluster takes a token that any of them gave; but what one endpoint made of Authenticate says nothing of the others, so
-each has a flight of its own. Knows nothing of gRPC: how to fetch is a parameter, and so is the clock. Belongs to one
-loop.
+each has a flight of its own. Knows nothing of gRPC: how to fetch is a parameter, and so are the clock and who owns
+the flights. Belongs to one loop.
 
 The race it settles, with calls A and B that both carry token 1:
   1. etcd restarts and forgets token 1; A and B are refused.
@@ -18,6 +18,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from consistency.core.store import StoreError
+from consistency.tasks import Errands
 
 HOLD_OFF = 1.0
 """Seconds for which a refusal stands: a changed password must not make a fleet drown etcd in bcrypt."""
@@ -26,26 +27,26 @@ HOLD_OFF = 1.0
 class Tokens:
     """One user's token."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, errands: Errands, clock: Callable[[], float] = time.monotonic) -> None:
+        self._errands = errands
         self._clock = clock
         self._token: str | None = None  # None: none was fetched yet; "": etcd wants none
-        self._flights: dict[str, asyncio.Future[str]] = {}  # by endpoint: the fetch under way, or the one refused
+        self._flights: dict[str, asyncio.Task[str]] = {}  # by endpoint: the fetch under way, or the one refused
         self._stands_until: dict[str, float] = {}  # until when a refused flight answers for those who come later
 
     async def other_than(
-        self, stale: str | None, endpoint: str, fetch: Callable[[], Awaitable[str]], timeout: float
+        self, refused: str | None, endpoint: str, fetch: Callable[[], Awaitable[str]], timeout: float
     ) -> str:
-        """The token, fetched anew from the endpoint if it is still `stale` (None: just any).
+        """The token, fetched anew from the endpoint if it is still the one `refused` (None: just any).
 
         Waits at most `timeout` seconds for others. Raises what `fetch` raised, to all who waited for it at this
         endpoint or came within HOLD_OFF; TimeoutError when the time is up.
         """
-        if self._token is not None and self._token != stale:
+        if self._token is not None and self._token != refused:
             return self._token
         flight = self._flights.get(endpoint)
         if flight is None or (flight.done() and self._clock() >= self._stands_until.get(endpoint, 0.0)):
-            flight = self._flights[endpoint] = asyncio.ensure_future(self._fly(endpoint, fetch))
-            flight.add_done_callback(_seen)
+            flight = self._flights[endpoint] = self._errands.start(self._fly(endpoint, fetch), "authenticate")
         # Who is cancelled takes nothing from the others.
         async with asyncio.timeout(timeout):
             return await asyncio.shield(flight)
@@ -59,9 +60,3 @@ class Tokens:
         self._token = token
         del self._flights[endpoint]
         return token
-
-
-def _seen(flight: asyncio.Future[str]) -> None:
-    """Its error belongs to those who wait, of whom there may be none any more."""
-    if not flight.cancelled():
-        flight.exception()

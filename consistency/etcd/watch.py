@@ -18,9 +18,10 @@ import grpc.aio  # type: ignore[import-untyped]
 
 from consistency.core.store import Compacted, Unavailable, WatchEvent
 from consistency.etcd import messages as answers
-from consistency.etcd.endpoint import is_to_end, judge_rpc
+from consistency.etcd.endpoint import judge_rpc
 from consistency.etcd.errors import Failed, Verdict, judge_canceled
 from consistency.etcd.layout import Layout
+from consistency.tasks import is_to_end
 
 
 class EtcdWatch:

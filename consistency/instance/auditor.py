@@ -13,7 +13,6 @@ instance which comes to an empty fleet, before it joins. All that is in memory t
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -93,24 +92,21 @@ class Auditor:
         self._interval = interval
         self._timeout = timeout
         self._observer = observer
-        self._looking = asyncio.Lock()  # held for a look, so that two never cross
         self._before: Baseline | None = None
 
     async def run(self, worker: Worker) -> None:
         """One audit, if it is ours to do."""
         await worker.pause(self._interval)
         try:
-            async with self._looking:
-                await self._audit()
+            await self._audit()
         except StoreError:
             return  # the next one looks at what this one missed
 
     async def look_first(self) -> None:
         """For who may be about to join an empty fleet. Raises StoreError."""
-        async with self._looking:
-            seen = await self._look(0, limit=1)
-            if not (await self._store.survey(None, timeout=self._timeout)).members:
-                self._before = seen_at(seen)
+        seen = await self._look(0, limit=1)
+        if not (await self._store.survey(None, timeout=self._timeout)).members:
+            self._before = seen_at(seen)
 
     async def _audit(self) -> None:
         us, before = self._state.snapshot(), self._before
@@ -119,7 +115,7 @@ class Auditor:
         if before is None or not self._state.has_applied(before.version):
             seen = await self._look(0, limit=1)
             await self._validate_all()
-            self._before = seen_at(seen)
+            self._goes_on_from(seen, before)
         elif us.horizon > before.revision:  # else a proof shows that nobody has written anything since
             await self._compare(before)
 
@@ -133,7 +129,16 @@ class Auditor:
             self._observer(AuditFound(outside))
         if outside or not seen.complete:
             await self._validate_all()
-        self._before = seen_at(seen)  # only now: if nobody could be told, the next one finds it again
+        self._goes_on_from(seen, before)  # only now: if nobody could be told, the next one finds it again
+
+    def _goes_on_from(self, seen: Touched, before: Baseline | None) -> None:
+        """The next look compares with this one, unless another has come between.
+
+        1. An audit is under way, compared with look A; 2. the slot is lost, the fleet is empty, and a first look B is
+        taken before the next slot; 3. the audit ends: what it saw is older than B.
+        """
+        if self._before is before:
+            self._before = seen_at(seen)
 
     async def _look(self, since: Revision, *, limit: int) -> Touched:
         return await self._store.touched(since, limit=limit, timeout=self._timeout)

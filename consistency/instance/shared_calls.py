@@ -7,7 +7,7 @@ A call that was sent has a task of its own: whoever goes away gives up its wait 
 
 Two rules make a crowd go together, without a timer. Of sixty callers that an answer has just let go, the first to come
 back would otherwise take a lane each for themselves, and so on:
-  - a lane is free again when every caller of its call has been woken, not when the answer came;
+  - a call that has a lane is closed one turn of the loop later: those whom the last answer has woken go along;
   - a call with fewer callers than one that has a lane waits for company, or until that one's lane is free.
 """
 
@@ -63,7 +63,8 @@ class SharedCalls(Generic[C]):
     """See the module's opening. `clock` gives local seconds, as in the deadlines.
 
     send: make a call within so many seconds. Raises StoreError. lost: the error of a call that ends in another way.
-    lanes: how many calls may be under way. patience: seconds after which one that hangs gives its lane to the next.
+    lanes: how many calls may be under way. patience: seconds after which one that hangs gives its lane to the next;
+    0: it keeps it.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class SharedCalls(Generic[C]):
         errands: Errands,
         lost: StoreError,
         lanes: int,
-        patience: float | None = None,
+        patience: float = 0.0,
     ) -> None:
         self._name = name
         self._send = send
@@ -112,7 +113,7 @@ class SharedCalls(Generic[C]):
         return len(self._under_way) < self._lanes and all(call.joined >= other.joined for other in self._under_way)
 
     def _go(self, call: C) -> None:
-        """Take a lane. Whoever comes before its task begins, in the same turn of the loop, still goes along."""
+        """Take a lane. Whoever comes before its task begins still goes along."""
         self.queue.remove(call)
         self._under_way.append(call)
         self._errands.start(self._run(call), self._name)
@@ -121,8 +122,7 @@ class SharedCalls(Generic[C]):
         call.sent = True  # from here on nobody joins
         if self._open is call:
             self._open = None
-        loop = asyncio.get_running_loop()
-        alarm = None if self.patience is None else loop.call_later(self.patience, self._give_lane_on, call)
+        alarm = self.patience and asyncio.get_running_loop().call_later(self.patience, self._give_lane_on, call)
         try:
             if call.waiting:  # else all have given up
                 await self._send(call, call.deadline - self._clock())
@@ -132,10 +132,10 @@ class SharedCalls(Generic[C]):
             call.error = self._lost
             raise
         finally:
-            if alarm is not None:
+            if alarm:
                 alarm.cancel()
             call.finish()
-            loop.call_soon(self._give_lane_on, call)  # after those who have just been woken
+            self._give_lane_on(call)
 
     def _give_lane_on(self, call: C) -> None:
         if call in self._under_way:

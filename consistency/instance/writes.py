@@ -76,7 +76,11 @@ class Writes:
 
     async def apply(self, changes: tuple[Change, ...], op: str, *, sync: bool) -> Applied:
         """All changes, or none. Raises PreconditionFailed for the first that its precondition refuses."""
-        commit = await self._errands.see_through(self._commit(changes, op, sync, self._options.timeout), "write")
+        commit = await self._errands.see_through(
+            self._commit(changes, op, sync, self._options.timeout),
+            "write",
+            lost=OutcomeUnknown("the cache was closed before the answer came"),
+        )
         revision = commit.header.revision
         if not commit.committed:
             raise _refusal(changes, commit)

@@ -97,16 +97,57 @@ def test_rooms_of_the_protocol_import_downwards_only(room: str, may_import: set[
         assert not {name for name in upwards if not name.endswith((".core", ".etcd"))}, file
 
 
-def test_tasks_are_created_where_somebody_owns_them() -> None:
-    """Each has an owner there; the flights of `Tokens` are futures that their callers wait for."""
-    makers = ("asyncio.create_task", "asyncio.ensure_future", "loop.create_task", "asyncio.gather")
-    creators = {
+PROTOCOL_FILES = [file for file in FILES if file.is_relative_to(PROJECT / "consistency")]
+
+
+def callers(*names: str, files: list[Path] = PROTOCOL_FILES) -> set[str]:
+    """The files that call a function or a method of one of these names, wherever it was imported from."""
+    return {
         str(file.relative_to(PROJECT))
-        for file in FILES
+        for file in files
         for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in makers
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in names
     }
-    assert creators == {"consistency/tasks.py", "consistency/loop.py", "consistency/etcd/token.py"}
+
+
+def test_tasks_of_the_protocol_are_created_in_one_file() -> None:
+    """And handed over from a thread in another."""
+    assert callers("create_task", "ensure_future", "gather", "TaskGroup", "as_completed", "Task") == {
+        "consistency/tasks.py"
+    }
+    assert callers("run_coroutine_threadsafe", "run_in_executor", "to_thread") == {"consistency/loop.py"}
+
+
+def test_tasks_are_created_where_somebody_owns_them() -> None:
+    assert callers("create_task", "ensure_future", files=FILES) == {"consistency/tasks.py"}
+
+
+@pytest.mark.parametrize(("made", "awaited"), [("Worker", "ended"), ("Errands", "stop")])
+def test_whoever_makes_an_owner_of_tasks_awaits_their_end(made: str, awaited: str) -> None:
+    """In the same class, in what ends it."""
+    makers = 0
+    for file in PROTOCOL_FILES:
+        for owner in (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ClassDef)):
+            inside = [ast.unparse(node.func) for node in ast.walk(owner) if isinstance(node, ast.Call)]
+            if made in inside:
+                makers += 1
+                ends = [
+                    ast.unparse(node.value)
+                    for method in owner.body
+                    if isinstance(method, ast.AsyncFunctionDef) and method.name in ("close", "ended")
+                    for node in ast.walk(method)
+                    if isinstance(node, ast.Await)
+                ]
+                assert any(f".{awaited}(" in end for end in ends), f"{file.name}: {owner.name}"
+    assert makers >= 2
+
+
+def test_the_protocol_has_no_lock_but_where_the_blocking_facade_meets_the_loop() -> None:
+    """Nor one of asyncio's: what is awaited between reading and writing is read again (`Auditor`, `FleetId`)."""
+    assert callers("Lock", "RLock", "Semaphore", "BoundedSemaphore", "Condition", "Barrier") == {
+        "consistency/blocking.py",
+        "consistency/loop.py",
+    }
 
 
 def test_no_cancellation_is_swallowed_by_wait_for() -> None:

@@ -13,7 +13,10 @@ from consistency.core.events import AuditFound, Invalidated, WatchStarted
 from consistency.core.model import VersionEvent, VersionState
 from consistency.core.store import Header, Listed, Touched
 from consistency.instance.auditor import Auditor, Baseline, perhaps_deleted, undone, unexplained, vanished
+from consistency.instance.fleet import Fleet
 from tests.instance.fleet import QUICK, Journal, await_status, started
+from tests.instance.hand import Hand, write
+from tests.support.driver import Meanwhile, run
 from tests.support.fake_store import FakeStore
 from tests.support.gates import At
 
@@ -340,3 +343,31 @@ def test_what_could_not_be_told_is_found_again(store: FakeStore, journal: Journa
         cache._loop.run(auditor.run(Tick()))  # type: ignore[arg-type]
         audit(auditor, cache, store)
         assert cache.get("k").value == b"2"
+
+
+def test_an_audit_that_a_first_look_has_overtaken_is_not_what_the_next_one_compares_with() -> None:
+    """1. an audit looks; 2. the slot is lost, somebody writes, and a first look is taken; 3. the audit ends.
+
+    To compare with its older look would be to find what lies between a second time; without the order of the two, an
+    older one could be kept for good.
+    """
+    store = FakeStore()
+    hand = Hand(store, slot=None)
+    fleet = Fleet(1.0, hand.clock, lambda: 0.0)
+    auditor = Auditor(store, hand.state, fleet, interval=1.0, timeout=1.0, observer=lambda _: None)
+    run(auditor.look_first())
+    lease = hand.join()
+    hand.state.watching(True)
+    fleet.stream_began(run(store.survey(None, timeout=1)))
+    write(store, "a", b"1")
+    hand.deliver()
+    gate = store.hold("touched")
+    audit = Meanwhile(auditor._audit())
+    gate.wait_until_held()
+    store.vanish(lease)
+    write(store, "b", b"1")
+    run(auditor.look_first())
+    overtook = auditor._before
+    gate.release()
+    audit.result()
+    assert auditor._before == overtook

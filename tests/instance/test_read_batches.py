@@ -265,8 +265,8 @@ def test_a_batch_that_finds_no_company_goes_when_nothing_is_on_its_way() -> None
     assert all(reader.result().done for reader in readers)
 
 
-def test_a_lane_is_free_when_every_reader_of_its_batch_has_woken(road: Road) -> None:
-    """So that those who come back travel together, and not each as soon as it wakes."""
+def test_those_whom_an_answer_has_woken_go_together(road: Road) -> None:
+    """And not each as soon as it wakes, though the lane is free when the answer comes."""
     road.join("a")
     road.await_sent(1)
 

@@ -7,6 +7,7 @@ import pytest
 from consistency.core.model import Source
 from consistency.core.store import Denied, OutcomeUnknown, Unavailable
 from consistency.instance.fleet_id import FleetId
+from consistency.tasks import Errands
 from tests.instance.fleet import Background, started
 from tests.instance.hand import PATIENCE, Hand, ManualClock, write
 from tests.support.driver import Meanwhile, run
@@ -58,7 +59,7 @@ def test_an_unknown_session_is_never_answered_unproven(store: FakeStore) -> None
 
 def test_the_id_is_asked_for_once_and_by_one_for_all(store: FakeStore, clock: ManualClock) -> None:
     """Rule 10."""
-    fleet = FleetId(store, clock)
+    fleet = FleetId(store, clock, Errands(lambda _: None))
     gate = store.hold("fleet")
     asking = [Meanwhile(fleet.get(clock() + PATIENCE)) for _ in range(5)]
     gate.wait_until_held()
@@ -71,7 +72,7 @@ def test_the_id_is_asked_for_once_and_by_one_for_all(store: FakeStore, clock: Ma
 def test_an_answer_of_a_lost_history_is_not_taken_for_the_id(store: FakeStore, clock: ManualClock) -> None:
     """Rules 8 and 10: the backup is from before the fleet had an id, and another instance has made one since."""
     before = store.snapshot()
-    fleet = FleetId(store, clock)
+    fleet = FleetId(store, clock, Errands(lambda _: None))
     gate = store.hold("fleet")
     asking = Meanwhile(fleet.get(clock() + PATIENCE))
     gate.wait_until_held()
@@ -100,7 +101,7 @@ def test_another_history_may_bear_another_id(store: FakeStore) -> None:
 
 def test_nothing_was_written_for_whom_the_id_could_not_be_made(store: FakeStore, clock: ManualClock) -> None:
     """Rule 1: errors answer "did it happen?", of the write that wanted to name a session."""
-    fleet = FleetId(store, clock)
+    fleet = FleetId(store, clock, Errands(lambda _: None))
     store.hold("fleet").fail(OutcomeUnknown("lost"))
     with pytest.raises(Unavailable, match="lost"):
         run(fleet.get(clock() + PATIENCE))
@@ -109,7 +110,7 @@ def test_nothing_was_written_for_whom_the_id_could_not_be_made(store: FakeStore,
 
 def test_waiting_for_the_id_has_an_end(store: FakeStore, clock: ManualClock) -> None:
     with pytest.raises(Unavailable, match="in time"):
-        run(FleetId(store, clock).get(clock()))
+        run(FleetId(store, clock, Errands(lambda _: None)).get(clock()))
 
 
 def test_who_may_not_know_the_id_caches_all_the_same(store: FakeStore) -> None:

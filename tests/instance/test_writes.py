@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from consistency import (
+    AsyncDistributedCache,
     CacheOptions,
     DistributedCache,
     MustBeAbsent,
@@ -19,9 +20,10 @@ from consistency import (
     Unavailable,
     Written,
 )
+from consistency.core.events import Event, WorkerFailed
 from consistency.core.model import VersionRecord
-from tests.instance.fleet import started
-from tests.support.driver import run
+from tests.instance.fleet import QUICK, started
+from tests.support.driver import Meanwhile, run, settle
 from tests.support.fake_store import FakeStore
 from tests.support.gates import At
 
@@ -142,3 +144,18 @@ def test_a_version_written_by_hand_means_that_anything_may_have_changed() -> Non
         assert VersionRecord.decode(raw).names is None
     record = VersionRecord("n", frozenset({"ä", "b"}), "put")
     assert VersionRecord.decode(record.encode()) == record
+
+
+def test_a_write_alone_whose_client_goes_away_is_seen_through(store: FakeStore) -> None:
+    """1. it is sent, with a condition; 2. its client goes away; 3. etcd answers: what is in memory is old by then."""
+    happened: list[Event] = []
+    cache = AsyncDistributedCache(store, QUICK, observer=happened.append)
+    gate = store.hold("commit", At.REQUEST)
+    writer = Meanwhile(cache.put("a", b"1", precondition=MustBeAbsent()))
+    gate.wait_until_held()
+    writer.cancel()
+    gate.release()
+    settle()
+    assert store.document("a") == b"1"
+    run(cache.close())
+    assert not [event for event in happened if isinstance(event, WorkerFailed)]
