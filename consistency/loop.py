@@ -132,6 +132,16 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
+    finally:
+        end(loop)
+
+
+def end(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what is left on a loop that has stopped, await its end, LAST seconds at most, and close the loop.
+
+    Threads of its default executor are left alone, unlike by `asyncio.run`: a name server that is silent holds them.
+    """
+    try:
         if left := asyncio.all_tasks(loop):
             for task in left:
                 task.cancel()
