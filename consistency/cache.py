@@ -240,7 +240,7 @@ class AsyncDistributedCache:
         """
         if len({change.key for change in changes}) < len(changes):
             raise ValueError("a key may occur only once in a batch")
-        return await self._writes.apply(tuple(changes), "batch", sync=sync)
+        return await self._writes.write(tuple(changes), "batch", sync=sync)
 
     async def page(self, prefix: str, *, after: str | bytes, limit: int) -> Page:
         """Up to `limit` keys that start with `prefix` and come after `after`: linearizable, uncached. See Store.page.

@@ -1,6 +1,6 @@
 """Who has acknowledged what, and whether all who matter have (rule 12).
 
-Pure: no I/O, no clock; the time is an argument. Not safe for concurrent access: `Fleet` adds the lock.
+Pure: no I/O, no clock; the time is an argument. Belongs to one loop, as `Fleet` does.
 
 A synchronous write may return as soon as every instance that might still serve the old value has applied it. Members
 acknowledge. Who is no member any more may serve from memory for the bound after its departure, and acknowledges

@@ -1,6 +1,6 @@
 """Who has gone within the last hour, and how (rule 9).
 
-Pure: no I/O, no clock; the time is an argument. Not safe for concurrent access: `Fleet` adds the lock.
+Pure: no I/O, no clock; the time is an argument. Belongs to one loop, as `Fleet` does.
 
 Who leaves writes that down before its key goes. A key that vanishes without such a word is a loss: a process that was
 killed, that hung, or was cut off for longer than its lease. Those who come later must know of it, too:

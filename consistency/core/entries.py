@@ -1,8 +1,8 @@
 """A bounded cache of entries, tombstones included, least recently used out first.
 
-Pure: no I/O, no clock. `get` may be called from any thread at any time; everything else needs `LocalState`'s lock.
+Pure: no I/O, no clock. `get` may be called from any thread at any time; everything else belongs to one loop.
 
-An OrderedDict and no cache library: 100,000 entries take a third less memory, and a `get` without the lock is possible,
+An OrderedDict and no cache library: 100,000 entries take a third less memory, and a `get` from another thread is possible,
 since each step of it is one that the interpreter does not divide.
 """
 
@@ -69,7 +69,7 @@ class NearCache:
         try:
             self._entries.move_to_end(key)
         except KeyError:
-            return None  # evicted since the line above, by a thread that has the lock
+            return None  # evicted since the line above, by the loop's thread
         return entry
 
     def store(self, key: str, entry: Entry) -> int:

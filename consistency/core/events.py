@@ -1,6 +1,6 @@
 """What the protocol tells an observer: frozen events, one callable. Nothing here knows who listens.
 
-An observer is called outside of every lock, on the thread where the thing happened; it must not block or raise.
+An observer is called when a change is complete, on the thread where it happened; it must not block or raise.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Rules 2 to 11 as decisions over values: may this entry be served, is this answer a proof, is this history ours?
 
-Pure: no I/O, no clock, no lock; the time is an argument. Not safe for concurrent access: `LocalState` adds the lock.
+Pure: no I/O, no clock; the time is an argument. Belongs to one loop, as `LocalState` does.
 A method named as a question (`decide`, `judge`) changes nothing; the others say what they change.
 
 The one idea: all content under `P/config/` is a function of the version key's state, since every write puts it in the
@@ -97,7 +97,7 @@ class Freshness:
         """What `decide` serves by, for those who can't ask it."""
         return Window(self.floor, self.horizon, self.fresh_until - self._bound, self.fresh_until, self._max_age)
 
-    def stale(self, entry: Entry | None, now: float, demand: Demand) -> Serve | None:
+    def last_known(self, entry: Entry | None, now: float, demand: Demand) -> Serve | None:
         """What may be served although nothing can be proven: it was current at the last proof that covers it.
 
         Never what is known to have changed since, nor what may have by an event that was missed (rule 6), nor what a

@@ -1,6 +1,6 @@
 """The version events applied lately, as the two questions that rules 4, 5 and 8 ask of them.
 
-Pure: no I/O, no clock. Not safe for concurrent access: `LocalState` adds the lock.
+Pure: no I/O, no clock. Belongs to one loop, as `LocalState` does.
 
 Why a memory of events and not a list of loads in flight: an answer read at revision h is overtaken iff an applied
 event names its key after h, whether that event came before or after the answer, and however many loads of the key

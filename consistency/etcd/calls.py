@@ -1,4 +1,4 @@
-"""How calls to etcd are made: reads fail over, writes are sent once, a stale token is renewed. Imports no gRPC.
+"""How calls to etcd are made: reads fail over, writes are sent once, a refused token is renewed. Imports no gRPC.
 
 Owns which endpoint is asked; what is known of each is kept by `etcd_health`. The rules:
 
@@ -23,7 +23,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type
 
 from consistency.core.events import Observer, StoreCalled
 from consistency.core.store import OutcomeUnknown, StoreError, Unavailable
-from consistency.etcd.errors import Failed, Verdict
+from consistency.etcd.errors import Diagnosis, Failed
 from consistency.etcd.failover import LEAST, Turns
 from consistency.etcd.health import Health
 from consistency.etcd.identity import Identity
@@ -95,7 +95,7 @@ class Calls(Generic[N]):
     # --- reads
 
     async def ask(self, call: Call, timeout: float) -> Any:
-        """A read: the answer. Raises what the verdict says, Unavailable when no endpoint gave one."""
+        """A read: the answer. Raises what the diagnosis means, Unavailable when no endpoint gave one."""
         return (await self._find(call, timeout))[1]
 
     async def find(self, call: Call, timeout: float) -> tuple[N, Any]:
@@ -146,9 +146,9 @@ class Calls(Generic[N]):
         try:
             return index, await self._attempt(call, index, seconds)
         except Failed as failed:
-            if not failed.verdict.may_be_better_elsewhere:
+            if not failed.diagnosis.may_be_better_elsewhere:
                 raise self._error(call, index, failed, turns.said()) from failed
-            turns.failed(index, failed.verdict)
+            turns.failed(index, failed.diagnosis)
             self._failed(index, failed)
             raise
 
@@ -162,7 +162,7 @@ class Calls(Generic[N]):
     # --- writes
 
     async def send(self, call: Call, timeout: float) -> Any:
-        """A write: the answer. Raises what the verdict says; Unavailable when it was certainly not done."""
+        """A write: the answer. Raises what the diagnosis means; Unavailable when it was certainly not done."""
         deadline, said = self._clock() + timeout, ""
         for others in reversed(range(len(self._nodes) + 1)):
             index = await self._trusted(deadline)
@@ -173,9 +173,9 @@ class Calls(Generic[N]):
                 return await self._attempt(call, index, left)
             except Failed as failed:
                 self._failed(index, failed)
-                if not (failed.verdict.certainly_not_done and others):
+                if not (failed.diagnosis.certainly_not_done and others):
                     raise self._error(call, index, failed, said) from failed
-                said += f"at {self._nodes[index].name}: {failed.verdict.finding}; "
+                said += f"at {self._nodes[index].name}: {failed.diagnosis.finding}; "
         raise Unavailable(f"{call.kind} {said}was not sent: no time left of {timeout:.1f} s")
 
     async def _trusted(self, deadline: float) -> int:
@@ -207,8 +207,8 @@ class Calls(Generic[N]):
     def _failed(self, index: int, failed: Failed, *, looking: bool = False) -> None:
         if self._closing.is_set():
             return  # it was we who ended the call
-        if failed.verdict.may_be_better_elsewhere:
-            self._health.failed(index, failed.verdict.finding, looking=looking)
+        if failed.diagnosis.may_be_better_elsewhere:
+            self._health.failed(index, failed.diagnosis.finding, looking=looking)
         else:
             self._health.answered(index)  # what it said is about the request
 
@@ -224,13 +224,13 @@ class Calls(Generic[N]):
                 refused, node.name, lambda: self._authenticate(login, node, timeout), timeout
             )
         except TimeoutError as error:
-            raise Failed(Verdict(Unavailable, f"no token within {timeout:.1f} s")) from error
+            raise Failed(Diagnosis(Unavailable, f"no token within {timeout:.1f} s")) from error
 
     async def _authenticate(self, login: Call, node: N, timeout: float) -> str:
         try:
             return str((await self._rpc(login, node, timeout, "")).token)
         except Failed as failed:
-            if "authentication is not enabled" in failed.verdict.finding:
+            if "authentication is not enabled" in failed.diagnosis.finding:
                 return ""
             raise
 
@@ -241,7 +241,7 @@ class Calls(Generic[N]):
         try:
             answer = await self._rpc(call, node, timeout, token)
         except Failed as failed:
-            if self._login is None or not failed.verdict.stale_token:
+            if self._login is None or not failed.diagnosis.token_refused:
                 raise
             left = deadline - self._clock()
             answer = await self._rpc(call, node, left, await self.token(node, left, refused=token))
@@ -256,7 +256,7 @@ class Calls(Generic[N]):
             self._admit(call, node, answer)
             return answer
         except Failed as failed:
-            outcome = snake_case(failed.verdict.meaning(write=call.write))
+            outcome = snake_case(failed.diagnosis.meaning(write=call.write))
             raise
         except asyncio.CancelledError:
             outcome = "cancelled"
@@ -273,7 +273,7 @@ class Calls(Generic[N]):
         if call.write and cluster:
             return
         if objection := self._identity.objection(self._nodes.index(node), cluster):
-            raise Failed(Verdict(OutcomeUnknown, objection, foreign=True))
+            raise Failed(Diagnosis(OutcomeUnknown, objection, foreign=True))
 
     def _error(self, call: Call, index: int, failed: Failed, said: str) -> StoreError:
         """`said`: what the endpoints asked before this one did."""

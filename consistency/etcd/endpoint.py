@@ -19,7 +19,7 @@ from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 from consistency.core.store import OutcomeUnknown, Unavailable
 from consistency.etcd.calls import Call
 from consistency.etcd.config import Endpoint, EtcdConfig
-from consistency.etcd.errors import Failed, Verdict, judge
+from consistency.etcd.errors import Diagnosis, Failed, diagnose
 from consistency.tasks import is_to_end
 
 MAX_ANSWER = 16 * 1024 * 1024
@@ -63,7 +63,7 @@ class EtcdNode:
         try:
             return await method(call.request, timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
-            raise Failed(judge_rpc(error, time.monotonic() - started)) from error
+            raise Failed(diagnose_rpc(error, time.monotonic() - started)) from error
         except grpc.aio.UsageError as error:  # how gRPC says that a channel is closed
             raise Failed(_CLOSED) from error
         except asyncio.CancelledError as error:
@@ -96,8 +96,8 @@ class EtcdNode:
         return grpc.aio.secure_channel(self._endpoint.target, credentials, _OPTIONS)
 
 
-_CLOSED = Verdict(Unavailable, "the store is closed", connected=False)
-_CUT_OFF = Verdict(OutcomeUnknown, "the store was closed meanwhile")
+_CLOSED = Diagnosis(Unavailable, "the store is closed", connected=False)
+_CUT_OFF = Diagnosis(OutcomeUnknown, "the store was closed meanwhile")
 
 
 def _methods(data: Any, streams: Any) -> dict[str, Callable[..., Any]]:
@@ -128,7 +128,7 @@ def _first_answer(method: Callable[..., Any]) -> Callable[..., Any]:
                 await stream.write(request)
             answer = await stream.read()
             if answer is grpc.aio.EOF:
-                raise Failed(Verdict(OutcomeUnknown, "the stream ended without an answer"))
+                raise Failed(Diagnosis(OutcomeUnknown, "the stream ended without an answer"))
             return answer
         finally:
             stream.cancel()
@@ -142,6 +142,6 @@ def metadata_for(token: str, *, leader: bool = True) -> tuple[tuple[str, str], .
     return (*demand, ("token", token)) if token else demand
 
 
-def judge_rpc(error: Any, seconds: float) -> Verdict:
+def diagnose_rpc(error: Any, seconds: float) -> Diagnosis:
     """What a grpc.RpcError means that came after so many seconds."""
-    return judge(error.code().name, error.details() or "", seconds)
+    return diagnose(error.code().name, error.details() or "", seconds)

@@ -32,21 +32,21 @@ class NoSuchLease(Rejected):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Diagnosis:
     """The meaning of one failure.
 
     error: what it means for a write that was sent. For a read OutcomeUnknown means Unavailable.
     finding: what was found, for an operator.
     connected: False when no connection could be made, so that nothing can have been sent.
     foreign: what answered does not speak as etcd does. To ask it again in a moment helps nobody.
-    stale_token: the server did nothing, because of a token that it no longer accepts.
+    token_refused: the server did nothing, because of a token that it no longer accepts.
     """
 
     error: type[StoreError]
     finding: str
     connected: bool = True
     foreign: bool = False
-    stale_token: bool = False
+    token_refused: bool = False
 
     def meaning(self, *, write: bool) -> type[StoreError]:
         """The error that the caller of a read or a write gets."""
@@ -77,15 +77,15 @@ class Verdict:
 class Failed(StoreError):
     """One RPC failed, and this is what it means. Never reaches the caller of the store: `error` makes what does."""
 
-    def __init__(self, verdict: Verdict) -> None:
-        super().__init__(verdict.finding)
-        self.verdict = verdict
+    def __init__(self, diagnosis: Diagnosis) -> None:
+        super().__init__(diagnosis.finding)
+        self.diagnosis = diagnosis
 
     def error(self, what: str, *, write: bool) -> StoreError:
         """The error for the store's caller. `what` was tried, and where."""
-        kind = self.verdict.meaning(write=write)
+        kind = self.diagnosis.meaning(write=write)
         unknown = "; it may or may not have happened" if kind is OutcomeUnknown else ""
-        return kind(f"{what}: {self.verdict.finding}{unknown}")
+        return kind(f"{what}: {self.diagnosis.finding}{unknown}")
 
 
 _CANNOT_CONNECT = ("failed to connect to all addresses", "errors resolving", "dns resolution failed")
@@ -130,7 +130,7 @@ _BEFORE_SENDING = "call host does not match ssl server name"
 # How etcd opens whatever it says of a request; as a text within a text where a stream or a proxy passes it on.
 _ETCD_SPEAKS = re.compile(r"(rpc error: code = \w+ desc = )*(etcdserver: |auth: revision in header is old)")
 
-_STALE_TOKEN = ("invalid auth token", "auth store is old", "revision in header is old", "user name is empty")
+_TOKEN_REFUSED = ("invalid auth token", "auth store is old", "revision in header is old", "user name is empty")
 
 # etcd answered: refused before anything was proposed, or by every member alike when it was applied.
 _ANSWERED: tuple[tuple[str, type[StoreError]], ...] = (
@@ -181,49 +181,49 @@ _BEYOND = ("all subconns are in transientfailure", "connection error: desc = ", 
 _NO_ETCD_CODES = frozenset(_CODES) | {"DATA_LOSS", "ABORTED"}
 
 
-def judge(code: str, details: str, seconds: float) -> Verdict:
-    """The verdict on a call that failed after `seconds` with this gRPC status code (its name) and details."""
+def diagnose(code: str, details: str, seconds: float) -> Diagnosis:
+    """The diagnosis of a call that failed after `seconds` with this gRPC status code (its name) and details."""
     lower = details.lower()
     if lower.startswith(_CANNOT_CONNECT):
-        return _judge_connection(lower)
+        return _diagnose_connection(lower)
     if _ETCD_SPEAKS.match(lower):
-        return _judge_etcd(code, details)
+        return _diagnose_etcd(code, details)
     if _LARGER in lower:
-        return Verdict(TooLarge, details)
-    return _judge_stranger(code, details, seconds)
+        return Diagnosis(TooLarge, details)
+    return _diagnose_stranger(code, details, seconds)
 
 
-def judge_canceled(reason: str, *, created: bool) -> Verdict:
-    """The verdict on a watch that etcd canceled, for this reason. One refused for permissions is created and canceled
+def diagnose_canceled(reason: str, *, created: bool) -> Diagnosis:
+    """The diagnosis of a watch that etcd canceled, for this reason. One refused for permissions is created and canceled
     at once, by most releases without a reason."""
     if _ETCD_SPEAKS.match(reason.lower()):
-        return _judge_etcd("UNAVAILABLE", reason)
-    return Verdict(Denied if created else Unavailable, reason or "no reason given")
+        return _diagnose_etcd("UNAVAILABLE", reason)
+    return Diagnosis(Denied if created else Unavailable, reason or "no reason given")
 
 
-def _judge_connection(lower: str) -> Verdict:
+def _diagnose_connection(lower: str) -> Diagnosis:
     error, finding = next((error, finding) for phrase, error, finding in _CONNECTING if phrase in lower)
-    return Verdict(error, finding, connected=False)
+    return Diagnosis(error, finding, connected=False)
 
 
-def _judge_etcd(code: str, details: str) -> Verdict:
+def _diagnose_etcd(code: str, details: str) -> Diagnosis:
     lower = details.lower()
-    if any(phrase in lower for phrase in _STALE_TOKEN):
-        return Verdict(BadCredentials, f"it wants a user and a password ({details})", stale_token=True)
+    if any(phrase in lower for phrase in _TOKEN_REFUSED):
+        return Diagnosis(BadCredentials, f"it wants a user and a password ({details})", token_refused=True)
     for phrase, error in _ANSWERED:
         if phrase in lower:
-            return Verdict(error, details)
-    return Verdict(_CODES.get(code, OutcomeUnknown), details)
+            return Diagnosis(error, details)
+    return Diagnosis(_CODES.get(code, OutcomeUnknown), details)
 
 
-def _judge_stranger(code: str, details: str, seconds: float) -> Verdict:
+def _diagnose_stranger(code: str, details: str, seconds: float) -> Diagnosis:
     """Of words that are not etcd's: gRPC's own about a connection that broke, a proxy's, another server's."""
     if _BEFORE_SENDING in details.lower():
-        return Verdict(BadCredentials, f"{_OTHER_NAME}: its subjectAltName names nobody", connected=False)
+        return Diagnosis(BadCredentials, f"{_OTHER_NAME}: its subjectAltName names nobody", connected=False)
     if any(phrase in details.lower() for phrase in _BEYOND):
-        return Verdict(OutcomeUnknown, f"{_NO_WAY_ON} ({details})")
+        return Diagnosis(OutcomeUnknown, f"{_NO_WAY_ON} ({details})")
     if code in _NO_ETCD_CODES:
         error = Unavailable if code == "UNIMPLEMENTED" else OutcomeUnknown
-        return Verdict(error, f"{_NO_ETCD} ({code}: {details})", foreign=True)
+        return Diagnosis(error, f"{_NO_ETCD} ({code}: {details})", foreign=True)
     finding = f"no answer within {seconds:.1f} s" if code == "DEADLINE_EXCEEDED" else details or code
-    return Verdict(OutcomeUnknown, finding)
+    return Diagnosis(OutcomeUnknown, finding)

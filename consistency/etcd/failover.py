@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from consistency.core.store import BadCredentials, Unavailable
-from consistency.etcd.errors import Verdict
+from consistency.etcd.errors import Diagnosis
 
 LEAST = 0.02
 """Seconds below which asking is not worth it."""
@@ -29,7 +29,7 @@ class Turns:
         self._clock = clock
         self._deadline = clock() + timeout
         self._asked = 0
-        self._verdicts: dict[str, Verdict] = {}
+        self._diagnoses: dict[str, Diagnosis] = {}
 
     def take(self) -> tuple[int, float]:
         """The next endpoint's index, and how many seconds it gets."""
@@ -38,14 +38,16 @@ class Turns:
         self._asked += 1
         return index, max(LEAST, self._left() / waiting)
 
-    def failed(self, index: int, verdict: Verdict) -> None:
+    def failed(self, index: int, diagnosis: Diagnosis) -> None:
         """The endpoint taken last gave no answer."""
-        self._verdicts[self._names[index]] = verdict
+        self._diagnoses[self._names[index]] = diagnosis
 
     def over(self) -> bool:
         """Whether to give up: no time, or no endpoint of which one could hope for more in a moment."""
-        all_asked = len(self._verdicts) == len(set(self._names))
-        return self._left() < LEAST or (all_asked and not any(v.may_be_better_soon for v in self._verdicts.values()))
+        all_asked = len(self._diagnoses) == len(set(self._names))
+        return self._left() < LEAST or (
+            all_asked and not any(each.may_be_better_soon for each in self._diagnoses.values())
+        )
 
     def pause(self) -> float:
         """Seconds to wait before the next turn: none until each endpoint has had one."""
@@ -53,14 +55,14 @@ class Turns:
 
     def error(self) -> Unavailable:
         """What the caller gets: all that was found, BadCredentials first among it."""
-        findings = "; ".join(f"{name}: {verdict.finding}" for name, verdict in self._verdicts.items())
-        refused = any(verdict.error is BadCredentials for verdict in self._verdicts.values())
+        findings = "; ".join(f"{name}: {diagnosis.finding}" for name, diagnosis in self._diagnoses.items())
+        refused = any(diagnosis.error is BadCredentials for diagnosis in self._diagnoses.values())
         kind = BadCredentials if refused else Unavailable
         return kind(f"no etcd endpoint gave an answer: {findings or 'not asked'}")
 
     def said(self) -> str:
         """What the endpoints did that failed so far, to put before what another said: "at …: …; at …: …; "."""
-        return "".join(f"at {name}: {verdict.finding}; " for name, verdict in self._verdicts.items())
+        return "".join(f"at {name}: {diagnosis.finding}; " for name, diagnosis in self._diagnoses.items())
 
     def _left(self) -> float:
         return self._deadline - self._clock()

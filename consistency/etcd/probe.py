@@ -93,7 +93,7 @@ class EtcdProbe:
         try:
             return _told(node.name, await node.rpc(_STATUS, timeout, "", leader=False))
         except Failed as failed:
-            if not failed.verdict.refused:
+            if not failed.diagnosis.refused:
                 raise
         # It answers, but not everybody. A token that it doesn't give, or a right that is missing, is told elsewhere.
         here = pb.RangeRequest(key=self._layout.version, serializable=True)

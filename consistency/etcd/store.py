@@ -274,7 +274,7 @@ class EtcdStore:
     async def watch(self, version_from: Revision, members_from: Revision, *, timeout: float) -> EtcdWatch:
         """See Store.watch. One that starts before a compaction ends with Compacted when it is iterated.
 
-        A cheap read goes before it: it finds an endpoint that answers, and a watch can't tell a stale token from a
+        A cheap read goes before it: it finds an endpoint that answers, and a watch can't tell a refused token from a
         missing permission. Who answers reads may still refuse streams, as a proxy does: then another is asked.
         """
         deadline, said, asked = time.monotonic() + timeout, "", 0
@@ -284,10 +284,10 @@ class EtcdStore:
             try:
                 return await self._open_watch(node, version_from, members_from, left)
             except Failed as failed:
-                if not failed.verdict.may_be_better_elsewhere:
+                if not failed.diagnosis.may_be_better_elsewhere:
                     raise failed.error(f"watch {said}at {node.name}", write=False) from failed
                 self._calls.stream_failed(node, failed)
-                said += f"at {node.name}: {failed.verdict.finding}; "
+                said += f"at {node.name}: {failed.diagnosis.finding}; "
         raise Unavailable(f"no etcd endpoint opened a watch: {said.removesuffix('; ')}")
 
     async def close(self) -> None:
@@ -406,7 +406,7 @@ class EtcdStore:
             stream = EtcdWatch(node.stream("watch", metadata=metadata_for(token)), self._layout, node.name)
             await stream.begin(requests, timeout)
         except Failed as failed:
-            outcome = snake_case(failed.verdict.meaning(write=False))
+            outcome = snake_case(failed.diagnosis.meaning(write=False))
             raise
         finally:
             self._observer(StoreCalled("watch", outcome, time.monotonic() - started))

@@ -18,8 +18,8 @@ import grpc.aio  # type: ignore[import-untyped]
 
 from consistency.core.store import Compacted, Unavailable, WatchEvent
 from consistency.etcd import messages as answers
-from consistency.etcd.endpoint import judge_rpc
-from consistency.etcd.errors import Failed, Verdict, judge_canceled
+from consistency.etcd.endpoint import diagnose_rpc
+from consistency.etcd.errors import Diagnosis, Failed, diagnose_canceled
 from consistency.etcd.layout import Layout
 from consistency.tasks import is_to_end
 
@@ -57,7 +57,7 @@ class EtcdWatch:
                 await self._ask(requests)
         except TimeoutError:
             self.close()
-            silent = Verdict(Unavailable, f"the watch was not confirmed within {timeout:.1f} s")
+            silent = Diagnosis(Unavailable, f"the watch was not confirmed within {timeout:.1f} s")
             raise Failed(silent) from None
         except BaseException:
             self.close()
@@ -82,7 +82,7 @@ class EtcdWatch:
         with self._translated():
             answer = await self._call.read()
         if answer is grpc.aio.EOF:
-            raise Failed(Verdict(Unavailable, "etcd ended it"))
+            raise Failed(Diagnosis(Unavailable, "etcd ended it"))
         if answer.canceled:
             raise Failed(_canceled(answer))
         return answer
@@ -93,16 +93,16 @@ class EtcdWatch:
         try:
             yield
         except grpc.RpcError as error:
-            verdict = judge_rpc(error, time.monotonic() - started)
-            raise Failed(replace(verdict, finding="closed") if self._closed else verdict) from error
+            diagnosis = diagnose_rpc(error, time.monotonic() - started)
+            raise Failed(replace(diagnosis, finding="closed") if self._closed else diagnosis) from error
         except asyncio.CancelledError as error:
             if is_to_end():
                 raise
-            raise Failed(Verdict(Unavailable, "closed")) from error
+            raise Failed(Diagnosis(Unavailable, "closed")) from error
 
 
-def _canceled(answer: Any) -> Verdict:
+def _canceled(answer: Any) -> Diagnosis:
     """Compacted, or refused (created and canceled at once), or whatever else the reason says."""
     if answer.compact_revision:
-        return Verdict(Compacted, f"it starts before {answer.compact_revision}, the oldest revision there is")
-    return judge_canceled(answer.cancel_reason, created=answer.created)
+        return Diagnosis(Compacted, f"it starts before {answer.compact_revision}, the oldest revision there is")
+    return diagnose_canceled(answer.cancel_reason, created=answer.created)

@@ -64,7 +64,7 @@ class Fleet:
             self._known_at = self._clock()
         self._roll.stream_ended()
 
-    def apply(self, event: MemberEvent | WaitingEvent | AckEvent | DepartureEvent) -> None:
+    def see(self, event: MemberEvent | WaitingEvent | AckEvent | DepartureEvent) -> None:
         """Somebody came, waits, left, or acknowledged, or it was written down that somebody left."""
         match event:
             case AckEvent():

@@ -77,7 +77,7 @@ class Reads:
                 return await self._uncached(key, demand, deadline, ASKED)
             return await self._cached(key, demand, deadline)
         except Unavailable:
-            served = self._state.stale(key, demand)
+            served = self._state.last_known(key, demand)
             if served is None:
                 raise
             self._observer(STALE)

@@ -131,9 +131,9 @@ class LocalState:
             return self._fresh.decide(entry, at, demand.min_revision)
         return self._fresh.decide(entry, self._clock(), demand.min_revision, confirm=demand.linearizable)
 
-    def stale(self, key: str, demand: Demand) -> Serve | None:
+    def last_known(self, key: str, demand: Demand) -> Serve | None:
         """The last that was proven of `key`, if the client takes it unproven (`stale_if_error`)."""
-        return self._fresh.stale(self._entries.get(key), self._clock(), demand)
+        return self._fresh.last_known(self._entries.get(key), self._clock(), demand)
 
     def ticket(self) -> Ticket:
         """Drawn before every read of the store."""
@@ -219,7 +219,7 @@ class LocalState:
 
     # Watching
 
-    def rebase(self, ticket: Ticket, survey: Survey, *, gap: bool) -> Start | None:
+    def start_from(self, ticket: Ticket, survey: Survey, *, gap: bool) -> Start | None:
         """Decides from a survey at `ticket.horizon` how the watch goes on (rules 6, 7, 8).
 
         `gap`: events were missed, so that the stream can't go on after the horizon. Returns None if the survey came

@@ -92,7 +92,7 @@ class VersionWatch:
         if survey.version == NO_VERSION:
             await self._found()
             return None
-        start = self._state.rebase(ticket, survey, gap=self._gap)
+        start = self._state.start_from(ticket, survey, gap=self._gap)
         if start is None:
             return None
         self._gap = False
@@ -144,15 +144,15 @@ class VersionWatch:
         """Applies one event; False if one is missing before it."""
         match event:
             case MemberEvent():
-                self._fleet.apply(event)
+                self._fleet.see(event)
                 if self._state.doubts(event):
                     self._on_moved()
                 self._on_fleet()
             case DepartureEvent() | WaitingEvent():
-                self._fleet.apply(event)
+                self._fleet.see(event)
                 self._on_fleet()
             case AckEvent():
-                self._fleet.apply(event)
+                self._fleet.see(event)
             case VersionEvent():
                 if not self._state.apply(event, epoch):
                     return False

@@ -59,13 +59,13 @@ class Writes:
         if put.precondition is None and not sync:
             applied = await self._put_in_company(put)
         else:
-            applied = await self.apply((put,), "put", sync=sync)
+            applied = await self.write((put,), "put", sync=sync)
         return Written(applied.revision, applied.existed[0], applied.acks)
 
     async def delete(self, key: str, precondition: Precondition | None, *, sync: bool) -> Written:
         """See `DistributedCache.delete`."""
         try:
-            applied = await self.apply((Delete(key, precondition or MustExist()),), "delete", sync=sync)
+            applied = await self.write((Delete(key, precondition or MustExist()),), "delete", sync=sync)
         except PreconditionFailed as refused:
             if precondition is not None:
                 raise
@@ -74,7 +74,7 @@ class Writes:
             return Written(refused.revision, False, acks)
         return Written(applied.revision, existed=True, acks=applied.acks)
 
-    async def apply(self, changes: tuple[Change, ...], op: str, *, sync: bool) -> Applied:
+    async def write(self, changes: tuple[Change, ...], op: str, *, sync: bool) -> Applied:
         """All changes, or none. Raises PreconditionFailed for the first that its precondition refuses."""
         commit = await self._errands.see_through(
             self._commit(changes, op, sync, self._options.timeout),

@@ -76,8 +76,8 @@ def _look_at(probe: EtcdProbe, index: int, endpoint: str, config: EtcdConfig) ->
         status = run(probe.status(index, ANSWER_WITHIN))
     except Failed as failed:
         # A certificate that is not trusted is worth a look.
-        seen = glimpse(endpoint, config, ANSWER_WITHIN) if "certificate" in failed.verdict.finding else Glimpse()
-        return Look(endpoint, failure=failed.verdict.finding, seen=seen)
+        seen = glimpse(endpoint, config, ANSWER_WITHIN) if "certificate" in failed.diagnosis.finding else Glimpse()
+        return Look(endpoint, failure=failed.diagnosis.finding, seen=seen)
     seconds, seen = time.monotonic() - started, glimpse(endpoint, config, ANSWER_WITHIN)
     if not status.version:  # it told our user less than it shows anybody
         status = replace(status, version=seen.version, db_bytes=seen.db_bytes, in_use_bytes=seen.in_use_bytes)

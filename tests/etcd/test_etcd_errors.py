@@ -16,7 +16,7 @@ from consistency.core.store import (
     TooLarge,
     Unavailable,
 )
-from consistency.etcd.errors import NoSuchLease, judge, judge_canceled
+from consistency.etcd.errors import NoSuchLease, diagnose, diagnose_canceled
 
 
 @pytest.mark.parametrize(
@@ -86,14 +86,14 @@ from consistency.etcd.errors import NoSuchLease, judge, judge_canceled
 )  # fmt: skip
 def test_what_a_failure_means_for_a_write(code: str, details: str, write: type[StoreError]) -> None:
     """Hazard: timeouts, UNAVAILABLE, CANCELLED, INTERNAL, UNKNOWN on a write are outcome unknown; so is news."""
-    assert judge(code, details, 1.0).meaning(write=True) is write
+    assert diagnose(code, details, 1.0).meaning(write=True) is write
 
 
 def test_a_read_that_may_or_may_not_have_happened_did_nothing() -> None:
     """There is nothing to be in doubt about."""
-    verdict = judge("DEADLINE_EXCEEDED", "", 1.0)
-    assert verdict.meaning(write=False) is Unavailable
-    assert verdict.finding == "no answer within 1.0 s"
+    diagnosis = diagnose("DEADLINE_EXCEEDED", "", 1.0)
+    assert diagnosis.meaning(write=False) is Unavailable
+    assert diagnosis.finding == "no answer within 1.0 s"
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_read_that_may_or_may_not_have_happened_did_nothing() -> None:
 )
 def test_only_what_an_endpoint_is_to_blame_for_is_tried_at_another(code: str, details: str, elsewhere: bool) -> None:
     """A wrong password is wrong everywhere; a wrong certificate may be one server's."""
-    assert judge(code, details, 1.0).may_be_better_elsewhere is elsewhere
+    assert diagnose(code, details, 1.0).may_be_better_elsewhere is elsewhere
 
 
 @pytest.mark.parametrize(
@@ -127,24 +127,24 @@ def test_only_what_an_endpoint_is_to_blame_for_is_tried_at_another(code: str, de
     ],
 )
 def test_a_proxy_that_has_no_etcd_is_not_taken_for_one_that_is_away(details: str) -> None:
-    verdict = judge("UNAVAILABLE", details, 1.0)
-    assert verdict.connected
-    assert verdict.finding.startswith("it is a proxy, and can't reach the etcd behind it")
+    diagnosis = diagnose("UNAVAILABLE", details, 1.0)
+    assert diagnosis.connected
+    assert diagnosis.finding.startswith("it is a proxy, and can't reach the etcd behind it")
 
 
 def test_a_write_goes_elsewhere_only_when_it_certainly_was_not_done() -> None:
     """Rule 1: never silently retried."""
-    assert judge("UNAVAILABLE", "etcdserver: no leader", 1.0).certainly_not_done
-    assert judge("UNAVAILABLE", "failed to connect to all addresses; x", 1.0).certainly_not_done
-    assert not judge("UNAVAILABLE", "Socket closed", 1.0).certainly_not_done
-    assert not judge("DEADLINE_EXCEEDED", "", 1.0).certainly_not_done
+    assert diagnose("UNAVAILABLE", "etcdserver: no leader", 1.0).certainly_not_done
+    assert diagnose("UNAVAILABLE", "failed to connect to all addresses; x", 1.0).certainly_not_done
+    assert not diagnose("UNAVAILABLE", "Socket closed", 1.0).certainly_not_done
+    assert not diagnose("DEADLINE_EXCEEDED", "", 1.0).certainly_not_done
 
 
 def test_an_unknown_outcome_says_so() -> None:
     """The message is for an operator."""
     from consistency.etcd.errors import Failed
 
-    error = Failed(judge("DEADLINE_EXCEEDED", "", 0.5)).error("commit at http://a:1", write=True)
+    error = Failed(diagnose("DEADLINE_EXCEEDED", "", 0.5)).error("commit at http://a:1", write=True)
     assert str(error) == "commit at http://a:1: no answer within 0.5 s; it may or may not have happened"
 
 
@@ -160,4 +160,4 @@ def test_an_unknown_outcome_says_so() -> None:
 )
 def test_what_the_end_of_a_watch_means(reason: str, created: bool, error: type[StoreError]) -> None:
     """Hazard: one refused for permissions is created and canceled, and most releases give no reason."""
-    assert judge_canceled(reason, created=created).meaning(write=False) is error
+    assert diagnose_canceled(reason, created=created).meaning(write=False) is error

@@ -94,7 +94,7 @@ def test_a_canceled_watch_is_an_end_told_apart(fields: dict[str, Any], error: ty
     watch, stream = open_watch(CREATED, answer(**fields))
     with pytest.raises(Failed) as caught:
         run(watch.begin((None, None), TIMEOUT))
-    assert caught.value.verdict.error is error
+    assert caught.value.diagnosis.error is error
     assert stream.canceled, "a stream that was not confirmed is not left open"
     watch, _ = open_watch(CREATED, CREATED, answer(**fields))
     run(watch.begin((None, None), TIMEOUT))

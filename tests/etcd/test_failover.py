@@ -12,17 +12,17 @@ import pytest
 from consistency.core.events import EndpointDown, EndpointUp, Event, StoreCalled
 from consistency.core.store import BadCredentials, Denied, OutcomeUnknown, StoreError, Unavailable
 from consistency.etcd.calls import Call, Calls
-from consistency.etcd.errors import Failed, Verdict
+from consistency.etcd.errors import Diagnosis, Failed
 from consistency.etcd.failover import Turns
 from consistency.etcd.health import FIRST_LOOK, LAST_LOOK, TRUST
 from consistency.etcd.identity import PATIENCE
 from tests.support.driver import run
 
-REFUSED = Verdict(Unavailable, "connection refused", connected=False)
-SILENT = Verdict(OutcomeUnknown, "no answer")
-LEADERLESS = Verdict(Unavailable, "no leader")
-FORBIDDEN = Verdict(Denied, "permission denied")
-UNTRUSTED = Verdict(BadCredentials, "wrong certificate", connected=False)
+REFUSED = Diagnosis(Unavailable, "connection refused", connected=False)
+SILENT = Diagnosis(OutcomeUnknown, "no answer")
+LEADERLESS = Diagnosis(Unavailable, "no leader")
+FORBIDDEN = Diagnosis(Denied, "permission denied")
+UNTRUSTED = Diagnosis(BadCredentials, "wrong certificate", connected=False)
 
 PROBE = Call("probe", "range", None)
 READ = Call("read", "txn", None)
@@ -57,7 +57,7 @@ class PaperNode:
 
     name: str
     clock: Clock
-    verdict: Verdict | None = None
+    diagnosis: Diagnosis | None = None
     seconds: float = 0.001
     cluster: int = 7
     asked: list[tuple[str, float]] = field(default_factory=list)
@@ -65,18 +65,18 @@ class PaperNode:
     async def rpc(self, call: Call, timeout: float, token: str) -> PaperAnswer:
         assert token == ""
         self.asked.append((call.kind, timeout))
-        self.clock.now += timeout if self.verdict is SILENT else self.seconds
-        if self.verdict:
-            raise Failed(self.verdict)
+        self.clock.now += timeout if self.diagnosis is SILENT else self.seconds
+        if self.diagnosis:
+            raise Failed(self.diagnosis)
         return PaperAnswer(self.name, self.cluster)
 
 
 class Paper:
     """Three endpoints, and the calls that go to them."""
 
-    def __init__(self, *verdicts: Verdict | None) -> None:
+    def __init__(self, *diagnoses: Diagnosis | None) -> None:
         self.clock = Clock()
-        self.nodes = [PaperNode(name, self.clock, verdict) for name, verdict in zip("abc", verdicts, strict=False)]
+        self.nodes = [PaperNode(name, self.clock, diagnosis) for name, diagnosis in zip("abc", diagnoses, strict=False)]
         self.events: list[Event] = []
         self.calls = Calls(self.nodes, PROBE, None, self.events.append, self.clock, self.clock.advance)
 
@@ -136,9 +136,9 @@ def test_turns_go_round_while_one_endpoint_is_alive_but_has_no_leader() -> None:
     """Fault matrix: leader change, answered within the deadline."""
     clock = Clock()
     turns = Turns("abc", 0, 3.0, clock)
-    for index, verdict in enumerate((REFUSED, LEADERLESS, REFUSED)):
+    for index, diagnosis in enumerate((REFUSED, LEADERLESS, REFUSED)):
         assert turns.take()[0] == index
-        turns.failed(index, verdict)
+        turns.failed(index, diagnosis)
     assert not turns.over()
     assert turns.take()[0] == 0
     clock.now += 3.0
@@ -197,7 +197,7 @@ def test_a_write_of_unknown_outcome_is_never_sent_again() -> None:
     """Rule 1, and the next write asks before it trusts anyone."""
     paper = Paper(None, None, None)
     run(paper.calls.ask(READ, 3.0))
-    paper.nodes[0].verdict = SILENT
+    paper.nodes[0].diagnosis = SILENT
     with pytest.raises(OutcomeUnknown):
         run(paper.calls.send(WRITE, 3.0))
     assert paper.kinds() == [["read", "commit"], [], []]
@@ -205,12 +205,12 @@ def test_a_write_of_unknown_outcome_is_never_sent_again() -> None:
     assert paper.kinds() == [["read", "commit"], ["probe", "commit"], []]
 
 
-@pytest.mark.parametrize("verdict", [REFUSED, LEADERLESS])
-def test_a_write_that_certainly_was_not_done_goes_elsewhere(verdict: Verdict) -> None:
+@pytest.mark.parametrize("diagnosis", [REFUSED, LEADERLESS])
+def test_a_write_that_certainly_was_not_done_goes_elsewhere(diagnosis: Diagnosis) -> None:
     """With three endpoints any one may die between the probe and the write."""
     paper = Paper(None, None, None)
     run(paper.calls.ask(READ, 3.0))
-    paper.nodes[0].verdict = verdict
+    paper.nodes[0].diagnosis = diagnosis
     assert run(paper.calls.send(WRITE, 3.0)) == "b"
 
 
@@ -247,8 +247,8 @@ def test_a_write_to_a_dead_cluster_is_never_sent() -> None:
 
 def test_no_error_but_those_of_the_store_leaves() -> None:
     """House rule: foreign errors are translated once."""
-    for verdicts in ((REFUSED,), (SILENT,), (FORBIDDEN,), (UNTRUSTED,), (LEADERLESS,)):
-        for error in errors_of(Paper(*verdicts)):
+    for diagnoses in ((REFUSED,), (SILENT,), (FORBIDDEN,), (UNTRUSTED,), (LEADERLESS,)):
+        for error in errors_of(Paper(*diagnoses)):
             assert not isinstance(error, Failed)
 
 
@@ -273,7 +273,7 @@ def test_an_endpoint_that_is_well_again_is_used_again() -> None:
     """The order of the settings is the order of preference: a restart does not move a whole fleet for good."""
     paper = Paper(REFUSED, None, None)
     run(paper.calls.ask(READ, 3.0))
-    paper.nodes[0].verdict = None
+    paper.nodes[0].diagnosis = None
     paper.clock.now += FIRST_LOOK
     assert run(paper.calls.look_again(1.0)) == LAST_LOOK
     run(paper.calls.ask(READ, 3.0))
@@ -310,7 +310,7 @@ def test_only_the_endpoint_that_fails_is_told_of_and_only_once() -> None:
     paper = Paper(REFUSED, None, None)
     for _ in range(3):
         run(paper.calls.ask(READ, 3.0))
-    paper.nodes[0].verdict = None
+    paper.nodes[0].diagnosis = None
     paper.clock.now += FIRST_LOOK
     for _ in range(3):
         run(paper.calls.look_again(1.0))
@@ -336,7 +336,7 @@ def test_an_answer_of_another_cluster_does_not_count() -> None:
     paper = Paper(None, None)
     paper.nodes[1].cluster = 8
     run(paper.calls.ask(READ, 3.0))
-    paper.nodes[0].verdict = REFUSED
+    paper.nodes[0].diagnosis = REFUSED
     with pytest.raises(Unavailable, match="b: it is of another etcd cluster \\(8, ours is 7\\)"):
         run(paper.calls.ask(READ, 3.0))
     with pytest.raises(Unavailable):

@@ -86,7 +86,7 @@ class Hand:
     def connect(self, *, gap: bool = False) -> Start:
         """What the watch does to connect: survey, rebase, open."""
         ticket = self.state.ticket()
-        start = self.state.rebase(ticket, run(self.store.survey(ticket.horizon or None, timeout=1)), gap=gap)
+        start = self.state.start_from(ticket, run(self.store.survey(ticket.horizon or None, timeout=1)), gap=gap)
         assert start is not None
         self.stream = run(self.store.watch(start.version_after + 1, start.members_after + 1, timeout=1))
         self.epoch = start.epoch

@@ -251,7 +251,7 @@ def test_a_departure_that_is_known_at_a_start_is_not_taken_for_a_loss_when_its_k
     left = Departure(11, 1, "left", 5.0, process("x"))
     fleet = Fleet(BOUND, ManualClock(), Wall())
     fleet.stream_began(surveyed(a_member(1, 11), departed=(left,)))
-    fleet.apply(MemberEvent(2, 1, None))
+    fleet.see(MemberEvent(2, 1, None))
     assert (hows(fleet), fleet.unwritten()) == (["left"], ())
 
 
@@ -263,7 +263,7 @@ def test_a_first_survey_takes_nobody_for_lost() -> None:
 def test_a_slot_that_passes_to_another_lease_at_once_has_lost_its_holder() -> None:
     """By hand, say; the service claims free slots only."""
     fleet, _ = a_fleet(a_member(1, 11))
-    fleet.apply(MemberEvent(2, 1, a_member(1, 12, "y")))
+    fleet.see(MemberEvent(2, 1, a_member(1, 12, "y")))
     assert hows(fleet) == ["lost"]
 
 
@@ -282,12 +282,12 @@ def test_who_was_cut_off_for_more_than_an_hour_takes_nobody_for_lost() -> None:
 
 def test_what_nobody_could_write_is_forgotten_after_an_hour_and_what_is_written_when_its_key_ends() -> None:
     fleet, clock = a_fleet(a_member(1, 11), a_member(2, 12))
-    fleet.apply(DepartureEvent(2, 12, Departure(12, 2, "left", 5.0, "{}")))
+    fleet.see(DepartureEvent(2, 12, Departure(12, 2, "left", 5.0, "{}")))
     for slot in (1, 2):
-        fleet.apply(MemberEvent(3, slot, None))
+        fleet.see(MemberEvent(3, slot, None))
     clock.advance(KEPT + 1)
     assert hows(fleet) == ["left"]
-    fleet.apply(DepartureEvent(4, 12, None))
+    fleet.see(DepartureEvent(4, 12, None))
     assert hows(fleet) == []
 
 

@@ -174,7 +174,7 @@ class Instance(RuleBasedStateMachine):
     def connect(self) -> None:
         ticket = self.state.ticket()
         survey = run(self.store.survey(ticket.horizon or None, timeout=1))
-        start = self.state.rebase(ticket, survey, gap=self.gap)
+        start = self.state.start_from(ticket, survey, gap=self.gap)
         assert start is not None
         self.gap, self.epoch = False, start.epoch
         stream = run(self.store.watch(start.version_after + 1, start.members_after + 1, timeout=1))

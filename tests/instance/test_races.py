@@ -312,7 +312,7 @@ class TestReconnects:
         ticket = hand.state.ticket()
         survey = run(store.survey(ticket.horizon, timeout=1))
         hand.connect()
-        assert hand.state.rebase(ticket, survey, gap=False) is None
+        assert hand.state.start_from(ticket, survey, gap=False) is None
 
     def test_events_of_a_stream_from_before_are_refused(self, store: FakeStore, hand: Hand) -> None:
         write(store, "k", b"2")

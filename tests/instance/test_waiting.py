@@ -180,8 +180,8 @@ def one(lease: int, slot: int | None = None) -> Member:
 
 def test_the_slot_is_seen_before_the_place_is_given_up() -> None:
     fleet = a_fleet(one(7))
-    fleet.apply(MemberEvent(2, 0, one(7, slot=0)))
-    fleet.apply(WaitingEvent(2, 7, None))
+    fleet.see(MemberEvent(2, 0, one(7, slot=0)))
+    fleet.see(WaitingEvent(2, 7, None))
     assert (fleet.departed(), fleet.waiting(), len(fleet.members())) == ((), (), 1)
 
 
@@ -191,8 +191,8 @@ def test_a_departure_of_one_who_waits_delays_no_synchronous_write() -> None:
     fleet = Fleet(1.0, clock, lambda: 5.0)
     fleet.stream_began(Survey(Header(1, 1), NO_VERSION, None, (one(1, slot=0),), (), (one(7),)))
     clock.advance(2.0)
-    fleet.apply(WaitingEvent(2, 7, None))
-    fleet.apply(AckEvent(3, 0, 9))
+    fleet.see(WaitingEvent(2, 7, None))
+    fleet.see(AckEvent(3, 0, 9))
     assert run(fleet.await_acks(9, (0,), deadline=clock())) == (1, True)
     assert [each.how for each in fleet.departed()] == ["lost"]
 
@@ -200,8 +200,8 @@ def test_a_departure_of_one_who_waits_delays_no_synchronous_write() -> None:
 def test_who_waits_is_listed_in_the_order_of_coming_and_bounded() -> None:
     fleet = a_fleet(*(one(lease) for lease in range(1, 1000)))
     assert len(fleet.waiting()) == MOST_HEARD
-    fleet.apply(WaitingEvent(2, 5000, one(5000)))
+    fleet.see(WaitingEvent(2, 5000, one(5000)))
     assert len(fleet.waiting()) == MOST_HEARD
-    fleet.apply(WaitingEvent(2, 1, None))
-    fleet.apply(WaitingEvent(2, 5000, one(5000)))
+    fleet.see(WaitingEvent(2, 1, None))
+    fleet.see(WaitingEvent(2, 5000, one(5000)))
     assert [member.lease for member in fleet.waiting()] == [*range(2, MOST_HEARD + 1), 5000]
