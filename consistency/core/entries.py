@@ -2,8 +2,8 @@
 
 Pure: no I/O, no clock. `get` may be called from any thread at any time; everything else belongs to one loop.
 
-An OrderedDict and no cache library: 100,000 entries take a third less memory, and a `get` from another thread is possible,
-since each step of it is one that the interpreter does not divide.
+An OrderedDict and no cache library: 100,000 entries take a third less memory, and any thread may call `get`, since each
+step of it is one that the interpreter does not divide.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ PAUSE = (0.02, 0.1)
 
 
 class Turns:
-    """One read. Used by one thread. `names` are the endpoints, for the operator; `first` is the index to begin with."""
+    """One read. `names` are the endpoints, for the operator; `first` is the index to begin with."""
 
     def __init__(self, names: Sequence[str], first: int, timeout: float, clock: Callable[[], float]) -> None:
         self._names = names
@@ -44,10 +44,9 @@ class Turns:
 
     def over(self) -> bool:
         """Whether to give up: no time, or no endpoint of which one could hope for more in a moment."""
-        all_asked = len(self._diagnoses) == len(set(self._names))
-        return self._left() < LEAST or (
-            all_asked and not any(each.may_be_better_soon for each in self._diagnoses.values())
-        )
+        found = self._diagnoses.values()
+        all_asked = len(found) == len(set(self._names))
+        return self._left() < LEAST or (all_asked and not any(each.may_be_better_soon for each in found))
 
     def pause(self) -> float:
         """Seconds to wait before the next turn: none until each endpoint has had one."""

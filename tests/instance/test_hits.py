@@ -1,4 +1,4 @@
-"""Hits go without the lock: what they see is nevertheless one moment of the state (rule 3)."""
+"""Hits are found on any thread: what they see is nevertheless one moment of the state (rule 3)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def holding(hand: Hand, entries: NearCache, **documents: bytes) -> None:
         hand.get(key)
 
 
-def test_a_hit_is_what_the_decision_under_the_lock_would_be() -> None:
+def test_a_hit_is_what_the_decision_on_the_loop_would_be() -> None:
     hand = Hand(FakeStore())
     holding(hand, NearCache(100, 1 << 20), a=b"1")
     hand.clock.advance(BOUND / 2)
