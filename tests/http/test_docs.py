@@ -10,7 +10,7 @@ from service.site.docs_routes import ASSETS, DESCRIPTION
 from service.site.files import answer_file
 from tests.http.conftest import Gateway
 
-FILES = ["/openapi.yaml", "/docs", *(f"/docs/{name}" for name in ASSETS)]
+FILES = ["/openapi.yaml", "/docs", *(f"/docs/{name}" for name in sorted(ASSETS))]
 
 
 def test_the_description_is_the_file_as_it_is(shared: Gateway) -> None:
