@@ -73,8 +73,8 @@ fleet: $(VENV)/.run  ## Start N=4 instances on one etcd, behind HAProxy at PORT=
 demo: $(VENV)/.load  ## A fleet of N=4 to look at, under load and with a writer: its page at PORT=8080, locust's at :8089
 	@exec $(BIN)/python -m tools.demo -n $(N) --port $(PORT)
 
-bench: $(VENV)/.bench  ## Ratios against peers, in turns (about eight minutes; ROWS=nginx: only rows with these words)
-	@$(BIN)/python -m bench $(ROWS)
+bench: $(VENV)/.bench  ## Ratios against peers, in turns, into docs/performance.md (a quarter of an hour; ROWS=flask: some; QUICK=1)
+	@$(BIN)/python -m bench $(if $(ROWS)$(QUICK),$(if $(QUICK),--quick) $(if $(ROWS),--rows $(ROWS)),--document docs/performance.md)
 
 bench-scale: INSTANCES ?= 1,4,16,64
 bench-scale: $(VENV)/.bench  ## What 1 to 64 instances cost their etcd, beside other designs (about ten minutes; INSTANCES=1,4)

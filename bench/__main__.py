@@ -1,4 +1,4 @@
-"""`python -m bench [WORD …]`: measures the rows whose names contain the words, and holds them against their targets.
+"""`python -m bench [--rows WORD …]`: measures, prints what came of it, and writes the tables into a document if asked.
 
 The exit code is 0 when everything could be measured, whether the targets were met or not: that the table says.
 """
@@ -9,15 +9,14 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from subprocess import SubprocessError
 
-from bench import report, rows
-from bench.contest import Result, Row, hold
-from bench.effort import SMOKE, Effort
-from bench.programs import explain_missing
-from bench.stage import Stage
-from bench.wrk import Failed
+from bench import report, rows, wrk
+from bench.contest import Contest, Rounds, hold
+from bench.processes import explain_missing
+from bench.stage import QUICK, Effort, Stage
 from service.process.startup import StartupError
 
 HOME = Path("instance")
@@ -29,47 +28,62 @@ RESULT = HOME / "bench.json"
 def main(given: Sequence[str] | None = None) -> int:
     """0 measured, 1 something could not be measured, 2 wrong argument or a program is missing."""
     arguments = _arguments(given)
-    chosen = rows.chosen(arguments.words)
+    chosen = rows.chosen(arguments.rows)
     if not chosen:
-        return _refuse(f"no row has all of {arguments.words}; the rows are:\n" + "\n".join(r.name for r in rows.ROWS))
-    if missing := explain_missing(["wrk", *(program for row in chosen for program in row.programs)]):
+        known = "\n".join(contest.name for contest in rows.CONTESTS)
+        return _refuse(f"no row has all of {arguments.rows}; the rows are:\n{known}")
+    if missing := explain_missing("wrk"):
         return _refuse(missing)
-    effort = SMOKE if arguments.smoke else Effort(rounds=arguments.rounds, seconds=arguments.seconds)
-    _say(f"each: {effort}{'; shows that everything runs, not how fast' if arguments.smoke else ''}")
-    results = measure(chosen, effort)
-    report.save(arguments.json, results, effort)
-    verdicts = [result.met for result in results if result.met is not None]
-    _say(f"\n{verdicts.count(True)} of {len(verdicts)} targets met; round by round: {arguments.json}")
-    return 0 if len(results) == len(chosen) else 1
+    quick = arguments.quick
+    effort = QUICK if quick else replace(Effort(), rounds=arguments.rounds, seconds=arguments.seconds)
+    about = report.machine(effort)
+    _say(f"{about}{' This shows that everything runs, not how fast.' if quick else ''}\n")
+    results = measure(chosen, effort, report.GROUPINGS[-1:] if quick else report.GROUPINGS)
+    report.save(arguments.json, results, about, effort)
+    _say(f"\n{report.markdown(results, about)}\n\nround by round: {arguments.json}")
+    if len(results) < len(chosen):
+        return 1
+    if arguments.document:
+        report.write_document(arguments.document, report.markdown(results, about))
+    return 0
 
 
-def measure(chosen: Sequence[Row[Stage]], effort: Effort) -> list[Result]:
-    """All of these, printed as they come. One that can't be measured is missing in the result."""
-    results = []
+def measure(chosen: Sequence[Contest[Stage]], effort: Effort, groupings: Sequence[str]) -> report.Results:
+    """All of these, printed as they come. What can't be measured in each grouping is missing in the result."""
+    results: dict[str, dict[str, Rounds]] = {contest.name: {} for contest in chosen}
     HOME.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=HOME) as directory, Stage(Path(directory), effort) as stage:
-        for row in chosen:
-            try:
-                results.append(hold(row, stage, effort.rounds))
-            except (StartupError, Failed, OSError, ValueError, SubprocessError) as error:
-                _say(f"{row.name}: not measured: {error}")
-            else:
-                _say(report.line(results[-1]))
-    return results
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=HOME) as home:
+        for grouping in groupings:
+            apart = grouping == report.GROUPINGS[-1]
+            with Stage(Path(home) / grouping.replace(" ", "-"), effort, own_sessions=apart) as stage:
+                for contest in chosen:
+                    if contest.peer is None and not apart:
+                        continue
+                    try:
+                        rounds = results[contest.name][grouping] = hold(contest, stage, effort.rounds)
+                    except (StartupError, wrk.Failed, OSError, ValueError, SubprocessError) as error:
+                        _say(f"{contest.name} ({grouping}): not measured: {error}")
+                    else:
+                        _say(report.line(contest, grouping, rounds))
+    expected = {contest.name: 1 if contest.peer is None else len(groupings) for contest in chosen}
+    return {name: found for name, found in results.items() if len(found) == expected[name]}
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Ratios against peers, measured in turns.")
-    parser.add_argument("words", nargs="*", metavar="WORD", help="only rows whose name contains all of them")
+    parser.add_argument("--rows", nargs="+", metavar="WORD", default=[], help="only rows with all of these words")
     parser.add_argument("--rounds", type=int, default=Effort().rounds, help="of each row (default: %(default)s)")
-    parser.add_argument(
-        "--seconds", type=int, default=Effort().seconds, help="of one measurement (default: %(default)s)"
-    )
-    parser.add_argument("--smoke", action="store_true", help="once and briefly: shows that it runs, not how fast")
+    parser.add_argument("--seconds", type=int, default=Effort().seconds, help="of one measurement (%(default)s)")
+    parser.add_argument("--quick", action="store_true", help="once and briefly: shows that it runs, not how fast")
     parser.add_argument("--json", type=Path, default=RESULT, help="file for all figures (default: %(default)s)")
+    parser.add_argument("--document", type=Path, help="write the tables into this document, between their marks")
     arguments = parser.parse_args(given)
-    if min(arguments.rounds, arguments.seconds) < 1:
-        parser.error("expected at least one round of at least one second, for example --rounds 5 --seconds 2")
+    if arguments.rounds < 1 or not 1 <= arguments.seconds <= wrk.LONGEST - wrk.GRACE:
+        parser.error(
+            f"expected at least one round of 1 to {wrk.LONGEST - wrk.GRACE} s, for example --rounds 5 --seconds 2"
+        )
+    if arguments.document and (arguments.quick or arguments.rows):
+        parser.error("a document is written from all rows, measured in full: --document without --quick and --rows")
     return arguments
 
 

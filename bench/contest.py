@@ -1,108 +1,103 @@
-"""One row of the table, measured: ours and the peer in turns, so that what slows the machine slows both.
+"""Two sides measured in turns, and targets that what came of it is held against.
 
-Pure but for calling what it is given. Each round gives a pair; each pair a ratio; the median of the ratios counts.
+Pure but for calling what it is given. Who begins changes from round to round: what slows the machine slows both, and a
+machine that tires or warms favours neither. Each round gives a ratio; the median of the ratios counts.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 S = TypeVar("S")
 
-Measure = Callable[[S, int], float]
-"""From whatever everything runs in, and the number of the round, to a figure."""
+Figures = Mapping[str, float]
+"""What one measurement found, by name: `requests/s`; `p50`, `p99`, `p99.9` in ms; or what else was measured."""
+
+Measure = Callable[[S, int], Figures]
+"""From whatever everything runs in, and the number of the round, to what was found."""
+
+PERCENTILES = ("p50", "p99", "p99.9")
 
 
 @dataclass(frozen=True, slots=True)
-class AtLeast:
+class Target:
+    """At least, or at most, so much; the figure itself is good enough."""
+
+    bound: float
+    least: bool
+
+    def met_by(self, figure: float) -> bool:
+        """Whether it is reached, or not passed."""
+        return figure >= self.bound if self.least else figure <= self.bound
+
+    def __str__(self) -> str:
+        return f"{'≥' if self.least else '≤'} {self.bound:g}"
+
+
+def at_least(bound: float) -> Target:
     """What is measured should reach this."""
-
-    figure: float
-
-    def met_by(self, figure: float) -> bool:
-        """Whether it does."""
-        return figure >= self.figure
-
-    def __str__(self) -> str:
-        return f"≥ {self.figure:g}"
+    return Target(bound, least=True)
 
 
-@dataclass(frozen=True, slots=True)
-class AtMost:
+def at_most(bound: float) -> Target:
     """What is measured should not pass this."""
-
-    figure: float
-
-    def met_by(self, figure: float) -> bool:
-        """Whether it doesn't."""
-        return figure <= self.figure
-
-    def __str__(self) -> str:
-        return f"≤ {self.figure:g}"
+    return Target(bound, least=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Row(Generic[S]):
-    """What is compared with what. Without a peer the figure itself counts, and it is taken once.
-
-    target: None where nothing is asked, and the ratio is there to understand others by.
-
-    unit: of the two figures. programs: what must be installed besides Python packages.
-    """
+class Contest(Generic[S]):
+    """Two sides, and what should come of them: for figures by name, a target of their ratio. Without a peer the figures
+    themselves count, they are taken once, and how processes are grouped makes no difference to them."""
 
     what: str
-    peer: str
-    target: AtLeast | AtMost | None
-    unit: str
-    measure_ours: Measure[S]
-    measure_peer: Measure[S] | None = None
-    programs: tuple[str, ...] = ()
+    against: str
+    ours: Measure[S]
+    peer: Measure[S] | None
+    targets: Mapping[str, Target] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """As the table has it."""
-        return f"{self.what} ÷ {self.peer}" if self.peer else self.what
+        """As the tables have it."""
+        return f"{self.what} ÷ {self.against}" if self.against else self.what
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """The figures of one row, round by round. `peer` is empty where there is none; `met` is None without a target."""
+class Rounds:
+    """What a contest found, round by round. `peer` is empty where there is none."""
 
-    name: str
-    unit: str
-    target: str | None
-    ours: tuple[float, ...]
-    peer: tuple[float, ...]
-    met: bool | None
+    ours: tuple[Figures, ...]
+    peer: tuple[Figures, ...] = ()
 
-    @property
-    def outcomes(self) -> tuple[float, ...]:
-        """What is held against the target: the ratio of each round, or the figure."""
-        return outcomes(self.ours, self.peer)
+    def outcomes(self, figure: str) -> tuple[float, ...]:
+        """The ratio of each round; the figures themselves where there is no peer."""
+        if not self.peer:
+            return tuple(each[figure] for each in self.ours)
+        return tuple(mine[figure] / theirs[figure] for mine, theirs in zip(self.ours, self.peer, strict=True))
 
-
-def outcomes(ours: tuple[float, ...], peer: tuple[float, ...]) -> tuple[float, ...]:
-    """The ratio of each round; the figures themselves where there is no peer."""
-    return tuple(mine / theirs for mine, theirs in zip(ours, peer, strict=True)) if peer else ours
+    def outcome(self, figure: str) -> float:
+        """What counts: the median."""
+        return statistics.median(self.outcomes(figure))
 
 
-def hold(row: Row[S], stage: S, rounds: int) -> Result:
-    """Measures a row. Who begins changes from round to round: a machine that tires or warms favours neither."""
-    ours: list[float] = []
-    peer: list[float] = []
-    for number in range(rounds if row.measure_peer else 1):
-        turns = [(row.measure_ours, ours)] + ([(row.measure_peer, peer)] if row.measure_peer else [])
-        for measure, figures in turns if number % 2 == 0 else reversed(turns):
-            figures.append(measure(stage, number))
-    return judge(row, tuple(ours), tuple(peer))
+def hold(contest: Contest[S], stage: S, rounds: int) -> Rounds:
+    """Measures both sides so many times, or ours once where there is no peer."""
+    if contest.peer is None:
+        return Rounds((contest.ours(stage, 0),))
+    ours: list[Figures] = []
+    peer: list[Figures] = []
+    for number in range(rounds):
+        turns = [(contest.ours, ours), (contest.peer, peer)]
+        for measure, found in turns if number % 2 == 0 else reversed(turns):
+            found.append(measure(stage, number))
+    return Rounds(tuple(ours), tuple(peer))
 
 
-def judge(row: Row[S], ours: tuple[float, ...], peer: tuple[float, ...]) -> Result:
-    """Holds the median of what was measured against the row's target."""
-    if row.target is None:
-        return Result(row.name, row.unit, None, ours, peer, None)
-    median = statistics.median(outcomes(ours, peer))
-    return Result(row.name, row.unit, str(row.target), ours, peer, row.target.met_by(median))
+def percentiles(milliseconds: Sequence[float]) -> Figures:
+    """Of delays that were measured one by one: the least that so many don't exceed; nothing is interpolated."""
+    ordered = sorted(milliseconds)
+    shares = (float(name.removeprefix("p")) for name in PERCENTILES)
+    places = (max(1, -int(-share * len(ordered) // 100)) for share in shares)
+    return dict(zip(PERCENTILES, (ordered[place - 1] for place in places), strict=True))

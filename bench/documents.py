@@ -18,16 +18,8 @@ SIZE = 100
 PEER_PREFIX = "/peer"
 """Where in etcd the gateway's writes go: the instances must not take them for writes from outside."""
 
-HEADERS = (
-    ("Content-Type", "application/json"),
-    ("X-Config-Revision", "4711"),
-    ("X-Cache", "HIT"),
-    ("Age", "1"),
-    ("Cache-Control", "no-cache"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("ETag", '"4711"'),
-)
-"""What a hit's headers look like: peers send the same, so that the same number of bytes goes over the wire."""
+WRITTEN = 900_000
+"""Number of the first document that is only written: writing those that are read would unprove them."""
 
 
 def name_of(number: int) -> str:
@@ -54,9 +46,9 @@ def reads(count: int, query: str = "") -> Iterator[str]:
     return (f"GET\t/config/{name_of(number)}{query}\t" for number in range(count))
 
 
-def writes(first: int, count: int) -> Iterator[str]:
-    """PUTs of `count` documents from number `first` on."""
-    numbers = range(first, first + count)
+def writes(count: int) -> Iterator[str]:
+    """PUTs of `count` documents that nobody reads."""
+    numbers = range(WRITTEN, WRITTEN + count)
     return (f"PUT\t/config/{name_of(number)}\t{document(number).decode()}" for number in numbers)
 
 
@@ -66,9 +58,9 @@ def gateway_reads(prefix: str, count: int) -> Iterator[str]:
     return (f"POST\t/v3/kv/range\t{json.dumps({'key': _base64(key)})}" for key in keys)
 
 
-def gateway_writes(first: int, count: int) -> Iterator[str]:
+def gateway_writes(count: int) -> Iterator[str]:
     """The transaction of a PUT: a look at what was there, the document, the version key with its name."""
-    return (f"POST\t/v3/kv/txn\t{json.dumps(_transaction(number))}" for number in range(first, first + count))
+    return (f"POST\t/v3/kv/txn\t{json.dumps(_transaction(number))}" for number in range(WRITTEN, WRITTEN + count))
 
 
 def _transaction(number: int) -> object:

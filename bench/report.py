@@ -1,4 +1,7 @@
-"""Results as people and programs read them: a line each in a terminal, JSON in a file, Markdown in documents."""
+"""Results as people and programs read them: a line each in a terminal, JSON in a file, Markdown in the document.
+
+A result has up to two sets of rounds: with all processes in one session, and with a session each.
+"""
 
 from __future__ import annotations
 
@@ -6,60 +9,129 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 
-from bench.contest import Result
-from bench.effort import Effort
+from bench import rows
+from bench.contest import PERCENTILES, Contest, Rounds
+from bench.stage import Effort, Stage
 
-HEAD = """\
-| what | ours | peer | unit | ratio | spread | target | met |
-|---|---|---|---|---|---|---|---|"""
+GROUPINGS = ("one session", "a session each")
+"""How the processes were grouped: see bench.processes."""
 
+Results = Mapping[str, Mapping[str, Rounds]]
+"""By name of the contest, then by grouping."""
 
-def line(result: Result) -> str:
-    """One row for a terminal: the figure that counts, its spread, the target, and the medians behind it."""
-    verdict = {True: "met", False: "NOT MET", None: ""}[result.met]
-    medians = " : ".join(_short(statistics.median(each)) for each in (result.ours, result.peer) if each)
-    spread, target = f"({_spread(result)})", result.target or ""
-    return f"{result.name:<72} {_median(result):>6} {spread:<18} {target:<6} {verdict:<8} {medians} {result.unit}"
+BEGIN, END = "<!-- written by make bench -->", "<!-- end of what make bench writes -->"
 
 
-def markdown(results: Sequence[Result]) -> str:
-    """The table, as documents show it."""
-    return "\n".join([HEAD, *(_row(result) for result in results)])
+def line(contest: Contest[Stage], grouping: str, rounds: Rounds) -> str:
+    """For a terminal: the figures that have targets, else p99, and the medians behind them."""
+    told = []
+    for figure in contest.targets or ("p99",):
+        target = contest.targets.get(figure)
+        verdict = "" if target is None else f" {target} {'met' if target.met_by(rounds.outcome(figure)) else 'NOT MET'}"
+        medians = " : ".join(_median(each, figure) for each in (rounds.ours, rounds.peer) if each)
+        told.append(f"{figure} {_cell(rounds, figure)}{verdict} [{medians}]")
+    return f"{contest.name} ({grouping}): {'; '.join(told)}"
 
 
-def _row(result: Result) -> str:
-    theirs = _short(statistics.median(result.peer)) if result.peer else ""
-    ours, verdict = _short(statistics.median(result.ours)), {True: "yes", False: "**no**", None: ""}[result.met]
-    cells = (result.name, ours, theirs, result.unit, _median(result), _spread(result), result.target or "", verdict)
+def markdown(results: Results, machine: str) -> str:
+    """Both tables, and where they come from."""
+    return "\n".join([machine, "", *_targets(results), "", *_latencies(results)])
+
+
+def _targets(results: Results) -> list[str]:
+    lines = _head("what", "figure", "target", *GROUPINGS, "met")
+    for contest in rows.CONTESTS:
+        found = results.get(contest.name, {})
+        for figure, target in contest.targets.items() if found else ():
+            cells = [_cell(found[each], figure) if each in found else "" for each in GROUPINGS]
+            met = all(target.met_by(rounds.outcome(figure)) for rounds in found.values())
+            lines.append(_row(contest.name, figure, str(target), *cells, "yes" if met else "**no**"))
+    return lines
+
+
+def _latencies(results: Results) -> list[str]:
+    figures = ("requests/s", *PERCENTILES)
+    lines = _head(
+        "ours : bare RSGI callable", "", *(f"{each}, ms" if each in PERCENTILES else each for each in figures)
+    )
+    for contest in rows.LATENCIES:
+        for grouping, found in results.get(contest.name, {}).items():
+            cells = (f"{_median(found.ours, each)} : {_median(found.peer, each)}" for each in figures)
+            lines.append(_row(contest.what, grouping, *cells))
+    return lines
+
+
+def _head(*titles: str) -> list[str]:
+    return [_row(*titles), _row(*["---"] * len(titles))]
+
+
+def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def save(file: Path, results: Sequence[Result], effort: Effort) -> None:
-    """Writes everything that was measured, round by round, and where."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    machine = {"cores": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()}
-    content = {"machine": machine, "effort": asdict(effort), "rows": [asdict(each) for each in results]}
-    file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+def _cell(rounds: Rounds, figure: str) -> str:
+    """The median; the least and the most where there are several."""
+    found = rounds.outcomes(figure)
+    spread = f" ({_short(min(found))} to {_short(max(found))})" if len(found) > 1 else ""
+    return _short(rounds.outcome(figure)) + spread
 
 
-def load(file: Path) -> list[Result]:
-    """Reads what `save` wrote. Raises ValueError, KeyError or TypeError when that isn't it."""
-    rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
-    return [Result(**{**row, "ours": tuple(row["ours"]), "peer": tuple(row["peer"])}) for row in rows]
-
-
-def _median(result: Result) -> str:
-    return _short(statistics.median(result.outcomes))
-
-
-def _spread(result: Result) -> str:
-    return f"{_short(min(result.outcomes))} to {_short(max(result.outcomes))}"
+def _median(side: Sequence[Mapping[str, float]], figure: str) -> str:
+    return _short(statistics.median(each[figure] for each in side))
 
 
 def _short(figure: float) -> str:
     """Three digits are more than the spread lets one believe."""
     return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
+
+
+def machine(effort: Effort) -> str:
+    """A sentence about where it was measured, and how long."""
+    cpu = next(
+        (
+            line.partition(":")[2].strip()
+            for line in _read("/proc/cpuinfo").splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    wrk = subprocess.run(["wrk", "-v"], capture_output=True, text=True, timeout=10, check=False).stdout.split()
+    grouped = {"1": "shares its CPUs between sessions", "0": "does not group processes"}
+    autogroup = grouped.get(
+        _read("/proc/sys/kernel/sched_autogroup_enabled").strip(), "is not known to group processes"
+    )
+    return (
+        f"{os.cpu_count()} CPUs ({cpu}), {platform.system()} {platform.release()}, which {autogroup}; "
+        f"Python {platform.python_version()}, Granian {version('granian')}, uvloop {version('uvloop')}, "
+        f"wrk {wrk[1] if len(wrk) > 1 else ''}. {effort.rounds} rounds of {effort.seconds} s a side; load average "
+        f"when it began: {os.getloadavg()[0]:.1f}."
+    )
+
+
+def _read(file: str) -> str:
+    """Nothing where there is no such file: it is Linux's."""
+    path = Path(file)
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def save(file: Path, results: Results, about: str, effort: Effort) -> None:
+    """Writes everything that was measured, round by round, and where."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    found = {name: {each: asdict(rounds) for each, rounds in by.items()} for name, by in results.items()}
+    content = {"machine": about, "effort": asdict(effort), "results": found}
+    file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_document(document: Path, tables: str) -> None:
+    """Puts the tables between their two marks. Raises ValueError where the marks are not there, once and in order."""
+    before, begin, rest = document.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{document} has no lines {BEGIN!r} and {END!r}, between which the tables would go")
+    document.write_text(f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}", encoding="utf-8")

@@ -1,156 +1,129 @@
-"""The table: what is compared with what, and what should come of it."""
+"""What is measured against what, and what should come of it.
+
+In the order in which it is measured: first what wants a machine without other instances, then what is about a fleet,
+then what is about a wider one.
+"""
 
 from __future__ import annotations
 
-from bench.contest import AtLeast, AtMost, Row
+from bench.alone import fresh_elsewhere, full, idle, raw_watch
+from bench.contest import Contest, at_least, at_most
 from bench.measures import (
     CROWD,
     EVERY,
-    SLOW,
-    fresh_elsewhere,
-    gateway,
-    gateway_first,
+    FEW,
+    bare,
+    beside_work,
+    flask,
     gateway_puts,
+    gateway_reads,
+    hit,
     hits_among_misses,
-    hits_among_slow_clients,
-    hot,
-    ours,
-    p99,
+    in_fleet,
     puts,
-    rate,
-    raw_watch,
-    resident,
-    served_by,
-    unbound,
+    reads,
+    under,
 )
 from bench.stage import Stage
 
-_RATE = "requests/s"
-_HIT = "cached GET"
+_BARE, _GATEWAY = "bare RSGI callable", "etcd's JSON gateway"
+_LINEARIZABLE, _UNCACHED = "?consistency=linearizable", "?use_cache=false"
+_TAIL = {"p99": at_most(2.5)}
 
-ROWS: tuple[Row[Stage], ...] = (
-    Row(_HIT, "bare WSGI callable", AtLeast(0.8), _RATE, rate(hot), rate(served_by(lambda stage: stage.bare))),
-    Row(
-        _HIT,
-        "bare WSGI callable with one header",
+
+def _alone(connections: int) -> Contest[Stage]:
+    """Of these the latencies are shown."""
+    targets = _TAIL if connections in (64, 256) else {}
+    what = f"hits, {connections:,} connection{'s' if connections > 1 else ''}"
+    return Contest(what, _BARE, under(connections, hit), under(connections, bare), targets)
+
+
+LATENCIES = tuple(_alone(connections) for connections in (1, 16, 64, 256, 1_000))
+
+
+def _among_four(connections: int) -> Contest[Stage]:
+    what = f"hits, {connections} connections, in a fleet of 4"
+    sides = in_fleet(under(connections, hit)), in_fleet(under(connections, bare))
+    return Contest(what, _BARE, *sides, {"requests/s": at_least(0.75)})
+
+
+def _beside_three(connections: int) -> Contest[Stage]:
+    what = f"hits, {connections} connections, beside three instances that work"
+    return Contest(what, _BARE, beside_work(under(connections, hit)), beside_work(under(connections, bare)), _TAIL)
+
+
+CONTESTS: tuple[Contest[Stage], ...] = (
+    Contest(
+        "an idle instance",
+        "",
+        idle,
         None,
-        _RATE,
-        rate(hot),
-        rate(served_by(lambda stage: stage.bare_with_one_header)),
+        {"MB": at_most(75), "% of a CPU": at_most(1), "MB more with 2,000 clients": at_most(40)},
     ),
-    Row(_HIT, "plain Flask route", AtLeast(5), _RATE, rate(hot), rate(served_by(lambda stage: stage.flask))),
-    Row(_HIT, "etcd's JSON gateway, linearizable", AtLeast(5), _RATE, rate(hot), rate(gateway_first)),
-    Row(
-        _HIT,
-        "nginx, from disk",
-        AtLeast(0.5),
-        _RATE,
-        rate(hot),
-        rate(served_by(lambda stage: stage.nginx)),
-        programs=("nginx",),
+    Contest("an instance with 100,000 entries of 100 bytes", "", full, None, {"MB": at_most(150)}),
+    *LATENCIES,
+    Contest(
+        "hits, 1,000 connections", "hits at 64", under(1_000, hit), under(CROWD, hit), {"requests/s": at_least(0.8)}
     ),
-    Row(
-        _HIT,
-        "Flask with Redis",
-        AtLeast(4),
-        _RATE,
-        rate(hot),
-        rate(served_by(lambda stage: stage.flask_redis)),
-        programs=("redis-server",),
-    ),
-    Row(
-        _HIT,
-        "Flask with Redis and client-side caching",
-        AtLeast(4),
-        _RATE,
-        rate(hot),
-        rate(served_by(lambda stage: stage.flask_redis_tracking)),
-        programs=("redis-server",),
-    ),
-    Row(
-        "linearizable cached GET, 64 connections",
-        "etcd's JSON gateway",
-        AtLeast(1.5),
-        _RATE,
-        rate(ours("?consistency=linearizable"), CROWD),
-        rate(gateway, CROWD),
-    ),
-    Row(
-        "use_cache=false GET, 64 connections",
-        "etcd's JSON gateway",
-        AtLeast(1),
-        _RATE,
-        rate(ours("?use_cache=false"), CROWD),
-        rate(gateway, CROWD),
-    ),
-    Row(
-        "PUT, 64 connections",
-        "etcd's JSON gateway, same transaction",
-        AtLeast(0.8),
-        _RATE,
-        rate(puts, CROWD),
-        rate(gateway_puts, CROWD),
-    ),
-    Row(
-        "hits' p99, 16 connections",
-        "bare WSGI callable",
-        AtMost(2),
-        "ms",
-        p99(hot),
-        p99(served_by(lambda stage: stage.bare)),
-    ),
-    Row(
-        "hits' p99 beside 5 % misses, 16 connections",
+    Contest(
+        "hits with 5 % misses, 16 connections",
         "without misses",
-        AtMost(3),
-        "ms",
         hits_among_misses(EVERY),
         hits_among_misses(0),
+        {"p99": at_most(3)},
     ),
-    Row(
-        "hits' p99 beside 900 slow clients, 16 connections",
-        "without slow clients",
-        AtMost(3),
-        "ms",
-        hits_among_slow_clients(SLOW),
-        p99(hot),
+    Contest(
+        "hits, 64 connections",
+        "plain Flask route on Granian with WSGI",
+        under(CROWD, hit),
+        under(CROWD, flask),
+        {"requests/s": at_least(10)},
     ),
-    Row(
-        "cached GET, 64 connections",
-        "with threads on all CPUs",
-        None,
-        _RATE,
-        rate(ours(""), CROWD),
-        rate(unbound(""), CROWD),
+    Contest(
+        "hits, 64 connections",
+        f"{_GATEWAY}, linearizable",
+        under(CROWD, hit),
+        under(CROWD, gateway_reads(1)),
+        {"requests/s": at_least(5)},
     ),
-    Row(
-        "cached GET's p99, 64 connections",
-        "with threads on all CPUs",
-        None,
-        "ms",
-        p99(ours(""), CROWD),
-        p99(unbound(""), CROWD),
+    Contest(
+        "linearizable, 64 connections",
+        f"{_GATEWAY}, linearizable",
+        under(CROWD, reads(1, _LINEARIZABLE)),
+        under(CROWD, gateway_reads(1)),
+        {"requests/s": at_least(1.5)},
     ),
-    Row(
-        "use_cache=false GET, 64 connections",
-        "with threads on all CPUs",
-        None,
-        _RATE,
-        rate(ours("?use_cache=false"), CROWD),
-        rate(unbound("?use_cache=false"), CROWD),
+    Contest(
+        "use_cache=false, 64 connections",
+        f"{_GATEWAY}, linearizable",
+        under(CROWD, reads(1, _UNCACHED)),
+        under(CROWD, gateway_reads(1)),
+        {"requests/s": at_least(1.5)},
     ),
-    Row(
-        "PUT on A until fresh read on B, p99, 8 instances",
-        "raw watch of etcd",
-        AtMost(10),
-        "ms",
-        fresh_elsewhere,
-        raw_watch,
+    Contest(
+        "linearizable of 64 keys, 64 connections",
+        f"{_GATEWAY}, linearizable",
+        under(CROWD, reads(CROWD, _LINEARIZABLE)),
+        under(CROWD, gateway_reads(CROWD)),
+        {"requests/s": at_least(1.2)},
     ),
-    Row("memory of an instance with 100,000 entries of 100 bytes", "", AtMost(150), "MB", resident),
+    Contest(
+        "PUT, 64 connections",
+        f"{_GATEWAY}, same transaction",
+        under(CROWD, puts),
+        under(CROWD, gateway_puts),
+        {"requests/s": at_least(1.2)},
+    ),
+    _among_four(FEW),
+    _among_four(CROWD),
+    _beside_three(CROWD),
+    _beside_three(256),
+    Contest(
+        "PUT on A until fresh read on B, 8 instances", "raw watch", fresh_elsewhere, raw_watch, {"p99": at_most(10)}
+    ),
 )
 
 
-def chosen(words: list[str]) -> tuple[Row[Stage], ...]:
-    """The rows whose name contains all of the words; all rows when there are none."""
-    return tuple(row for row in ROWS if all(word.lower() in row.name.lower() for word in words))
+def chosen(words: list[str]) -> tuple[Contest[Stage], ...]:
+    """Those whose name contains all of the words; all when there are none."""
+    return tuple(each for each in CONTESTS if all(word.lower() in each.name.lower() for word in words))

@@ -1,34 +1,58 @@
-"""Everything that a row may need, started when the first row needs it, ended together.
+"""Everything that a contest may need, started when the first one needs it, ended together.
 
 Owns what is set up, all on the loopback: who runs with which settings, which documents are in etcd, and the files that
-are needed, beneath one directory.
+are needed, beneath one directory. An instance is started as its users start it: `python -m service`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from bench import peers
 from bench.client import Client, wait_for
-from bench.documents import HEADERS, batches, document, name_of, write_lines
-from bench.effort import Effort
-from bench.peers import nginx
-from bench.processes import READY_WITHIN, STOPPED_WITHIN, Processes, at, free_port
-from bench.programs import find
-from service.embedded_etcd.child import launch
-from service.embedded_etcd.shared import find_etcd
+from bench.documents import batches, document, name_of, write_lines
+from bench.processes import READY_WITHIN, Processes, at, free_port, stop
+from service.embedded_etcd.binary import find_etcd
 from service.process.startup import StartupError
-
-GATEWAY = "--enable-grpc-gateway=true"
+from tools.processes import Child
 
 PREFIX = "/bench"
-"""Where in etcd the instance has its documents."""
+"""Where in etcd the instances have their documents."""
 
-Headers = Sequence[tuple[str, str]]
+HIT = f"/config/{name_of(0)}"
+"""The document that all hits are of, unless said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """rounds: of each contest; in each, both sides are measured once. seconds: of one measurement (whole ones).
+
+    hot: documents that hits are of beside misses. documents: entries of an instance whose memory is looked at.
+    fleet, wide: instances of a fleet, and of a wider one. waiting: clients that are connected and ask nothing.
+    idle: seconds for which an idle instance is watched. writes: of one round that are followed until they are seen.
+    """
+
+    rounds: int = 5
+    seconds: int = 2
+    hot: int = 1_000
+    documents: int = 100_000
+    fleet: int = 4
+    wide: int = 8
+    waiting: int = 2_000
+    idle: float = 10.0
+    writes: int = 200
+
+
+QUICK = Effort(
+    rounds=1, seconds=1, hot=100, documents=4_000, fleet=2, wide=3, waiting=200, idle=1.0, writes=20
+)  # fmt: skip
+"""Shows that everything runs, not how fast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +60,19 @@ class Instance:
     """One that is ready and holds a slot."""
 
     url: str
-    pid: int
+    process: Child
 
 
 class Stage:
     """As a context manager it ends what was started. From the main thread only."""
 
-    def __init__(self, directory: Path, effort: Effort) -> None:
+    def __init__(self, directory: Path, effort: Effort, *, own_sessions: bool) -> None:
         self.effort = effort
+        self.own_sessions = own_sessions
         self._directory = directory.absolute()
-        self._processes = Processes(self._directory)
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._processes = Processes(self._directory, own_sessions=own_sessions)
+        self._fleet: list[Instance] = []
         self._written = 0
 
     def __enter__(self) -> Stage:
@@ -54,41 +81,41 @@ class Stage:
     def __exit__(self, *_: object) -> None:
         self._processes.close()
 
-    # --- ours
-
     @cached_property
     def etcd(self) -> str:
-        """One etcd, durable, as the embedded one is started, but with its JSON gateway, a peer. Its endpoint."""
-        etcd = launch(
-            find_etcd(), self._directory / "etcd", self._directory / "etcd.log", within=READY_WITHIN, options=(GATEWAY,)
-        )
-        self._processes.at_end(lambda: etcd.stop(STOPPED_WITHIN))
-        return etcd.endpoint
-
-    @cached_property
-    def instance(self) -> str:
-        """One instance with its defaults. Where it is."""
-        return self.start_instance(PREFIX).url
-
-    @cached_property
-    def unbound(self) -> str:
-        """Another instance over the same documents, whose threads the kernel spreads over the CPUs. Where it is."""
-        return self.start_instance(PREFIX, THREADS_ON_ONE_CPU="false").url
-
-    @cached_property
-    def fleet(self) -> tuple[str, ...]:
-        """Several instances with a prefix of their own."""
-        return tuple(self.start_instance("/fleet").url for _ in range(self.effort.instances))
-
-    def start_instance(self, prefix: str, **settings: str) -> Instance:
-        """One more, at that prefix in etcd; returns when it may cache."""
+        """One etcd, durable, with its JSON gateway, which is a peer. Its endpoint."""
         port = free_port()
-        given = {"HOST": "127.0.0.1", "PORT": str(port), "ETCD_ENDPOINTS": self.etcd, "USER_KEY_PREFIX": prefix}
+        options = [f"--data-dir={self._directory / 'etcd'}", "--listen-peer-urls=http://127.0.0.1:0"]
+        options += [f"--listen-client-urls={at(port)}", f"--advertise-client-urls={at(port)}", "--log-level=warn"]
+        self._processes.start("etcd", [str(find_etcd()), *options], f"{at(port)}/health")
+        return at(port)
+
+    @property
+    def instance(self) -> str:
+        """The instance that is measured, with its defaults. Where it is."""
+        return self.fleet(1)[0]
+
+    def fleet(self, count: int) -> Sequence[str]:
+        """So many instances over the same documents; those that are missing are started. Where they are."""
+        while len(self._fleet) < count:
+            self._fleet.append(self._start_instance())
+        return [each.url for each in self._fleet[:count]]
+
+    @contextlib.contextmanager
+    def another_instance(self, **settings: str) -> Iterator[Instance]:
+        """One more, with these settings, for as long as the block lasts."""
+        instance = self._start_instance(**settings)
+        yield instance
+        stop(instance.process)
+
+    def _start_instance(self, **settings: str) -> Instance:
+        port = free_port()
+        given = {"HOST": "127.0.0.1", "PORT": str(port), "ETCD_ENDPOINTS": self.etcd, "USER_KEY_PREFIX": PREFIX}
         command = [sys.executable, "-m", "service"]
         child = self._processes.start("instance", command, f"{at(port)}/readyz", **given, **settings)
         with Client(at(port)) as asking:
             wait_for(lambda: _has_slot(asking), READY_WITHIN, f"{child.name} has a slot")
-        return Instance(at(port), child.pid)
+        return Instance(at(port), child)
 
     def need(self, count: int) -> None:
         """Sees to it that the first `count` documents are in etcd."""
@@ -98,78 +125,47 @@ class Stage:
         self._written = max(self._written, count)
 
     def warm(self, count: int) -> None:
-        """Sees to it that the instance holds the first `count` documents."""
+        """Sees to it that the measured instance holds the first `count` documents."""
         self.need(count)
         with Client(self.instance) as asking:
             for number in range(count):
                 asking.ask("GET", f"/config/{name_of(number)}")
 
-    # --- peers
-
-    @cached_property
-    def bare(self) -> str:
-        """A bare WSGI callable."""
-        return self._start_peer("bare")
-
-    @cached_property
-    def bare_with_one_header(self) -> str:
-        """The same without the headers of a hit."""
-        return self._start_peer("bare-with-one-header", headers=())
-
-    @cached_property
-    def flask(self) -> str:
-        """A Flask route that returns a constant."""
-        return self._start_peer("flask")
-
-    @cached_property
-    def flask_redis(self) -> str:
-        """Flask with its cache in Redis."""
-        return self._start_peer("redis", *self._redis)
-
-    @cached_property
-    def flask_redis_tracking(self) -> str:
-        """The same, and redis-py caches on its side."""
-        return self._start_peer("redis", *self._redis, "--tracking")
-
-    @cached_property
-    def nginx(self) -> str:
-        """nginx with the first document as a file."""
-        home, port = self._directory / "nginx", free_port()
-        file = home / "files" / "config" / name_of(0)
-        file.parent.mkdir(parents=True)
-        file.write_bytes(document(0))
-        (home / "nginx.conf").write_text(nginx.configuration(home, port), encoding="utf-8")
-        return self._serve("nginx", port, [str(find("nginx")), "-p", str(home), "-c", str(home / "nginx.conf")])
-
-    @cached_property
-    def _redis(self) -> Sequence[str]:
-        port = free_port()
-        options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(self._directory), "--save", ""]
-        self._processes.start("redis-server", [str(find("redis-server")), *options])
-        self.need(1)
-        return "--redis", str(port), "--etcd", self.etcd, "--prefix", PREFIX
-
-    def _start_peer(self, name: str, *more: str, headers: Headers = HEADERS) -> str:
-        port = free_port()
-        command = [sys.executable, "-m", "bench.peers.serve", name, "--port", str(port), *more]
-        return self._serve(name, port, command, headers)
-
-    def _serve(self, name: str, port: int, command: Sequence[str], expected: Headers = HEADERS) -> str:
-        """A peer that serves the first document. Raises StartupError when it serves anything else than we do."""
-        path = f"/config/{name_of(0)}"
-        self._processes.start(name, command, at(port) + path)
-        with Client(at(port)) as asking:
-            body, headers = asking.ask("GET", path)
-        if body != document(0) or not {header.lower() for header, _ in expected} <= headers.keys():
-            raise StartupError(f"{name} does not serve what the service does: {body!r} with {headers}")
-        return at(port)
-
-    # --- how
-
     def lines(self, name: str, lines: Iterable[str]) -> str:
         """The path of a file with these requests; made once."""
         file = self._directory / f"{name}.requests"
         return str(file if file.exists() else write_lines(file, lines))
+
+    @cached_property
+    def bare(self) -> str:
+        """A bare RSGI callable."""
+        port = free_port()
+        return self._serve("bare", port, [sys.executable, "-m", "bench.peers", "bare", str(port)])
+
+    @cached_property
+    def flask(self) -> str:
+        """A Flask route that returns a constant, on Granian with WSGI."""
+        port = free_port()
+        return self._serve("flask", port, peers.flask_command(port))
+
+    def _serve(self, name: str, port: int, command: Sequence[str]) -> str:
+        """A peer that answers what a hit answers. Raises StartupError when it answers anything else."""
+        body, headers = self._hit
+        self._processes.start(name, command, at(port) + HIT, **peers.environment(body, headers))
+        with Client(at(port)) as asking:
+            found, theirs = asking.ask("GET", HIT)
+        if (found, theirs.keys()) != (body, headers.keys()):
+            raise StartupError(f"{name} answers {found!r} with {sorted(theirs)}, a hit is {body!r} {sorted(headers)}")
+        return at(port)
+
+    @cached_property
+    def _hit(self) -> tuple[bytes, Mapping[str, str]]:
+        self.warm(1)
+        with Client(self.instance) as asking:
+            body, headers = asking.ask("GET", HIT)
+        if body != document(0) or headers.get("x-cache") != "HIT":
+            raise StartupError(f"the service answers no hit: {body!r} with {headers}")
+        return body, headers
 
 
 def _has_slot(client: Client) -> bool:

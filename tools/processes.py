@@ -24,7 +24,17 @@ class Child:
     order of stopping would be anybody's. On Linux it is told to stop if the starting thread ends, even by kill -9.
     """
 
-    def __init__(self, name: str, address: str, command: Sequence[str], log: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        address: str,
+        command: Sequence[str],
+        log: Path,
+        env: Mapping[str, str],
+        *,
+        own_session: bool = False,
+    ) -> None:
+        """`own_session`: it doesn't stay in ours, as if started from a terminal of its own."""
         self.name = name
         self.address = address
         self.log = log
@@ -35,7 +45,8 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                process_group=0,
+                process_group=None if own_session else 0,
+                start_new_session=own_session,
                 preexec_fn=_stop_with(os.getpid()),  # noqa: PLW1509  # nobody here has a second thread
             )
 

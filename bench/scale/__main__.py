@@ -20,10 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.processes import READY_WITHIN, STOPPED_WITHIN
-from bench.scale import tables
-from bench.scale.amount import SMOKE, Amount
 from bench.scale.fleet import NAMES
-from bench.scale.results import Results
+from bench.scale.results import SMOKE, Amount, Results, markdown
 from service.embedded_etcd.binary import find_etcd
 from service.embedded_etcd.child import EtcdProcess, launch
 
@@ -43,7 +41,7 @@ def main(given: Sequence[str] | None = None) -> int:
     if not arguments.report:
         _count(arguments)
     results = Results.load(arguments.json)
-    _say(tables.markdown(results))
+    _say(markdown(results))
     if arguments.plots:
         from bench.scale import plots  # matplotlib takes a second, and counting needs none
 

@@ -1,4 +1,4 @@
-"""What etcd has done, by its own count. Owns the names of etcd's metrics.
+"""What etcd has done, by its own count, and what one part of the work has cost. Owns the names of etcd's metrics.
 
 Bytes are those of the messages, without the framing of HTTP/2. A stream is one RPC however long it lives; what a watch
 sends is counted by messages.
@@ -94,3 +94,23 @@ def settled(endpoint: str) -> Counts:
         if (look.quiet and Counts.of(look) == Counts.of(before)) or time.monotonic() > until:
             return Counts.of(look)
         before = look
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What etcd did in `seconds`, in which clients made `reads` and `writes`; how often a document was asked for."""
+
+    counts: Counts
+    seconds: float
+    reads: int
+    writes: int
+    loads: float
+
+    def beyond(self, idle: Part) -> Counts:
+        """Without what the fleet would have cost in that time anyway."""
+        return self.counts - idle.per_second.scaled(self.seconds)
+
+    @property
+    def per_second(self) -> Counts:
+        """On average."""
+        return self.counts.scaled(1 / self.seconds)

@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 
 from bench.client import Client, answers, wait_for
-from bench.peers.designs.serve import DESIGNS, THREADS
 from bench.processes import Processes, at
 from bench.scale.counts import Counts, settled
+from bench.scale.serve import DESIGNS
 from service.process.startup import StartupError
 from tools.processes import Child
 
@@ -90,7 +90,7 @@ class Fleet:
     def _start_ours(self, ports: Sequence[int]) -> None:
         settings = {
             "HOST": "127.0.0.1", "ETCD_ENDPOINTS": self.etcd, "USER_KEY_PREFIX": self._prefix,
-            "THREADS": f"{THREADS}", "LOG_LEVEL": "WARNING",
+            "LOG_LEVEL": "WARNING",
         }  # fmt: skip
         for port in ports:
             self._start([sys.executable, "-m", "service"], **settings, PORT=str(port))
@@ -98,7 +98,7 @@ class Fleet:
             wait_for(partial(_has_slot, at(port)), GROWN_WITHIN, f"{at(port)} has a slot")
 
     def _start_design(self, ports: Sequence[int]) -> None:
-        command = [sys.executable, "-m", "bench.peers.designs.serve", self.name, "--etcd", self.etcd]
+        command = [sys.executable, "-m", "bench.scale.serve", self.name, "--etcd", self.etcd]
         self._start([*command, "--prefix", self._prefix, "--ports", *map(str, ports)])
         for port in ports:
             wait_for(partial(_listens, at(port)), GROWN_WITHIN, f"{at(port)} answers")

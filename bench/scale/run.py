@@ -13,9 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.scale.amount import SMOKE, STEPS_AT, Amount
+from bench.scale.counts import Part
 from bench.scale.fleet import NAMES, Fleet
-from bench.scale.part import Part
+from bench.scale.results import SMOKE, STEPS_AT, Amount
 from bench.scale.work import Work
 
 Parts = dict[str, Part]

@@ -14,9 +14,9 @@ from contextlib import ExitStack
 from functools import partial
 
 from bench.client import Client, wait_for
-from bench.scale.amount import Amount
+from bench.scale.counts import Part
 from bench.scale.fleet import Fleet
-from bench.scale.part import Part
+from bench.scale.results import Amount
 
 FRESH_WITHIN = 30.0
 """Seconds in which every design has to show a write: their bounds are shorter, but the machine may be busy."""

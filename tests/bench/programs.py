@@ -1,12 +1,12 @@
-"""Programs that the bench needs and that Python can't install."""
+"""wrk, which the bench needs and Python can't install."""
 
 from __future__ import annotations
 
-from bench.programs import explain_missing
+from bench.processes import explain_missing
 from tests.support.unavailable import unavailable
 
 
-def need(*programs: str) -> None:
-    """Skips the test where one is not installed; in CI they have to be there."""
-    if missing := explain_missing(programs):
+def need_wrk() -> None:
+    """Skips the test where it is not installed; in CI it has to be there."""
+    if missing := explain_missing("wrk"):
         unavailable(missing)

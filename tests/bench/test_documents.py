@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 
 from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
@@ -12,8 +11,9 @@ from bench import documents
 from consistency.core.model import VersionRecord
 from consistency.core.store import Put
 from consistency.etcd.store import EtcdConfig, EtcdStore
+from tests.support.driver import run
 
-NUMBER = 7
+NUMBER = documents.WRITTEN
 
 
 def body(line: str) -> object:
@@ -22,30 +22,30 @@ def body(line: str) -> object:
 
 def test_gateway_is_asked_for_the_very_transaction_of_a_put() -> None:
     """Message for message: the same look, the same two puts, a version with the same names (rule 1)."""
-    (line,) = documents.gateway_writes(NUMBER, 1)
+    (line,) = documents.gateway_writes(1)
     asked = json_format.ParseDict(body(line), pb.TxnRequest())
     record = VersionRecord.decode(asked.success[-1].request_put.value)
     assert record.names == frozenset({documents.name_of(NUMBER)})
     store = EtcdStore(EtcdConfig(("http://127.0.0.1:1",), documents.PEER_PREFIX))  # asks nobody
-    with contextlib.closing(store):
-        change = Put(documents.name_of(NUMBER), documents.document(NUMBER))
-        assert asked == store._transaction([change], record, False)
+    change = Put(documents.name_of(NUMBER), documents.document(NUMBER))
+    assert asked == store._transaction([change], record, False)
+    run(store.close())
 
 
 def test_each_transaction_has_a_nonce_of_its_own() -> None:
-    lines = list(documents.gateway_writes(NUMBER, 3))
+    lines = list(documents.gateway_writes(3))
     records = [json_format.ParseDict(body(line), pb.TxnRequest()).success[-1].request_put.value for line in lines]
     assert len({VersionRecord.decode(each).nonce for each in records}) == 3
 
 
 def test_gateway_reads_the_key_that_the_instance_has() -> None:
-    lines = list(documents.gateway_reads("/bench", NUMBER + 1))
-    asked = json_format.ParseDict(body(lines[NUMBER]), pb.RangeRequest())
-    assert asked == pb.RangeRequest(key=f"/bench/config/{documents.name_of(NUMBER)}".encode())
+    lines = list(documents.gateway_reads("/bench", 8))
+    asked = json_format.ParseDict(body(lines[7]), pb.RangeRequest())
+    assert asked == pb.RangeRequest(key=f"/bench/config/{documents.name_of(7)}".encode())
 
 
 def test_documents_have_a_hundred_bytes_and_tell_their_number() -> None:
-    for number in (0, NUMBER, 999_999):
+    for number in (0, 7, 999_999):
         assert len(documents.document(number)) == documents.SIZE
         assert json.loads(documents.document(number))["name"] == f"k{number:06}"
 

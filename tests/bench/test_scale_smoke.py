@@ -15,12 +15,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench.scale import plots, tables
-from bench.scale.amount import Amount
-from bench.scale.counts import Counts
+from bench.scale import plots
+from bench.scale.counts import Counts, Part
 from bench.scale.fleet import NAMES, Fleet
-from bench.scale.part import Part
-from bench.scale.results import TITLES, Results
+from bench.scale.results import TITLES, Amount, Results, markdown
 from bench.scale.work import Work
 from tests.bench.test_smoke import running_in
 from tests.support.etcd import EtcdServer
@@ -102,7 +100,7 @@ def test_version_without_names_validates_every_key_that_is_read(tmp_path: Path, 
 
 
 def test_tables_and_plots_show_every_design(results: Results, tmp_path: Path) -> None:
-    table = tables.markdown(results)
+    table = markdown(results)
     assert [title for title in TITLES.values() if f"| {title} |" not in table] == []
     for plot in plots.draw(results, tmp_path):
         assert TITLES["ours"] in "".join(ElementTree.fromstring(plot.read_bytes()).itertext())

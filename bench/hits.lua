@@ -71,20 +71,29 @@ function response(status, headers, body)
    end
 end
 
-function done()
+-- Microseconds that so many percent of `total` don't exceed.
+local function percentile(found, buckets, total, percent)
+   local passed = 0
+   for _, bucket in ipairs(buckets) do
+      passed = passed + found[bucket]
+      if passed >= percent / 100 * total then return (bucket + 1) * BUCKET end
+   end
+end
+
+function done(summary)
    local found, buckets, total = threads[1]:get("hits"), {}, 0
    for bucket, many in pairs(found) do
       buckets[#buckets + 1] = bucket
       total = total + many
    end
+   if total == 0 then return end
    table.sort(buckets)
-   local passed = 0
-   for _, bucket in ipairs(buckets) do
-      passed = passed + found[bucket]
-      if passed >= 0.99 * total then
-         local p99 = (bucket + 1) * BUCKET
-         io.write(string.format("hits: %d p99: %d us misses: %d\n", total, p99, threads[1]:get("misses")))
-         return
-      end
-   end
+   io.write(string.format(
+      "figures: %f requests/s p50 %d us p99 %d us p99.9 %d us\nhits: %d misses: %d\n",
+      total / summary.duration * 1e6,
+      percentile(found, buckets, total, 50),
+      percentile(found, buckets, total, 99),
+      percentile(found, buckets, total, 99.9),
+      total, threads[1]:get("misses")
+   ))
 end

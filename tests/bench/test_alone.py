@@ -1,4 +1,4 @@
-"""What is said of an instance with many entries is said of one that has them."""
+"""What is said of an instance with many entries, or many clients, is said of one that has them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import memory
+from bench import alone
 from bench.documents import reads, write_lines
-from tests.bench.programs import need
+from tests.bench.programs import need_wrk
 
 pytestmark = pytest.mark.alone
 
@@ -70,20 +70,36 @@ def slow() -> Iterator[tuple[str, set[str]]]:
 
 def test_all_documents_are_read_however_slowly(tmp_path: Path) -> None:
     """Begun anew every other second, the last of them would never be read."""
-    need("wrk")
+    need_wrk()
     with slow() as (url, read):
-        memory.fill(url, str(write_lines(tmp_path / "requests", reads(ENTRIES))), ENTRIES)
+        alone.fill(url, str(write_lines(tmp_path / "requests", reads(ENTRIES))), ENTRIES)
         assert len(read) == ENTRIES
 
 
 def test_too_few_entries_in_time_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And no figure."""
-    need("wrk")
-    monkeypatch.setattr(memory, "FILLED_WITHIN", 1)
+    need_wrk()
+    monkeypatch.setattr(alone, "FILLED_WITHIN", 1)
     with slow() as (url, _), pytest.raises(TimeoutError, match=f"of {ENTRIES} entries"):
-        memory.fill(url, str(write_lines(tmp_path / "requests", reads(ENTRIES))), ENTRIES)
+        alone.fill(url, str(write_lines(tmp_path / "requests", reads(ENTRIES))), ENTRIES)
 
 
 def test_resident_memory_is_in_megabytes() -> None:
     """Of this process: more than an interpreter takes, less than a machine has."""
-    assert 5 < memory.resident(os.getpid()) < 5_000
+    assert 5 < alone.resident(os.getpid()) < 5_000
+
+
+def test_cpu_time_of_a_process_grows_by_what_it_has_used() -> None:
+    """In steps of the kernel's clock."""
+    before, counted = alone.cpu_seconds(os.getpid()), time.process_time()
+    while time.process_time() < counted + 0.2:
+        pass
+    assert 0.15 < alone.cpu_seconds(os.getpid()) - before < 5.0
+
+
+def test_waiting_clients_stay_connected_until_the_end() -> None:
+    """Each has asked once: its connection is one that the server has had to do with."""
+    with slow() as (url, read):
+        threads = threading.active_count()
+        with alone.connected(url, 5):
+            assert (len(read), threading.active_count() - threads) == (1, 5)
