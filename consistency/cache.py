@@ -22,7 +22,7 @@ from consistency.instance.fleet import Fleet
 from consistency.instance.fleet_id import FleetId
 from consistency.instance.membership import Membership
 from consistency.instance.prover import Prover
-from consistency.instance.reads import Reads
+from consistency.instance.reads import HIT, Reads
 from consistency.instance.recorder import Recorder
 from consistency.instance.state import LocalState
 from consistency.instance.watch import VersionWatch
@@ -183,13 +183,18 @@ class AsyncDistributedCache:
         never STALE (rule 10). Raises Unavailable (freshness can't be proven and the store can't be asked), Denied, and
         WrongTimeline (`min_revision` is from another history).
         """
+        if use_cache and not (linearizable or session_unknown) and (reading := self.hit(key, min_revision)):
+            return reading
         return await self._reads.get(
             key, Demand(use_cache, linearizable, min_revision, stale_if_error, session_unknown)
         )
 
     def hit(self, key: str, min_revision: Revision = 0) -> Reading | None:
         """The quick half of `get`: what can be served from memory at once, or None. Waits for nothing, asks nobody."""
-        return self._reads.hit(key, min_revision)
+        reading = self._state.hit(key, min_revision)
+        if reading is not None:
+            self._observer(HIT)
+        return reading
 
     @property
     def known_fleet_id(self) -> str:

@@ -6,15 +6,10 @@ CLOCK_MONOTONIC stops during a suspend on Linux; a proof would outlive it. CLOCK
 from __future__ import annotations
 
 import time
+from functools import partial
 
-if hasattr(time, "CLOCK_BOOTTIME"):
+boottime = partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
+"""Seconds since the machine started, suspended time included. (macOS has no other: its `monotonic` goes on in sleep.)
 
-    def boottime() -> float:
-        """Seconds since the machine started, suspended time included."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-else:
-
-    def boottime() -> float:
-        """Seconds of the monotonic clock: macOS has no other, and its `time.monotonic` goes on during sleep."""
-        return time.monotonic()
+Called at each hit, so it is no function of ours.
+"""

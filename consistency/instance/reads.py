@@ -42,7 +42,7 @@ STALE = ReadServed(Source.STALE)
 
 
 class Reads:
-    """Belongs to one loop, but for `hit`. `answered_at`: local seconds at which the last answered batch was sent."""
+    """Belongs to one loop. `answered_at`: local seconds at which the last answered batch was sent."""
 
     def __init__(
         self,
@@ -66,11 +66,9 @@ class Reads:
         self._probed_at = 0.0  # when the prover last asked
 
     async def get(self, key: str, demand: Demand) -> Reading:
-        """See `DistributedCache.get`."""
+        """See `AsyncDistributedCache.get`, which tries a hit before."""
         if demand.session_unknown:
             demand = replace(demand, linearizable=True, stale_if_error=0.0)
-        if demand.use_cache and not demand.linearizable and (reading := self.hit(key, demand.min_revision)):
-            return reading
         deadline = self._clock() + self._options.timeout
         try:
             if not demand.use_cache:
@@ -82,13 +80,6 @@ class Reads:
                 raise
             self._observer(STALE)
             return _reading(served.entry, served.revision, Source.STALE, served.age)
-
-    def hit(self, key: str, min_revision: Revision) -> Reading | None:
-        """See `DistributedCache.hit`."""
-        reading = self._state.hit(key, min_revision)
-        if reading is not None:
-            self._observer(HIT)
-        return reading
 
     async def prove(self) -> Verdict:
         """A batch without a range: what it proves (rule 4). Raises Unavailable."""

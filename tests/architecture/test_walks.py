@@ -1,0 +1,132 @@
+"""The walks of docs/how-it-works.md: which files a hit, a miss, a linearizable read, a PUT and a watch event pass."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+from consistency import AsyncDistributedCache, CacheOptions
+from consistency.etcd.store import EtcdStore
+from tests.support.driver import run, until
+from tests.support.etcd import EtcdServer
+from tests.support.instances import PROJECT
+
+DOCUMENT = (PROJECT / "docs" / "how-it-works.md").read_text(encoding="utf-8")
+ROOM = str(PROJECT / "consistency") + "/"
+WALKS = {"a hit": 4, "a miss": 19, "a linearizable read": 19, "a PUT": 17, "a watch event": 11}
+"""With the most files that each may pass in `consistency/`."""
+
+WATCH = "version-watch"
+WORKERS = {WATCH, "membership", "prover", "acknowledger", "auditor", "recorder", "endpoints"}
+
+
+def told() -> dict[str, list[str]]:
+    """What the document says, walk by walk."""
+    rows = re.findall(r"^\| (a [^|]+) \| (`consistency/[^|]+) \|$", DOCUMENT, re.MULTILINE)
+    return {walk: re.findall(r"`(consistency/[\w/]+\.py)`", files) for walk, files in rows}
+
+
+class Walk:
+    """Which files of ours are entered, in their order: by the tasks of the walk, not by those that go on beside."""
+
+    def __init__(self, *, of_watch: bool = False) -> None:
+        self.files: list[str] = []
+        self._of_watch = of_watch
+
+    def __enter__(self) -> list[str]:
+        sys.setprofile(self._entered)
+        return self.files
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
+
+    def _entered(self, frame: FrameType, event: str, _: object) -> None:
+        file = frame.f_code.co_filename
+        if event != "call" or not file.startswith(ROOM) or not self._is_ours():
+            return
+        name = str(Path(file).relative_to(PROJECT))
+        if name not in self.files:
+            self.files.append(name)
+
+    def _is_ours(self) -> bool:
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:
+            return not self._of_watch
+        name = task.get_name() if task else ""
+        return name == WATCH if self._of_watch else name not in WORKERS
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AsyncDistributedCache]:
+    """One instance with etcd, and nothing to do."""
+    with EtcdServer(tmp_path_factory.mktemp("etcd")) as etcd:
+        store = EtcdStore(etcd.config("walks/"), observer=[].append)
+        cache = AsyncDistributedCache(
+            store, CacheOptions(staleness_bound=60.0, audit_interval=60.0), observer=[].append
+        )
+        run(_begin(cache))
+        assert until(lambda: cache.status().fresh and cache.status().watch_up)
+        run(cache.put("a", b"1"))
+        yield cache
+        run(cache.close())
+        run(store.close())
+
+
+async def _begin(cache: AsyncDistributedCache) -> None:
+    cache.start()
+
+
+def watched(cache: AsyncDistributedCache) -> None:
+    """Until the watch has brought what was written last."""
+    revision = run(cache.get("a", False)).revision
+    assert until(lambda: cache.status().horizon >= revision)
+
+
+async def _cached(cache: AsyncDistributedCache) -> None:
+    assert cache.hit("a") is not None
+
+
+def walk(cache: AsyncDistributedCache, name: str, attempt: int) -> list[str]:
+    """The files of one walk, as they are entered."""
+    works: dict[str, Callable[[], Awaitable[object]]] = {
+        "a hit": lambda: _cached(cache),
+        "a miss": lambda: cache.get(f"not there {attempt}"),
+        "a linearizable read": lambda: cache.get("a", linearizable=True),
+        "a PUT": lambda: cache.put("a", b"2"),
+    }
+    watched(cache)
+    run(cache.get("a"))
+    run(cache.get("a"))
+
+    async def take(work: Callable[[], Awaitable[object]]) -> None:
+        await work()
+
+    if name != "a watch event":
+        with Walk() as files:
+            run(take(works[name]))
+        return files
+    horizon = cache.status().horizon
+    with Walk(of_watch=True) as files:
+        run(cache.put("a", b"3"))
+        assert until(lambda: cache.status().horizon > horizon)
+    return files
+
+
+@pytest.mark.parametrize("name", WALKS)
+def test_the_files_of_a_walk_are_those_that_are_entered_in_that_order(cache: AsyncDistributedCache, name: str) -> None:
+    """A machine that stands still for a second makes a write ask first who answers: so it has three attempts."""
+    walks = (walk(cache, name, attempt) for attempt in range(3))
+    found = next((files for files in walks if files == told()[name]), None) or walk(cache, name, 3)
+    assert found == told()[name]
+
+
+@pytest.mark.parametrize("name", WALKS)
+def test_a_walk_stays_short(name: str) -> None:
+    assert len(told()[name]) <= WALKS[name]
