@@ -12,6 +12,7 @@ from types import FrameType
 import pytest
 
 from consistency import AsyncDistributedCache, CacheOptions
+from consistency.core.events import Event
 from consistency.etcd.store import EtcdStore
 from tests.support.driver import run, until
 from tests.support.etcd import EtcdServer
@@ -67,7 +68,8 @@ class Walk:
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AsyncDistributedCache]:
     """One instance with etcd, and nothing to do."""
     with EtcdServer(tmp_path_factory.mktemp("etcd")) as etcd:
-        store = EtcdStore(etcd.config("walks/"), observer=[].append)
+        seen: list[Event] = []  # an observer that is no file of ours
+        store = EtcdStore(etcd.config("walks/"), observer=seen.append)
         cache = AsyncDistributedCache(
             store, CacheOptions(staleness_bound=60.0, audit_interval=60.0), observer=[].append
         )
