@@ -70,9 +70,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AsyncDistributed
     with EtcdServer(tmp_path_factory.mktemp("etcd")) as etcd:
         seen: list[Event] = []  # an observer that is no file of ours
         store = EtcdStore(etcd.config("walks/"), observer=seen.append)
-        cache = AsyncDistributedCache(
-            store, CacheOptions(staleness_bound=60.0, audit_interval=60.0), observer=[].append
-        )
+        options = CacheOptions(staleness_bound=60.0, audit_interval=60.0)
+        cache = AsyncDistributedCache(store, options, observer=seen.append)
         run(_begin(cache))
         assert until(lambda: cache.status().fresh and cache.status().watch_up)
         run(cache.put("a", b"1"))
