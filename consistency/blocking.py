@@ -20,6 +20,9 @@ from consistency.loop import PROCESS_LOOP, LoopThread
 
 T = TypeVar("T")
 
+CLOSED_WITHIN = 30.0
+"""Seconds, more than closing takes, for which a second `close` waits for the first."""
+
 
 class DistributedCache:
     """`AsyncDistributedCache`, blocking; its arguments are the same. Safe for use from many threads.
@@ -48,6 +51,7 @@ class DistributedCache:
             store, options, description=description, observer=observer, clock=clock, etcd_trouble=etcd_trouble
         )
         self._loop = loop
+        self._has_closed = threading.Event()
         self._lock = threading.Lock()  # protects what follows
         self._uses_loop = False
         self._closed = False
@@ -68,18 +72,22 @@ class DistributedCache:
     def close(self) -> None:
         """See `AsyncDistributedCache.close`. The last one of a process also ends the loop and joins its thread.
 
-        Where it raises RuntimeError, nothing is closed yet.
+        Who calls it while another thread does, waits until it is closed. Where it raises RuntimeError, nothing is
+        closed yet.
         """
         self._loop.check()
         with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-        self._enter()
+            closed, self._closed = self._closed, True
+            if not closed:
+                self._use_loop()
+        if closed:
+            self._has_closed.wait(CLOSED_WITHIN)
+            return
         try:
             self._loop.run(self._close())
         finally:
             self._loop.leave()
+            self._has_closed.set()
 
     def get(
         self,
@@ -91,7 +99,8 @@ class DistributedCache:
         stale_if_error: float = 0.0,
         session_unknown: bool = False,
     ) -> Reading:
-        """See `AsyncDistributedCache.get`. A hit costs no more here."""
+        """See `AsyncDistributedCache.get`. A hit crosses no thread."""
+        self._loop.check()  # for a hit, too: what is a mistake must not depend on what is in memory
         if use_cache and not (linearizable or session_unknown) and (reading := self._cache.hit(key, min_revision)):
             return reading
         return self.do(
@@ -160,11 +169,16 @@ class DistributedCache:
         return self._loop.run(work, lost=lost)
 
     def _enter(self) -> None:
-        """The first call, whichever it is, makes this a user of the loop: constructing one starts no thread."""
         with self._lock:
-            if not self._uses_loop:
-                self._loop.enter()
-                self._uses_loop = True
+            if self._closed:
+                raise Unavailable("the cache is closed")
+            self._use_loop()
+
+    def _use_loop(self) -> None:
+        """The first call, whichever it is, makes this a user of the loop: constructing one starts no thread."""
+        if not self._uses_loop:
+            self._loop.enter()
+            self._uses_loop = True
 
     async def _start(self) -> None:
         self._cache.start()

@@ -130,6 +130,7 @@ class AsyncDistributedCache:
             self._auditor,
             self._recorder,
         )
+        self._started = False
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -142,7 +143,13 @@ class AsyncDistributedCache:
         await self.close()
 
     def start(self) -> None:
-        """Start the tasks; return at once. Hits begin when a slot is held and a proof has come."""
+        """Start the tasks; return at once. Hits begin when a slot is held and a proof has come.
+
+        Raises RuntimeError when it was started, or closed, before.
+        """
+        if self._started or self._closed:
+            raise RuntimeError("this cache was started before, or closed; make another one")
+        self._started = True
         for worker in self._workers:
             worker.start()
 

@@ -69,7 +69,10 @@ class Worker:
         if self._task is None:
             return True
         _, late = await asyncio.wait((self._task,), timeout=max(0.0, timeout))
-        return not late
+        if late:
+            return False
+        self._task = None  # it remembers where it ended, and so whatever it had in hand there
+        return True
 
     async def _work(self) -> None:
         while not self._stopped:

@@ -76,9 +76,10 @@ class EtcdNode:
         return self._method(method)(**arguments)
 
     async def close(self) -> None:
-        """End the calls under way; later ones fail."""
+        """End the calls under way; later ones fail. Lets go of the channels: gRPC's thread lives as long as they."""
         self._closed = True
-        for channel in self._channels:
+        channels, self._channels, self._methods = self._channels, (), {}
+        for channel in channels:
             await channel.close()
 
     def _method(self, name: str) -> Callable[..., Any]:
