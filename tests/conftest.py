@@ -15,7 +15,7 @@ from tests.support.fake_store import FakeStore
 from tests.support.recent_etcd import recent_etcd
 from tests.support.secured_etcd import SecuredEtcd
 
-pytest_plugins = ("pytester", "tests.fault_matrix.report")
+pytest_plugins = ("pytester", "tests.fault_matrix.report", "tests.support.skips")
 
 _numbers = itertools.count(1)
 

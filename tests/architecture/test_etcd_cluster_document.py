@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.instances import PROJECT, environment
+from tests.support.unavailable import need
 
 DOCUMENT = (PROJECT / "docs" / "etcd-cluster.md").read_text(encoding="utf-8")
 
@@ -35,6 +36,7 @@ def end(shell: subprocess.Popen[bytes]) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have one loopback address, unless told otherwise")
 def test_every_command_does_what_it_says(tmp_path: Path, etcd_recent: Path) -> None:
+    need("openssl")
     blocks = re.findall(r"^```sh\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
     assert len(blocks) == 10
     programs = os.pathsep.join((str(etcd_recent.parent), str(Path(sys.executable).parent), os.environ["PATH"]))

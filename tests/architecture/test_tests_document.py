@@ -59,6 +59,26 @@ def test_a_marker_that_is_not_registered_is_an_error(pytester: pytest.Pytester) 
     assert done.returncode == 2
 
 
+@pytest.mark.parametrize(
+    ("test", "ci", "outcome"),
+    [
+        ("need('no-such-program')", "", {"skipped": 1}),
+        ("need('no-such-program')", "true", {"failed": 1}),
+        ("pytest.skip('not here')", "true", {"failed": 1}),
+        ("need('sh')", "true", {"passed": 1}),
+    ],
+)
+def test_what_misses_its_program_is_skipped_and_in_ci_nothing_is(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, test: str, ci: str, outcome: dict[str, int]
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    pytester.makepyfile(f"import pytest\nfrom tests.support.unavailable import need\n\ndef test_it():\n    {test}")
+    result = pytester.runpytest_inprocess("-p", "tests.support.skips", "-rfs")
+    result.assert_outcomes(**outcome)
+    if "no-such" in test:
+        result.stdout.fnmatch_lines("*no-such-program is not installed: apt-get install no-such-program*")
+
+
 def test_every_command_and_file_that_is_named_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z-]+)", DOCUMENT)) <= targets

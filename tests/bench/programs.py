@@ -7,6 +7,6 @@ from tests.support.unavailable import unavailable
 
 
 def need_wrk() -> None:
-    """Skips the test where it is not installed; in CI it has to be there."""
+    """Skips the test where it is not installed."""
     if missing := explain_missing("wrk"):
         unavailable(missing)

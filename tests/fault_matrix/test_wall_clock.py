@@ -49,7 +49,7 @@ class Scene:
 
 @pytest.fixture
 def library() -> Path:
-    """Skips the test where libfaketime is not installed; in CI it has to be there."""
+    """Skips the test where libfaketime is not installed."""
     found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
     if not found:
         unavailable("libfaketime is not installed: apt-get install faketime")

@@ -7,6 +7,6 @@ from tools import haproxy
 
 
 def need_haproxy() -> None:
-    """Skips the test where HAProxy is not installed; in CI it has to be there."""
+    """Skips the test where HAProxy is not installed."""
     if haproxy.find() is None:
         unavailable("haproxy is not installed: apt-get install haproxy, or brew install haproxy")

@@ -27,7 +27,7 @@ DEADLINE = 15_000
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Started and ended. Skips the test where there is none; in CI it has to be there."""
+    """Started and ended. Skips the test where there is none."""
     with sync_playwright() as playwright, another(playwright.chromium) as browser:
         yield browser
 

@@ -17,6 +17,8 @@ from threading import Timer
 from types import TracebackType
 from typing import IO, Self
 
+from tests.support.unavailable import need
+
 END = "-- that was all --"
 ENDS_WITHIN = 30.0
 """Seconds that a command may take."""
@@ -77,6 +79,7 @@ class Shell:
     """
 
     def __init__(self, directory: Path, port: int) -> None:
+        need("curl")
         self._bash = subprocess.Popen(
             ["bash"], cwd=directory, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )

@@ -15,7 +15,7 @@ from tests.support.unavailable import unavailable
 def recent_etcd() -> Path:
     """The program, with etcdctl and etcdutl beside it: in the directory RECENT_ETCD, else where `find_etcd` looks.
 
-    Skips the test when that has a release with known faults; in CI that is a failure.
+    Skips the test when that has a release with known faults.
     """
     directory = os.environ.get("RECENT_ETCD")
     program = Path(directory) / PROGRAM if directory else find_etcd()
