@@ -63,8 +63,9 @@ def running(directory: Path, size: int, **settings: str) -> Iterator[Fleet]:
         yield Fleet(etcd, instances)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """For this folder and no longer: while there is one, a loop runs on the tests' thread, where others would wait."""
     with chromium() as started:
         yield started
 
