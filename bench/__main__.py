@@ -57,16 +57,21 @@ def measure(chosen: Sequence[Contest[Stage]], effort: Effort, groupings: Sequenc
             apart = grouping == report.GROUPINGS[-1]
             with Stage(Path(home) / grouping.replace(" ", "-"), effort, own_sessions=apart) as stage:
                 for contest in chosen:
-                    if contest.peer is None and not apart:
-                        continue
-                    try:
-                        rounds = results[contest.name][grouping] = hold(contest, stage, effort.rounds)
-                    except (StartupError, wrk.Failed, OSError, ValueError, SubprocessError) as error:
-                        _say(f"{contest.name} ({grouping}): not measured: {error}")
-                    else:
-                        _say(report.line(contest, grouping, rounds))
+                    if (contest.peer or apart) and (rounds := _hold(contest, stage, grouping)):
+                        results[contest.name][grouping] = rounds
     expected = {contest.name: 1 if contest.peer is None else len(groupings) for contest in chosen}
     return {name: found for name, found in results.items() if len(found) == expected[name]}
+
+
+def _hold(contest: Contest[Stage], stage: Stage, grouping: str) -> Rounds | None:
+    """One contest, printed; None when it can't be measured."""
+    try:
+        rounds = hold(contest, stage, stage.effort.rounds)
+    except (StartupError, wrk.Failed, OSError, ValueError, SubprocessError) as error:
+        _say(f"{contest.name} ({grouping}): not measured: {error}")
+        return None
+    _say(report.line(contest, grouping, rounds))
+    return rounds
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
