@@ -50,6 +50,7 @@ WRITES = "consistency/instance/writes.py"
 LAYOUT = "consistency/etcd/layout.py"
 GROUP = "consistency/instance/group_commit.py"
 SHARED = "consistency/instance/shared_calls.py"
+TASKS = "consistency/tasks.py"
 FLEET_ID = "consistency/instance/fleet_id.py"
 
 MUTANTS = (
@@ -64,7 +65,7 @@ MUTANTS = (
            "        if self._open is call:\n            self._open = None\n", ""),
     Mutant(1, "send the put of a client that has gone", GROUP, "                group.remove(put)",
            "                pass"),
-    Mutant(1, "cut a write short when its client goes away", "consistency/tasks.py",
+    Mutant(1, "cut a write short when its client goes away", TASKS,
            "await asyncio.shield(self.start(work, name))", "await self.start(work, name)"),
     Mutant(1, "say not done of a write that a close cuts short", "consistency/blocking.py",
            "return self._do(work, OutcomeUnknown)", "return self._do(work, Unavailable)"),
@@ -140,6 +141,12 @@ MUTANTS = (
     Mutant(7, "apply events of an earlier stream", STATE, "epoch != self._fresh.epoch or not", "not"),
     Mutant(7, "take over a survey that came too late", STATE, "if ticket.epoch != self._fresh.epoch:", "if False:"),
     Mutant(7, "never restart a silent watch", CACHE, 'self._watch.restart("stuck")', "pass"),
+    Mutant(7, "let a task end for good at its first error", TASKS, "while not self._stopped:", "for _ in range(1):"),
+    Mutant(7, "take gRPC's cancellation for the end of the task", TASKS,
+           "return task is None or task.cancelling() > 0", "return True"),
+    Mutant(7, "take the end of the task for gRPC's cancellation", TASKS,
+           "return task is None or task.cancelling() > 0", "return False"),
+    Mutant(9, "go on with a task that was told to stop", TASKS, "        self._stopped = True\n", ""),
     Mutant(8, "ignore lower revisions", FRESHNESS, "if header.revision < ticket.seen:", "if False:"),
     Mutant(8, "take a late answer for another history", FRESHNESS, "if header.revision < ticket.seen:",
            "if header.revision < self.seen:"),
@@ -173,8 +180,9 @@ MUTANTS = (
            "            await self._say_that_we_leave(slot, lease)\n            await self._give_back(lease)\n\n"
            "    @property"),
     Mutant(9, "let the joiner take an orderly end for a loss", CACHE,
-           "        self._state.leave(\"closed\")\n",
-           "        self._state.leave(\"closed\")\n        import asyncio\n        await asyncio.sleep(0)\n"),
+           "            self._state.leave(\"closed\")\n",
+           "            self._state.leave(\"closed\")\n            import asyncio\n"
+           "            await asyncio.sleep(0)\n"),
     Mutant(9, "take an orderly leave for a loss", DEPARTURES,
            "if member.lease in self._written:", "if False:"),
     Mutant(9, "tell those who come later nothing", RECORDER,

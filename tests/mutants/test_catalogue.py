@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import ast
+import builtins
 
 import pytest
 
 from mutants.__main__ import PROJECT
 from mutants.catalogue import IMPOSSIBLE, MUTANTS, Mutant
 from mutants.table import DOCUMENT, document, killers
+
+
+def names_in(source: str) -> set[str]:
+    """Of variables, attributes, and all that is defined or imported."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name) | ast.alias(name=name):
+                found.add(name)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                found.add(name)
+    return found
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.title.replace(" ", "_"))
@@ -18,6 +31,17 @@ def test_a_mutant_applies(mutant: Mutant) -> None:
     assert mutant.old in text
     assert mutant.old != mutant.new
     compile(text.replace(mutant.old, mutant.new, 1), mutant.file, "exec")
+
+
+NAMES = {name for file in (PROJECT / "consistency").rglob("*.py") for name in names_in(file.read_text())}
+BUILT_IN = {name for kind in (builtins, dict, list, set, str, bytes) for name in dir(kind)}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.title.replace(" ", "_"))
+def test_a_mutant_names_only_what_there_is(mutant: Mutant) -> None:
+    """One that ends in a NameError or an AttributeError is noticed by any test, and shows nothing of its rule."""
+    broken = (PROJECT / mutant.file).read_text().replace(mutant.old, mutant.new, 1)
+    assert names_in(broken) <= NAMES | BUILT_IN
 
 
 def test_every_rule_has_a_mutant() -> None:
