@@ -151,6 +151,11 @@ class DistributedCache:
         """See `AsyncDistributedCache.status`."""
         return self.do(self._status())
 
+    @property
+    def on_loop(self) -> AsyncDistributedCache:
+        """The cache itself, for work that is given to `do`: it belongs to the loop."""
+        return self._cache
+
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Return the result of `work`, done on the cache's loop: for what else there is to be asked of its store."""
         return self._do(work, Unavailable)

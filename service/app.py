@@ -16,18 +16,18 @@ from flask import Flask, current_app, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import BaseConverter
 
-from consistency import DistributedCache
+from consistency import AsyncDistributedCache, DistributedCache
 from metrics import Instruments
 from service.auth.keyring import Keyring
 from service.documents.routes import config_routes
 from service.documents.writes import DocumentWrites
 from service.fleet.addresses import address_of
 from service.fleet.ops_routes import ops_routes
-from service.fleet.peers import Peers
 from service.fleet.proofs import Witness
 from service.fleet.recent import Recent
 from service.fleet.routes import fleet_routes
 from service.fleet.states import state
+from service.fleet.whole_fleet import WholeFleet, plain_read
 from service.http.answers import answer_problem
 from service.http.bodies import BodyReader
 from service.http.door import Door, all_keys, keys_granted
@@ -54,7 +54,9 @@ class RestOfPath(BaseConverter):
 
 
 class Application(Flask):
-    """The WSGI application of one instance."""
+    """The WSGI application of one instance. `fleet`: what it asks of the others; to be closed on the cache's loop."""
+
+    fleet: WholeFleet
 
     def __init__(self) -> None:
         super().__init__("service", static_folder=None)
@@ -100,9 +102,16 @@ def create_app(
     app.register_blueprint(config_routes(cache, writes, reader, prefix_of, instruments.left_out))
     app.register_blueprint(ops_routes(cache.status, lambda: app.draining, instruments, settings.expected_instances))
     recent = recent or Recent(cache.status, instruments.totals)
-    state_now = _state_of(app, cache, settings, instruments, recent)
-    witness = Witness(keyring, address_of(settings))
-    app.register_blueprint(fleet_routes(cache, state_now, settings.expected_instances, Peers(keyring), witness))
+    app.fleet = WholeFleet(
+        cache.on_loop.status,
+        _state_of(app, cache.on_loop, settings, instruments, recent),
+        plain_read(cache.on_loop),
+        expected=settings.expected_instances,
+        keyring=keyring,
+        observer=instruments.observe,
+        askers=max(1, settings.threads // 4),
+    )
+    app.register_blueprint(fleet_routes(app.fleet, Witness(keyring, address_of(settings)), cache.do))
     app.register_blueprint(page_routes())
     app.register_blueprint(docs_routes())
     hosts = hosts_of(settings.host, settings.allowed_hosts, socket.gethostname())
@@ -115,7 +124,7 @@ def create_app(
 
 
 def _state_of(
-    app: Application, cache: DistributedCache, settings: Settings, instruments: Instruments, recent: Recent
+    app: Application, cache: AsyncDistributedCache, settings: Settings, instruments: Instruments, recent: Recent
 ) -> Callable[[bool], dict[str, Any]]:
     def now(with_recent: bool) -> dict[str, Any]:
         return state(

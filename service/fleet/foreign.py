@@ -1,14 +1,29 @@
-"""JSON that others have written, taken for what it is or not at all. Pure.
+"""What others answer, and JSON that they have written: taken for what it is or not at all. Pure.
 
-What comes out can be written as JSON and shown: no NaN, no number that readers disagree on, no half of a surrogate
-pair, nothing that is nested deeper than anything of ours.
+What comes out of JSON can be written as JSON and shown: no NaN, no number that readers disagree on, no half of a
+surrogate pair, nothing that is nested deeper than anything of ours.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from typing import Any, NoReturn
+
+LONGEST = 64 * 1024
+"""Bytes of an answer of somebody else's that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One answer, cut at LONGEST; names of headers in small letters. If there is none, `why_not` says why."""
+
+    status: int = 0
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    why_not: str = ""
+
 
 MAX_DEPTH = 8
 DIGITS = 19

@@ -12,12 +12,10 @@ from consistency.core.model import Status
 from metrics import Instruments
 from service.fleet.departed import departed, missing, present
 from service.fleet.members import fleet, targets
-from service.http.answers import Answer, answer_json
+from service.http.answers import NO_STORE, Answer, answer_json
 from service.http.parameters import routing_parameter
 from service.http.responses import Response, respond
 from service.http.security_headers import SECURITY_HEADERS
-
-NO_STORE = ("Cache-Control", "no-store")
 
 
 def ops_routes(

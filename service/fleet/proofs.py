@@ -22,8 +22,19 @@ from typing import Self
 from service.auth.keyring import Keyring
 from service.auth.tokens import Token
 
+PROOF = "/members/proof"
+"""Where each instance proves its address."""
+
 _NOBODY = secrets.token_bytes(32)
 """What a token that is not known is compared with: that takes as long as one that is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """What is sent along: the header, and the token that it bears."""
+
+    header: str
+    token: Token
 
 
 @dataclass(frozen=True, slots=True)

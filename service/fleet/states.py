@@ -7,9 +7,9 @@ from typing import Any
 
 from consistency.core.model import Member, Status
 from metrics import Totals
-from service.fleet.foreign import as_text, number_of, read_object
+from service.fleet.foreign import LONGEST, as_text, number_of, read_object
 from service.fleet.members import describe, lease_id
-from service.fleet.peers import LONGEST, Heard
+from service.fleet.peers import Heard
 from service.fleet.recent import Recent
 from service.fleet.state_shape import state_in
 

@@ -23,6 +23,7 @@ from service.http.security_headers import SECURITY_HEADERS
 
 JSON_TYPE = "application/json"
 REVALIDATE = ("Cache-Control", "no-cache")
+NO_STORE = ("Cache-Control", "no-store")
 
 _JSON = ("Content-Type", JSON_TYPE)
 _PROBLEM = ("Content-Type", PROBLEM_TYPE)
@@ -113,8 +114,17 @@ def answer_page(listing: Listing) -> Answer:
 
 def answer_json(document: object, status: int = HTTPStatus.OK, headers: Headers = ()) -> Answer:
     """Any JSON of our own."""
-    body = json.dumps(document, ensure_ascii=False).encode() + b"\n"
-    return Answer(status, (("Content-Type", JSON_TYPE), *headers, *SECURITY_HEADERS), body)
+    return answer_encoded(encode(document), status, headers)
+
+
+def answer_encoded(document: bytes, status: int = HTTPStatus.OK, headers: Headers = ()) -> Answer:
+    """The same, where it has been encoded already."""
+    return Answer(status, (_JSON, *headers, *SECURITY_HEADERS), document + b"\n")
+
+
+def encode(document: object) -> bytes:
+    """JSON as people read it, in UTF-8."""
+    return json.dumps(document, ensure_ascii=False).encode()
 
 
 def answer_problem(problem: Problem) -> Answer:

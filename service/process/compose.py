@@ -69,6 +69,7 @@ class Instance:
     def close(self) -> None:
         """Stops hits, gives the slot back, ends all, closes connections. Raises RuntimeError if it can't."""
         self._sampler.ask_to_stop()
+        self._cache.do(self.app.fleet.close())
         self._cache.close()
         if not self._sampler.join(SAMPLER_ENDS_WITHIN):
             raise RuntimeError("the sampler's thread did not end")

@@ -32,6 +32,9 @@ GRANIAN: dict[str, Any] = {
 }
 """For Granian's `log_dictconfig`: takes away its own handlers, so that its lines arrive here."""
 
+TALKATIVE = ("httpx", "httpcore")
+"""Libraries with a line for each request, or for each step of one: more than anybody wants to read, at any level."""
+
 _SECRET_NAME = re.compile(r"password|token|secret|authorization|cookie", re.IGNORECASE)
 _SECRET_TEXT = re.compile(r"(?<=://)[^/@\s]+(?=@)|(?<=\bbearer )\S+|(?<=\bbasic )\S+", re.IGNORECASE)
 HIDDEN = "***"
@@ -66,6 +69,8 @@ def configure(level: str, *, terminal: bool | None = None) -> None:
         )
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
     requests = logging.getLogger(request_log.LOGGER)
     requests.handlers, requests.propagate = [logging.StreamHandler(sys.stderr)], False
     requests.handlers[0].setFormatter(RequestLines(_renderer(coloured)))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import functools
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,15 @@ def test_metrics_know_the_protocols_events_and_words_only() -> None:
 
 def test_prometheus_is_known_to_metrics_only() -> None:
     assert all(file.startswith("metrics/") for file in importers("prometheus_client"))
+
+
+def test_httpx_is_known_to_one_file_that_is_loaded_when_the_fleet_is_asked() -> None:
+    """It takes 4 MB, which most instances never need."""
+    assert importers("httpx") == importers("httpcore") == {"service/fleet/connection.py"}
+    assert importers("service.fleet.connection") == set()
+    loaded = "import sys, service.process.compose; print(sorted({'httpx', 'httpcore', 'anyio'} & sys.modules.keys()))"
+    found = subprocess.run([sys.executable, "-c", loaded], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
 
 
 def test_one_file_connects_to_etcd_and_two_make_messages_for_it() -> None:
@@ -119,7 +130,9 @@ def test_tasks_of_the_protocol_are_created_in_one_file() -> None:
 
 
 def test_tasks_are_created_where_somebody_owns_them() -> None:
-    assert callers("create_task", "ensure_future", files=FILES) == {"consistency/tasks.py"}
+    """The members of a question are a TaskGroup's, which awaits them."""
+    assert callers("create_task", "ensure_future", files=FILES) == {"consistency/tasks.py", "service/fleet/peers.py"}
+    assert callers("TaskGroup", files=FILES) == {"service/fleet/peers.py"}
 
 
 @pytest.mark.parametrize(("made", "awaited"), [("Worker", "ended"), ("Errands", "stop")])

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -25,13 +26,14 @@ TOKENS = [
     {"name": "team", "token": "team-0123456789abc", "scopes": ["read"], "prefix": "team/"},
 ]
 NOT_PROVEN = "did not prove that its address is its own; not asked"
+NOT_SENT = (NOT_PROVEN, "RemoteProtocolError: Server disconnected", "ConnectionResetError", "BrokenPipeError")
 PREFIX = "/proofs"
 
 Reply = Callable[[bytes], bytes]
 
 
 @contextmanager
-def listener(reply: Reply) -> Iterator[tuple[int, list[bytes]]]:
+def listener(reply: Reply, *, then_closes: bool = False) -> Iterator[tuple[int, list[bytes]]]:
     """A server that answers the first bytes of each connection, and keeps all that it is sent: (port, received)."""
     received: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -47,6 +49,8 @@ def listener(reply: Reply) -> Iterator[tuple[int, list[bytes]]]:
                     received.append(connection.recv(65536))
                     try:
                         connection.sendall(reply(received[-1]))
+                        if then_closes:
+                            continue
                         received.append(connection.recv(65536))
                     except OSError:
                         continue
@@ -146,6 +150,25 @@ def test_a_false_address_that_passes_the_question_on_is_sent_no_token(
 
     with listener(relay) as (port, received), impostor(etcd, PREFIX, f"127.0.0.1:{port}"):
         assert within(5, lambda: reason(fleet[0], "/members/states") == NOT_PROVEN and bool(received))
+    assert ADMIN.encode() not in b"".join(received)
+
+
+@pytest.mark.parametrize("closes", [("Connection: close",), ()], ids=["says so", "without a word"])
+def test_a_proof_holds_for_the_connection_it_came_over(
+    etcd: EtcdServer, fleet: list[InstanceProcess], closes: tuple[str, ...]
+) -> None:
+    """1. An instance proves itself.  2. The connection is closed.  3. Who listens there now may be somebody else."""
+
+    def prove(asked: bytes) -> bytes:
+        query = asked.partition(b"?")[2].partition(b" ")[0].decode()
+        ask = Ask(**dict(parse_qsl(query))) if asked.startswith(b"GET /members/proof?") else None
+        proof = ask and Witness(keyring(TOKENS), ask.address).prove(ask)
+        return answer(json.dumps({"proof": proof}).encode(), "200 OK", *closes)
+
+    with listener(prove, then_closes=True) as (port, received), impostor(etcd, PREFIX, f"127.0.0.1:{port}"):
+        assert within(5, lambda: reason(fleet[0], "/members/states") is not None and bool(received))
+        assert str(reason(fleet[0], "/members/states")).startswith(NOT_SENT)
+    assert b"".join(received).count(b"GET ") == b"".join(received).count(b"GET /members/proof?") > 0
     assert ADMIN.encode() not in b"".join(received)
 
 

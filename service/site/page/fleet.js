@@ -12,9 +12,12 @@ const SLOTS = 64;
 const minutes = new Minutes();
 let heardAt = null;
 
-/** Draws what /members/states has said. */
-export function show({ me, members, expected, departed }) {
-  const now = Date.now();
+const SAME = 100; // ms: what is heard again, of the same moment, says nothing new
+
+/** Draws what /members/states has said, which was so `age` seconds ago. */
+export function show({ age, me, members, expected, departed }) {
+  const now = Date.now() - age * 1000;
+  if (heardAt !== null && now - heardAt < SAME && !document.body.classList.contains("stale")) return;
   if (heardAt === null) minutes.begin(members, now);
   const moment = minutes.add(members, now);
   heardAt = new Date(now);
