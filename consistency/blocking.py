@@ -65,6 +65,11 @@ class DistributedCache:
     ) -> None:
         self.close()
 
+    @property
+    def asynchronous(self) -> AsyncDistributedCache:
+        """The cache itself, for coroutines that `do` runs."""
+        return self._cache
+
     def start(self) -> None:
         """See `AsyncDistributedCache.start`."""
         self.do(self._start())
@@ -150,11 +155,6 @@ class DistributedCache:
     def status(self) -> Status:
         """See `AsyncDistributedCache.status`."""
         return self.do(self._status())
-
-    @property
-    def on_loop(self) -> AsyncDistributedCache:
-        """The cache itself, for work that is given to `do`: it belongs to the loop."""
-        return self._cache
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Return the result of `work`, done on the cache's loop: for what else there is to be asked of its store."""

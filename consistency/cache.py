@@ -20,6 +20,7 @@ from consistency.instance.auditor import Auditor
 from consistency.instance.clock import boottime
 from consistency.instance.fleet import Fleet
 from consistency.instance.fleet_id import FleetId
+from consistency.instance.lag import LoopLag
 from consistency.instance.membership import Membership
 from consistency.instance.prover import Prover
 from consistency.instance.reads import HIT, Reads
@@ -122,7 +123,9 @@ class AsyncDistributedCache:
         self._auditor = Worker("auditor", auditor.run, observer)
         recorder = Recorder(store, self._state, self._fleet, timeout=options.timeout)
         self._recorder = Worker("recorder", recorder.run, observer)
+        self._lag = LoopLag(clock)
         self._workers = (
+            Worker("loop-lag", self._lag.run, observer),
             self._follower,
             self._joiner,
             self._prover,
@@ -280,6 +283,7 @@ class AsyncDistributedCache:
             waiting=self._fleet.waiting(),
             lease=snapshot.lease or self._membership.waiting,
             lease_age=None if snapshot.slot is None else max(0.0, now - snapshot.renewed_at),
+            loop_lag=self._lag.greatest(),
         )
 
     # What one part of the protocol finds out and another has to act upon

@@ -46,10 +46,15 @@ WORKERS = (
     "acknowledger",
     "auditor",
     "recorder",
+    "loop-lag",
     "endpoints",
     "embedded-etcd",
     "one-cpu",
 )
+"""Tasks that run all the time, and start over."""
+
+ERRANDS = ("read-batch", "group-commit", "write", "fleet-id", "authenticate")
+"""Tasks that do one thing for their callers."""
 
 # Failures of RPCs of which one is news: the others are worth a look only when there are many.
 CALLS_THAT_MAY_FAIL = (("commit", "outcome_unknown"), ("commit", "no_space"), ("grant", "no_space"))
@@ -102,9 +107,9 @@ class EventCounters:
         )
         self._worker_failures = self._counter(
             "config_worker_failures",
-            "Times a background thread met an unexpected error and started over.",
+            "Times a background task met an unexpected error; one that runs all the time started over.",
             "worker",
-            WORKERS,
+            (*WORKERS, *ERRANDS),
         )
 
     def _define_watch(self) -> None:

@@ -50,6 +50,11 @@ class StatusCollector(Collector):
             "Age of the last proof from which on nothing is served from memory: CACHE_STALENESS_BOUND.",
             self._staleness_bound,
         )
+        yield _gauge(
+            "config_loop_lag_seconds",
+            "Time by which the event loop was late at worst, within the last 15 to 30 s.",
+            now.loop_lag,
+        )
         yield _gauge("config_watch_up", "Whether the watch on the version key is up.", now.watch_up)
         yield _gauge("config_members", "Instances that hold a slot, as this instance sees them.", len(now.members))
         yield from self._fleet(now)

@@ -24,8 +24,12 @@ from service.json_tokens import AFTER, CLOSED, ITEM, MEMBER, START, NotJson, car
 
 __all__ = ["NotJson", "Tell", "distinct", "ignored", "scan", "unescaped"]
 
-STEPS = 256
-"""Values looked at between two pauses: a few tenths of a millisecond."""
+STEPS = 64
+"""Values looked at between two pauses: some 0.05 ms, by which whoever is served beside waits longer.
+
+Measured, on a loop that answers 8 clients meanwhile: with 64 they get as many answers as when the check goes on in a
+thread; with 256 half as many, each three times as late.
+"""
 
 SLICE = 32 * 1024
 """Bytes that are decoded at once: text may take four times as much."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Event
 
 from consistency.core.events import ignore
+from consistency.loop import LoopThread
 from service.embedded_etcd.child import child_environment
 from service.embedded_etcd.shared import EmbeddedEtcd
 from service.process.listener import is_public
@@ -44,6 +45,8 @@ class Fleet:
         self._tell = tell
         self._stopping = stopping
         self._etcd: EmbeddedEtcd | None = None
+        self._loop = LoopThread()  # etcd's guard has it
+        self._guarded = False
         self._instances: list[Child] = []
         self._balancer: Child | None = None
         self._guests: list[Child] = []
@@ -78,9 +81,14 @@ class Fleet:
             return {}
         self._etcd = EmbeddedEtcd(self._directory, self._tell)
         running = self._etcd.start()
-        self._etcd.guard(ignore)
+        self._loop.enter()
+        self._guarded = True
+        self._loop.run(self._guard(self._etcd))
         self._tell(_row("etcd " + running.version, running.endpoint, running.pid, self._directory / "etcd.log"))
         return {"ETCD_ENDPOINTS": running.endpoint}
+
+    async def _guard(self, etcd: EmbeddedEtcd) -> None:
+        etcd.guard(ignore)
 
     def _start_instance(self, number: int, host: str, port: int, environment: dict[str, str]) -> Child:
         own = {"HOST": host, "PORT": str(port), "CF_INSTANCE_INDEX": str(number)}
@@ -157,8 +165,15 @@ class Fleet:
             child.ask_to_stop()
         well &= self._ended_well(instances, INSTANCE_DRAIN)
         if self._etcd:
-            self._etcd.stop(ETCD_STOP)
+            self._stop_etcd(self._etcd)
         return well
+
+    def _stop_etcd(self, etcd: EmbeddedEtcd) -> None:
+        if self._guarded:
+            self._loop.run(etcd.unguard())
+        etcd.stop(ETCD_STOP)  # before the thread ends that may have started it
+        if self._guarded:
+            self._loop.leave()
 
     def _is_early(self, child: Child, status: int) -> bool:
         """Whether the signal just ended it, before it was there to be heard. Guests are not waited for at the start."""

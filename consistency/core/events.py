@@ -114,9 +114,9 @@ class Acknowledged:
 class WorkerFailed:
     """A background task met an error that nobody expected. One that runs all the time starts over.
 
-    name: "version-watch", "membership", "prover", "acknowledger", "auditor", "recorder", "endpoints"; of those that do
-    one thing for their callers, "read-batch", "group-commit", "write", "fleet-id", "authenticate"; of the service,
-    "embedded-etcd", "one-cpu".
+    name: "version-watch", "membership", "prover", "acknowledger", "auditor", "recorder", "loop-lag", "endpoints"; of
+    those that do one thing for their callers, "read-batch", "group-commit", "write", "fleet-id", "authenticate"; of the
+    service, "embedded-etcd", "one-cpu".
     """
 
     name: str

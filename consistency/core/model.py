@@ -329,6 +329,7 @@ class Status:
     lease_age: seconds since the lease of the slot was granted or renewed; None without a slot.
     departed: who has gone within the last hour, the latest first.
     waiting: who waits for a slot. lease: the one that holds our slot, or our place among those who wait; 0: neither.
+    loop_lag: seconds by which the loop was late at worst, of late.
     """
 
     why_not_ready: str
@@ -345,6 +346,7 @@ class Status:
     waiting: tuple[Member, ...] = ()
     lease: int = 0
     why_not_routed: str = ""
+    loop_lag: float = 0.0
 
     @property
     def present(self) -> tuple[Member, ...]:

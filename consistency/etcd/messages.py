@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from consistency.core.model import (
@@ -30,6 +31,9 @@ _DELETE = 1  # mvccpb.Event.EventType
 _FLEET = re.compile(rb"[0-9a-f]{16}")
 _REVISION = re.compile(rb"[0-9]{1,19}")  # no more digits than 64 bits hold
 
+_decoded = lru_cache(maxsize=4)(VersionRecord.decode)
+"""Every proof shows the version, which is mostly the one of before. A value has 1.5 MiB at most."""
+
 UNCHANGED = Found(present=True, document=None)
 ABSENT = Found(present=False, document=None)
 
@@ -42,7 +46,7 @@ def header(answer: Any) -> Header:
 def version_state(ranged: Any) -> VersionState:
     """Of a range over the version key."""
     for kv in ranged.kvs:
-        return VersionState(kv.mod_revision, kv.create_revision, kv.version, VersionRecord.decode(kv.value).nonce)
+        return VersionState(kv.mod_revision, kv.create_revision, kv.version, _decoded(kv.value).nonce)
     return NO_VERSION
 
 
@@ -135,7 +139,7 @@ def events(layout: Layout, answer: Any) -> Iterator[WatchEvent]:
 def _version_event(kv: Any, gone: bool) -> VersionEvent:
     if gone:
         return VersionEvent(VersionState(kv.mod_revision, created=0, count=0, nonce=""), names=None)
-    record = VersionRecord.decode(kv.value)
+    record = _decoded(kv.value)
     state = VersionState(kv.mod_revision, kv.create_revision, kv.version, record.nonce)
     return VersionEvent(state, record.names, record.ack, record.op)
 

@@ -144,7 +144,12 @@ class LocalState:
         return self._clock() < ticket.sent_at + bound and not self._fresh.overtaken(key, ticket)
 
     def settle(self, part: Part) -> Verdict:
-        """Judges an answer, and takes over what it proves: the window, the horizon, the entries (rules 4, 5, 8, 9)."""
+        """Judges an answer, and takes over what it proves: the window, the horizon, the entries (rules 4, 5, 8, 9).
+
+        Once for all readers of a batch: to each the verdict is what it was.
+        """
+        if part.verdict is not None:
+            return part.verdict
         with self._changing:
             return self._settle(part)
 
@@ -164,14 +169,13 @@ class LocalState:
         return await self._moved.wait(deadline - self._clock())
 
     def _settle(self, part: Part) -> Verdict:
-        if part.verdict is None:
-            verdict = self._fresh.judge(part.ticket, part.answer)
-            self._fresh.note(part.ticket, part.answer.header)
-            if isinstance(verdict, Ahead):
-                return verdict  # not the last word
-            part.verdict = verdict
-            self._take_over(verdict, part)
-        return part.verdict
+        verdict = self._fresh.judge(part.ticket, part.answer)
+        self._fresh.note(part.ticket, part.answer.header)
+        if isinstance(verdict, Ahead):
+            return verdict  # not the last word
+        part.verdict = verdict
+        self._take_over(verdict, part)
+        return verdict
 
     def _take_over(self, verdict: Proof | Unproven | NotMember | Backwards, part: Part) -> None:
         match verdict:

@@ -1,15 +1,13 @@
 """One etcd child process: its command line, its start until it answers, its end. Knows nothing of who shares it.
 
 The child hears no Ctrl-C of our terminal (it has a session of its own) and, on Linux, dies with the thread that started
-it, whatever ends that: the kernel sees to it. Any thread may start one: no code of ours runs between fork and exec.
-It is asked over plain HTTP; no gRPC is loaded here.
+it, whatever ends that: the kernel sees to it. Starting it takes some milliseconds, in which the loop stands still; all
+waiting for it is the loop's.
 """
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import json
+import asyncio
 import os
 import socket
 import subprocess
@@ -19,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from service.embedded_etcd import log as etcd_log
+from service.embedded_etcd.questions import ask_version
 from service.process.startup import StartupError
 
 CLIENT_PORT = 2379
@@ -108,7 +107,7 @@ class EtcdProcess:
         return True
 
 
-def launch(
+async def launched(
     program: Path,
     data: Path,
     log: Path,
@@ -118,7 +117,9 @@ def launch(
     check: Callable[[], object] = lambda: None,
     options: Sequence[str] = (),
 ) -> EtcdProcess:
-    """Starts an etcd on this data directory and waits until it answers. Raises StartupError after `within` seconds.
+    """Return an etcd that answers, started on this data directory. Raises StartupError after `within` seconds.
+
+    Who is cancelled leaves none behind.
 
     again_at: host:port where it was before, and where others know it; then its log goes on.
     check: called while we wait; what it raises ends the wait, and the etcd. options: of etcd; they win over ours.
@@ -131,11 +132,18 @@ def launch(
     for _ in range(PORT_ATTEMPTS):
         port = int(again_at.rpartition(":")[2]) if again_at else _free_port()
         try:
-            return _launch(program, data, log, port, options, deadline, check)
+            return await _launched(program, data, log, port, options, deadline, check)
         except etcd_log.PortTaken:
             if again_at:
                 raise StartupError(f"something else listens at {again_at} now, where it was") from None
     raise StartupError(f"the embedded etcd found its port taken {PORT_ATTEMPTS} times in a row; try again")
+
+
+def launch(
+    program: Path, data: Path, log: Path, *, within: float, again_at: str = "", options: Sequence[str] = ()
+) -> EtcdProcess:
+    """`launched`, for programs that run no loop."""
+    return asyncio.run(launched(program, data, log, within=within, again_at=again_at, options=options))
 
 
 def _free_port() -> int:
@@ -151,7 +159,7 @@ def _free_port() -> int:
     raise StartupError("there is no free port on 127.0.0.1 for the embedded etcd")
 
 
-def _launch(
+async def _launched(
     program: Path,
     data: Path,
     log: Path,
@@ -184,7 +192,7 @@ def _launch(
         except OSError as error:
             raise _not_for_this_machine(f"{program} can't be started: {error.strerror}") from error
     try:
-        version = _wait_for_answer(child, port, data, log, earlier, deadline, check)
+        version = await _version_of(child, port, data, log, earlier, deadline, check)
     except BaseException:
         child.kill()
         child.wait()
@@ -210,7 +218,7 @@ def _not_for_this_machine(what: str) -> StartupError:
     )
 
 
-def _wait_for_answer(
+async def _version_of(
     child: subprocess.Popen[bytes],
     port: int,
     data: Path,
@@ -219,45 +227,15 @@ def _wait_for_answer(
     deadline: float,
     check: Callable[[], object],
 ) -> str:
-    """The version. `earlier`: bytes of the log that are not this one's."""
+    """Return its version, once it answers. `earlier`: bytes of the log that are not this one's."""
     while time.monotonic() < deadline:
         check()
         if child.poll() == CANT_BE_STARTED:
             raise _not_for_this_machine(etcd_log.tail(log, earlier).strip())
         if child.returncode is not None:
             raise etcd_log.explain_exit(child.returncode, data, log, earlier)
-        if version := ask_version(f"127.0.0.1:{port}"):
+        if version := await ask_version(f"127.0.0.1:{port}"):
             return version
-        time.sleep(POLL)
+        await asyncio.sleep(POLL)
     end = etcd_log.tail(log, earlier)
     raise StartupError(f"the embedded etcd did not answer in time. Its log, {log}, ends with:\n{end}")
-
-
-def ask_version(address: str, timeout: float = 1.0) -> str | None:
-    """The version of the healthy etcd that listens at host:port, or None."""
-    connection = http.client.HTTPConnection(address, timeout=timeout)
-    try:
-        if _get(connection, "/health").get("health") != "true":
-            return None
-        return str(_get(connection, "/version")["etcdserver"])
-    except (OSError, http.client.HTTPException, ValueError, KeyError, AttributeError):
-        return None  # nobody there, not yet, or no etcd
-    finally:
-        connection.close()
-
-
-def takes_writes_over_http(address: str, timeout: float = 1.0) -> bool:
-    """Whether the etcd at host:port serves its gateway, by which any web page may write. Raises OSError, HTTPException.
-
-    Asked for is its status, which changes nothing; without a gateway there is no such path.
-    """
-    connection = http.client.HTTPConnection(address, timeout=timeout)
-    with contextlib.closing(connection):
-        connection.request("POST", "/v3/maintenance/status", b"{}")
-        return connection.getresponse().status != http.HTTPStatus.NOT_FOUND
-
-
-def _get(connection: http.client.HTTPConnection, path: str) -> dict[str, str]:
-    connection.request("GET", path)
-    answer: dict[str, str] = json.loads(connection.getresponse().read())
-    return answer

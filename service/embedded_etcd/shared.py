@@ -9,24 +9,25 @@ room, and then nobody should have to know that this service must be started agai
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from http.client import HTTPException
 from pathlib import Path
 
 import structlog
 
 from consistency.core.events import Observer
+from consistency.tasks import Worker
 from service.embedded_etcd import file as etcd_file
 from service.embedded_etcd.binary import EtcdNotFound, find_etcd
-from service.embedded_etcd.child import EtcdProcess, ask_version, launch, takes_writes_over_http
+from service.embedded_etcd.child import EtcdProcess, launched
 from service.embedded_etcd.file import EtcdFile, RunningEtcd
+from service.embedded_etcd.questions import ask_version, takes_writes_over_http
 from service.process.startup import StartupError
-from service.process.threads import Worker
 
 __all__ = ["EmbeddedEtcd", "EtcdNotFound", "RunningEtcd", "find_etcd", "find_owned", "find_running"]
 
@@ -49,13 +50,17 @@ LAST_PAUSE = 15.0
 WELL_AFTER = 60.0
 """Seconds for which an etcd has to live to count as well: then the pauses begin anew."""
 
+GUARD_ENDS_WITHIN = 1.0
+"""Seconds for a task that is cancelled, and may have to end an etcd that has just been started."""
+
 log = structlog.stdlib.get_logger("config.etcd")
 
 
 class EmbeddedEtcd:
-    """The etcd whose data is in `directory`/etcd. `start` once, `stop` once, both from the main thread.
+    """The etcd whose data is in `directory`/etcd. `start` once, `stop` once, from one thread.
 
-    The main thread, because on Linux etcd dies with the thread that started it. `trouble` may be called by any.
+    On Linux etcd dies with the thread that started it: with the one that called `start`, and later with the one whose
+    loop has the guard. Both are the main thread of an instance.
     """
 
     def __init__(self, directory: Path, tell: Callable[[str], None]) -> None:
@@ -64,50 +69,39 @@ class EmbeddedEtcd:
         self._log = self._directory / "etcd.log"
         self._tell = tell
         self._file: EtcdFile | None = None
-        # Set by the main thread until the guard is started, then by the guard's, until that has been joined.
         self._running: RunningEtcd | None = None
         self._process: EtcdProcess | None = None  # None: another process owns it
         self._pause = FIRST_PAUSE
         self._up_since = 0.0
         self._guard: Worker | None = None
         self._on_end: Callable[[], object] = lambda: None
-        self._end_within = 0.0
-        self._standing_back = False
 
     def start(self, check: Callable[[], object] = lambda: None) -> RunningEtcd:
         """Starts the etcd, or joins the one that is running. Raises StartupError, EtcdNotFound, and what check raises.
 
         check: called while we wait, which is longer than who wants to stop would.
         """
-        self._file = file = self._open()
-        deadline = time.monotonic() + START_WITHIN
-        try:
-            while not file.try_lock():
-                if (running := file.read()) and can_be_joined(running):
-                    _refuse_open_door(running)
-                    self._running = running
-                    return running
-                if time.monotonic() > deadline:
-                    raise StartupError(self._words_for_mute_owner(file.read()))
-                check()
-                time.sleep(POLL)
-            return self._own(file, check)
-        except OSError as error:
-            self._let_go(file)
-            raise self._unusable(error) from error
-        except BaseException:
-            self._let_go(file)
-            raise
+        return asyncio.run(self._start(check))
 
     def guard(self, observer: Observer, on_end: Callable[[], object] = lambda: None) -> None:
-        """From now on it is started again when it ends. on_end: called each time that ours did. After `start`."""
+        """From now on it is started again when it ends, by a task of the running loop. After `start`.
+
+        on_end: called each time that ours did.
+        """
         self._on_end = on_end
         self._guard = Worker("embedded-etcd", self._look, observer)
         self._guard.start()
 
     def stand_back(self) -> None:
-        """We are about to stop: from now on nothing is started again or taken over."""
-        self._standing_back = True
+        """We are about to stop: from now on nothing is started again or taken over. On the guard's loop."""
+        if self._guard is not None:
+            self._guard.cancel()
+
+    async def unguard(self) -> None:
+        """`stand_back`, and wait for the end of the task. Before `stop`. Raises RuntimeError if it does not come."""
+        self.stand_back()
+        if self._guard is not None and not await self._guard.ended(GUARD_ENDS_WITHIN):
+            raise RuntimeError("the guard of the embedded etcd did not end")
 
     def trouble(self) -> str:
         """What became of it, and what is being done about it; empty while it runs. Asks nobody."""
@@ -115,11 +109,7 @@ class EmbeddedEtcd:
         return running.trouble if running else ""
 
     def stop(self, within: float) -> None:
-        """Ends the etcd if it is ours, in `within` seconds at most; a shared one goes on."""
-        self._end_within = within
-        if self._guard is not None:
-            self._guard.ask_to_stop()
-            self._guard.join(within + 1.0)
+        """Ends the etcd if it is ours, in `within` seconds at most; a shared one goes on. Waits: not for a loop."""
         if self._process is not None:
             self._process.stop(within)
         if self._file is not None:
@@ -135,6 +125,27 @@ class EmbeddedEtcd:
 
     # --- the start
 
+    async def _start(self, check: Callable[[], object]) -> RunningEtcd:
+        self._file = file = self._open()
+        deadline = time.monotonic() + START_WITHIN
+        try:
+            while not file.try_lock():
+                if (running := file.read()) and await can_be_joined(running):
+                    await _refuse_open_door(running)
+                    self._running = running
+                    return running
+                if time.monotonic() > deadline:
+                    raise StartupError(self._words_for_mute_owner(file.read()))
+                check()
+                await asyncio.sleep(POLL)
+            return await self._own(file, check)
+        except OSError as error:
+            self._let_go(file)
+            raise self._unusable(error) from error
+        except BaseException:
+            self._let_go(file)
+            raise
+
     def _let_go(self, file: EtcdFile) -> None:
         file.close()
         self._file = None
@@ -148,18 +159,18 @@ class EmbeddedEtcd:
         except OSError as error:
             raise self._unusable(error) from error
 
-    def _own(self, file: EtcdFile, check: Callable[[], object]) -> RunningEtcd:
+    async def _own(self, file: EtcdFile, check: Callable[[], object]) -> RunningEtcd:
         """We are alone with this directory as long as we hold the lock, but for an etcd that outlived its owner."""
         program = find_etcd()
-        self._end_orphan(file)
+        await self._end_orphan(file)
         file.write(None)
         self._tell(f"starting {program} on {self._data}")
-        return self._now_runs(launch(program, self._data, self._log, within=START_WITHIN, check=check))
+        return self._now_runs(await launched(program, self._data, self._log, within=START_WITHIN, check=check))
 
-    def _end_orphan(self, file: EtcdFile) -> None:
+    async def _end_orphan(self, file: EtcdFile) -> None:
         if (former := file.read()) and is_etcd_of(former.pid, self._data):
             self._tell(f"ending the etcd that an earlier run has left behind (process {former.pid})")
-            _end(former.pid)
+            await _end(former.pid)
 
     def _now_runs(self, process: EtcdProcess) -> RunningEtcd:
         self._process = process
@@ -194,51 +205,48 @@ class EmbeddedEtcd:
             f"See {self._log}, and end that process, or start in another directory"
         )
 
-    # --- the guard, on its own thread
+    # --- the guard, a task
 
-    def _look(self, worker: Worker) -> None:
-        """One look, over and over. At a stop it ends the etcd itself: what this thread started would die with it."""
+    async def _look(self, worker: Worker) -> None:
+        """One look, over and over. It is cancelled at a stop, and then leaves an etcd that runs to `stop`."""
         if self._process is None:
-            worker.pause(LOOK_AT_OWNER)
-            self._look_at_owner(worker)
+            await worker.pause(LOOK_AT_OWNER)
+            await self._look_at_owner(worker)
         else:
-            worker.pause(LOOK)
-            if not worker.stopping and (code := self._process.exit_code()) is not None and not self._standing_back:
-                self._begin_again(worker, self._process.why_it_ended(code))
-        if worker.stopping and self._process is not None:
-            self._process.stop(self._end_within)
+            await worker.pause(LOOK)
+            if (code := self._process.exit_code()) is not None:
+                await self._begin_again(worker, self._process.why_it_ended(code))
 
-    def _look_at_owner(self, worker: Worker) -> None:
+    async def _look_at_owner(self, worker: Worker) -> None:
         """1. The owner ends, and its etcd with it.  2. The kernel gives the lock back.  3. One of us takes it."""
         file, last = self._file, self._running
-        if file is None or last is None or worker.stopping or self._standing_back:
-            return
+        assert file is not None, "it was started"
+        assert last is not None, "and is not stopped"
         if not file.try_lock():
             self._running = file.read() or last
             return
-        self._end_orphan(file)
+        await self._end_orphan(file)
         self._say(replace(last, owner=os.getpid()))
-        self._begin_again(worker, f"its owner, process {last.owner}, ended")
+        await self._begin_again(worker, f"its owner, process {last.owner}, ended")
 
-    def _begin_again(self, worker: Worker, why: str) -> None:
-        """Returns when it runs again, or we are stopped."""
+    async def _begin_again(self, worker: Worker, why: str) -> None:
+        """Return when it runs again."""
         running = self._running
         assert running is not None, "there was one"
         if self._process is not None:
             self._on_end()
         if time.monotonic() - self._up_since > WELL_AFTER:
             self._pause = FIRST_PAUSE
-        while not (worker.stopping or self._standing_back):
+        while True:
             said = f"the embedded etcd is down: {why}; it is started again in {self._pause:g} s"
             running = self._say(replace(running, trouble=said))
             log.warning("the embedded etcd is down", reason=why, again_in=self._pause)
-            self._wait(worker, self._pause)
+            await worker.pause(self._pause)
             self._pause = min(2 * self._pause, LAST_PAUSE)
             try:
-                process = launch(
-                    find_etcd(), self._data, self._log, within=START_WITHIN, again_at=running.address,
-                    check=lambda: self._check_wanted(worker),
-                )  # fmt: skip
+                process = await launched(
+                    find_etcd(), self._data, self._log, within=START_WITHIN, again_at=running.address
+                )
             except (StartupError, OSError) as error:
                 why = str(error).partition("\n")[0]
                 continue
@@ -246,20 +254,11 @@ class EmbeddedEtcd:
             log.info("the embedded etcd runs again", pid=process.pid)
             return
 
-    def _check_wanted(self, worker: Worker) -> None:
-        if worker.stopping or self._standing_back:
-            raise StartupError("it is not wanted any more")
-
-    def _wait(self, worker: Worker, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0 and not (worker.stopping or self._standing_back):
-            worker.pause(min(left, LOOK))
-
 
 def find_running(directory: Path) -> RunningEtcd | None:
-    """The embedded etcd of `directory` if it runs. Starts nothing, and takes no lock."""
+    """The embedded etcd of `directory` if it runs. Starts nothing, and takes no lock. For who runs no loop."""
     running = etcd_file.read(directory)
-    return running if running and can_be_joined(running) else None
+    return running if running and asyncio.run(can_be_joined(running)) else None
 
 
 def _absolute(directory: Path) -> Path:
@@ -278,19 +277,19 @@ def find_owned(directory: Path) -> RunningEtcd | None:
     return running if running and etcd_file.is_owned(directory) else None
 
 
-def can_be_joined(running: RunningEtcd) -> bool:
+async def can_be_joined(running: RunningEtcd) -> bool:
     """Whether the etcd that a file tells of is there, and is the one it means."""
     # 1. A is killed, its etcd.json stays.  2. B takes the lock.  3. We fail to lock, and read A's file.
     # 4. B empties it.  At 3 another etcd may answer at A's endpoint: so A itself has to be alive, too.
     # Likewise while A waits to start its etcd again: then the file says so.
-    return not running.trouble and _is_alive(running.owner) and ask_version(running.address) is not None
+    return not running.trouble and _is_alive(running.owner) and await ask_version(running.address) is not None
 
 
-def _refuse_open_door(running: RunningEtcd) -> None:
+async def _refuse_open_door(running: RunningEtcd) -> None:
     """Raises StartupError for an etcd of a release that left its gateway on: its owner alone can start another."""
     try:
-        is_open = takes_writes_over_http(running.address)
-    except (OSError, HTTPException):
+        is_open = await takes_writes_over_http(running.address)
+    except (OSError, ValueError):
         return  # it has just ended: whoever uses it will see
     if is_open:
         raise StartupError(
@@ -327,11 +326,11 @@ def _command_line(pid: int) -> list[str]:
     return answer.stdout.split()
 
 
-def _end(pid: int) -> None:
+async def _end(pid: int) -> None:
     """Ends a process that is no child of ours."""
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + ORPHAN_WITHIN
     while _is_alive(pid) and time.monotonic() < deadline:
-        time.sleep(POLL)
+        await asyncio.sleep(POLL)
     if _is_alive(pid):
         os.kill(pid, signal.SIGKILL)

@@ -1,7 +1,6 @@
 """The last minutes of an instance: whoever looks after a fault began can see how it began.
 
-Owns a ring of samples. They are taken by a worker's thread, every few seconds; requests pay nothing for it. The same
-thread gives back what memory a rush has left.
+Owns a ring of samples. They are taken by a task, every few seconds; requests pay nothing for it.
 """
 
 from __future__ import annotations
@@ -12,9 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from consistency.core.model import Status
+from consistency.tasks import Worker
 from metrics import Totals
-from service.memory.allocator import give_back_free_pages
-from service.process.threads import Worker
 
 EVERY = 5.0
 """Seconds between samples."""
@@ -35,7 +33,7 @@ class Sample:
 
 
 class Recent:
-    """The samples, oldest first. Safe for concurrent use: the ring is appended to by one thread, and copied whole."""
+    """The samples, oldest first. Belongs to one loop."""
 
     def __init__(
         self,
@@ -48,12 +46,10 @@ class Recent:
         self._clock = clock
         self._ring: deque[Sample] = deque(maxlen=KEPT)
 
-    def run(self, worker: Worker) -> None:
-        """Belongs to a worker's thread."""
-        while not worker.stopping:
-            self.take()
-            give_back_free_pages()
-            worker.pause(EVERY)
+    async def run(self, worker: Worker) -> None:
+        """Belongs to a worker."""
+        self.take()
+        await worker.pause(EVERY)
 
     def take(self) -> None:
         """One more sample."""
@@ -72,5 +68,5 @@ class Recent:
                 sample.hits,
                 None if sample.proof_age is None else round(sample.proof_age, 3),
             )
-            for sample in self._ring.copy()
+            for sample in self._ring
         ]

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any
-
 from flask import Blueprint, request
 
 from service.fleet.proofs import PROOF, Witness
 from service.fleet.states import STATE
 from service.fleet.whole_fleet import WholeFleet
-from service.http.answers import NO_STORE, Answer, answer_json
+from service.http.answers import NO_STORE, answer_json
 from service.http.parameters import proof_parameters
-from service.http.responses import Response, respond
-
-Run = Callable[[Coroutine[Any, Any, Answer]], Answer]
-"""Returns what a coroutine returns that is done on the loop of the cache. Raises what it raises."""
+from service.http.responses import Response, Run, respond
 
 
 def fleet_routes(fleet: WholeFleet, witness: Witness, run: Run) -> Blueprint:
-    """The routes."""
+    """The routes. run: has something done on the instance's loop, and returns the result."""
     routes = Blueprint("fleet", __name__)
 
     @routes.get(STATE)

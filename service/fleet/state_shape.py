@@ -82,7 +82,8 @@ FIELDS: Mapping[str, Check] = {
     "requests": _is_count,
     "errors": _is_count,
 }
-OPTIONAL: Mapping[str, Check] = {"recent": _are_minutes}
+OPTIONAL: Mapping[str, Check] = {"recent": _are_minutes, "loop_lag": _is_amount}
+"""What is asked for, and what earlier releases don't tell."""
 
 
 def state_in(said: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -37,6 +37,7 @@ def state(
         "horizon": status.horizon,
         "watch_up": status.watch_up,
         "lease_age": _rounded(status.lease_age),
+        "loop_lag": _rounded(status.loop_lag),
         "entries": status.entries,
         "bytes": status.bytes,
         "reads": dict(totals.reads),

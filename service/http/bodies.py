@@ -1,122 +1,205 @@
-"""Receives the body of a write, whole or not at all.
+"""Receives the body of a write, whole or not at all, in a time that its length allows and within a budget of bytes.
 
-Who receives one has a place (`service/http/places.py`). Large ones are checked one at a time, still in their places,
-with pauses in which others are answered; and they take room from a budget of bytes until they have been written.
-
-Servers pass a body that was cut short as if it were whole; counting is done here.
+Large bodies take room until they have been written, small ones from a part of it that large ones can't fill. Nobody
+who bears a token takes more than half. Servers pass a body that was cut short as if it were whole; counting is done
+here.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import IO, Any
+from typing import Any, Protocol, TypeVar
 
-from service.documents.check import MAX_DEPTH, check_document, checking
-from service.http.places import Places
+from service.http.environ import Environ
+from service.http.pace import allowed
 from service.http.problems import Refused, bad_request, refused
+from service.http.request_log import BEARER
 from service.memory.budget import Budget
-from service.memory.capacity import COPIES
-
-Environ = dict[str, Any]
-
-_LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
+from service.memory.capacity import COPIES, FOR_SMALL
 
 PATIENCE = 0.1
-"""Seconds to wait for a place."""
+"""Seconds to wait for room."""
 
 LARGE = 32 * 1024
-"""Bytes of a document beyond which it is checked alone: the names in it may take nine times as many."""
+"""Bytes of a document beyond which it is checked in slices, alone: the names in it may take nine times as many."""
+
+LEAST = 4 * 1024
+"""Bytes that a write costs, however small its body. One whose client has gone has no connection that would count it."""
 
 CHECKED_WITHIN = 2.0
 """Seconds to wait until other large documents have been checked. One of 1 MiB takes from 10 to 500 ms."""
 
-PAUSE = 50e-6
-"""Seconds between two slices of a check: whoever waits for the interpreter gets it. Zero would not let go of it."""
+_LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
+_NOTHING = ("", "0")
+
+T = TypeVar("T")
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+
+class Body(Protocol):
+    """What a request carries."""
+
+    async def receive(self, length: int) -> bytes:
+        """Return `length` bytes, or fewer when it ends before."""
+
+
+class StreamedBody:
+    """The body of a request that a server passes on in pieces (ASGI), counted."""
+
+    def __init__(self, receive: Receive, environ: Environ) -> None:
+        self._receive = receive
+        self._announced = announced(environ)
+        self._ended = False
+        self.received = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing of it is left to be received."""
+        return self.received == self._announced
+
+    def is_small(self, most: int) -> bool:
+        """Whether it is said to have so many bytes at most."""
+        return self._announced is not None and self._announced <= most
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more of it will come."""
+        return self._ended
+
+    async def receive(self, length: int) -> bytes:
+        """Return `length` bytes, or fewer when it ends before; what is beyond is discarded."""
+        document = bytearray()
+        while len(document) < length and (piece := await self.piece()):
+            document += piece
+        return bytes(document[:length])
+
+    async def piece(self) -> bytes:
+        """Return the next bytes; none at the end, or when the client has gone."""
+        while not self._ended:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                self._ended = True
+                break
+            self._ended = not message.get("more_body", False)
+            if piece := message.get("body", b""):
+                self.received += len(piece)
+                return bytes(piece)
+        return b""
+
+    async def departure(self) -> None:
+        """Return when the client has gone; to be asked once all of the body has been received."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+class WholeBody:
+    """A body that has been received already."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def receive(self, length: int) -> bytes:
+        """Return it."""
+        return self._body[:length]
+
+
+def announced(environ: Environ) -> int | None:
+    """The bytes that the body has; None if that can't be told: with a Transfer-Encoding a proxy may see another end."""
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        return None
+    length = environ.get("CONTENT_LENGTH", "")
+    if length in _NOTHING:
+        return 0
+    return int(length) if _LENGTH.fullmatch(length) else None
 
 
 class BodyReader:
-    """Reads documents from requests. Safe for use from many threads."""
+    """Reads documents from requests. Belongs to one loop."""
 
     def __init__(
         self,
         *,
         max_bytes: int,
-        threads: int,
-        room: int | None = None,
+        room: int,
         patience: float = PATIENCE,
         checked_within: float = CHECKED_WITHIN,
-        pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`max_bytes`: of one body. `threads`: that work on requests. `patience`: seconds to wait for a place.
+        """`max_bytes`: of one body. `room`: bytes that all may take, a large one COPIES times its length.
 
-        `room`: bytes that large bodies may take, COPIES times their lengths; None: as many as there are threads.
-        `checked_within`: seconds that a large document may wait for others to be checked. `pause`: sleeps.
+        `patience`: seconds to wait for room. `checked_within`: seconds to wait for others to be checked.
         """
         self._max_bytes = max_bytes
-        self.places = Places(threads, patience)
-        self._room = Budget(threads * COPIES * max_bytes if room is None else room)
+        self._small = Budget(room // FOR_SMALL)
+        self._large = Budget(room - room // FOR_SMALL)
+        self._share = room // 2
+        self._held: Counter[str] = Counter()  # bytes, by the token's name
         self._patience = patience
-        self._checking = threading.Lock()  # held by whoever checks a large document
+        self._checking = Budget(1)
         self._checked_within = checked_within
-        self._pause = pause
 
-    @contextmanager
-    def reading(self, environ: Environ, max_depth: int = MAX_DEPTH) -> Iterator[bytes]:
-        """The JSON document that the request carries, byte for byte; to be left when it has been written.
+    @asynccontextmanager
+    async def reading(self, environ: Environ, body: Body) -> AsyncIterator[bytes]:
+        """What the request carries, byte for byte and unchecked; to be left when it has been written.
 
-        Raises Refused: 411 without a Content-Length, 413, 415 when compressed, 400 when cut short or not JSON,
-        503 when too many others are sending theirs, or large ones take all the room, or are checked for too long.
+        Raises Refused: what `length_of` refuses, 400 when cut short, 408 when it comes too slowly, 503 when others take
+        all the room.
         """
+        length = self.length_of(environ)
+        async with self._room_for(length, environ.get(BEARER, "")):
+            yield await _receive(body, length)
+
+    async def checked(
+        self, body: bytes, at_once: Callable[[bytes], T], in_slices: Callable[[bytes], Awaitable[T]]
+    ) -> T:
+        """Return what either function makes of a body: large ones have turns, and are checked in slices.
+
+        Raises what they raise, and Refused (503) when others are checked for too long.
+        """
+        if len(body) <= LARGE:
+            return at_once(body)
+        async with self._checking.lent(1, self._checked_within) as free:
+            if not free:
+                raise _too_many("Too many large documents are being checked.")
+            return await in_slices(body)
+
+    def length_of(self, environ: Environ) -> int:
+        """The bytes announced. Raises Refused: 411 without a Content-Length, 400, 413, 415 when compressed."""
         length = self._announced_length(environ)
         if environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() != "identity":
             raise refused(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content-encoding", "The body must be sent without Content-Encoding."
             )
-        with ExitStack() as room:
-            with self.places.wanted() as free:
-                if not free:
-                    raise _too_many("Too many bodies are being received.")
-                room.enter_context(self._room_for(length))
-                document = self._receive(environ, length)
-                self._check(document, max_depth)
-            yield document
+        return length
 
-    def read(self, environ: Environ, max_depth: int = MAX_DEPTH) -> bytes:
-        """The same, for who does nothing more with it. Raises Refused."""
-        with self.reading(environ, max_depth) as document:
-            return document
-
-    def _receive(self, environ: Environ, length: int) -> bytes:
-        document = read_up_to(environ["wsgi.input"], length)
-        if len(document) != length:
-            raise bad_request(
-                "incomplete-body", f"The body ended after {len(document)} bytes; Content-Length promised {length}."
-            )
-        return document
-
-    @contextmanager
-    def _room_for(self, length: int) -> Iterator[None]:
-        """Small bodies need none: there are as many as threads at most."""
-        amount = COPIES * length if length > LARGE else 0
-        if not self._room.take(amount, self._patience):
-            raise _too_many("Too many large bodies are being received or written.")
+    @asynccontextmanager
+    async def _room_for(self, length: int, bearer: str) -> AsyncIterator[None]:
+        large = length > LARGE
+        amount = COPIES * length if large else max(length, LEAST)
+        if bearer and self._held[bearer] and self._held[bearer] + amount > self._share:
+            raise _too_many("This token's bodies take half of the room already.")
+        self._held[bearer] += amount
         try:
-            yield
+            async with (self._large if large else self._small).lent(amount, self._patience) as taken:
+                if not taken:
+                    raise _too_many(f"Too many {'large ' * large}bodies are being received or written.")
+                yield
         finally:
-            self._room.give_back(amount)
+            self._held[bearer] -= amount
+            if not self._held[bearer]:
+                del self._held[bearer]
 
     def _announced_length(self, environ: Environ) -> int:
-        announced = environ.get("CONTENT_LENGTH", "")
-        if not announced:
+        given = environ.get("CONTENT_LENGTH", "")
+        if not given:
             raise refused(HTTPStatus.LENGTH_REQUIRED, "length-required", "A body needs a Content-Length.")
-        if not _LENGTH.fullmatch(announced):
+        if not _LENGTH.fullmatch(given):
             raise bad_request("invalid-length", "Content-Length must be a number of bytes.")
-        length = int(announced)
+        length = int(given)
         if length > self._max_bytes:
             raise refused(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -125,29 +208,21 @@ class BodyReader:
             )
         return length
 
-    def _check(self, document: bytes, max_depth: int) -> None:
-        if len(document) <= LARGE:
-            check_document(document, max_depth)
-            return
-        if not self._checking.acquire(timeout=self._checked_within):
-            raise _too_many("Too many large documents are being checked.")
-        try:
-            for _ in checking(document, max_depth):
-                self._pause(PAUSE)
-        finally:
-            self._checking.release()
+
+async def _receive(body: Body, length: int) -> bytes:
+    try:
+        async with asyncio.timeout(allowed(length)):
+            document = await body.receive(length)
+    except TimeoutError:
+        raise refused(
+            HTTPStatus.REQUEST_TIMEOUT, "slow-body", f"The body did not come within {allowed(length):.0f} s."
+        ) from None
+    if len(document) != length:
+        raise bad_request(
+            "incomplete-body", f"The body ended after {len(document)} bytes; Content-Length promised {length}."
+        )
+    return document
 
 
 def _too_many(reason: str) -> Refused:
     return refused(HTTPStatus.SERVICE_UNAVAILABLE, "too-many-bodies", reason, retry_after=1)
-
-
-def read_up_to(stream: IO[bytes], length: int) -> bytes:
-    """`length` bytes, or fewer when the stream ends before."""
-    received = bytearray()
-    while len(received) < length:
-        piece = stream.read(length - len(received))
-        if not piece:
-            break
-        received += piece
-    return bytes(received)

@@ -1,8 +1,8 @@
-"""The door, in front of every way in: Flask's routes and the short way to a document alike.
+"""The door: every request goes in here, and every answer leaves by it, whether the loop or Flask has made it.
 
-It looks at each request in one order: framing and headers, the Host and where the request comes from, and, if there
-are tokens, the Authorization header. It lets it through or answers: 400 or 411, 403, 401 or 403. No cookie, no
-parameter and no other header gives a right.
+In: framing and headers, the Host and where the request comes from, and, if there are tokens, the Authorization header,
+in this order. It lets the request through or refuses it: 400 or 411, 403, 401 or 403. No cookie, no parameter and no
+other header gives a right. Out: the answer is counted, told in the log if it has to be, and given an id.
 """
 
 from __future__ import annotations
@@ -10,49 +10,61 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from functools import lru_cache
+from http import HTTPStatus
 
 from metrics import Instruments
 from service.auth.access import COLLECTION, MEMBERS, OBSERVED, OPEN, check, names_document, needed
 from service.auth.keyring import Keyring
-from service.documents.reads import Environ
-from service.http.answers import answer_problem
-from service.http.hit_path import ROUTE, STATUS_LINES, UNKNOWN_ROUTE, StartResponse, WsgiApplication, to_wire
+from service.http.environ import Environ
 from service.http.hosts import Authority, Hosts
-from service.http.problems import Refused
-from service.http.request_heads import SAFE, check_absent_host, check_framing, check_write, host_in
+from service.http.request_heads import (
+    SAFE,
+    TRANSFER_ENCODING,
+    ambiguous_framing,
+    check_absent_host,
+    check_write,
+    host_in,
+)
 from service.http.request_ids import HEADER as REQUEST_ID
 from service.http.request_log import BEARER, finish
 
+DOCUMENT = "/config/<key>"
+"""What requests about one document are counted under."""
+
+UNKNOWN_ROUTE = "unknown"
+"""What is counted of those that no route is for."""
+
+# In a request's environment; no header can be named so.
+ROUTE = "config_service.route"
+"""What the request is counted under: set by whoever answers it."""
+FAILURE = "config_service.failure"
+"""The exception that it ended with."""
+KEYS = "config_service.keys"
+"""The keys of a batch."""
 _PREFIX = "config_service.prefix"
-"""In a request's environment: with what the keys start that it may be about. No header can be named so."""
+"""With what the keys start that it may be about."""
 
 _HOSTS_KEPT = 256
 """Host headers that are known to be good. There are few; whoever sends others pays for having them read."""
 
+_READS = ("GET", "HEAD")
+_FAILED = int(HTTPStatus.INTERNAL_SERVER_ERROR)  # looked up, a noticeable part of a hit
+
 
 class Door:
-    """WSGI middleware: `app.wsgi_app = Door(app.wsgi_app, hosts, keyring, instruments)`. No keyring: no tokens."""
+    """One for an instance. No keyring: no tokens. Safe for use from many threads."""
 
-    def __init__(self, rest: WsgiApplication, hosts: Hosts, keyring: Keyring | None, instruments: Instruments) -> None:
-        self._rest = rest
+    def __init__(self, hosts: Hosts, keyring: Keyring | None, instruments: Instruments) -> None:
         self._hosts = hosts
         self._keyring = keyring
         self._instruments = instruments
         self._host_in = lru_cache(_HOSTS_KEPT)(self._read_host)  # of every request; what is refused isn't kept
 
-    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Lets it through, or answers."""
-        started = time.perf_counter()
-        try:
-            self._admit(environ)
-        except Refused as refused:
-            return self._refuse(refused, environ, started, start_response)
-        return self._rest(environ, start_response)
-
-    def _admit(self, environ: Environ) -> None:
-        """Raises Refused."""
+    def admit(self, environ: Environ) -> None:
+        """Let a request through. Raises Refused."""
         method = environ["REQUEST_METHOD"]
-        check_framing(environ)
+        if TRANSFER_ENCODING in environ:
+            raise ambiguous_framing()
         text, host = environ.get("HTTP_HOST", ""), None
         if text:
             host = self._host_in(text)
@@ -62,6 +74,33 @@ class Door:
             check_write(environ, host)
         if self._keyring is not None:
             self._check_token(self._keyring, environ, method)
+
+    def leave(
+        self, environ: Environ, status: int, headers: Iterable[tuple[str, str]], started: float
+    ) -> tuple[tuple[str, str], ...]:
+        """Count and log an answer that is about to be sent; return the headers that it gets besides its own.
+
+        started: when the request came, of `time.perf_counter`.
+        """
+        method = environ["REQUEST_METHOD"]
+        seconds = time.perf_counter() - started
+        failure = environ.pop(
+            FAILURE, None
+        )  # its traceback holds the environment: neither would go, nor the token in it
+        self._instruments.http(method, environ.get(ROUTE) or _route(environ["PATH_INFO"]), status, seconds)
+        # Most reads are spared the rest: they have no line in the log, and bear an id only if the client sent one.
+        if method in _READS and status < _FAILED and "HTTP_X_REQUEST_ID" not in environ:
+            return ()
+        revision = next((value for name, value in headers if name == "X-Config-Revision"), "")
+        identity = finish(
+            environ,
+            status,
+            seconds,
+            failure=failure,
+            revision=revision,
+            keys=environ.get(KEYS, ()),
+        )
+        return ((REQUEST_ID, identity),) if identity else ()
 
     def _read_host(self, text: str) -> Authority:
         return host_in(text, self._hosts)
@@ -76,19 +115,6 @@ class Door:
         if token is not None:
             environ[BEARER] = token.name
         environ[_PREFIX] = check(scope, token, path, header)
-
-    def _refuse(
-        self, refused: Refused, environ: Environ, started: float, start_response: StartResponse
-    ) -> Iterable[bytes]:
-        """Answered, counted and, if it was a write, told in the log, as by the routes that it does not get to."""
-        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        status, headers, body = to_wire(answer_problem(refused.problem))
-        seconds = time.perf_counter() - started
-        self._instruments.http(method, _route(path), status, seconds)
-        if identity := finish(environ, status, seconds, failure=refused):
-            headers.append((REQUEST_ID, identity))
-        start_response(STATUS_LINES[status], headers)
-        return [] if method == "HEAD" else [body]
 
 
 def keys_granted(environ: Environ) -> str:
@@ -106,5 +132,5 @@ def _route(path: str) -> str:
     if path in COLLECTION or path in OBSERVED or path in OPEN:
         return path or "/"
     if names_document(path.removeprefix(MEMBERS)):
-        return MEMBERS + ROUTE if path.startswith(MEMBERS) else ROUTE
+        return MEMBERS + DOCUMENT if path.startswith(MEMBERS) else DOCUMENT
     return UNKNOWN_ROUTE

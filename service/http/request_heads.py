@@ -1,18 +1,18 @@
 """What is refused for its framing or its headers, before anything else is looked at. Pure; reads WSGI's environment.
 
-A server hands over a header that is not ASCII as empty, and several lines as one, joined by commas. So a header that
-guards something and is empty was sent, and has not been understood: it is never taken for absent.
+Several lines of a header are one here, joined by commas. Some WSGI servers hand over one that is not ASCII as empty. So
+a header that guards something and is empty was sent, and has not been understood: it is never taken for absent.
 """
 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
 
+from service.http.environ import Environ
 from service.http.hosts import Authority, Hosts, parse
-from service.http.problems import bad_request, refused
+from service.http.problems import Refused, bad_request, refused
 
-Environ = dict[str, Any]
+TRANSFER_ENCODING = "HTTP_TRANSFER_ENCODING"
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 """Methods that change nothing (RFC 9110, 9.2.1)."""
@@ -24,12 +24,11 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _LONGEST_SHOWN = 60
 
 
-def check_framing(environ: Environ) -> None:
-    """Raises Refused (411): a proxy in front might see another end of the request than this server (smuggling)."""
-    if "HTTP_TRANSFER_ENCODING" in environ:
-        raise refused(
-            HTTPStatus.LENGTH_REQUIRED, "length-required", "Send a Content-Length instead of a Transfer-Encoding."
-        )
+def ambiguous_framing() -> Refused:
+    """Return a refusal (411): a proxy in front might see another end of the request than this server (smuggling)."""
+    return refused(
+        HTTPStatus.LENGTH_REQUIRED, "length-required", "Send a Content-Length instead of a Transfer-Encoding."
+    )
 
 
 def host_in(text: str, hosts: Hosts) -> Authority:

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from service.http.keys import ROOT
-from service.http.problems import UNKNOWN, Refused, kind_of
+from service.http.problems import NOT_DONE, UNKNOWN, Refused, kind_of
 from service.http.request_ids import request_id, sent
 
 LOGGER = "config.requests"
@@ -22,6 +22,9 @@ MOST_KEYS = 10
 
 BEARER = "config_service.bearer"
 """In a request's environment: the name of the token that it bears, if there are tokens. No header can be named so."""
+
+GONE = 499
+"""What is counted when the client has gone before there was an answer, as nginx counts it."""
 
 _WRITES = ("PUT", "POST", "DELETE")
 _DONE_BELOW = 300
@@ -78,11 +81,13 @@ def _level(status: int) -> int:
 
 
 def _outcome(status: int, failure: Exception | None) -> str:
-    """Did it happen? As the answer says it."""
+    """Did it happen? As the answer says it; whoever has gone was told nothing."""
     if status < _DONE_BELOW:
         return "done"
+    if status == GONE:
+        return UNKNOWN
     unknown = failure is not None and not isinstance(failure, Refused) and kind_of(failure).outcome == UNKNOWN
-    return "unknown" if unknown else "not done"
+    return UNKNOWN if unknown else NOT_DONE
 
 
 def _reason(status: int, failure: Exception | None) -> dict[str, object]:

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeVar
+
 import flask
 
 from service.http.answers import Answer
+
+T = TypeVar("T")
+
+
+class Run(Protocol):
+    """Has something done on the loop that owns the instance. For threads that may wait."""
+
+    def __call__(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return the result of `work`. Raises what it raises."""
 
 
 class Response(flask.Response):

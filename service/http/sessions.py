@@ -34,8 +34,8 @@ def cookie_of(fleet: str) -> str:
 def revision_in(cookies: str, fleet: str) -> Revision:
     """What the client has seen of this fleet, from its Cookie header: 0 if nothing, the newest of several; UNKNOWN.
 
-    fleet: "" if its id is not known: then every session is unknown. A server hands over a line that is not ASCII as
-    empty, between semicolons if there are several. Written to be quick: every hit with a cookie needs it.
+    fleet: "" if its id is not known: then every session is unknown. Some WSGI servers hand over a line that is not
+    ASCII as empty, between semicolons if there are several. Written to be quick: every hit with a cookie needs it.
     """
     ours, seen = cookie_of(fleet), 0
     for each in cookies.split(";"):

@@ -1,39 +1,51 @@
-"""Bytes that are lent for a while, so many at once and no more. Knows nothing of what they are lent for."""
+"""An amount that is lent out: whoever finds too little left waits a moment, then does without. Belongs to one loop."""
 
 from __future__ import annotations
 
-import threading
-import time
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from consistency.news import News
 
 
 class Budget:
-    """Safe for concurrent use."""
+    """`amount` in all, in any unit."""
 
-    def __init__(self, total: int) -> None:
-        self._free = total
-        self._returned = threading.Condition()  # protects the free bytes; notified when there are more
+    def __init__(self, amount: int) -> None:
+        self._free = amount
+        self._returned = News()
 
     @property
     def free(self) -> int:
-        """Bytes that are not lent at this moment."""
+        """What is not lent at this moment."""
         return self._free
 
-    def take(self, amount: int, patience: float = 0.0) -> bool:
-        """Whether it could be lent within `patience` seconds. Every True is answered by one `give_back`.
+    async def take(self, amount: int, patience: float = 0.0) -> bool:
+        """Return whether it could be lent within `patience` seconds. Every True is answered by one `give_back`.
 
-        Nobody is kept for who needs more: small loans may overtake a large one.
+        Nothing is kept for who needs more: small loans may overtake a large one.
         """
-        deadline = time.monotonic() + patience
-        with self._returned:
-            while amount > self._free:
-                left = deadline - time.monotonic()
-                if left <= 0 or not self._returned.wait(left):
-                    return False
-            self._free -= amount
-            return True
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience
+        while amount > self._free:
+            left = deadline - loop.time()
+            if left <= 0 or not await self._returned.wait(left):
+                return False
+        self._free -= amount
+        return True
 
     def give_back(self, amount: int) -> None:
-        """What was taken."""
-        with self._returned:
-            self._free += amount
-            self._returned.notify_all()
+        """Give back what was taken."""
+        self._free += amount
+        self._returned.tell()
+
+    @contextlib.asynccontextmanager
+    async def lent(self, amount: int, patience: float) -> AsyncIterator[bool]:
+        """Lend for as long as the block lasts; whether it could be done."""
+        taken = await self.take(amount, patience)
+        try:
+            yield taken
+        finally:
+            if taken:
+                self.give_back(amount)

@@ -6,8 +6,8 @@ Of the memory limit, an instance takes BASE when idle (with an embedded etcd EMB
 |---|---|---|---|
 | 30 % | the cache, at most CACHE_MAX_BYTES | 53 MB | what it weighs (`consistency.core.entries`) |
 | 25 % | connections, at most 10,000 | 44 MB: 1,126 | CONNECTION: twice a header of 16 kB, or one small answer |
-| 25 % | bodies: received, checked, written | 44 MB: 6 of 1 MiB | COPIES times its length, when it is a large one |
-| 15 % | large answers that clients have not taken yet | 26 MB: 8 | OF_ANSWER times the largest document |
+| 25 % | bodies: received, checked, written | 44 MB: 4 of 1 MiB | its length, a large one COPIES times |
+| 15 % | large answers that clients have not taken yet | 26 MB: 13 of 1 MiB | OF_ANSWER times its length |
 | 5 % | what the allocator can't give back | 9 MB | |
 
 Pure. Limits on single things (headers, bodies, depth, pages) are where the thing is; docs/limits.md lists all of them.
@@ -35,12 +35,16 @@ COPIES = 7
 OF_ANSWER = 2
 """The document, and what is on its way through the server and the kernel."""
 
+FOR_SMALL = 4
+"""One part of the room for bodies out of so many is kept for those that are not large."""
+
+_FOR_LARGE = 1 - 1 / FOR_SMALL
 _CACHE, _CONNECTIONS, _BODIES, _ANSWERS = 0.30, 0.25, 0.25, 0.15
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """connections: open at once. bodies: bytes. answers: large ones under way. cache: bytes."""
+    """connections: open at once. bodies, answers that are large, cache: bytes."""
 
     connections: int
     bodies: int
@@ -55,10 +59,9 @@ def capacity(limit: int, settings: Settings, *, embedded: bool) -> Capacity:
     """
     spare = limit - BASE - EMBEDDED * embedded
     largest = settings.max_value_bytes
-    answers = min(max(1, settings.threads // 4), int(spare * _ANSWERS) // (OF_ANSWER * largest))
-    bodies = int(spare * _BODIES)
+    answers, bodies = int(spare * _ANSWERS), int(spare * _BODIES)
     connections = min(MOST_CONNECTIONS, int(spare * _CONNECTIONS) // CONNECTION)
-    if connections < LEAST_CONNECTIONS or bodies < COPIES * largest or answers < 1:
+    if connections < LEAST_CONNECTIONS or bodies * _FOR_LARGE < COPIES * largest or answers < OF_ANSWER * largest:
         raise SettingsError(_too_little(limit, settings, embedded=embedded))
     share = int(spare * _CACHE)
     chosen = "cache_max_bytes" in settings.model_fields_set
@@ -70,7 +73,7 @@ def capacity(limit: int, settings: Settings, *, embedded: bool) -> Capacity:
 def _too_little(limit: int, settings: Settings, *, embedded: bool) -> str:
     spare = max(
         CONNECTION * LEAST_CONNECTIONS / _CONNECTIONS,
-        COPIES * settings.max_value_bytes / _BODIES,
+        COPIES * settings.max_value_bytes / _BODIES / _FOR_LARGE,
         OF_ANSWER * settings.max_value_bytes / _ANSWERS,
     )
     least = BASE + EMBEDDED * embedded + spare

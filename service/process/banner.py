@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -10,10 +11,10 @@ import structlog
 from consistency.core.model import Status
 from consistency.core.store import StoreError
 from consistency.etcd.releases import ADVICE, weaknesses
-from service.auth.keyring import Keyring
 from service.embedded_etcd.shared import RunningEtcd
 from service.process.compose import Instance
 from service.process.listener import EVERY_ADDRESS
+from service.process.surroundings import Surroundings
 from service.settings.connection import Connection
 from service.settings.model import Settings
 
@@ -25,19 +26,13 @@ POLL = 0.02
 log = structlog.stdlib.get_logger("config.start")
 
 
-def introduce(
-    say: Callable[[str], None],
-    settings: Settings,
-    connection: Connection,
-    embedded: RunningEtcd | None,
-    instance: Instance,
-    keyring: Keyring | None,
-) -> None:
+async def introduce(say: Callable[[str], None], surroundings: Surroundings, instance: Instance) -> None:
     """The first lines: address, etcd, slot, access, and a line to paste. Waits a moment for etcd and for the slot."""
+    settings, keyring, embedded = surroundings.settings, surroundings.keyring, surroundings.running
     say(f"address: {url(settings.host, settings.port)}")
-    answer = words_for_embedded(embedded) if embedded else _ask(settings, connection, instance)
+    answer = words_for_embedded(embedded) if embedded else await _ask(settings, surroundings.connection, instance)
     say(f"etcd:    {answer}")
-    say(f"slot:    {words_for_slot(_wait_for_slot(instance))}")
+    say(f"slot:    {words_for_slot(await _wait_for_slot(instance))}")
     say(f"access:  {keyring.describe() if keyring else 'everybody, since there are no API_TOKENS'}")
     token = "--oauth2-bearer YOUR-TOKEN " if keyring else ""
     say(f"try:     curl {token}-X PUT -d '\"hello\"' {_local_url(settings)}/config/greeting")
@@ -58,9 +53,9 @@ def words_for_embedded(running: RunningEtcd) -> str:
     return f"{running.endpoint}, version {running.version}, embedded ({whose})"
 
 
-def _ask(settings: Settings, connection: Connection, instance: Instance) -> str:
+async def _ask(settings: Settings, connection: Connection, instance: Instance) -> str:
     try:
-        endpoint, version = instance.etcd_version(settings.etcd_timeout)
+        endpoint, version = await instance.etcd_version(settings.etcd_timeout)
     except StoreError as error:
         return f"{', '.join(connection.endpoints)}, from {connection.origin}: no answer yet ({error})"
     if not version:
@@ -70,10 +65,10 @@ def _ask(settings: Settings, connection: Connection, instance: Instance) -> str:
     return f"{endpoint}, version {version}, not embedded (from {connection.origin})"
 
 
-def _wait_for_slot(instance: Instance) -> Status:
+async def _wait_for_slot(instance: Instance) -> Status:
     deadline = time.monotonic() + SLOT_WITHIN
     while (status := instance.status()).slot is None and time.monotonic() < deadline:
-        time.sleep(POLL)
+        await asyncio.sleep(POLL)
     return status
 
 

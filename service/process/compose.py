@@ -1,10 +1,11 @@
 """The composition root: makes the parts of one instance, joins them, and ends them in order.
 
-Everything with a connection or a thread begins in `Instance.start`, nothing at import or in a constructor.
+Everything with a connection, a task or a thread begins in `Instance.start`, nothing at import or in a constructor.
 """
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import json
 import os
@@ -12,28 +13,35 @@ import secrets
 from collections.abc import Callable
 from dataclasses import replace
 
-from consistency import DistributedCache
+from consistency import AsyncDistributedCache
 from consistency.core.events import Event
 from consistency.core.model import Status
 from consistency.etcd.store import EtcdConfig, EtcdStore
+from consistency.tasks import Worker
 from metrics import Instruments
 from metrics.build import version
-from service.app import Application, create_app
+from service.answering import Answering
+from service.app import routes_of
 from service.auth.keyring import Keyring
 from service.fleet.addresses import address_of
 from service.fleet.recent import Recent
+from service.http.bridge import Bridge, LoopRunner
+from service.http.front import Front
+from service.memory import allocator
 from service.memory.capacity import Capacity
 from service.process.event_log import EventLog
-from service.process.threads import Worker
 from service.settings.connection import Connection
 from service.settings.model import Settings
 
-SAMPLER_ENDS_WITHIN = 1.0
-"""Seconds. It waits for nothing."""
+GIVES_BACK_EVERY = 5.0
+"""Seconds between looks for memory that the kernel can have back."""
+
+ENDS_WITHIN = 1.0
+"""Seconds for what waits for nothing."""
 
 
 class Instance:
-    """One instance: store, cache, metrics and application. `start` once, `close` once.
+    """One instance: store, cache, metrics, and what answers requests. Made on its loop. `start` once, `close` once.
 
     etcd_trouble: what who started etcd knows of it while it is down, else "".
     """
@@ -49,30 +57,56 @@ class Instance:
         self._instruments = Instruments()
         self._log = EventLog()
         self._store = EtcdStore(etcd_config(settings, connection), observer=self.observe)
-        self._cache = DistributedCache(
+        self._cache = AsyncDistributedCache(
             self._store,
             replace(settings.cache_options(), max_bytes=room.cache),
             description=describe(settings),
             observer=self.observe,
             etcd_trouble=etcd_trouble,
         )
-        self._instruments.track(self._cache.status, settings.cache_staleness_bound, settings.expected_instances)
         recent = Recent(self._cache.status, self._instruments.totals)
         self._sampler = Worker("sampler", recent.run, self.observe)
-        self.app: Application = create_app(self._cache, settings, self._instruments, keyring, recent, room)
+        answering = Answering(self._cache, settings, self._instruments, keyring, recent, room)
+        run = LoopRunner(asyncio.get_running_loop())
+        # Of a scrape, on one of Flask's threads.
+        self._instruments.track(
+            lambda: run(self._status()), settings.cache_staleness_bound, settings.expected_instances
+        )
+        self._bridge = Bridge(routes_of(answering, run).wsgi_app)
+        self.front = Front(
+            answering.door,
+            answering.documents,
+            answering.hits,
+            answering.probes,
+            answering.questions,
+            self._bridge,
+            answers=room.answers,
+            observer=self.observe,
+        )
+        self._answering = answering
+        self._giver = Worker("memory", self._give_back, self.observe)
+        self.start_draining = answering.start_draining
 
     def start(self) -> None:
-        """Starts the tasks and threads; returns at once."""
+        """Start the tasks; return at once."""
         self._cache.start()
         self._sampler.start()
+        self._giver.start()
 
-    def close(self) -> None:
-        """Stops hits, gives the slot back, ends all, closes connections. Raises RuntimeError if it can't."""
-        self._sampler.ask_to_stop()
-        self._cache.do(self.app.fleet.close())
-        self._cache.close()
-        if not self._sampler.join(SAMPLER_ENDS_WITHIN):
-            raise RuntimeError("the sampler's thread did not end")
+    async def close(self) -> None:
+        """Stop hits, give the slot back, end tasks, close connections. Raises RuntimeError if it can't."""
+        self._sampler.cancel()
+        self._giver.cancel()
+        await self._bridge.close(ENDS_WITHIN)
+        await self.front.close(ENDS_WITHIN)
+        await self._answering.fleet.close()
+        try:
+            await self._cache.close()
+        finally:
+            await self._store.close()
+        for worker in (self._sampler, self._giver):
+            if not await worker.ended(ENDS_WITHIN):
+                raise RuntimeError(f"the worker {worker.name!r} did not end")
 
     def status(self) -> Status:
         """What the instance knows of itself. Asks nobody."""
@@ -82,14 +116,22 @@ class Instance:
         """Counts it."""
         self._instruments.embedded_etcd_ended()
 
-    def etcd_version(self, timeout: float) -> tuple[str, str]:
+    async def etcd_version(self, timeout: float) -> tuple[str, str]:
         """See EtcdStore.version. Raises Unavailable, Denied: the message tells why."""
-        return self._cache.do(self._store.version(timeout))
+        return await self._store.version(timeout)
 
     def observe(self, event: Event) -> None:
         """Counts and logs what has happened."""
         self._instruments.observe(event)
         self._log.observe(event)
+
+    async def _give_back(self, worker: Worker) -> None:
+        """After a rush it takes 20 ms for each 100 MB, in which Python runs, else a tenth of a millisecond."""
+        await worker.pause(GIVES_BACK_EVERY)
+        await self._bridge.aside(allocator.give_back_free_pages)
+
+    async def _status(self) -> Status:
+        return self._cache.status()
 
 
 def etcd_config(settings: Settings, connection: Connection) -> EtcdConfig:

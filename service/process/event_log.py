@@ -106,8 +106,8 @@ class EventLog:
                 if self._failed(endpoint, kind, logging.WARNING, message, endpoint=endpoint, detail=finding):
                     self._told_down.add(endpoint)
             case WorkerFailed(name, detail):
-                message = "a background thread failed and starts over"
-                self._failed(name, detail, logging.ERROR, message, thread=name, detail=detail)
+                message = "a background task failed and starts over"
+                self._failed(name, detail, logging.ERROR, message, worker=name, detail=detail)
             case _:
                 assert_never(event)
 

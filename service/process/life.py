@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, MutableMapping
-from dataclasses import dataclass
-from socket import socket
 
 import structlog
 
 from service.auth import token_sources
 from service.auth.keyring import Keyring
-from service.embedded_etcd.shared import EmbeddedEtcd, RunningEtcd
+from service.embedded_etcd.shared import EmbeddedEtcd
 from service.memory import allocator
-from service.memory.capacity import Capacity, capacity
+from service.memory.capacity import capacity
 from service.memory.limit import memory_limit
 from service.process import logs
 from service.process.console import Console
-from service.process.listener import is_public, listen
-from service.process.stopping import EarlyStop, limit_the_end
+from service.process.listener import is_public, reserve
+from service.process.stopping import Stop
+from service.process.surroundings import Surroundings
 from service.settings.connection import INSTANCE, Connection, resolve
 from service.settings.model import Settings
 
@@ -33,28 +32,12 @@ _MISLEADING = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
 log = structlog.stdlib.get_logger("config.process")
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What an instance needs before there is one.
-
-    `embedded` is None when the etcd is not ours to start, and so is `running`, which tells where it was at the start;
-    `keyring` is None when everybody is let in.
-    """
-
-    settings: Settings
-    listener: socket
-    connection: Connection
-    keyring: Keyring | None
-    embedded: EmbeddedEtcd | None
-    running: RunningEtcd | None
-
-
 def run(environ: MutableMapping[str, str]) -> int:
     """Serves until it is told to stop; the exit code. Takes the secrets out of `environ`.
 
     Raises SettingsError and StartupError when that can't begin, KeyboardInterrupt when it is stopped before.
     """
-    stop = EarlyStop()
+    stop = Stop()
     settings = Settings.load(environ)
     # Before anything else is loaded: some libraries copy the environment when they are.
     Settings.forget_secrets(environ)
@@ -68,7 +51,10 @@ def run(environ: MutableMapping[str, str]) -> int:
     settings = settings.without_secrets()
     with _surroundings(settings, connection, keyring, console.say, stop) as surroundings:
         stop.check()
-        code = _serve(surroundings, room, console.say, stop)
+        # Not before now: gRPC and Flask take a while to load, and a start that fails should fail at once.
+        from service.process.serving import serve
+
+        code = serve(surroundings, room, console.say, stop)
     console.say("stopped")
     return code
 
@@ -81,7 +67,7 @@ def _leave_out(environ: MutableMapping[str, str]) -> list[str]:
     ]
 
 
-def _keyring(settings: Settings, stop: EarlyStop) -> Keyring | None:
+def _keyring(settings: Settings, stop: Stop) -> Keyring | None:
     """The tokens that are let in; None if everybody is."""
     if settings.api_tokens_file:
         stop.mind_hangup()
@@ -96,65 +82,17 @@ def _keyring(settings: Settings, stop: EarlyStop) -> Keyring | None:
 
 @contextlib.contextmanager
 def _surroundings(
-    settings: Settings, connection: Connection, keyring: Keyring | None, say: Callable[[str], None], stop: EarlyStop
+    settings: Settings, connection: Connection, keyring: Keyring | None, say: Callable[[str], None], stop: Stop
 ) -> Iterator[Surroundings]:
-    with listen(settings.host, settings.port) as listener:
+    with reserve(settings.host, settings.port) as held:
         if not connection.embedded:
-            yield Surroundings(settings, listener, connection, keyring, None, None)
+            yield Surroundings(settings, held, connection, keyring, None, None)
             return
         if settings.vcap_application:
             log.warning("no etcd is bound: each container has one of its own, and they share nothing; bind a service")
         etcd = EmbeddedEtcd(INSTANCE, say)
         running = etcd.start(stop.check)
         try:
-            yield Surroundings(settings, listener, connection.at(running.endpoint), keyring, etcd, running)
+            yield Surroundings(settings, held, connection.at(running.endpoint), keyring, etcd, running)
         finally:
             etcd.stop(ETCD_END_WITHIN)
-
-
-def _serve(surroundings: Surroundings, room: Capacity, say: Callable[[str], None], stop: EarlyStop) -> int:
-    # Not before now: gRPC and Flask take a while to load, and a start that fails should fail at once.
-    from service.http.server import Server
-    from service.process.banner import introduce
-    from service.process.compose import Instance
-    from service.process.one_cpu import OneCpu
-
-    settings, keyring, embedded = surroundings.settings, surroundings.keyring, surroundings.embedded
-    trouble = embedded.trouble if embedded else lambda: ""
-    instance = Instance(settings, surroundings.connection, keyring, room, trouble)
-
-    def on_stop() -> None:
-        instance.app.start_draining()
-        if embedded:
-            embedded.stand_back()
-        limit_the_end(embedded.kill if embedded else None)
-
-    try:
-        with contextlib.closing(instance):
-            stop.check()
-            if embedded:
-                embedded.guard(instance.observe, instance.embedded_etcd_ended)
-            instance.start()
-            introduce(say, settings, surroundings.connection, surroundings.running, instance, keyring)
-            stop.check()
-            server = Server(
-                surroundings.listener,
-                threads=settings.threads,
-                connections=room.connections,
-                drain_wait=settings.drain_wait,
-                on_stop=on_stop,
-                stop_asked=lambda: stop.asked,
-                on_hangup=keyring.read_again if keyring and keyring.has_file else None,
-                hung_up=lambda: stop.hung_up,
-            )
-            with OneCpu(settings.threads_on_one_cpu, instance.observe) as cpu, logs.in_background():
-                server.run(cpu.wrap(instance.app))
-            if not server.drained:
-                log.warning("some requests were not answered in time")
-    except SystemExit:
-        log.error("the HTTP server ended by itself")
-        return 1
-    except RuntimeError as error:
-        log.error("the instance could not be closed in order", reason=str(error))
-        return 1
-    return 0

@@ -1,11 +1,18 @@
-"""The socket that the service listens on. Taken before anything else is started: a port in use costs nothing then."""
+"""The port that the service listens on. Taken before anything else is started: one in use costs nothing then."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
 import ipaddress
 import os
 import socket
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from service.process.startup import StartupError
 from service.settings.descriptions import describe
@@ -19,11 +26,14 @@ BUFFER = 128 * 1024
 TAKEN_WITHIN = 20
 """Seconds in which a client must take something of what is sent to it, or be cut off."""
 
+LOOK = 0.002
+"""Seconds between looks for the server's socket."""
+
 EVERY_ADDRESS = ("0.0.0.0", "::")
 
 
 def is_public(host: str) -> bool:
-    """Whether others than this machine can reach what listens there. A name is looked up, as `listen` does."""
+    """Whether others than this machine can reach what listens there. A name is looked up, as `reserve` does."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -31,25 +41,73 @@ def is_public(host: str) -> bool:
     return not all(ipaddress.ip_address(address[4][0]).is_loopback for address in found)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Listens, alone: no other process can share the port. Raises StartupError.
+def reserve(host: str, port: int) -> socket.socket:
+    """Take the port, alone: no other process can have it as long as the socket is held. Raises StartupError.
 
-    Clients that come while the service is starting wait in the backlog instead of being refused.
+    The server listens on a socket of its own, since it takes none that exists:
+
+        1. A and B start at once, and both bind the port: SO_REUSEADDR, without which the connections of an earlier run
+           would keep it taken for a minute, lets them, since neither listens,
+        2. A listens, which the kernel allows to one of them only; B is told that the port is taken,
+        3. A stops listening, and stays bound; it may not be bound beside any more, but by its user with SO_REUSEPORT,
+        4. A's server binds the same address, with SO_REUSEPORT,
+        5. C, which starts now, finds A: who reserves does not say SO_REUSEPORT before it is alone.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        both = family == socket.AF_INET6 and host == "::" and socket.has_dualstack_ipv6()
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
+        held = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            held.bind((host, port))
+            if sys.platform == "linux":  # elsewhere SO_REUSEADDR lets nobody in beside who is bound
+                held.listen()
+                held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+                held.shutdown(socket.SHUT_RDWR)
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        except BaseException:
+            held.close()
+            raise
     except UnicodeError:  # a label that is empty or has more than 63 characters
         raise StartupError(_words_for_host(host)) from None
     except OSError as error:
         raise StartupError(_explain(error, host, port)) from None
-    _bound_each_connection(listener)
-    return listener
+    return held
+
+
+async def listening(address: tuple[str, int], within: float, unless: Callable[[], bool]) -> bool:
+    """Wait until this process listens there, and bound each connection from then on; whether it came to be in time.
+
+    unless: whether there is no hope any more.
+
+    What the kernel holds for a client, and for how long, every connection inherits from the socket that listens. That
+    one is the server's: it is found among the files that are open.
+    """
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline and not unless():
+        for listener in _listeners():
+            with listener:
+                if listener.getsockname()[:2] == address:
+                    _bound_each_connection(listener)
+                    return True
+        await asyncio.sleep(LOOK)
+    return False
+
+
+def _listeners() -> Iterator[socket.socket]:
+    """Copies of the sockets on which this process listens."""
+    for file in Path("/dev/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            number = int(file.name)
+            if not stat.S_ISSOCK(os.fstat(number).st_mode):
+                continue
+            copy = socket.socket(fileno=os.dup(number))
+            if copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                yield copy
+            else:
+                copy.close()
 
 
 def _bound_each_connection(listener: socket.socket) -> None:
-    """What the kernel holds for a client, and for how long. Every connection inherits it."""
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux

@@ -11,16 +11,11 @@ import threading
 from collections.abc import Callable
 from typing import TextIO
 
-from consistency.core.events import ignore
-from service.process.threads import Worker
-
 MOST = 1024 * 1024
 """Characters that may wait."""
 
 GATHERED_FOR = 0.02
 """Seconds from the first line to writing it, and those that came after it, out."""
-
-IDLE = 60.0
 
 
 class LogWriter:
@@ -36,12 +31,13 @@ class LogWriter:
         self._lines: list[str] = []
         self._waiting = 0  # characters in `_lines`
         self._dropped = 0
-        # A failure could be told in the log only.
-        self._worker = Worker("log", self._write_out, ignore)
+        self._bell = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._write_out, name="log", daemon=True)
 
     def start(self) -> None:
         """Starts the thread."""
-        self._worker.start()
+        self._thread.start()
 
     def write(self, text: str) -> None:
         """Takes a line, or drops it. Never waits."""
@@ -53,23 +49,27 @@ class LogWriter:
             else:
                 self._dropped += 1
         if first and fits:
-            self._worker.wake()
+            self._bell.set()
 
     def flush(self) -> None:
         """Nothing: it would be waiting."""
 
     def close(self, within: float) -> bool:
         """Writes out what is left, in `within` seconds at most. Whether that was possible; if not, lines are lost."""
-        self._worker.ask_to_stop()
-        if not self._worker.join(within):
+        self._closing.set()
+        self._bell.set()
+        self._thread.join(within)
+        if self._thread.is_alive():
             return False
         self._empty()
         return True
 
-    def _write_out(self, worker: Worker) -> None:
-        worker.pause(IDLE)
-        worker.pause(GATHERED_FOR)
-        self._empty()
+    def _write_out(self) -> None:
+        while not self._closing.is_set():
+            self._bell.wait()
+            self._closing.wait(GATHERED_FOR)
+            self._bell.clear()
+            self._empty()
 
     def _empty(self) -> None:
         with self._lock:

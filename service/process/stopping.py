@@ -1,4 +1,4 @@
-"""What a signal means before the server takes them over, and the deadline of every end.
+"""What a signal means, from the first moment of the process to its last, and the deadline of every end.
 
 As process 1 of a container a process hears no signal that it has no handler for: the kernel drops SIGTERM, and the
 platform kills after its ten seconds. So this is loaded first, before what takes time, and loads nothing that does.
@@ -41,17 +41,22 @@ def _end_unless_file(signum: int, frame: FrameType | None) -> None:
         _end(signum, frame)
 
 
-class EarlyStop:
-    """The wish to stop while the service starts: remembered, and acted upon between the steps.
+class Stop:
+    """The wish to stop, from the first step of the start to the end of the process: remembered by handlers of ours.
 
-    An exception raised by the handler itself could be lost: where Python runs callbacks of its own, such as those after
-    a fork, it prints what is raised there and goes on.
+    Acted upon between the steps of the start (`check`), then by the loop, which is told (`tell`). The handler itself
+    only sets the deadline and passes the word on:
+
+        1. An exception raised by it could be lost: where Python runs callbacks of its own, such as those after a fork,
+           it prints what is raised there and goes on.
+        2. What the loop does for a signal waits for the loop. If that is held, nothing but the deadline ends it.
+        3. A loop that closes sets each signal of its own back to what ends the process, with the etcd still to stop.
     """
 
     def __init__(self) -> None:
-        self._asked = False
-        self._reads_again = False
-        self.hung_up = False
+        self._asked = self._hung_up = self._reads_again = False
+        self._told: Callable[[], object] = _nobody
+        self._kill: Callable[[], object] = _nobody
         for number in _TO_STOP:
             signal.signal(number, self._remember)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
@@ -60,41 +65,62 @@ class EarlyStop:
     @property
     def asked(self) -> bool:
         """Whether the process is to end."""
-        return self._asked or (self.hung_up and not self._reads_again)
+        return self._asked or (self._hung_up and not self._reads_again)
 
     def check(self) -> None:
         """Raises KeyboardInterrupt if a signal has come."""
         if self.asked:
-            limit_the_end()
+            self._limit()
             raise KeyboardInterrupt
 
     def mind_hangup(self) -> None:
         """SIGHUP asks for the tokens to be read again, as soon as there is a server; else it is a closed terminal."""
         self._reads_again = True
 
-    def _remember_hangup(self, _signum: int, _frame: FrameType | None) -> None:
-        self.hung_up = True
+    def take_hangup(self) -> bool:
+        """Whether the tokens are to be read again; once for each time that this was asked for."""
+        if not (self._hung_up and self._reads_again):
+            return False
+        self._hung_up = False  # before they are read: who changes them later hangs up once more
+        return True
+
+    def tell(self, told: Callable[[], object], kill: Callable[[], object]) -> None:
+        """From now on `told` is called at each signal, by its handler, and at once: one may have come before.
+
+        kill: ends what would outlive the process, when that is given up.
+        """
+        self._told, self._kill = told, kill
+        told()
+
+    def tell_nobody(self) -> None:
+        """Any more."""
+        self._told = _nobody
 
     def _remember(self, _signum: int, _frame: FrameType | None) -> None:
         self._asked = True
-        limit_the_end()
+        self._limit()
+        self._told()
 
+    def _remember_hangup(self, _signum: int, _frame: FrameType | None) -> None:
+        self._hung_up = True
+        if self._told is not _nobody and self.asked:  # before, it isn't known yet what it means
+            self._limit()
+        self._told()
 
-def limit_the_end(kill: Callable[[], object] | None = None) -> None:
-    """From now on the process has END_WITHIN seconds left, whatever hangs. A second call changes nothing.
+    def _limit(self) -> None:
+        """From now on the process has END_WITHIN seconds left, whatever hangs. A second call changes nothing."""
+        if signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0):
+            signal.signal(signal.SIGALRM, self._give_up)
+            signal.setitimer(signal.ITIMER_REAL, END_WITHIN)
 
-    kill: ends what would outlive the process.
-    """
-
-    def give_up(_signum: int, _frame: FrameType | None) -> None:
+    def _give_up(self, _signum: int, _frame: FrameType | None) -> None:
         _say(f"not stopped within {END_WITHIN:g} s, giving up")
-        if kill is not None:
-            kill()
+        self._kill()
         os._exit(1)
 
-    if signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0):
-        signal.signal(signal.SIGALRM, give_up)
-        signal.setitimer(signal.ITIMER_REAL, END_WITHIN)
+
+def _nobody() -> None:
+    """Who is told before there is a loop, and after."""
 
 
 def _say(text: str) -> None:

@@ -110,12 +110,6 @@ class Settings(BaseSettings):
             "example": "config.example.com,config.internal",
         },
     )
-    threads: int = _number(32, "threads", "Requests worked on at the same time", 2, 512)
-    threads_on_one_cpu: bool = _flag(
-        True,
-        "Keep the threads that answer requests on one CPU, which changes with the machine's load: Python runs one of "
-        "them at a time, and passing its lock from CPU to CPU costs more than most answers",
-    )
     drain_wait: float = _number(
         0.0, "seconds", "Time between readiness off and the end of listening, for a load balancer to notice", 0, 5
     )

@@ -12,6 +12,9 @@ from collections.abc import Collection, Iterable, Sequence
 
 WATCHED_PREFIXES = ("ALLOWED_", "API_TOKEN", "CACHE_", "ETCD_")
 
+GONE = ("THREADS", "THREADS_ON_ONE_CPU")
+"""Of earlier releases; what they set is no more."""
+
 GUARDS = (
     "ALLOWED_HOSTS", "API_TOKENS", "API_TOKENS_FILE", "ETCD_ENDPOINTS", "ETCD_USER", "ETCD_PASSWORD", "ETCD_CA_CERT",
     "ETCD_CERT", "ETCD_KEY", "VCAP_SERVICES",
@@ -85,10 +88,11 @@ def slips(found: str, expected: str) -> int:
 
 
 def unknown(names: Collection[str], known: Sequence[str]) -> tuple[str, ...]:
-    """One warning for each other variable that looks like a setting and is none, in order of name."""
+    """One warning for each other variable that is a setting no more, or looks like one and is none, by name."""
     refused = near_misses(names, known)
+    gone = (f"{name} is set, and has no effect: requests have no threads any more" for name in GONE if name in names)
     suspects = (name for name in sorted(names) if name.startswith(WATCHED_PREFIXES) and name not in {*known, *refused})
-    return tuple(_warning(name, known) for name in suspects)
+    return (*gone, *(_warning(name, known) for name in suspects))
 
 
 def _warning(name: str, known: Sequence[str]) -> str:

@@ -129,17 +129,37 @@ def test_tasks_of_the_protocol_are_created_in_one_file() -> None:
     assert callers("run_coroutine_threadsafe", "run_in_executor", "to_thread") == {"consistency/loop.py"}
 
 
+TASK_MAKERS = {
+    "consistency/tasks.py": "workers and errands, whose owners await their end (the next test)",
+    "service/fleet/peers.py": "the members of a question are a TaskGroup's",
+    "service/http/server.py": "the server's own; `stop` and `ended` await it",
+    "service/process/serving.py": "`_unless` awaits both of its two",
+}
+
+
 def test_tasks_are_created_where_somebody_owns_them() -> None:
-    """The members of a question are a TaskGroup's, which awaits them."""
-    assert callers("create_task", "ensure_future", files=FILES) == {"consistency/tasks.py", "service/fleet/peers.py"}
-    assert callers("TaskGroup", files=FILES) == {"service/fleet/peers.py"}
+    assert callers("create_task", "ensure_future", files=FILES) == TASK_MAKERS.keys()
+    assert callers("TaskGroup", files=FILES) == {"service/fleet/peers.py"}  # its end awaits them
+    assert callers("gather", "as_completed", "run_in_executor", files=FILES) == set()
+
+
+def test_no_task_is_dropped_as_soon_as_it_is_created() -> None:
+    """asyncio forgets a task that nobody holds, and what it failed with."""
+    dropped = {
+        f"{file.relative_to(PROJECT)}:{node.lineno}"
+        for file in FILES
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+        if ast.unparse(node.value.func).endswith((".create_task", ".ensure_future"))
+    }
+    assert dropped == set()
 
 
 @pytest.mark.parametrize(("made", "awaited"), [("Worker", "ended"), ("Errands", "stop")])
 def test_whoever_makes_an_owner_of_tasks_awaits_their_end(made: str, awaited: str) -> None:
     """In the same class, in what ends it."""
     makers = 0
-    for file in PROTOCOL_FILES:
+    for file in FILES:
         for owner in (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ClassDef)):
             inside = [ast.unparse(node.func) for node in ast.walk(owner) if isinstance(node, ast.Call)]
             if made in inside:
@@ -147,12 +167,12 @@ def test_whoever_makes_an_owner_of_tasks_awaits_their_end(made: str, awaited: st
                 ends = [
                     ast.unparse(node.value)
                     for method in owner.body
-                    if isinstance(method, ast.AsyncFunctionDef) and method.name in ("close", "ended")
+                    if isinstance(method, ast.AsyncFunctionDef) and method.name in ("close", "ended", "unguard")
                     for node in ast.walk(method)
                     if isinstance(node, ast.Await)
                 ]
                 assert any(f".{awaited}(" in end for end in ends), f"{file.name}: {owner.name}"
-    assert makers >= 2
+    assert makers >= 3
 
 
 def test_the_protocol_has_no_lock_but_where_the_blocking_facade_meets_the_loop() -> None:
@@ -175,14 +195,30 @@ def test_the_protocol_has_no_lock_and_no_thread_but_where_the_blocking_facade_me
     }
 
 
-def test_threads_are_created_in_two_files() -> None:
-    creators = {
-        str(file.relative_to(PROJECT))
-        for file in FILES
-        for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("threading.Thread", "Thread", "threading.Timer")
-    }
-    assert creators == {"consistency/loop.py", "service/process/threads.py"}
+THREADS = {
+    "consistency/loop.py": "the loop of a process that has none, for the blocking cache; an instance has its own",
+    "service/http/bridge.py": "Flask's, few and bounded",
+    "service/process/log_writer.py": "the log's: whoever reads it may stop reading",
+}
+"""Who may create threads, and why. Everything else is done on the loop."""
+
+
+def test_threads_are_created_where_there_is_a_reason_for_them() -> None:
+    assert callers("Thread", "Timer", "ThreadPoolExecutor", "ProcessPoolExecutor", files=FILES) <= THREADS.keys()
+    assert callers("start_new_thread", "set_default_executor", files=FILES) == set()
+
+
+LOCKS = {
+    "metrics/tally.py": "counted on the loop, and by Flask's threads; read by a scrape",
+    "service/process/event_log.py": "an observer, of whichever thread",
+    "service/process/log_writer.py": "lines come from every thread",
+    "service/fleet/names.py": "asyncio's, which hold nobody but tasks",
+}
+
+
+def test_locks_of_the_service_are_where_threads_meet() -> None:
+    found = callers("Lock", "RLock", "Semaphore", "BoundedSemaphore", "Condition", files=FILES)
+    assert {file for file in found if not file.startswith("consistency/")} <= LOCKS.keys()
 
 
 PROGRAMS = ("bench", "contract", "mutants", "tools", "torture")

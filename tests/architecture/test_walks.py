@@ -5,23 +5,32 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 
 from consistency import AsyncDistributedCache, CacheOptions
 from consistency.core.events import Event
 from consistency.etcd.store import EtcdStore
+from metrics import Instruments
+from service.answering import Answering
+from service.app import routes_of
+from service.http.bridge import Bridge
+from service.http.front import Front
+from service.settings.model import Settings
+from tests.support.asgi import Answer, Request, ask
 from tests.support.driver import run, until
 from tests.support.etcd import EtcdServer
 from tests.support.instances import PROJECT
 
 DOCUMENT = (PROJECT / "docs" / "how-it-works.md").read_text(encoding="utf-8")
-ROOM = str(PROJECT / "consistency") + "/"
-WALKS = {"a hit": 4, "a miss": 19, "a linearizable read": 19, "a PUT": 17, "a watch event": 11}
-"""With the most files that each may pass in `consistency/`."""
+ROOMS = tuple(f"{PROJECT / room}/" for room in ("consistency", "service"))
+WALKS = {"a hit": 8, "a miss": 32, "a linearizable read": 30, "a PUT": 36, "a watch event": 11}
+"""With the most files that each may pass."""
 
 WATCH = "version-watch"
 WORKERS = {WATCH, "membership", "prover", "acknowledger", "auditor", "recorder", "endpoints"}
@@ -29,8 +38,8 @@ WORKERS = {WATCH, "membership", "prover", "acknowledger", "auditor", "recorder",
 
 def told() -> dict[str, list[str]]:
     """What the document says, walk by walk."""
-    rows = re.findall(r"^\| (a [^|]+) \| (`consistency/[^|]+) \|$", DOCUMENT, re.MULTILINE)
-    return {walk: re.findall(r"`(consistency/[\w/]+\.py)`", files) for walk, files in rows}
+    rows = re.findall(r"^\| (a [^|]+) \| (`(?:consistency|service)/[^|]+) \|$", DOCUMENT, re.MULTILINE)
+    return {walk: re.findall(r"`((?:consistency|service)/[\w/]+\.py)`", files) for walk, files in rows}
 
 
 class Walk:
@@ -49,7 +58,7 @@ class Walk:
 
     def _entered(self, frame: FrameType, event: str, _: object) -> None:
         file = frame.f_code.co_filename
-        if event != "call" or not file.startswith(ROOM) or not self._is_ours():
+        if event != "call" or not file.startswith(ROOMS) or not self._is_ours():
             return
         name = str(Path(file).relative_to(PROJECT))
         if name not in self.files:
@@ -64,9 +73,22 @@ class Walk:
         return name == WATCH if self._of_watch else name not in WORKERS
 
 
+@dataclass(frozen=True)
+class Instance:
+    """One with etcd, and nothing to do. Its front has no bridge: no walk goes there."""
+
+    cache: AsyncDistributedCache
+    front: Front
+
+    def ask(self, method: str, target: str, body: bytes = b"") -> Coroutine[Any, Any, Answer]:
+        """What a client asks."""
+        length = (b"content-length", str(len(body)).encode())
+        headers = ((b"host", b"localhost"), *((length,) if body else ()))
+        return ask(self.front, Request(method, f"/config/{target}".encode(), headers, body))
+
+
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AsyncDistributedCache]:
-    """One instance with etcd, and nothing to do."""
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     with EtcdServer(tmp_path_factory.mktemp("etcd")) as etcd:
         seen: list[Event] = []  # an observer that is no file of ours
         store = EtcdStore(etcd.config("walks/"), observer=seen.append)
@@ -75,7 +97,22 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AsyncDistributed
         run(_begin(cache))
         assert until(lambda: cache.status().fresh and cache.status().watch_up)
         run(cache.put("a", b"1"))
-        yield cache
+        answering = Answering(cache, Settings(), Instruments())
+        bridge = Bridge(routes_of(answering, run).wsgi_app)
+        yield Instance(
+            cache,
+            Front(
+                answering.door,
+                answering.documents,
+                answering.hits,
+                answering.probes,
+                answering.questions,
+                bridge,
+                answers=2**20,
+                observer=seen.append,
+            ),
+        )
+        run(bridge.close(1.0))
         run(cache.close())
         run(store.close())
 
@@ -90,21 +127,23 @@ def watched(cache: AsyncDistributedCache) -> None:
     assert until(lambda: cache.status().horizon >= revision)
 
 
-async def _cached(cache: AsyncDistributedCache) -> None:
-    assert cache.hit("a") is not None
-
-
-def walk(cache: AsyncDistributedCache, name: str, attempt: int) -> list[str]:
+def walk(instance: Instance, name: str, attempt: int) -> list[str]:
     """The files of one walk, as they are entered."""
+    cache = instance.cache
     works: dict[str, Callable[[], Awaitable[object]]] = {
-        "a hit": lambda: _cached(cache),
-        "a miss": lambda: cache.get(f"not there {attempt}"),
-        "a linearizable read": lambda: cache.get("a", linearizable=True),
-        "a PUT": lambda: cache.put("a", b"2"),
+        "a hit": lambda: instance.ask("GET", "a"),
+        "a miss": lambda: instance.ask("GET", f"absent-{attempt}"),
+        "a linearizable read": lambda: instance.ask("GET", "a?consistency=linearizable"),
+        "a PUT": lambda: instance.ask("PUT", "a", b"2"),
     }
     watched(cache)
-    run(cache.get("a"))
-    run(cache.get("a"))
+    for _ in range(2):  # what is remembered is of the answers before
+        for each in ("a", "a?consistency=linearizable", "not-there"):
+            run(instance.ask("GET", each))
+    run(instance.ask("PUT", "a", b"1"))
+    watched(cache)
+    run(instance.ask("GET", "a"))
+    run(instance.ask("GET", "a"))
 
     async def take(work: Callable[[], Awaitable[object]]) -> None:
         await work()
@@ -121,10 +160,10 @@ def walk(cache: AsyncDistributedCache, name: str, attempt: int) -> list[str]:
 
 
 @pytest.mark.parametrize("name", WALKS)
-def test_the_files_of_a_walk_are_those_that_are_entered_in_that_order(cache: AsyncDistributedCache, name: str) -> None:
+def test_the_files_of_a_walk_are_those_that_are_entered_in_that_order(instance: Instance, name: str) -> None:
     """A machine that stands still for a second makes a write ask first who answers: so it has three attempts."""
-    walks = (walk(cache, name, attempt) for attempt in range(3))
-    found = next((files for files in walks if files == told()[name]), None) or walk(cache, name, 3)
+    walks = (walk(instance, name, attempt) for attempt in range(3))
+    found = next((files for files in walks if files == told()[name]), None) or walk(instance, name, 3)
     assert found == told()[name]
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from consistency.core.model import Reading, Source
 from service.app import template
+from service.documents import hits
 from service.http.answers import headers_for
 from service.http.problems import INTERNAL, KINDS, NOT_FOUND, TYPE_PREFIX, Problem
 from service.site.docs_routes import DESCRIPTION
@@ -156,7 +157,8 @@ def test_a_header_too_many_fails_a_test_on_every_way_to_an_answer(
     def chatty(reading: Reading) -> list[tuple[str, str]]:
         return [*headers_for(reading), SURPRISE]
 
-    monkeypatch.setattr("service.http.hit_path.headers_for", chatty)
+    monkeypatch.setattr("service.documents.hits.headers_for", chatty)
+    monkeypatch.setattr("service.documents.hits._head", hits._head.__wrapped__)  # which keeps those it has made
     monkeypatch.setattr("service.http.answers.headers_for", chatty)
     monkeypatch.setattr(Problem, "all_headers", lambda problem: (*all_headers(problem), SURPRISE))
     with pytest.raises(AssertionError, match="x-surprise is not described"):

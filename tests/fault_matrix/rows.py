@@ -228,7 +228,7 @@ ROWS = (
         write="503 or slow, never lost",
         health="200, 200",
         membership="kept",
-        note=("counted, not timed: a thread that waited for a slow client would be missing for good"),
+        note=("counted, not timed: who was in the way of others would be for seconds"),
     ),
     Row(
         "hostile documents, slow readers, slow bodies, big headers in 256 MB",

@@ -86,7 +86,7 @@ class Client:
 def test_1000_slow_clients(etcd: EtcdServer, instance: InstanceProcess) -> None:
     """Half of them send their headers drop by drop, half their bodies; all the while everybody else is answered.
 
-    Counted, not timed: one thread that waited for a slow client would be missing for good.
+    Counted, not timed: who was in the way of others would be for seconds.
     """
     before, writes = membership(instance), times_written(etcd, "k")
     others = ("/config/k", "/config/k?use_cache=false", "/config/k?consistency=linearizable", "/readyz", "/healthz")

@@ -1,4 +1,7 @@
-"""The application in this process, with a client, over a real cache on a real etcd.
+"""What answers requests, in this process and without a server, over a real cache on a real etcd.
+
+Two ways lead to the same answers: the front, which is what the service's own server calls, and Flask with the door
+before it, for every other. Tests ask the front, unless they say otherwise; `test_both_ways.py` compares the two.
 
 `gateway` joins a fleet of its own for each test; `gateways` starts several that share one. The cache's bound is wide
 where a test is about HTTP, so that a hit stays a hit on a slow machine.
@@ -13,20 +16,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from flask import Flask
 from werkzeug.test import Client, TestResponse
 
 from consistency import DistributedCache
+from consistency.core.events import Observer
 from consistency.etcd.store import EtcdStore
 from metrics import Instruments
-from service.app import Application, create_app
+from service.answering import Answering
+from service.app import behind_door, routes_of
 from service.auth import token_lists
 from service.auth.keyring import Keyring
 from service.auth.token_sources import TokenSource
-from service.http.door import Door
+from service.http.bridge import Bridge
+from service.http.front import Front
 from service.http.sessions import cookie_of
-from service.http.unread_bodies import UnreadBodies
 from service.settings.model import Settings
-from tests.support import contract
+from tests.support import asgi, contract
 from tests.support.etcd import EtcdServer, wait_for
 
 BOUND = 30.0
@@ -49,30 +55,34 @@ class CheckedClient(Client):
         return response
 
 
+ANSWERS = 32 * 1024 * 1024
+"""Bytes of large answers that may be under way."""
+
+
 @dataclass(frozen=True)
 class Gateway:
     """One instance without a server: what a server would call."""
 
-    app: Application
+    answering: Answering
+    front: Front
+    app: Flask
+    """The same without the front: Flask, behind the same door."""
     cache: DistributedCache
     prefix: str
+    through_flask: bool = False
 
     @property
     def client(self) -> Client:
         """A client without cookies, so that every request stands for itself."""
-        return CheckedClient(self.app, use_cookies=False)
+        return CheckedClient(self._application, use_cookies=False)
 
     def browser(self) -> Client:
         """A client that keeps cookies."""
-        return CheckedClient(self.app)
+        return CheckedClient(self._application)
 
     @property
-    def door(self) -> Door:
-        """What every request has to pass, and from which every answer comes."""
-        outermost = self.app.wsgi_app
-        assert isinstance(outermost, UnreadBodies)
-        assert isinstance(outermost._rest, Door)
-        return outermost._rest
+    def _application(self) -> Any:
+        return self.app if self.through_flask else asgi.AsWsgi(self.front, self.cache.do)
 
     def session(self, revision: object) -> str:
         """The header Cookie of a client that has seen this."""
@@ -112,7 +122,29 @@ def start_gateway(
     cache.start()
     if wait:
         wait_for(lambda: cache.status().fresh, what="the first proof of a member")
-    return Gateway(create_app(cache, chosen, instruments, keyring(tokens) if tokens else None), cache, prefix)
+    answering = Answering(cache.asynchronous, chosen, instruments, keyring(tokens) if tokens else None)
+    front = start_front(stack, answering, cache, instruments.observe)
+    return Gateway(answering, front, behind_door(answering, cache.do), cache, prefix)
+
+
+def start_front(
+    stack: ExitStack, answering: Answering, cache: DistributedCache, observer: Observer, *, answers: int = ANSWERS
+) -> Front:
+    """What a server calls, on the cache's loop; closed with `stack`. `answers`: bytes of large ones under way."""
+    bridge = Bridge(routes_of(answering, cache.do).wsgi_app)
+    front = Front(
+        answering.door,
+        answering.documents,
+        answering.hits,
+        answering.probes,
+        answering.questions,
+        bridge,
+        answers=answers,
+        observer=observer,
+    )
+    stack.callback(lambda: cache.do(front.close(1.0)))
+    stack.callback(lambda: cache.do(bridge.close(1.0)))
+    return front
 
 
 _numbers = itertools.count()

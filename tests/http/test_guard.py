@@ -315,7 +315,7 @@ def test_a_cookie_is_no_right(gateway: Gateway) -> None:
 def test_with_other_tokens_the_earlier_ones_are_forgotten(gateways: StartGateway) -> None:
     """A verdict that was remembered, too."""
     gateway = gateways(tokens=TOKENS)
-    ring = gateway.door._keyring
+    ring = gateway.answering.door._keyring
     assert ring is not None
     assert ask(gateway, "all", "GET", "/config/a").status_code == 404
     ring.bearers = keyring(TOKENS[:1]).bearers

@@ -14,7 +14,7 @@ from consistency.core.model import Departure, Member, Status
 from consistency.core.store import Unavailable
 from service.fleet.departed import departed
 from service.fleet.members import fleet, targets
-from service.fleet.ops_routes import readiness
+from service.fleet.probes import readiness
 from service.fleet.states import mine
 from tests.http.conftest import Gateway, StartGateway
 from tests.support.etcd import wait_for
@@ -42,7 +42,7 @@ def test_an_instance_is_alive_and_ready(gateway: Gateway) -> None:
 
 def test_a_draining_instance_is_not_ready_but_goes_on_answering(gateway: Gateway) -> None:
     """Readiness goes off before the drain, so that no request is lost while the balancer notices."""
-    gateway.app.start_draining()
+    gateway.answering.start_draining()
     ready = gateway.ask("GET", "/readyz")
     assert (ready.status_code, ready.headers["Retry-After"]) == (503, "1")
     assert ready.get_json()["draining"] is True

@@ -82,7 +82,7 @@ def test_an_unforeseen_error_is_logged_and_not_shown(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("internal detail")
 
-    monkeypatch.setattr(gateway.cache, "put", broken)
+    monkeypatch.setattr(gateway.answering.cache, "put", broken)
     with caplog.at_level(logging.ERROR):
         answer = gateway.ask("PUT", "/config/a", b"1")
     assert answer.status_code == 500

@@ -6,31 +6,24 @@ another client's, is lost.
 
 from __future__ import annotations
 
-import io
-import itertools
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from service.http.hit_path import StartResponse
-from service.http.places import Places
-from service.http.unread_bodies import LINGER, PIECE, UnreadBodies
-from tests.http.test_on_the_wire import DEADLINE, Wire, request
+from tests.http.test_on_the_wire import Wire, request
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess
 
-THREADS = 8
+MANY = 50
 KEPT = b"[1]"
 
 
 @pytest.fixture(scope="module")
 def instance(etcd: EtcdServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InstanceProcess]:
     """A real process that has one document."""
-    settings = {**etcd.settings("/unread"), "THREADS": str(THREADS), "CACHE_STALENESS_BOUND": "30"}
+    settings = {**etcd.settings("/unread"), "CACHE_STALENESS_BOUND": "30"}
     with InstanceProcess(tmp_path_factory.mktemp("unread"), **settings) as process:
         process.wait_for_slot()
         process.put("kept", KEPT)
@@ -109,11 +102,11 @@ def test_a_client_that_has_not_sent_its_body_is_answered_at_once(instance: Insta
 
 
 @pytest.mark.fault("1,000 slow clients")
-def test_clients_that_never_send_what_nobody_wants_hold_few_threads(instance: InstanceProcess) -> None:
-    """More than there are threads. Each has its answer, the others are served, and bodies are received meanwhile."""
+def test_clients_that_never_send_what_nobody_wants_are_in_nobodys_way(instance: InstanceProcess) -> None:
+    """Each has its answer, the others are served, and bodies are received meanwhile."""
     slow = request("PUT", b"/nothing", b"Content-Length: 100") + b"1"
     with ExitStack() as stack:
-        wires = [stack.enter_context(Wire(instance)).send(slow) for _ in range(3 * THREADS)]
+        wires = [stack.enter_context(Wire(instance)).send(slow) for _ in range(MANY)]
         assert {wire.answer().headers["connection"] for wire in wires} == {"close"}
         other = stack.enter_context(Wire(instance))
         for _ in range(10):
@@ -122,68 +115,8 @@ def test_clients_that_never_send_what_nobody_wants_hold_few_threads(instance: In
 
 
 def test_a_client_that_does_not_go_does_not_keep_an_instance_from_ending(etcd: EtcdServer, tmp_path: Path) -> None:
-    """Its thread ends with the server's connections."""
+    """What nobody wants is received for a while only."""
     with InstanceProcess(tmp_path, **etcd.settings("/unread-end")) as instance, Wire(instance) as wire:
         wire.send(request("PUT", b"/nothing", b"Content-Length: 100") + b"1")
         assert wire.answer().status == 404
         assert instance.stop() == 0, instance.printed()
-
-
-class Stuck(io.RawIOBase):
-    """A body of which nothing comes until it is told to end."""
-
-    def __init__(self) -> None:
-        self.begun = threading.Event()
-        self.end = threading.Event()
-
-    def read(self, _: int = -1) -> bytes:
-        self.begun.set()
-        assert self.end.wait(DEADLINE)
-        return b""
-
-
-def ask(app: UnreadBodies, body: io.RawIOBase | io.BytesIO) -> list[bytes]:
-    """What the server sends, and does, for a request with three bytes of this body."""
-    return list(app({"CONTENT_LENGTH": "3", "wsgi.input": body}, lambda *_: None))
-
-
-def refuse(_: object, start_response: StartResponse) -> list[bytes]:
-    """An application that looks at nothing."""
-    start_response("404 NOT FOUND", [])
-    return [b"no"]
-
-
-def test_what_nobody_wants_leaves_half_of_the_places_to_the_others() -> None:
-    """Of eight threads four may receive bodies: two such as nobody wants."""
-    places = Places(THREADS, patience=0.0)
-    app, stuck = UnreadBodies(refuse, places), [Stuck(), Stuck()]
-    with ThreadPoolExecutor(2) as pool, ExitStack() as stack:
-        asked = [pool.submit(ask, app, each) for each in stuck]
-        assert all(each.begun.wait(DEADLINE) for each in stuck)
-        third = io.BytesIO(b"123")
-        assert (ask(app, third), third.tell()) == ([b"no"], 0)
-        assert [stack.enter_context(places.wanted()) for _ in range(3)] == [True, True, False]
-        for each in stuck:
-            each.end.set()
-        assert [each.result(DEADLINE) for each in asked] == [[b"no"], [b"no"]]
-    assert (ask(app, third), third.tell()) == ([b"no"], 3)
-
-
-def test_what_nobody_wants_takes_no_place_that_is_not_free() -> None:
-    """Then all threads that may receive bodies are busy with such as somebody wants."""
-    places, body = Places(2, patience=0.0), io.BytesIO(b"123")
-    app = UnreadBodies(refuse, places)
-    with places.wanted():
-        assert (ask(app, body), body.tell()) == ([b"no"], 0)
-
-
-def test_what_comes_is_received_for_a_while_only() -> None:
-    """A body that goes on and on keeps no thread."""
-    now = itertools.count()
-    body = io.BytesIO(b"1" * 10 * PIECE)
-    list(
-        UnreadBodies(refuse, Places(2, 0.0), clock=lambda: LINGER / 3 * next(now))(
-            {"CONTENT_LENGTH": str(10 * PIECE), "wsgi.input": body}, lambda *_: None
-        )
-    )
-    assert body.tell() == 2 * PIECE

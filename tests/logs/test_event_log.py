@@ -42,7 +42,7 @@ TOLD: list[tuple[Event, str, str]] = [
     (TimeWentBackwards("3 after 9"), "error", "etcd answered from another history, everything is dropped"),
     (AuditFound(2), "warning", "written or deleted past this service; the fleet validates"),
     (EndpointDown("http://a:1", "connection refused"), "warning", "an etcd endpoint fails"),
-    (WorkerFailed("watch", "KeyError: 'x'"), "error", "a background thread failed and starts over"),
+    (WorkerFailed("watch", "KeyError: 'x'"), "error", "a background task failed and starts over"),
 ]
 
 SILENT: list[Event] = [

@@ -178,7 +178,7 @@ def test_a_fault_of_our_own_is_an_error_with_unknown_outcome(
     def fail(*_: object, **__: object) -> None:
         raise KeyError("hunter2")
 
-    monkeypatch.setattr(gateway.cache, "put", fail)
+    monkeypatch.setattr(gateway.cache.asynchronous, "put", fail)
     assert gateway.ask("PUT", "/config/a", b"1").status_code == 500
     (line,) = lines.take()
     assert (line["level"], line["outcome"], line["problem"]) == ("error", "unknown", "internal")

@@ -54,7 +54,7 @@ def test_no_event_class_goes_without_a_test() -> None:
         (events.WatchEnded, counters.WATCH_END_CAUSES, "config_watch_ends_total"),
         (events.Left, counters.LEAVE_CAUSES, "config_member_leaves_total"),
         (events.JoinFailed, counters.JOIN_FAILURE_CAUSES, "config_member_join_failures_total"),
-        (events.WorkerFailed, counters.WORKERS, "config_worker_failures_total"),
+        (events.WorkerFailed, (*counters.WORKERS, *counters.ERRANDS), "config_worker_failures_total"),
     ],
 )
 def test_every_cause_the_protocol_names_has_its_series_from_the_start(

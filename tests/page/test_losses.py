@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,25 @@ def test_with_one_that_left_in_order_all_is_well(browser: Browser, tmp_path: Pat
         fleet.instances[1].stop()
         verdict(page, "All is well: the only instance")
         expect(page.locator("#departed tbody tr")).to_contain_text("left in order")
+
+
+HELD = """async (lags) => {
+    const { verdict } = await import("/page/verdict.js");
+    const fresh = { fresh: true, proof_age: 0.2, bound: 8, slot: 0, why_not: "", watch_up: true, draining: false };
+    const rows = lags.map((loop_lag) => ({ address: "a", slot: 0, state: { ...fresh, loop_lag }, why_not: "" }));
+    return verdict({ members: rows, expected: 0, departed: [] });
+}"""
+
+
+def test_the_page_tells_of_a_loop_that_is_held(browser: Browser, fleet: Fleet) -> None:
+    """From the alert's threshold on. An instance of an earlier release says nothing of it."""
+    with tab(browser, fleet.url) as page:
+        expect(page.locator("#figures")).to_contain_text(re.compile(r"Loop lag\d+ ms"))
+        assert page.evaluate(HELD, [0.01, 0.1, None])["level"] == "good"
+        assert page.evaluate(HELD, [0.01, 0.25, 0.15]) == {
+            "level": "careful",
+            "text": "2 instances are held up, for 250 ms at worst.",
+        }
 
 
 @pytest.mark.parametrize(

@@ -212,24 +212,22 @@ SPY = """
                 left += gc.get_referents(each)
         return found
 
-    def spied(application):
-        def spy(environ, start_response):
-            if environ["PATH_INFO"] != "/spy":
-                return application(environ, start_response)
-            shown = {name: str(value) for name, value in environ.items()}
-            told = {"wsgi": shown, "process": dict(os.environ), "held": held("".join(reversed("yr4n4c")))}
-            start_response("200 OK", [])
-            return [json.dumps(told).encode()]
+    def surroundings(*arguments):
+        from service.http.front import Front  # no earlier than the service itself
+        answer = Front.__call__
 
-        return spy
+        async def spy(front, scope, receive, send):
+            if scope["path"] != "/spy":
+                return await answer(front, scope, receive, send)
+            shown = {name: str(value) for name, value in scope.items()}
+            told = {"asgi": shown, "process": dict(os.environ), "held": held("".join(reversed("yr4n4c")))}
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": json.dumps(told).encode()})
 
-    def serve(*arguments):
-        from service.http.server import Server  # no earlier than the service itself
-        run = Server.run
-        Server.run = lambda server, application: run(server, spied(application))
+        Front.__call__ = spy
         return inside(*arguments)
 
-    inside, process._serve = process._serve, serve
+    inside, process._surroundings = process._surroundings, surroundings
     sys.exit(main())
 """
 """The service, with a look into its memory and into what its server hands to the application."""
@@ -265,13 +263,13 @@ def spied(instance: InstanceProcess) -> dict[str, Any]:
 
 
 def test_nothing_is_left_of_the_secrets_that_were_in_the_environment(tmp_path: Path, settings: dict[str, str]) -> None:
-    """The server copies the environment into that of each request. What must be known again is held once: etcd's."""
+    """A server may hand it to each request. What must be known again is held once: etcd's."""
     given = {**without_file(settings), "API_TOKENS": TOKENS}
     given["VCAP_SERVICES"] = json.dumps({"a": [{"name": "a", "credentials": {"b": canary("bound").text}}]})
     with Spied(tmp_path, **given) as instance:
         found = spied(instance)
     planted = [*EVERYTHING, canary("bound")]
-    assert escaped(planted, {"WSGI": json.dumps(found["wsgi"]), "os.environ": json.dumps(found["process"])}) == []
+    assert escaped(planted, {"ASGI": json.dumps(found["asgi"]), "os.environ": json.dumps(found["process"])}) == []
     assert found["process"]["ETCD_USER"] == USER  # it is only secrets that are taken out
     assert {held for held in found["held"] if PASSWORD.text not in held} == set()
 

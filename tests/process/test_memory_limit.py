@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-import threading
 from pathlib import Path
 
 import pytest
 
 from service.memory.budget import Budget
-from service.memory.capacity import BASE, EMBEDDED, capacity
+from service.memory.capacity import BASE, EMBEDDED, OF_ANSWER, capacity
 from service.memory.limit import memory_limit
 from service.settings.model import Settings, SettingsError
 from tests.support.instances import environment, run_service
@@ -59,17 +59,18 @@ def test_where_there_are_no_groups_it_is_the_machines(tmp_path: Path) -> None:
 @pytest.mark.parametrize("embedded", [False, True])
 @pytest.mark.parametrize("limit", [192, 256, 512, 4096])
 def test_what_is_held_at_once_fits_into_the_limit(limit: int, embedded: bool) -> None:
-    """The sum that the module's table shows: base, cache, connections of 40 kB, bodies, answers of twice 1 MiB."""
+    """The sum that the module's table shows: base, cache, connections of 40 kB, bodies, answers."""
     found = capacity(limit * MB, Settings(), embedded=embedded)
-    held = found.cache + found.connections * 40 * 1024 + found.bodies + found.answers * 2 * MB
+    held = found.cache + found.connections * 40 * 1024 + found.bodies + found.answers
     assert BASE + EMBEDDED * embedded + held <= limit * MB
     assert found.connections >= 64
 
 
 def test_with_plenty_of_memory_nothing_is_smaller_than_it_was() -> None:
-    """10,000 connections, the whole default of the cache, a quarter of the threads for large answers."""
+    """10,000 connections, the whole default of the cache, hundreds of large answers."""
     found = capacity(8192 * MB, Settings(), embedded=False)
-    assert (found.connections, found.cache, found.answers) == (10_000, 64 * MB, 8)
+    assert (found.connections, found.cache) == (10_000, 64 * MB)
+    assert found.answers > 500 * OF_ANSWER * MB
 
 
 def test_a_cache_that_was_asked_for_is_kept_to() -> None:
@@ -78,9 +79,9 @@ def test_a_cache_that_was_asked_for_is_kept_to() -> None:
 
 
 def test_a_limit_for_which_the_documents_are_too_large_is_refused_with_the_least_that_is_needed() -> None:
-    with pytest.raises(SettingsError, match=r"is 100 MiB, .* at least 108 MiB"):
+    with pytest.raises(SettingsError, match=r"is 100 MiB, .* at least 118 MiB"):
         capacity(100 * MB, Settings(), embedded=False)
-    capacity(108 * MB, Settings(), embedded=False)
+    capacity(118 * MB, Settings(), embedded=False)
     capacity(100 * MB, Settings(max_value_bytes=512 * 1024), embedded=False)
 
 
@@ -91,12 +92,13 @@ def test_an_instance_with_too_small_a_limit_says_so_and_ends(tmp_path: Path) -> 
 
 
 def test_a_budget_lends_no_more_than_it_has_and_waits_for_what_comes_back() -> None:
-    budget = Budget(10)
-    assert budget.take(7)
-    assert not budget.take(4)
-    assert not budget.take(4, patience=0.01)
-    later = threading.Timer(0.05, budget.give_back, (7,))
-    later.start()
-    assert budget.take(10, patience=10.0)
-    later.join()
-    assert budget.free == 0
+    async def borrow() -> None:
+        budget = Budget(10)
+        assert await budget.take(7)
+        assert not await budget.take(4)
+        assert not await budget.take(4, patience=0.01)
+        asyncio.get_running_loop().call_later(0.05, budget.give_back, 7)
+        assert await budget.take(10, patience=10.0)
+        assert budget.free == 0
+
+    asyncio.run(borrow())

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from service.auth import token_sources
 from service.auth.keyring import Keyring
 from service.doctor import examine
-from service.process.listener import listen
+from service.process.listener import reserve
 from service.process.startup import StartupError
 from service.settings.connection import resolve
 from service.settings.model import Settings
@@ -109,7 +109,7 @@ def told(environ: Mapping[str, str], directory: Path) -> str:
     try:
         source = token_sources.resolve(found)
         said.append(Keyring(source).describe() if source else "")
-        listen(found.host, 0).close()
+        reserve(found.host, 0).close()
     except StartupError as error:
         said += traceback.format_exception(error)
     if connection.embedded:

@@ -16,9 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from service.embedded_etcd.child import CLIENT_PORT, takes_writes_over_http
+from service.embedded_etcd.child import CLIENT_PORT
+from service.embedded_etcd.questions import takes_writes_over_http
 from service.embedded_etcd.shared import EmbeddedEtcd, RunningEtcd, can_be_joined, find_etcd
 from service.process.startup import StartupError
+from tests.support import driver
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, is_running, within
 from tests.support.recent_etcd import recent_etcd
@@ -31,7 +33,7 @@ def quiet(_: str) -> None:
 def test_the_second_instance_joins_the_etcd_of_the_first(tmp_path: Path) -> None:
     """It says whose it is, sees the same data, and leaves it alone when it stops."""
     with InstanceProcess(tmp_path) as first, InstanceProcess(tmp_path) as second:
-        assert f"embedded (shared with process {first.pid})" in second.printed()
+        assert within(5, lambda: f"embedded (shared with process {first.pid})" in second.printed())
         assert first.put("a", b"1").status_code == 201
         assert second.get("a", params={"use_cache": "false"}).content == b"1"
         assert second.stop() == 0
@@ -99,15 +101,15 @@ def test_an_unreadable_file_is_written_anew(tmp_path: Path, etcd: EmbeddedEtcd, 
 def test_a_file_of_a_dead_owner_is_not_joined_even_if_an_etcd_answers_there(etcd: EmbeddedEtcd) -> None:
     """1. A is killed, its file stays.  2. B takes the lock.  3. C reads A's file before B empties it."""
     running = etcd.start()
-    assert can_be_joined(running)
+    assert driver.run(can_be_joined(running))
     with subprocess.Popen(["true"]) as dead:
         dead.wait()
-    assert not can_be_joined(replace(running, owner=dead.pid))
+    assert not driver.run(can_be_joined(replace(running, owner=dead.pid)))
 
 
 def test_another_etcd_at_the_address_of_one_that_is_down_is_not_joined(etcd: EmbeddedEtcd) -> None:
     """While its owner waits to start it again, the port is anybody's."""
-    assert not can_be_joined(replace(etcd.start(), trouble="it is down"))
+    assert not driver.run(can_be_joined(replace(etcd.start(), trouble="it is down")))
 
 
 def test_a_taken_port_makes_it_take_another(tmp_path: Path, etcd: EmbeddedEtcd) -> None:
@@ -125,7 +127,7 @@ def test_of_http_it_offers_no_more_than_its_health(
     """Whatever is new there in some release of etcd is looked at here before it is offered to the browsers around."""
     monkeypatch.setenv("PATH", str(program().parent), prepend=os.pathsep)
     endpoint = etcd.start().endpoint
-    assert not takes_writes_over_http(endpoint.removeprefix("http://"))
+    assert not driver.run(takes_writes_over_http(endpoint.removeprefix("http://")))
     posted = {path: status(endpoint, "POST", path) for path in GATEWAY}
     assert posted == dict.fromkeys(GATEWAY, 404)
     assert status(endpoint, "GET", "/health", Host="evil.example") == 421

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -152,3 +153,120 @@ def test_a_start_that_waits_for_an_etcd_that_never_answers_is_given_up_at_once(t
         assert (tmp_path / "instance" / "etcd.json").read_text() == ""
     finally:
         instance.kill()
+
+
+PATCHED = """
+import socket, sys, time
+from service.process import stopping
+stopping.end_at_once()
+{patch}
+from service.process.entry import enter
+sys.argv = ["service"]
+enter()
+"""
+"""The service, with something in it that fails."""
+
+
+def patched(directory: Path, patch: str, **settings: str) -> InstanceProcess:
+    instance = InstanceProcess(directory, **settings)
+    instance.around = lambda python, *_: [python, "-c", PATCHED.format(patch=patch)]
+    return instance
+
+
+HELD = """
+import service.fleet.probes as probes
+answer = probes.health
+def hold():
+    print("held", flush=True)
+    {held}
+    return answer()
+probes.health = hold
+"""
+
+
+@pytest.mark.parametrize("held", ["time.sleep(60)", "while True: pass"], ids=["asleep", "busy"])
+def test_a_loop_that_is_held_does_not_keep_the_process_alive(tmp_path: Path, held: str) -> None:
+    """Nothing that the loop would do at a signal is done then: the deadline is set by the signal's handler itself."""
+    with patched(tmp_path, HELD.format(held=held)) as instance:
+        etcd = instance.embedded_etcd()["pid"]
+        with ask(instance, "/healthz"):
+            assert within(5, lambda: "held\n" in instance.printed())
+            instance.ask_to_stop()
+            assert instance.wait(END_WITHIN + 1) == 1, instance.printed()
+        assert "not stopped within 9 s, giving up" in instance.printed()
+        assert within(1, lambda: not is_running(etcd))
+
+
+def ask(instance: InstanceProcess, path: str) -> socket.socket:
+    """A client that waits for an answer."""
+    client = socket.create_connection(("127.0.0.1", instance.port), timeout=END_WITHIN)
+    client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    return client
+
+
+HANGING = """
+import service.site.files as files
+import service.app as app
+routes_of = app.routes_of
+def hanging(*arguments):
+    routes = routes_of(*arguments)
+    @routes.route("/hang")
+    def hang():
+        print("hangs", flush=True)
+        time.sleep(60)
+    return routes
+import service.process.compose as compose
+compose.routes_of = hanging
+"""
+
+
+def test_a_thread_that_hangs_does_not_keep_the_process_alive(tmp_path: Path) -> None:
+    """One of Flask's; nobody waits for it beyond the time that requests in flight have. The rest ends in order."""
+    with patched(tmp_path, HANGING) as instance, ask(instance, "/hang"):
+        assert within(5, lambda: "hangs\n" in instance.printed())
+        assert instance.answers(200, "/healthz")
+        etcd = instance.embedded_etcd()["pid"]
+        instance.ask_to_stop()
+        assert instance.wait(END_WITHIN) == 0, instance.printed()
+        assert "some requests were not answered in time" in instance.printed()
+        assert "left the fleet" in instance.printed()
+        assert not is_running(etcd)
+
+
+UNSHARED = """
+import service.process.life as life
+reserve = life.reserve
+def alone(host, port):
+    held = reserve(host, port)
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
+    return held
+life.reserve = alone
+"""
+
+ENDING = """
+import asyncio
+from service.http.server import Server
+start = Server.start
+async def start_and_end(server):
+    await start(server)
+    asyncio.get_running_loop().call_later(0.5, server._granian.stop)
+Server.start = start_and_end
+"""
+
+
+@pytest.mark.parametrize(
+    ("patch", "reason"),
+    [(UNSHARED, "it ended by itself: .*[Aa]ddress (already )?in use"), (ENDING, "it ended by itself")],
+    ids=["can't bind", "ends"],
+)
+def test_a_server_that_ends_by_itself_ends_the_process_with_a_reason(tmp_path: Path, patch: str, reason: str) -> None:
+    """And with an exit code by which who supervises it starts it again; all else ends in order."""
+    instance = patched(tmp_path, patch).start()
+    try:
+        assert instance.wait(20) == 1, instance.printed()
+    finally:
+        instance.kill()
+    (told,) = [line for line in instance.printed().splitlines() if "the HTTP server failed" in line]
+    assert re.search(reason, told), told
+    assert "Traceback" not in instance.printed()
+    assert (tmp_path / "instance" / "etcd.json").read_text() == ""

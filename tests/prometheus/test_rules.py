@@ -106,6 +106,12 @@ def test_the_rules_know_how_many_slots_there_are() -> None:
     assert alert["expr"].endswith(f">= {SLOTS}")
 
 
+def test_the_page_calls_a_loop_held_when_the_alert_does() -> None:
+    (alert,) = (alert for alert in alerts() if alert["alert"] == "ConfigLoopHeld")
+    verdict = (PROJECT / "service" / "site" / "page" / "verdict.js").read_text(encoding="utf-8")
+    assert alert["expr"].partition(" > ")[2] == re.findall(r"HELD = ([\d.]+);", verdict)[0]
+
+
 def test_the_rules_are_about_the_job_that_is_configured() -> None:
     (scraped,) = yaml.safe_load(CONFIGURATION.read_text())["scrape_configs"]
     assert scraped["job_name"] == JOB

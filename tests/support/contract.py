@@ -41,6 +41,7 @@ ANYWHERE = {
     405: "MethodNotAllowed",
     411: "LengthRequired",
     500: "Unexpected",
+    503: "Unavailable",
 }
 """What may be answered where nothing is described, by its name among the file's responses."""
 

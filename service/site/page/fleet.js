@@ -4,8 +4,8 @@ import { $, h, refresh, say } from "./dom.js";
 import { Minutes, processOf, SPAN, sum } from "./history.js";
 import { plot } from "./plot.js";
 import { latest, revision } from "./revisions.js";
-import { verdict } from "./verdict.js";
-import { bytes, clock, count, percent, plural, rate, seconds, since } from "./words.js";
+import { HELD, verdict } from "./verdict.js";
+import { brief, bytes, clock, count, percent, plural, rate, seconds, since } from "./words.js";
 
 const SLOTS = 64;
 
@@ -69,6 +69,7 @@ function figures(members, moment, expected) {
   const behind = Number(states.map(({ horizon }) => newest - revision(horizon)).reduce((a, b) => (b > a ? b : a), 0n));
   const held = members.filter(({ slot }) => slot !== null).length;
   const watching = states.filter(({ watch_up }) => watch_up).length;
+  const lags = states.filter(({ loop_lag }) => loop_lag !== undefined).map(({ loop_lag }) => loop_lag);
   const leases = states.filter((state) => state.lease_age !== null).map(({ lease_age }) => lease_age);
   return [
     figure("Instances", count(members.length), expected ? `of ${count(expected)} expected` : ""),
@@ -77,6 +78,7 @@ function figures(members, moment, expected) {
     figure("Horizon", count(newest), behind ? `slowest ${plural(behind, "revision", "revisions")} behind` : "nobody behind"),
     figure("Hit ratio", percent(minutes.ratio()), "over these minutes"),
     figure("Requests", rate(moment.rate), "for documents"),
+    figure("Loop lag", lags.length ? brief(Math.max(...lags)) : "not told", lags.length ? "at worst, of late" : ""),
     figure("Watches up", `${watching} of ${states.length}`),
     figure("Oldest lease", leases.length ? seconds(Math.max(...leases)) : "none", leases.length ? "since it was renewed" : ""),
   ];
@@ -110,6 +112,7 @@ function health({ state, why_not: whyNot }) {
   if (state.slot === null) return ["careful", "serves uncached: it holds no slot"];
   if (!state.fresh) return ["bad", "no fresh proof"];
   if (!state.watch_up) return ["careful", "fresh, its watch is down"];
+  if (state.loop_lag > HELD) return ["careful", `fresh, held up for ${brief(state.loop_lag)}`];
   return ["good", "fresh"];
 }
 

@@ -1,7 +1,8 @@
 // The one sentence for the operator: is all well, and if not, what is it. Pure.
 
-import { enumeration, plural, seconds } from "./words.js";
+import { brief, enumeration, plural, seconds } from "./words.js";
 
+export const HELD = 0.1; // seconds by which a loop may be late, as in the alert ConfigLoopHeld
 const NAMED = 3; // of those who were lost; the table has them all
 
 /** Of what /members/states has said: {level: "good" | "careful" | "bad", text}. */
@@ -39,6 +40,8 @@ export function verdict({ members: rows, expected, departed }) {
   const blind = answering.filter((state) => !state.watch_up && state.slot !== null).length;
   if (blind) small.push(`${plural(blind, "instance has", "instances have")} no watch, reads are proven one by one`);
   if (without.length) small.push(`${plural(without.length, "instance serves", "instances serve")} uncached, without a slot`);
+  const held = answering.filter(({ loop_lag }) => loop_lag > HELD).map(({ loop_lag }) => loop_lag);
+  if (held.length) small.push(`${plural(held.length, "instance is", "instances are")} held up, for ${brief(Math.max(...held))} at worst`);
   const leaving = answering.filter((state) => state.draining).length;
   if (leaving) small.push(`${plural(leaving, "is", "are")} about to stop`);
   // As many as are expected: then others have taken the place of those who were lost.

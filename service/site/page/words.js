@@ -39,6 +39,11 @@ export function since(moment) {
   return Number.isNaN(then) ? "" : seconds(Math.max(0, (Date.now() - then) / 1000));
 }
 
+/** Of what is short, most of the time. */
+export function brief(value) {
+  return value < 1 ? `${Math.round(value * 1000)} ms` : seconds(value);
+}
+
 export function plural(number, one, several) {
   return `${number} ${number === 1 ? one : several}`;
 }

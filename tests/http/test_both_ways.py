@@ -1,10 +1,13 @@
-"""The short way answers what Flask answers, whatever is asked; and Flask isn't bothered with single documents."""
+"""The front answers what Flask answers, whatever is asked; and Flask isn't bothered with documents, batches and probes.
+
+Flask behind the door is the same service for any WSGI server; the front is what its own server calls.
+"""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,13 +18,14 @@ from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from metrics import Instruments
-from service.app import create_app
-from service.documents.reads import Environ
-from service.http.door import Door
-from service.http.hit_path import HitPath, StartResponse
+from service.answering import Answering
+from service.app import behind_door
+from service.http.bridge import Bridge
+from service.http.environ import Environ
+from service.http.front import Front
 from service.settings.model import Settings
-from tests.http.conftest import Gateway, keyring, start_gateway
-from tests.support import contract
+from tests.http.conftest import ANSWERS, Gateway, keyring, start_front, start_gateway
+from tests.support import asgi, contract
 from tests.support.etcd import EtcdServer
 
 Headers = list[tuple[str, str]]
@@ -127,26 +131,40 @@ def known(new_etcd: type[EtcdServer], tmp_path_factory: pytest.TempPathFactory) 
         yield gateway
 
 
-def hit_path(gateway: Gateway) -> HitPath:
-    """What stands in front of Flask."""
-    short = gateway.door._rest
-    assert isinstance(short, HitPath)
-    return short
+Way = Callable[[Environ], tuple[int, Headers, bytes]]
+"""From what a WSGI server would hand over to status, headers and body."""
 
 
-def both_ways(gateway: Gateway) -> tuple[Door, Door]:
-    """The same door in front of the short way, and in front of Flask alone."""
-    short = gateway.door
-    return short, Door(hit_path(gateway)._rest, short._hosts, short._keyring, short._instruments)
+def by_flask(gateway: Gateway) -> Way:
+    """The application that `create_app` makes."""
+
+    def way(environ: Environ) -> tuple[int, Headers, bytes]:
+        pieces, status, headers = run_wsgi_app(gateway.app, environ, buffered=True)
+        return int(status.split()[0]), headers.to_wsgi_list(), b"".join(pieces)
+
+    return way
 
 
-def answer(application: Any, request: Request, etag: str = '""') -> tuple[str, Headers, bytes, int]:
-    """Status line, headers without Age, body, Age. Raises AssertionError when openapi.yaml does not describe them."""
-    pieces, status, headers = run_wsgi_app(application, request.environ(etag), buffered=True)
-    body = b"".join(pieces)
-    contract.check(request.method, request.path.decode("latin-1"), int(status.split()[0]), dict(headers), body)
-    age = int(headers.pop("Age", 0))
-    return status, list(headers.items()), body, age
+def by_front(gateway: Gateway) -> Way:
+    """What the service's server calls; whether it ends the connection is no part of the comparison."""
+
+    def way(environ: Environ) -> tuple[int, Headers, bytes]:
+        told = gateway.cache.do(asgi.ask(gateway.front, asgi.request_of(environ)))
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in told.headers]
+        assert all(name == name.lower() for name, _ in headers), "as ASGI asks for"
+        assert told.is_whole
+        return told.status, [pair for pair in headers if pair[0] != "connection"], told.body
+
+    return way
+
+
+def answer(way: Way, request: Request, etag: str = '""') -> tuple[int, Headers, bytes, int]:
+    """Status, headers in order but for Age, body, Age. Raises AssertionError when openapi.yaml describes no such."""
+    status, headers, body = way(request.environ(etag))
+    contract.check(request.method, request.path.decode("latin-1"), status, dict(headers), body)
+    told = [(name.lower(), value) for name, value in headers]
+    age = next((int(value) for name, value in told if name == "age"), 0)
+    return status, sorted(pair for pair in told if pair[0] != "age"), body, age
 
 
 @settings(max_examples=1500, deadline=None)
@@ -162,13 +180,13 @@ def answer(application: Any, request: Request, etag: str = '""') -> tuple[str, H
 @example(Request("GET", b"/config//a", "a=b", "x", "y", None, {}))
 @example(Request("GET", b"/config/a", "", None, None, None, {"HTTP_X_REQUEST_ID": "x"}))
 @example(Request("GET", b"/config/a", "", CURRENT, None, None, {"HTTP_X_REQUEST_ID": "x"}))
-def test_with_and_without_the_short_way_the_answer_is_the_same(known: Gateway, request: Request) -> None:
+def test_the_answer_is_the_same_both_ways(known: Gateway, request: Request) -> None:
     """Byte for byte, but for Age, which may pass from one second to the next in between."""
-    short, flask = both_ways(known)
-    *_, headers, _, _ = answer(flask, request)  # what is not in memory yet is now
-    etag = dict(headers).get("ETag", '""')
+    front, flask = by_front(known), by_flask(known)
+    _, headers, *_ = answer(flask, request)  # what is not in memory yet is now
+    etag = dict(headers).get("etag", '""')
     *expected, age = answer(flask, request, etag)
-    *found, age_found = answer(short, request, etag)
+    *found, age_found = answer(front, request, etag)
     assert found == expected
     assert 0 <= age_found - age <= 1 or age_found == 0 or age == 0
 
@@ -186,7 +204,10 @@ authorizations = st.one_of(
         "{}{}{}{}".format,
         st.sampled_from(["Bearer", "bearer", "BEARER", "Basic", "Token", "", " Bearer", "Bearer Bearer"]),
         st.sampled_from([" ", "  ", "\t", "", ", ", "="]),
-        st.one_of(st.sampled_from([*SECRETS.values(), "wrong-0123456789-abc"]), st.text(max_size=20)),
+        st.one_of(
+            st.sampled_from([*SECRETS.values(), "wrong-0123456789-abc"]),
+            st.text(st.characters(max_codepoint=255), max_size=20),
+        ),
         st.sampled_from(["", "", " ", "=", ", Bearer x", f",Bearer {SECRETS['all']}", "\n", "\xff"]),
     ),
     st.none(),
@@ -201,13 +222,12 @@ def bearer_of(header: str | None) -> str | None:
 
 
 @pytest.fixture(scope="module")
-def doors(known: Gateway) -> tuple[Door, Door]:
-    """The same instance behind tokens: with the short way, and with Flask alone."""
-    apps = [create_app(known.cache, Settings(), Instruments(), keyring(TOKENS)) for _ in range(2)]
-    short, flask = (replace(known, app=app).door for app in apps)
-    assert isinstance(flask._rest, HitPath)
-    flask._rest = flask._rest._rest
-    return short, flask
+def guarded(known: Gateway) -> Iterator[Gateway]:
+    """The same cache, behind tokens."""
+    with ExitStack() as stack:
+        answering = Answering(known.cache.asynchronous, Settings(), Instruments(), keyring(TOKENS))
+        front = start_front(stack, answering, known.cache, known.answering.instruments.observe)
+        yield replace(known, front=front, app=behind_door(answering, known.cache.do))
 
 
 @settings(max_examples=1500, deadline=None)
@@ -218,22 +238,21 @@ def doors(known: Gateway) -> tuple[Door, Door]:
 @example(Request("GET", b"/config/b/c", "", CURRENT, None, None, {}), f"Bearer {SECRETS['b']}")
 @example(Request("HEAD", b"/config/a", "revision=1", None, None, f"{OURS}=1", {}), None)
 def test_with_tokens_the_answer_is_the_same_both_ways_or_the_same_refusal(
-    known: Gateway, doors: tuple[Door, Door], request: Request, header: str | None
+    known: Gateway, guarded: Gateway, request: Request, header: str | None
 ) -> None:
     """And nothing but a token's own rights decides which: no key that is there, no other header."""
     sent = {"HTTP_AUTHORIZATION": header} if header is not None else {}
     others = {name: value for name, value in request.others.items() if name != "HTTP_AUTHORIZATION"} | sent
     request = replace(request, others=others)
-    short, flask = doors
-    answer(known.door, request)  # what is not in memory yet is now
-    *expected, age = answer(flask, request)
-    *found, age_found = answer(short, request)
+    answer(by_front(known), request)  # what is not in memory yet is now
+    *expected, age = answer(by_flask(guarded), request)
+    *found, age_found = answer(by_front(guarded), request)
     assert found == expected
     assert 0 <= age_found - age <= 1 or age_found == 0 or age == 0
     name = bearer_of(header)
     assume(name != "b" or request.path == b"/config/b/c" or not request.path.startswith(b"/config/b/"))
     due = due_to(request, name)
-    assert expected[0] in due if due else expected == list(answer(known.door, request)[:3])
+    assert expected[0] in due if due else expected == list(answer(by_front(known), request)[:3])
 
 
 OPEN_PATHS = (b"", b"/")
@@ -242,52 +261,91 @@ NO_HOSTS = ("", "a, b", "bytes=0-1", "identity;q=0")
 """Of what `others` may put there."""
 
 
-def due_to(request: Request, name: str | None) -> tuple[str, ...]:
-    """The status lines that there may be for a bearer who may not have this, or not all of it; none: he may."""
+def due_to(request: Request, name: str | None) -> tuple[int, ...]:
+    """The statuses that there may be for a bearer who may not have this, or not all of it; none: he may."""
     reads, beneath = request.method in ("GET", "HEAD"), request.path.startswith(b"/config/")
     # What is no request at all is told that before anything else.
     wrong_head = "HTTP_TRANSFER_ENCODING" in request.others or request.others.get("HTTP_HOST", "x") in NO_HOSTS
     if request.path in OPEN_PATHS or wrong_head:
         return ()
     if name is None:
-        return ("401 UNAUTHORIZED",)
+        return (401,)
     if not (beneath or request.path in COLLECTION) or name == ("writer" if reads else "b"):
-        return ("403 FORBIDDEN",)
+        return (403,)
     if name == "b" and request.path in COLLECTION:
-        return ("200 OK", "400 BAD REQUEST", "411 LENGTH REQUIRED")
+        return (200, 400, 411)
     if name == "b" and request.path != b"/config/b/c":
-        return ("403 FORBIDDEN", "400 BAD REQUEST")
+        return (403, 400)
     return ()
 
 
-def refuse(environ: Environ, _: StartResponse) -> Iterable[bytes]:
+def refuse(environ: Environ, _: object) -> Iterable[bytes]:
     """In Flask's place: nothing should get here."""
     raise AssertionError(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']} went to Flask")
 
 
-def without_flask(gateway: Gateway) -> HitPath:
-    """What stands in front, with nothing behind it."""
-    front = hit_path(gateway)
-    return HitPath(refuse, front._cache, front._writes, front._instruments)
+@pytest.fixture(scope="module")
+def without_flask(known: Gateway) -> Iterator[Gateway]:
+    """The front with nothing behind it."""
+    bridge, it = Bridge(refuse), known.answering
+    yield replace(
+        known,
+        front=Front(
+            it.door,
+            it.documents,
+            it.hits,
+            it.probes,
+            it.questions,
+            bridge,
+            answers=ANSWERS,
+            observer=it.instruments.observe,
+        ),
+    )
+    assert known.cache.do(bridge.close(1.0))
 
 
 @pytest.mark.parametrize(
     "query", ["", "use_cache=true", "use_cache=false", "consistency=linearizable", "min_revision=1"]
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_no_read_of_a_document_goes_through_flask(known: Gateway, method: str, query: str) -> None:
-    short = without_flask(known)
-    status, _, body, _ = answer(short, Request(method, b"/config/a", query, None, None, None, {}))
-    assert (status, body) == ("200 OK", b'{"value": "a"}' if method == "GET" else b"")
+def test_no_read_of_a_document_goes_through_flask(without_flask: Gateway, method: str, query: str) -> None:
+    status, _, body, _ = answer(by_front(without_flask), Request(method, b"/config/a", query, None, None, None, {}))
+    assert (status, body) == (200, b'{"value": "a"}' if method == "GET" else b"")
 
+
+@pytest.mark.parametrize("path", [b"/healthz", b"/readyz"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_no_probe_goes_through_flask(without_flask: Gateway, method: str, path: bytes) -> None:
+    """They are answered though every page hangs."""
+    status, *_ = answer(by_front(without_flask), Request(method, path, "", None, None, None, {}))
+    assert status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query"),
+    [(method, path, "") for method in ("GET", "HEAD") for path in (b"/healthz", b"/readyz")]
+    + [("GET", b"/readyz", "for=routing"), ("GET", b"/readyz", "for=nothing"), ("POST", b"/readyz", "")],
+)
+def test_a_probe_is_answered_the_same_both_ways(known: Gateway, method: str, path: bytes, query: str) -> None:
+    """But for how long ago the last proof was, which is another moment's."""
+    request = Request(method, path, query, None, None, None, {})
+    ways = (by_front(known), by_flask(known))
+    found, expected = ((status, headers, _PROOF.sub(b"", body)) for status, headers, body, _ in
+                       (answer(way, request) for way in ways))  # fmt: skip
+    lengths = [{pair for pair in headers if pair[0] != "content-length"} for _, headers, _ in (found, expected)]
+    assert (found[0], lengths[0], found[2]) == (expected[0], lengths[1], expected[2])
+
+
+_PROOF = re.compile(rb'"proof_age": [0-9.]+')
 
 WRITTEN = "/config/written"
 """The one key that writes meet."""
 
-BEAR_REVISIONS = ("ETag", "X-Config-Revision", "Set-Cookie")
+BEAR_REVISIONS = ("etag", "x-config-revision", "set-cookie")
 REVISION = re.compile(r'^("?|config_revision_[0-9a-f]{16}=)(\d+)')
 MADE_UP = re.compile(r"[0-9a-f]{16}")  # a request id, which no two requests share
 AT_REVISION = re.compile(r"at revision \d+")  # as a refusal says it
+AS_RESULT = re.compile(r'"revision": (\d+)')  # of a batch
 
 bodies = st.one_of(
     st.sampled_from([b'{"a": 1}', b"[1]", b"", b"{", b"NaN", b'"\xff"', b"1" * 2_000, b"[" * 200 + b"]" * 200]),
@@ -308,6 +366,7 @@ class Write:
     body: bytes
     length: str | None
     others: dict[str, str]
+    path: str = WRITTEN
 
     def environ(self, etag: str) -> Environ:
         """For one application. `etag`: for CURRENT."""
@@ -317,7 +376,7 @@ class Write:
             **self.others,
             **{name: value.replace(CURRENT, etag) for name, value in given.items() if value is not None},
             "REQUEST_METHOD": self.method,
-            "PATH_INFO": WRITTEN,
+            "PATH_INFO": self.path,
             "QUERY_STRING": self.query,
             "CONTENT_LENGTH": str(len(self.body)) if self.length is None else self.length,
             "wsgi.input": io.BytesIO(self.body),
@@ -349,22 +408,24 @@ writes = st.builds(
 @example(Write("DELETE", "", f'"1", {CURRENT}', None, b"", None, {}))
 @example(Write("PUT", "", None, None, b"[1]", None, {"HTTP_X_REQUEST_ID": "x"}))
 @example(Write("PUT", "", None, None, b"[1]", None, {"HTTP_X_VCAP_REQUEST_ID": "x"}))
-def test_with_and_without_the_short_way_a_write_ends_the_same(known: Gateway, there: bool, write: Write) -> None:
+def test_a_write_ends_the_same_both_ways(known: Gateway, there: bool, write: Write) -> None:
     """Byte for byte, but for the revisions and the ids that are made up; and so does the document."""
-    short, flask = both_ways(known)
-    assert outcome(known, short, write, there) == outcome(known, flask, write, there)
+    assert outcome(known, by_front(known), write, there) == outcome(known, by_flask(known), write, there)
 
 
-def outcome(gateway: Gateway, application: Any, write: Write, there: bool) -> tuple[Any, ...]:
-    """Status line, headers, body; and what the document is then. Revisions are told from that of before."""
+def outcome(gateway: Gateway, way: Way, write: Write, there: bool) -> tuple[Any, ...]:
+    """Status, headers, body; and what the document is then. Revisions are told from that of before."""
     cache = gateway.cache
     before = cache.put("written", b"[0]").revision if there else cache.delete("written").revision
-    body, status, headers = run_wsgi_app(application, write.environ(f'"{before}"'), buffered=True)
-    whole = b"".join(body)
-    assert headers.pop("Content-Length", None) in (str(len(whole)), None)
-    headers["X-Request-Id"] = MADE_UP.sub("made up", headers.get("X-Request-Id", "none"))
-    told = [(name, since(before, value) if name in BEAR_REVISIONS else value) for name, value in headers.items()]
-    return status, told, AT_REVISION.sub("at", whole.decode("latin-1")), cache.get("written", use_cache=False).value
+    status, headers, body = way(write.environ(f'"{before}"'))
+    told = {name.lower(): value for name, value in headers}
+    assert len(told) == len(headers), "each header stands there once"
+    assert told.pop("content-length", None) in (str(len(body)), None)
+    told["x-request-id"] = MADE_UP.sub("made up", told.get("x-request-id", "none"))
+    told |= {name: since(before, told[name]) for name in BEAR_REVISIONS if name in told}
+    text = AT_REVISION.sub("at", body.decode("latin-1"))
+    text = AS_RESULT.sub(lambda found: f'"revision": <{int(found[1]) - before}>', text)
+    return status, told, text, cache.get("written", use_cache=False).value
 
 
 def since(before: int, text: str) -> str:
@@ -373,10 +434,50 @@ def since(before: int, text: str) -> str:
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])
-def test_no_write_of_a_document_goes_through_flask(known: Gateway, method: str) -> None:
+def test_no_write_of_a_document_goes_through_flask(without_flask: Gateway, method: str) -> None:
     write = Write(method, "", None, None, b"" if method == "DELETE" else b"[1]", None, {})
-    status, *_ = outcome(known, without_flask(known), write, there=True)
-    assert status == ("204 NO CONTENT" if method == "DELETE" else "200 OK")
+    status, *_ = outcome(without_flask, by_front(without_flask), write, there=True)
+    assert status == (204 if method == "DELETE" else 200)
+
+
+batches = st.one_of(
+    st.sampled_from(
+        [
+            b'{"operations": [{"op": "put", "key": "written", "value": [1]}]}',
+            b'{"operations": [{"op": "put", "key": "written", "value": [1], "if_none_match": "*"}]}',
+            b'{"operations": [{"op": "delete", "key": "written", "if_match": "*"}, {"op": "delete", "key": "absent"}]}',
+            b'{"operations": [{"op": "delete", "key": "written"}, {"op": "delete", "key": "written"}]}',
+            b'{"operations": []}',
+        ]
+    ),
+    bodies,
+)
+
+
+@pytest.mark.parametrize("there", [True, False])
+@settings(max_examples=100, deadline=None)
+@given(
+    write=st.builds(
+        Write,
+        st.just("POST"),
+        st.sampled_from(["", "", "sync=false", "sync=x", "use_cache=true"]),
+        st.sampled_from([None, None, "*"]),
+        st.sampled_from([None, None, "*"]),
+        batches,
+        lengths,
+        others,
+        st.sampled_from(["/config/", "/config"]),
+    )
+)
+def test_a_batch_ends_the_same_both_ways(known: Gateway, there: bool, write: Write) -> None:
+    assert outcome(known, by_front(known), write, there) == outcome(known, by_flask(known), write, there)
+
+
+def test_no_batch_goes_through_flask(without_flask: Gateway) -> None:
+    body = b'{"operations": [{"op": "put", "key": "written", "value": [1]}]}'
+    for path in ("/config/", "/config"):
+        write = Write("POST", "", None, None, body, None, {}, path)
+        assert outcome(without_flask, by_front(without_flask), write, there=True)[0] == 200
 
 
 def test_what_is_served_is_counted_whichever_way_it_took(known: Gateway) -> None:

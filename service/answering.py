@@ -1,0 +1,95 @@
+"""The parts of an instance that answer requests, whoever carries these: the loop's front, or Flask alone."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from consistency import AsyncDistributedCache
+from metrics import Instruments
+from service.auth.access import MEMBERS
+from service.auth.keyring import Keyring
+from service.documents.documents import Documents
+from service.documents.hits import Hits
+from service.fleet.addresses import address_of
+from service.fleet.probes import health, readiness
+from service.fleet.proofs import Witness
+from service.fleet.recent import Recent
+from service.fleet.states import STATE, state
+from service.fleet.whole_fleet import WholeFleet, plain_read
+from service.http.answers import Answer
+from service.http.bodies import LARGE, BodyReader
+from service.http.door import DOCUMENT, Door, all_keys, keys_granted
+from service.http.environ import Environ
+from service.http.hosts import hosts_of
+from service.http.parameters import routing_parameter
+from service.memory.capacity import COPIES, Capacity
+from service.settings.model import Settings
+
+AT_ONCE = 8
+"""Largest documents for which there is room where nobody says how much there is; of 32 KiB, if they are smaller."""
+
+
+class Answering:
+    """Over a cache that somebody else starts and closes; belongs to its loop. Without a keyring everybody is let in.
+
+    recent: the last minutes, kept by somebody else; without it there are none to show. room: for what clients hold.
+    """
+
+    def __init__(
+        self,
+        cache: AsyncDistributedCache,
+        settings: Settings,
+        instruments: Instruments,
+        keyring: Keyring | None = None,
+        recent: Recent | None = None,
+        room: Capacity | None = None,
+    ) -> None:
+        self.cache = cache
+        self.settings = settings
+        self.instruments = instruments
+        self.recent = recent or Recent(cache.status, instruments.totals)
+        hosts = hosts_of(settings.host, settings.allowed_hosts, socket.gethostname())
+        self.door = Door(hosts, keyring, instruments)
+        largest = settings.max_value_bytes
+        reader = BodyReader(max_bytes=largest, room=room.bodies if room else AT_ONCE * COPIES * max(largest, LARGE))
+        prefix_of = all_keys if keyring is None else keys_granted
+        self.documents = Documents(cache, reader, prefix_of, instruments.left_out)
+        self.hits = Hits(cache)
+        self.fleet = WholeFleet(
+            cache.status,
+            self.state,
+            plain_read(cache),
+            expected=settings.expected_instances,
+            keyring=keyring,
+            observer=instruments.observe,
+        )
+        self.witness = Witness(keyring, address_of(settings))
+        self.probes = {"/healthz": self._health, "/readyz": self._readiness}
+        self.questions = {
+            STATE: self.fleet.own_state,
+            "/members/states": self.fleet.states,
+            MEMBERS + DOCUMENT: self.fleet.served_by_all,
+        }
+        self.draining = False
+
+    def start_draining(self) -> None:
+        """From now on /readyz answers 503; everything else goes on."""
+        self.draining = True
+
+    def state(self, with_recent: bool) -> dict[str, Any]:
+        """Return what this instance says of itself; its last minutes, if they are asked for."""
+        return state(
+            self.cache.status(),
+            self.instruments.totals(),
+            bound=self.settings.cache_staleness_bound,
+            draining=self.draining,
+            recent=self.recent if with_recent else None,
+        )
+
+    def _health(self, _: Environ) -> Answer:
+        return health()
+
+    def _readiness(self, environ: Environ) -> Answer:
+        routing = routing_parameter(environ.get("QUERY_STRING", ""))
+        return readiness(self.cache.status(), self.draining, self.settings.expected_instances, routing=routing)

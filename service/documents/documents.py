@@ -1,0 +1,170 @@
+"""Documents over HTTP: from a request's environment to the answer. The loop's front and Flask's routes both go here.
+
+Everything is refused that can be before the cache is asked, and the body is received last of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from functools import lru_cache
+
+from consistency import AsyncDistributedCache
+from consistency.core.model import MustBeAbsent, MustBeAt, Precondition, PreconditionFailed, Revision, WrongTimeline
+from consistency.core.store import StoreError
+from service.auth import access
+from service.auth.tokens import Scope
+from service.documents import batches
+from service.documents.check import check, check_document
+from service.documents.listings import listing
+from service.http import parameters, sessions
+from service.http.answers import Answer, answer_batch, answer_delete, answer_page, answer_put, answer_reading
+from service.http.bodies import Body, BodyReader
+from service.http.conditions import AnyOf, read_condition, write_condition
+from service.http.door import KEYS
+from service.http.environ import Environ
+from service.http.keys import key_from_path
+from service.http.parameters import AtRevision
+from service.http.problems import Refused, bad_request, problem_for
+
+_read_parameters = lru_cache(maxsize=256)(parameters.read_parameters)  # few ways to ask; what is refused isn't kept
+_write_parameters = lru_cache(maxsize=16)(parameters.write_parameters)
+
+
+class Documents:
+    """Reads and writes of documents over one cache; belongs to its loop.
+
+    prefix_of: with what the keys start that a request may be about. left_out: is told how many keys a listing can't
+    show. Each method raises Refused, PreconditionFailed, and what the cache raises.
+    """
+
+    def __init__(
+        self,
+        cache: AsyncDistributedCache,
+        reader: BodyReader,
+        prefix_of: Callable[[Environ], str],
+        left_out: Callable[[int], None],
+    ) -> None:
+        self._cache = cache
+        self._reader = reader
+        self._prefix_of = prefix_of
+        self._left_out = left_out
+
+    async def read(self, environ: Environ) -> Answer:
+        """Return 200, 304 or 404 for one document."""
+        key = key_from_path(environ["PATH_INFO"])
+        asked = _read_parameters(environ.get("QUERY_STRING", ""))
+        condition = read_condition(*_conditions(environ))
+        if isinstance(asked, AtRevision):
+            return answer_reading(key, await self._cache.get_at(key, asked.revision), condition)
+        seen = await self._seen(environ)
+        try:
+            reading = await self._cache.get(
+                key,
+                asked.use_cache,
+                linearizable=asked.linearizable,
+                min_revision=max(asked.min_revision, seen),
+                stale_if_error=asked.stale_if_error,
+                session_unknown=seen == sessions.UNKNOWN,
+            )
+        except WrongTimeline as wrong:
+            if seen <= wrong.current:
+                raise  # a parameter is to blame: a good session is left alone
+            problem = problem_for(wrong)
+            ended = (*problem.headers, sessions.forget(self._cache.known_fleet_id))
+            raise Refused(replace(problem, headers=ended)) from wrong
+        return answer_reading(key, reading, condition)
+
+    async def put(self, environ: Environ, body: Body) -> Answer:
+        """Store one document; return 200 or 201."""
+        key, sync, condition = _write_asked(environ)
+        async with self._reader.reading(environ, body) as document:
+            await self._reader.checked(document, check_document, check)
+            fleet = await self._cache.fleet_id()  # before anything is written: an answer without it loses the session
+            precondition = await self._settle(condition, key)
+            written = await self._cache.put(key, document, precondition=precondition, sync=sync)
+            return answer_put(key, document, written, fleet)
+
+    async def delete(self, environ: Environ) -> Answer:
+        """Remove one document; return 204."""
+        key, sync, condition = _write_asked(environ)
+        if isinstance(condition, MustBeAbsent):
+            raise bad_request("invalid-condition", "If-None-Match: * allows a DELETE only of what does not exist.")
+        fleet = await self._cache.fleet_id()
+        precondition = await self._settle(condition, key)
+        return answer_delete(await self._cache.delete(key, precondition=precondition, sync=sync), fleet)
+
+    async def batch(self, environ: Environ, body: Body) -> Answer:
+        """Do all of several changes, or none; return 200."""
+        sync, prefix = _batch_asked(environ), self._prefix_of(environ)
+        async with self._reader.reading(environ, body) as operations:
+            changes = await self._reader.checked(operations, batches.changes_in, batches.changes)
+            environ[KEYS] = [change.key for change in changes]  # for its line in the log
+            for change in changes:
+                access.check_key(change.key, prefix, Scope.WRITE)
+            try:
+                fleet = await self._cache.fleet_id()
+                return answer_batch(changes, await self._cache.apply(changes, sync=sync), fleet)
+            except PreconditionFailed as failed:
+                raise batches.refused_by(failed, changes) from failed
+
+    async def page(self, environ: Environ) -> Answer:
+        """Return 200 with a page of keys."""
+        asked = parameters.list_parameters(environ.get("QUERY_STRING", ""))
+        # One prefix within the other is one range: a page is full, and ends, as if there were no other keys.
+        prefix = access.narrowed(asked.prefix, self._prefix_of(environ))
+        found = listing(await self._cache.page(prefix, after=asked.after, limit=asked.limit))
+        self._left_out(found.left_out)
+        return answer_page(found)
+
+    def expected_body(self, environ: Environ) -> int:
+        """Return the bytes of the body that `put` or `batch` would receive. Raises Refused for what either refuses."""
+        if environ["PATH_INFO"] in access.COLLECTION:
+            _batch_asked(environ)
+        else:
+            _write_asked(environ)
+        return self._reader.length_of(environ)
+
+    async def _seen(self, environ: Environ) -> Revision:
+        """What the session says that this client has seen."""
+        cookies = environ.get("HTTP_COOKIE")
+        if cookies is None:
+            return 0
+        seen = sessions.revision_in(cookies, self._cache.known_fleet_id)
+        if seen == sessions.UNKNOWN and not self._cache.known_fleet_id:
+            with suppress(StoreError):  # nothing is in memory yet: a session that stays unknown costs nothing more
+                seen = sessions.revision_in(cookies, await self._cache.fleet_id())
+        return seen
+
+    async def _settle(self, condition: Precondition | AnyOf | None, key: str) -> Precondition | None:
+        """One comparison for etcd's transaction. Several tags: the one that is current, read from etcd just now.
+
+        Should the key change in between, the transaction refuses, as it would have done a moment later.
+        Raises PreconditionFailed when none is current.
+        """
+        if not isinstance(condition, AnyOf):
+            return condition
+        current = (await self._cache.get(key, use_cache=False)).mod_revision
+        if current not in condition.revisions:
+            raise PreconditionFailed(key, current)
+        return MustBeAt(current)
+
+
+def _write_asked(environ: Environ) -> tuple[str, bool, Precondition | AnyOf | None]:
+    """Key, whether the write is synchronous, condition. Raises Refused (400)."""
+    key = key_from_path(environ["PATH_INFO"])
+    sync = _write_parameters(environ.get("QUERY_STRING", ""))
+    return key, sync, write_condition(*_conditions(environ))
+
+
+def _batch_asked(environ: Environ) -> bool:
+    """Whether the batch is synchronous. Raises Refused (400)."""
+    if _conditions(environ) != (None, None):
+        raise bad_request("invalid-condition", "The conditions of a batch are those of its operations, not headers.")
+    return _write_parameters(environ.get("QUERY_STRING", ""))
+
+
+def _conditions(environ: Environ) -> tuple[str | None, str | None]:
+    """If-Match and If-None-Match as they came; Flask's own parser takes malformed ones for absent."""
+    return environ.get("HTTP_IF_MATCH"), environ.get("HTTP_IF_NONE_MATCH")

@@ -1,0 +1,69 @@
+"""What an etcd on this machine is asked over plain HTTP: whether it is well, and whether it is open to web pages.
+
+No gRPC is loaded for it. Each question is one connection, has a deadline, and reads no more than a short answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from http import HTTPStatus
+from typing import Any
+
+LONGEST = 64 * 1024
+"""Bytes of an answer that are read."""
+
+
+async def ask_version(address: str, timeout: float = 1.0) -> str | None:
+    """Return the version of the healthy etcd that listens at host:port, or None. Takes `timeout` seconds at most."""
+    try:
+        async with asyncio.timeout(timeout):
+            if (await _get(address, "/health"))["health"] != "true":
+                return None
+            return str((await _get(address, "/version"))["etcdserver"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None  # nobody there, not yet, or no etcd
+
+
+async def takes_writes_over_http(address: str, timeout: float = 1.0) -> bool:
+    """Return whether the etcd at host:port serves its gateway, by which any web page may write. Raises OSError.
+
+    Asked for is its status, which changes nothing; without a gateway there is no such path.
+    """
+    async with asyncio.timeout(timeout):
+        status, _ = await _ask(address, "POST", "/v3/maintenance/status", b"{}")
+    return status != HTTPStatus.NOT_FOUND
+
+
+async def _get(address: str, path: str) -> Any:
+    _, body = await _ask(address, "GET", path)
+    return json.loads(body)
+
+
+async def _ask(address: str, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+    """Status and body. Raises OSError, and ValueError for what is no HTTP."""
+    host, _, port = address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        # By this version the answer ends with the connection, in one piece.
+        writer.write(
+            f"{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+        )
+        answer = await _all(reader)
+    finally:
+        writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+    head, found, content = answer.partition(b"\r\n\r\n")
+    protocol, status, *_ = head.split(maxsplit=2) if found else (b"", b"")
+    if not protocol.startswith(b"HTTP/"):
+        raise ValueError("this is no HTTP")
+    return int(status), content
+
+
+async def _all(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.readexactly(LONGEST)
+    except asyncio.IncompleteReadError as end:
+        return end.partial

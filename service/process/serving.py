@@ -1,0 +1,133 @@
+"""The loop: everything that an instance does while it serves, from the first task to the end of the last one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any
+
+import structlog
+
+from consistency.loop import end
+from service.embedded_etcd.shared import EmbeddedEtcd
+from service.http.server import DRAIN_WITHIN, Server, ServerFailed
+from service.memory.capacity import Capacity
+from service.process import logs
+from service.process.banner import introduce
+from service.process.compose import Instance
+from service.process.stopping import Stop
+from service.process.surroundings import Surroundings
+
+log = structlog.stdlib.get_logger("config.process")
+
+
+def serve(surroundings: Surroundings, room: Capacity, say: Callable[[str], None], stop: Stop) -> int:
+    """Serve until a signal ends it; return the exit code. Raises KeyboardInterrupt when one has come already."""
+    loop = _new_loop()
+    try:
+        return loop.run_until_complete(_serve(surroundings, room, say, stop))
+    finally:
+        end(loop)
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's; asyncio's own where that is not to be had, as on Windows."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+async def _serve(surroundings: Surroundings, room: Capacity, say: Callable[[str], None], stop: Stop) -> int:
+    try:
+        async with _instance(surroundings, room) as instance:
+            stop.check()
+            with _until_signal(surroundings, instance, stop) as stopped:
+                async with _guarded(surroundings.embedded, instance):
+                    await _serve_instance(surroundings, room, instance, stopped, say)
+    except ServerFailed as error:
+        log.error("the HTTP server failed", reason=str(error))
+        return 1
+    except RuntimeError as error:
+        log.error("the instance could not be closed in order", reason=str(error))
+        return 1
+    return 0
+
+
+async def _serve_instance(
+    surroundings: Surroundings,
+    room: Capacity,
+    instance: Instance,
+    stopped: asyncio.Event,
+    say: Callable[[str], None],
+) -> None:
+    server = Server(instance.front, surroundings.held, connections=room.connections)
+    drain_wait = surroundings.settings.drain_wait
+    instance.start()
+    with logs.in_background():
+        await server.start()
+        await _unless(stopped, introduce(say, surroundings, instance))
+        await _unless(stopped, server.ended())
+        await asyncio.sleep(drain_wait)
+        if not await server.stop(DRAIN_WITHIN - drain_wait):
+            log.warning("some requests were not answered in time")
+
+
+@contextlib.asynccontextmanager
+async def _instance(surroundings: Surroundings, room: Capacity) -> AsyncIterator[Instance]:
+    trouble = surroundings.embedded.trouble if surroundings.embedded else lambda: ""
+    instance = Instance(surroundings.settings, surroundings.connection, surroundings.keyring, room, trouble)
+    try:
+        yield instance
+    finally:
+        await instance.close()
+
+
+@contextlib.asynccontextmanager
+async def _guarded(embedded: EmbeddedEtcd | None, instance: Instance) -> AsyncIterator[None]:
+    if embedded is None:
+        yield
+        return
+    embedded.guard(instance.observe, instance.embedded_etcd_ended)
+    try:
+        yield
+    finally:
+        await embedded.unguard()
+
+
+@contextlib.contextmanager
+def _until_signal(surroundings: Surroundings, instance: Instance, stop: Stop) -> Iterator[asyncio.Event]:
+    """What is set when a signal has said to stop, now or later. Until then a hangup has the tokens read again."""
+    stopped, keyring, embedded = asyncio.Event(), surroundings.keyring, surroundings.embedded
+    loop = asyncio.get_running_loop()
+
+    def look() -> None:
+        if stop.asked and not stopped.is_set():
+            instance.start_draining()
+            if embedded:
+                embedded.stand_back()
+            stopped.set()
+        elif stop.take_hangup() and keyring:
+            keyring.read_again()
+
+    # Of all that a loop has, this alone may be called while its own code is interrupted.
+    stop.tell(lambda: loop.call_soon_threadsafe(look), kill=embedded.kill if embedded else lambda: None)
+    try:
+        yield stopped
+    finally:
+        stop.tell_nobody()
+
+
+async def _unless(stopped: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Do the work, and leave off when told to stop. Raises what it raises."""
+    task, told = asyncio.create_task(work), asyncio.create_task(stopped.wait())
+    try:
+        await asyncio.wait((task, told), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in (task, told):
+            each.cancel()
+        await asyncio.wait((task, told))
+    if not task.cancelled():
+        task.result()

@@ -1,0 +1,26 @@
+"""What an instance needs before there is one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from socket import socket
+
+from service.auth.keyring import Keyring
+from service.embedded_etcd.shared import EmbeddedEtcd, RunningEtcd
+from service.settings.connection import Connection
+from service.settings.model import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """held: the port. keyring: None when everybody is let in.
+
+    `embedded` is None when the etcd is not ours to start, and so is `running`, which tells where it was at the start.
+    """
+
+    settings: Settings
+    held: socket
+    connection: Connection
+    keyring: Keyring | None
+    embedded: EmbeddedEtcd | None
+    running: RunningEtcd | None
