@@ -90,6 +90,8 @@ class Stop:
         kill: ends what would outlive the process, when that is given up.
         """
         self._told, self._kill = told, kill
+        if self.asked:
+            self._limit()
         told()
 
     def tell_nobody(self) -> None:
