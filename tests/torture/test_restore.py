@@ -217,7 +217,7 @@ class Reader(threading.Thread):
         self.answers: list[tuple[float, str, bytes]] = []  # when invoked, X-Cache, value
         self._instance = instance
 
-    def run_beside(self) -> None:
+    def run(self) -> None:
         while not self.ended.is_set():
             for query in ("", "", "", "?use_cache=false"):
                 for key in KEYS[:5]:
