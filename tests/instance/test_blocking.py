@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
 import threading
 from collections.abc import Iterator
@@ -229,9 +230,17 @@ def test_a_loop_that_ends_is_joined_before_the_next_one_begins(loop: LoopThread)
 
 
 def test_a_task_that_will_not_end_does_not_keep_the_last_user(
-    loop: LoopThread, monkeypatch: pytest.MonkeyPatch
+    loop: LoopThread, monkeypatch: pytest.MonkeyPatch, complaints: list[str]
 ) -> None:
+    """It is dropped with its loop, and asyncio says so."""
     monkeypatch.setattr("consistency.loop.LAST", 0.05)
+    leave_while_one_stays(loop)
+    gc.collect()
+    assert "Task was destroyed" in complaints.pop()
+
+
+def leave_while_one_stays(loop: LoopThread) -> None:
+    """In a frame of its own, with which the last reference to the task goes."""
     stop = asyncio.Event()
 
     async def stays() -> None:
@@ -244,8 +253,7 @@ def test_a_task_that_will_not_end_does_not_keep_the_last_user(
     loop.enter()
     assert loop._loop is not None
     asyncio.run_coroutine_threadsafe(stays(), loop._loop)
-    leaving = Background(loop.leave)
-    leaving.result()
+    Background(loop.leave).result()
 
 
 def test_who_is_cancelled_in_a_close_leaves_nothing_behind() -> None:

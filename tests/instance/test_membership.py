@@ -11,6 +11,7 @@ from consistency import CacheOptions, Source
 from consistency.core.events import Joined, JoinFailed, Left
 from consistency.core.model import SLOTS
 from consistency.instance.membership import Membership
+from consistency.tasks import Worker
 from tests.instance.fleet import QUICK, Journal, await_status, started
 from tests.instance.hand import Hand
 from tests.support.driver import run
@@ -100,7 +101,7 @@ def test_the_65th_instance_serves_uncached_and_says_so(store: FakeStore) -> None
         status = await_status(cache, lambda status: status.why_not_ready == "")
         assert (status.slot, status.entries) == (None, 0)
         store.vanish(leases[40])
-        cache._cache._joiner.wake()  # it would look by itself after half a lease
+        cache.do(_wake(cache._cache._joiner))  # it would look by itself after half a lease
         await_status(cache, lambda status: status.slot == 40 and status.fresh)
 
 
@@ -200,3 +201,8 @@ def test_what_is_held_when_the_slot_is_lost_is_counted(store: FakeStore) -> None
     hand.get("k")
     hand.state.leave("expired")
     assert hand.invalidations("left") == 1
+
+
+async def _wake(worker: Worker) -> None:
+    """On its loop."""
+    worker.wake()

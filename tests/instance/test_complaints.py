@@ -1,0 +1,92 @@
+"""What asyncio's debug mode complains of fails the test in which it happens, whatever kind it is."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import pytest
+
+from consistency.loop import LoopThread
+from tests.support.driver import run
+from tests.support.instances import PROJECT
+
+PROVOKING = """
+import asyncio, gc, socket, time
+from tests.support import complaints
+from tests.support.driver import LOOP, run
+from consistency.loop import PROCESS_LOOP
+
+async def nothing(): pass
+async def wait(): await asyncio.sleep(0)
+async def fail(): raise LookupError("seen by nobody")
+async def hold(): time.sleep(0.2)
+
+def test_well(): run(wait())
+
+def test_slow(monkeypatch):
+    monkeypatch.setattr(complaints, "SLOW", 0.15)
+    run(hold())
+
+def test_slow_beside(monkeypatch):
+    monkeypatch.setattr(complaints, "SLOW", 0.15)
+    with PROCESS_LOOP.used():
+        PROCESS_LOOP.run(hold())
+
+def test_never_awaited():
+    nothing()
+    gc.collect()
+
+def test_dropped():
+    async def drop():
+        asyncio.get_running_loop().create_task(forever())
+        await asyncio.sleep(0)
+    async def forever():
+        await asyncio.get_running_loop().create_future()
+    run(drop())
+    gc.collect()
+
+def test_failed():
+    async def drop():
+        asyncio.get_running_loop().create_task(fail())
+        await asyncio.sleep(0.01)
+    run(drop())
+    gc.collect()
+
+def test_unclosed():
+    one, other = socket.socketpair()
+    async def connect():
+        await asyncio.open_connection(sock=one)
+    run(connect())
+    other.close()
+    gc.collect()
+
+def test_from_another_thread():
+    async def ask():
+        await asyncio.to_thread(LOOP.call_soon, print)
+    run(ask())
+"""
+
+
+def test_each_kind_of_complaint_is_a_failure(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a run of its own: a test that does it fails, be it only when it is over, and one that doesn't passes."""
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    pytester.makeini("[pytest]\nfilterwarnings = error\n")
+    pytester.makeconftest("from tests.support.complaints import complaints")
+    pytester.makepyfile(PROVOKING)
+    done = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:schemathesis", "-rA")
+    failed = set(re.findall(r"^(?:FAILED|ERROR) \S+::(\w+)", done.stdout.str(), re.MULTILINE))
+    assert failed == set(re.findall(r"^def (\w+)", PROVOKING, re.MULTILINE)) - {"test_well"}
+    assert done.parseoutcomes()["errors"] == 4  # beside those that are warnings, or raised
+
+
+def test_every_loop_of_these_tests_is_in_debug_mode() -> None:
+    """That of the facade as well."""
+
+    async def debugs() -> bool:
+        return asyncio.get_running_loop().get_debug()
+
+    assert run(debugs())
+    loop = LoopThread()
+    with loop.used():
+        assert loop.run(debugs())
