@@ -49,7 +49,8 @@ WORKERS = (
     "loop-lag",
     "endpoints",
     "embedded-etcd",
-    "one-cpu",
+    "sampler",
+    "memory",
 )
 """Tasks that run all the time, and start over."""
 

@@ -116,7 +116,7 @@ class WorkerFailed:
 
     name: "version-watch", "membership", "prover", "acknowledger", "auditor", "recorder", "loop-lag", "endpoints"; of
     those that do one thing for their callers, "read-batch", "group-commit", "write", "fleet-id", "authenticate"; of the
-    service, "embedded-etcd", "one-cpu".
+    service, "embedded-etcd", "sampler", "memory".
     """
 
     name: str

@@ -69,6 +69,10 @@ class WithoutTransactions:
         """As `Calls.close`."""
         self._calls.close()
 
+    async def ended(self, timeout: float) -> bool:
+        """As `Calls.ended`."""
+        return await self._calls.ended(timeout)
+
 
 @pytest.mark.fault("NOSPACE")
 @pytest.mark.parametrize("refusing", [False, True], ids=["as this etcd does it", "every transaction refused"])

@@ -71,5 +71,5 @@ def test_the_workers_are_those_that_tell_of_their_failures() -> None:
     """By the places that make them; whoever is observed by nobody is not counted."""
     files = [file for room in ("consistency", "service") for file in (PROJECT / room).rglob("*.py")]
     sources = "".join(file.read_text() for file in files)
-    made = re.findall(r'Worker\("([^"]+)", \S+, observer\)', sources)
+    made = re.findall(r'Worker\("([^"]+)", \S+, (?:observer|self\.observe)\)', sources)
     assert sorted(made) == sorted(counters.WORKERS)

@@ -46,9 +46,13 @@ NOT_INHERITED = (
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """This process's environment without any setting of the service, and with these."""
+    """This process's environment without any setting of the service, and with these.
+
+    Every instance loads our modules as the first one has compiled them, whatever is said of that here.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(NOT_INHERITED)}
-    return {**kept, "PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1", **settings}
+    ours = {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": ""}
+    return {**kept, **ours, **settings}
 
 
 class InstanceProcess:
