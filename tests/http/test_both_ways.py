@@ -345,7 +345,7 @@ BEAR_REVISIONS = ("etag", "x-config-revision", "set-cookie")
 REVISION = re.compile(r'^("?|config_revision_[0-9a-f]{16}=)(\d+)')
 MADE_UP = re.compile(r"[0-9a-f]{16}")  # a request id, which no two requests share
 AT_REVISION = re.compile(r"at revision \d+")  # as a refusal says it
-AS_RESULT = re.compile(r'"revision": (\d+)')  # of a batch
+AS_RESULT = re.compile(r'"((?:mod_)?revision)": (\d+)')  # of a batch
 
 bodies = st.one_of(
     st.sampled_from([b'{"a": 1}', b"[1]", b"", b"{", b"NaN", b'"\xff"', b"1" * 2_000, b"[" * 200 + b"]" * 200]),
@@ -424,7 +424,7 @@ def outcome(gateway: Gateway, way: Way, write: Write, there: bool) -> tuple[Any,
     told["x-request-id"] = MADE_UP.sub("made up", told.get("x-request-id", "none"))
     told |= {name: since(before, told[name]) for name in BEAR_REVISIONS if name in told}
     text = AT_REVISION.sub("at", body.decode("latin-1"))
-    text = AS_RESULT.sub(lambda found: f'"revision": <{int(found[1]) - before}>', text)
+    text = AS_RESULT.sub(lambda found: f'"{found[1]}": <{int(found[2]) - before}>', text)
     return status, told, text, cache.get("written", use_cache=False).value
 
 
