@@ -99,7 +99,7 @@ class Errands:
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._cut_short: set[asyncio.Task[Any]] = set()  # by `stop`
+        self._cut_short: set[asyncio.Task[Any]] = set()  # on purpose
 
     def start(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """Begin `work`."""
@@ -119,6 +119,11 @@ class Errands:
             if is_to_end():
                 raise
             raise lost from None
+
+    def cut_short(self, task: asyncio.Task[Any]) -> None:
+        """Let go of one that nobody needs any more."""
+        if task.cancel():
+            self._cut_short.add(task)
 
     async def stop(self, timeout: float) -> bool:
         """Wait for all of them and for what they lead to, at most `timeout` seconds, then cut the rest short.

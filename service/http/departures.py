@@ -57,7 +57,7 @@ class _Watch:
         """There is an answer."""
         self._timer.cancel()
         if self._look is not None:
-            self._look.cancel()
+            self._errands.cut_short(self._look)
 
     def _begin(self) -> None:
         if self._body.is_whole:

@@ -206,6 +206,20 @@ class TestErrands:
             asks.result()
         assert told == [WorkerFailed("write", NOBODY)]
 
+    def test_one_that_nobody_needs_any_more_is_let_go_without_a_word(self, told: list[Event]) -> None:
+        """As the look after a client that has its answer; whether it has ended just before or not."""
+        errands = Errands(told.append)
+
+        async def let_go() -> None:
+            looks, ended = errands.start(asyncio.sleep(60), "look"), errands.start(asyncio.sleep(0), "look")
+            await asyncio.wait((ended,))
+            for each in (looks, ended):
+                errands.cut_short(each)
+            assert await errands.stop(1)
+
+        run(let_go())
+        assert told == []
+
     def test_errors_that_the_protocol_foresees_belong_to_who_asked(self, told: list[Event]) -> None:
         errands = Errands(told.append)
 
