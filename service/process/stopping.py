@@ -74,8 +74,12 @@ class Stop:
             raise KeyboardInterrupt
 
     def mind_hangup(self) -> None:
-        """SIGHUP asks for the tokens to be read again, as soon as there is a server; else it is a closed terminal."""
+        """SIGHUP asks for the tokens to be read again, as soon as there is a server; else it is a closed terminal.
+
+        Under nohup, too, which ignores what a terminal says when it is closed.
+        """
         self._reads_again = True
+        signal.signal(signal.SIGHUP, self._remember_hangup)
 
     def take_hangup(self) -> bool:
         """Whether the tokens are to be read again; once for each time that this was asked for."""

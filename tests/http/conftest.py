@@ -10,8 +10,8 @@ where a test is about HTTP, so that a hit stays a hit on a slow machine.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from werkzeug.test import Client, TestResponse
 
 from consistency import DistributedCache
 from consistency.core.events import Observer
+from consistency.core.store import Unavailable
 from consistency.etcd.store import EtcdStore
 from metrics import Instruments
 from service.answering import Answering
@@ -142,9 +143,14 @@ def start_front(
         answers=answers,
         observer=observer,
     )
-    stack.callback(lambda: cache.do(front.close(1.0)))
-    stack.callback(lambda: cache.do(bridge.close(1.0)))
+    stack.callback(lambda: _unless_closed(cache, front.close(1.0)))
+    stack.callback(lambda: _unless_closed(cache, bridge.close(1.0)))
     return front
+
+
+def _unless_closed(cache: DistributedCache, work: Coroutine[Any, Any, object]) -> None:
+    with suppress(Unavailable):  # by the test
+        cache.do(work)
 
 
 _numbers = itertools.count()

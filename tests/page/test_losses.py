@@ -78,10 +78,10 @@ def test_the_page_tells_of_a_loop_that_is_held(browser: Browser, fleet: Fleet) -
     """From the alert's threshold on. An instance of an earlier release says nothing of it."""
     with tab(browser, fleet.url) as page:
         expect(page.locator("#figures")).to_contain_text(re.compile(r"Loop lag\d+ ms"))
-        assert page.evaluate(HELD, [0.01, 0.1, None])["level"] == "good"
-        assert page.evaluate(HELD, [0.01, 0.25, 0.15]) == {
+        assert page.evaluate(HELD, [0.01, 0.5, None])["level"] == "good"
+        assert page.evaluate(HELD, [0.01, 0.75, 0.65]) == {
             "level": "careful",
-            "text": "2 instances are held up, for 250 ms at worst.",
+            "text": "2 instances are held up, for 750 ms at worst.",
         }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -55,8 +56,9 @@ def elsewhere(browser: Browser) -> Iterator[Page]:
 def embedded(tmp_path: Path) -> Iterator[str]:
     """The endpoint of an etcd that came along."""
     etcd = EmbeddedEtcd(tmp_path, lambda _: None)
-    yield etcd.start().endpoint
-    etcd.stop(5)
+    with ThreadPoolExecutor(1) as beside:  # the browser's loop runs on this thread
+        yield beside.submit(etcd.start).result().endpoint
+        beside.submit(etcd.stop, 5).result()
 
 
 def written_by(page: Page, endpoint: str) -> bytes | None:

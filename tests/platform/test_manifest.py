@@ -14,7 +14,7 @@ from tests.load.lying_server import lying
 from tests.load.running_fleet import sample
 from tests.platform.apps import LOCUST, SERVICE, environment
 from tests.platform.cell import Container
-from tests.support.etcd import EtcdServer, free_ports
+from tests.support.etcd import EtcdServer, free_ports, wait_for
 
 GUID = "41653aa4-3a3a-486a-4431-ef258b39f042"
 
@@ -31,7 +31,7 @@ def test_service_starts_with_what_the_platform_gives_it(tmp_path: Path) -> None:
             container.wait_until("health-check")
             container.wait_until("readiness-health-check")
             assert requests.put(f"{container.url}/config/pushed", data=b"true", timeout=5).status_code == 201
-            assert sample(container.url, "config_member_slot") == 3
+            wait_for(lambda: sample(container.url, "config_member_slot") == 3, what="the slot of its index")
             assert GUID in requests.get(f"{container.url}/members", timeout=5).text
             container.ask_to_stop()
             assert container.wait().code == 0, container.printed()

@@ -2,7 +2,7 @@
 
 import { brief, enumeration, plural, seconds } from "./words.js";
 
-export const HELD = 0.1; // seconds by which a loop may be late, as in the alert ConfigLoopHeld
+export const HELD = 0.5; // seconds by which a loop may be late, as in the alert ConfigLoopHeld
 const NAMED = 3; // of those who were lost; the table has them all
 
 /** Of what /members/states has said: {level: "good" | "careful" | "bad", text}. */
