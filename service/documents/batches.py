@@ -11,7 +11,6 @@ for byte. Nothing is guessed: what is unknown, missing, repeated or null is refu
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from service.documents.outline import Operation, Outline
 from service.http.keys import check_key
 from service.http.parameters import MAX_REVISION
 from service.http.problems import Refused, bad_request, problem_for
+from service.turns import in_turns
 
 MAX_OPERATIONS = 100
 MAX_DEPTH = documents.MAX_DEPTH + 3
@@ -49,10 +49,9 @@ def changes_in(body: bytes) -> tuple[Change, ...]:
 
 
 async def changes(body: bytes) -> tuple[Change, ...]:
-    """The same, on a loop that others are served by: between two slices everybody has a turn."""
+    """The same, on a loop that others are served by."""
     outline = _outline(body)
-    for _ in outline.drawn():
-        await asyncio.sleep(0)
+    await in_turns(outline.drawn())
     return _changes(outline)
 
 

@@ -6,12 +6,12 @@ parts of a document as they are written. A long check lets others to their turn:
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from service.http.problems import bad_request
 from service.json_text import NotJson, Tell, ignored, scan, unescaped
+from service.turns import in_turns
 
 MAX_DEPTH = 128
 """Arrays and objects inside of one another. Readers in other languages give up at 500 or so."""
@@ -27,9 +27,8 @@ def check_document(document: bytes, max_depth: int = MAX_DEPTH) -> None:
 
 
 async def check(document: bytes, max_depth: int = MAX_DEPTH) -> None:
-    """The same, on a loop that others are served by: between two slices of a check everybody has a turn."""
-    for _ in checking(document, max_depth):
-        await asyncio.sleep(0)
+    """The same, on a loop that others are served by."""
+    await in_turns(checking(document, max_depth))
 
 
 def checking(document: bytes, max_depth: int = MAX_DEPTH, levels: int = 0, tell: Tell = ignored) -> Iterator[None]:

@@ -18,7 +18,7 @@ SAID = {
     "consistency/cache.py": {"time.time"},
     "service/process/compose.py": {NOW},
     "service/fleet/ops_routes.py": {"time.time"},
-    "service/fleet/routes.py": {"time.time"},
+    "service/fleet/whole_fleet.py": {"time.time"},
     "service/doctor/endpoints.py": {NOW},
     "service/doctor/glimpse.py": {NOW},
     "service/doctor/material.py": {NOW},

@@ -86,7 +86,7 @@ class Client:
 def test_1000_slow_clients(etcd: EtcdServer, instance: InstanceProcess) -> None:
     """Half of them send their headers drop by drop, half their bodies; all the while everybody else is answered.
 
-    Counted, not timed: who was in the way of others would be for seconds.
+    Counted, not timed: who was in the way of others would be for seconds. Nobody holds a thread: all are served.
     """
     before, writes = membership(instance), times_written(etcd, "k")
     others = ("/config/k", "/config/k?use_cache=false", "/config/k?consistency=linearizable", "/readyz", "/healthz")
@@ -103,11 +103,11 @@ def test_1000_slow_clients(etcd: EtcdServer, instance: InstanceProcess) -> None:
             client.send(b"\r\nContent-Length: 3\r\n\r\n[1]")
         answers = [client.status() for client in clients]
     written = [number for number, answer in enumerate(answers) if answer == 201]
-    assert set(answers) == {201, 503}
+    assert set(answers) == {201}
     for number in (*written[:20], *written[-20:]):
         assert instance.get(f"slow/{number}", params={"use_cache": "false"}).content == b"[1]"
     listed = instance.get("", params={"prefix": "slow/", "limit": str(SLOW)}).json()["keys"]
-    assert len(listed) == len(written), "503 says that nothing was done"
+    assert len(listed) == len(written)
     assert times_written(etcd, "k") == writes
 
 

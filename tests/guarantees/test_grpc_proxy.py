@@ -6,13 +6,14 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
 from consistency import DistributedCache, Source
 from consistency.core.events import Left, WatchEnded
+from consistency.core.store import OutcomeUnknown
 from consistency.etcd.config import EtcdConfig
 from tests.guarantees.test_fleet_on_real_etcd import OPTIONS, instance, wait_until_fresh
 from tests.instance.fleet import Journal, await_status
@@ -90,6 +91,8 @@ def test_of_two_proxies_one_may_die(etcd_behind: EtcdServer, proxy: GrpcProxy, t
         both = dataclasses.replace(proxy.config(PREFIX), endpoints=(proxy.endpoint, second.endpoint))
         one, other = pair(stack, both, Journal())
         proxy.kill()
+        with suppress(OutcomeUnknown):  # the channel may not know yet
+            one.put("k", b"at once")
         for number in range(5):
             one.put("k", b"%d" % number)
             assert other.get("k", use_cache=False).value == b"%d" % number
