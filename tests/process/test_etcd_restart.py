@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,11 @@ def usual_port_taken() -> Iterator[None]:
         yield
 
 
+WRITTEN_WITHIN = 0.5
+"""Seconds in which etcd has written to its file what it has answered: 0.1 s. The releases 3.5.0 to 3.5.2, and the one
+that comes along is of these, may lose what they answered since, when they are killed (etcd #13766)."""
+
+
 def is_up(instance: InstanceProcess) -> bool:
     return instance.answers(200, "/readyz") and instance.put("probe", b"1").ok
 
@@ -41,6 +47,7 @@ def test_an_embedded_etcd_that_is_killed_is_started_again_where_it_was(tmp_path:
     """Same address, same data, other process. Log, metric and file tell; then it stops in order."""
     with InstanceProcess(tmp_path) as instance:
         assert instance.put("a", b'"kept"').ok
+        time.sleep(WRITTEN_WITHIN)
         before = instance.embedded_etcd()
         os.kill(before["pid"], signal.SIGKILL)
         assert within(SOON, lambda: instance.embedded_etcd()["pid"] != before["pid"] and is_up(instance))
