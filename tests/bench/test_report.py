@@ -9,7 +9,9 @@ import pytest
 from bench import report, rows
 from bench.contest import Figures, Rounds
 from bench.report import BEGIN, END, GROUPINGS
+from tests.support.instances import PROJECT
 
+DOCUMENT = PROJECT / "docs" / "performance.md"
 FLASK = rows.chosen(["flask"])[0]
 LATENCY = rows.LATENCIES[0]
 
@@ -53,3 +55,14 @@ def test_document_without_both_marks_stays_as_it_is(tmp_path: Path, text: str) -
     with pytest.raises(ValueError, match="has no lines"):
         report.write_document(document, "new")
     assert document.read_text() == text
+
+
+def test_document_has_every_row_with_its_target_and_every_latency() -> None:
+    """A row that was changed has to be measured again."""
+    shown = DOCUMENT.read_text().partition(BEGIN)[2].partition(END)[0]
+    for contest in rows.CONTESTS:
+        for figure, target in contest.targets.items():
+            assert f"| {contest.name} | {figure} | {target} |" in shown
+    for contest in rows.LATENCIES:
+        for grouping in GROUPINGS:
+            assert f"| {contest.what} | {grouping} |" in shown
