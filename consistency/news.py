@@ -14,6 +14,7 @@ class News:
     def __init__(self) -> None:
         self._waiters: dict[asyncio.Future[bool], float] = {}  # with the loop's seconds at which each gives up
         self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = 0.0  # asked of ourselves: of a timer of less than a millisecond uvloop has no `when`
 
     @property
     def waiting(self) -> int:
@@ -32,7 +33,7 @@ class News:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[bool] = loop.create_future()
         self._waiters[waiter] = end = loop.time() + seconds
-        if self._timer is None or end < self._timer.when():
+        if self._timer is None or end < self._rings_at:
             self._set_timer(loop, end)
         try:
             return await waiter
@@ -53,7 +54,7 @@ class News:
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
         self._stop_timer()
-        self._timer = loop.call_at(at, self._ring)
+        self._timer, self._rings_at = loop.call_at(at, self._ring), at
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -1,0 +1,26 @@
+"""Who waits for news, on the loop that the service has: its timers are not asyncio's own."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import uvloop
+
+from consistency.news import News
+
+
+@pytest.mark.parametrize("first", [0.0002, 0.5], ids=["less than a millisecond", "more"])
+def test_who_waits_beside_another_is_told_or_gives_up(first: float) -> None:
+    """uvloop's timer of less than a millisecond is no timer: it does not know when it rings."""
+
+    async def scenario() -> list[bool]:
+        news = News()
+        async with asyncio.TaskGroup() as group:
+            waits = [group.create_task(news.wait(seconds)) for seconds in (first, 0.0001, 0.01, 60)]
+            await asyncio.sleep(0.05)
+            news.tell()
+        return [wait.result() for wait in waits]
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(scenario()) == [first > 0.05, False, False, True]
