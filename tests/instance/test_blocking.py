@@ -241,9 +241,10 @@ def test_a_task_that_will_not_end_does_not_keep_the_last_user(
 
 def leave_while_one_stays(loop: LoopThread) -> None:
     """In a frame of its own, with which the last reference to the task goes."""
-    stop = asyncio.Event()
+    stop, begun = asyncio.Event(), threading.Event()
 
     async def stays() -> None:
+        begun.set()
         while not stop.is_set():
             try:
                 await stop.wait()
@@ -253,6 +254,7 @@ def leave_while_one_stays(loop: LoopThread) -> None:
     loop.enter()
     assert loop._loop is not None
     asyncio.run_coroutine_threadsafe(stays(), loop._loop)
+    assert begun.wait(5)  # one that has not begun ends as soon as it is cancelled
     Background(loop.leave).result()
 
 
