@@ -118,7 +118,7 @@ class Errands:
         except asyncio.CancelledError:
             if is_to_end():
                 raise
-            raise lost from None
+            raise type(lost)(*lost.args) from None  # one of its own for each: it keeps the frames that it passes
 
     def cut_short(self, task: asyncio.Task[Any]) -> None:
         """Let go of one that nobody needs any more."""

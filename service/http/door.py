@@ -84,9 +84,8 @@ class Door:
         """
         method = environ["REQUEST_METHOD"]
         seconds = time.perf_counter() - started
-        failure = environ.pop(
-            FAILURE, None
-        )  # its traceback holds the environment: neither would go, nor the token in it
+        # Taken out: its traceback holds the environment, so that neither would go, nor the token in it.
+        failure = environ.pop(FAILURE, None)
         self._instruments.http(method, environ.get(ROUTE) or _route(environ["PATH_INFO"]), status, seconds)
         # Most reads are spared the rest: they have no line in the log, and bear an id only if the client sent one.
         if method in _READS and status < _FAILED and "HTTP_X_REQUEST_ID" not in environ:

@@ -17,7 +17,7 @@ from consistency.tasks import Errands
 from service.auth.access import COLLECTION, MEMBERS
 from service.documents.documents import Documents
 from service.documents.hits import Hit, Hits
-from service.http.answers import Answer, answer_problem
+from service.http.answers import Answer
 from service.http.bodies import StreamedBody
 from service.http.bridge import Bridge
 from service.http.departures import Departed, Departures
@@ -38,15 +38,9 @@ Question = Callable[[Environ], Awaitable[Answer]]
 ANSWER_EXCEEDS = 4096
 """Bytes by which the answer to a write may be longer than its body: a batch of the most operations is."""
 
-_CUT_SHORT = OutcomeUnknown("this instance ended before there was an answer")
-
 _READS = ("GET", "HEAD")
 _WRITES = ("PUT", "POST")
 _Wire = tuple[int, list[tuple[str, str]], bytes]
-
-_TOO_MANY = refused(
-    HTTPStatus.SERVICE_UNAVAILABLE, "too-many-answers", "Too many large answers are being sent.", retry_after=1
-)
 
 
 class Front:
@@ -161,11 +155,12 @@ class Front:
         if body.is_small(LARGE - ANSWER_EXCEEDS):
             return
         if not await loan.take(self._documents.expected_body(environ) + ANSWER_EXCEEDS):
-            raise _TOO_MANY
+            raise _too_many()
 
     async def _see_through(self, write: Coroutine[Any, Any, Answer]) -> _Wire:
         """Who waits may go away; what was sent goes on, and its bytes are counted until it is done."""
-        outcome = await self._errands.see_through(_outcome(write), "request", lost=_CUT_SHORT)
+        lost = OutcomeUnknown("this instance ended before there was an answer")
+        outcome = await self._errands.see_through(_outcome(write), "request", lost=lost)
         if isinstance(outcome, Exception):
             raise outcome
         return _wire(outcome)
@@ -188,9 +183,8 @@ class Front:
         if environ["REQUEST_METHOD"] == "HEAD":
             body = b""
         if not await loan.take(len(body)):
-            environ[FAILURE] = _TOO_MANY
             closing = [pair for pair in headers if pair == CLOSE]
-            status, headers, body = _wire(answer_problem(_TOO_MANY.problem))
+            status, headers, body = _failed(environ, _too_many())
             headers += closing
         ready = head([*headers, *self._door.leave(environ, status, headers, started)])
         if len(body) > LARGE:
@@ -206,6 +200,11 @@ async def _outcome(work: Coroutine[Any, Any, Answer]) -> Answer | Exception:
         return await work
     except Exception as error:  # noqa: BLE001  # raised where it is awaited
         return error
+
+
+def _too_many() -> Refused:
+    detail = "Too many large answers are being sent."
+    return refused(HTTPStatus.SERVICE_UNAVAILABLE, "too-many-answers", detail, retry_after=1)
 
 
 def _question_in(path: str) -> str:

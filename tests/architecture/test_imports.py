@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -252,3 +253,15 @@ def test_catalogues_hold_no_logic() -> None:
 
 def test_every_module_says_what_it_is() -> None:
     assert [file for file in FILES if not ast.get_docstring(ast.parse(file.read_text()))] == []
+
+
+def test_no_exception_is_kept_to_be_raised_again() -> None:
+    """Each time it is raised it keeps the frames that it passed as well, for ever: requests, and tokens in them."""
+    modules = [".".join(file.relative_to(PROJECT).with_suffix("").parts) for file in FILES]
+    kept = {
+        f"{module}.{name}"
+        for module in modules
+        for name, value in vars(importlib.import_module(module)).items()
+        if isinstance(value, BaseException)
+    }
+    assert kept == set()
