@@ -42,28 +42,48 @@ _OPTIONS = (
 _WITH_LEADER = ("hasleader", "true")  # a member cut off from the others says so at once, instead of falling silent
 
 
+Connect = Callable[[Endpoint, EtcdConfig], Any]
+"""Makes a channel to an endpoint, as `grpc.aio` does."""
+
+
+def connect(endpoint: Endpoint, config: EtcdConfig) -> Any:
+    """Return a channel of gRPC; it connects at its first call, and anew whenever it has to."""
+    if not endpoint.tls:
+        return grpc.aio.insecure_channel(endpoint.target, _OPTIONS)
+    credentials = grpc.ssl_channel_credentials(config.ca_cert, config.key, config.cert)
+    return grpc.aio.secure_channel(endpoint.target, credentials, _OPTIONS)
+
+
 class EtcdNode:
     """One endpoint: its two channels, made at the first call, on the loop that makes it.
 
     The second channel is for the streams: a watch that shares a connection with heavy reads starves (etcd #15402).
     """
 
-    def __init__(self, endpoint: Endpoint, config: EtcdConfig) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        config: EtcdConfig,
+        connect: Connect = connect,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.name = endpoint.url
         self._endpoint = endpoint
         self._config = config
+        self._connect = connect
+        self._clock = clock
         self._channels: tuple[Any, ...] = ()
         self._methods: dict[str, Callable[..., Any]] = {}
         self._closed = False
 
     async def rpc(self, call: Call, timeout: float, token: str, *, leader: bool = True) -> Any:
         """See calls.Node. Without `leader` a member answers even if it knows none."""
-        started = time.monotonic()
+        started = self._clock()
         method, metadata = self._method(call.method), metadata_for(token, leader=leader)
         try:
             return await method(call.request, timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
-            raise Failed(diagnose_rpc(error, time.monotonic() - started)) from error
+            raise Failed(diagnose_rpc(error, self._clock() - started)) from error
         except grpc.aio.UsageError as error:  # how gRPC says that a channel is closed
             raise Failed(_CLOSED) from error
         except asyncio.CancelledError as error:
@@ -86,15 +106,9 @@ class EtcdNode:
         if self._closed:
             raise Failed(_CLOSED)
         if not self._methods:
-            data, streams = self._channels = (self._channel(), self._channel())
+            data, streams = self._channels = tuple(self._connect(self._endpoint, self._config) for _ in range(2))
             self._methods = _methods(data, streams)
         return self._methods[name]
-
-    def _channel(self) -> Any:
-        if not self._endpoint.tls:
-            return grpc.aio.insecure_channel(self._endpoint.target, _OPTIONS)
-        credentials = grpc.ssl_channel_credentials(self._config.ca_cert, self._config.key, self._config.cert)
-        return grpc.aio.secure_channel(self._endpoint.target, credentials, _OPTIONS)
 
 
 _CLOSED = Diagnosis(Unavailable, "the store is closed", connected=False)

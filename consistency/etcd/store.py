@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, assert_never
 
 from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
@@ -52,7 +52,7 @@ from consistency.core.store import (
 from consistency.etcd import messages as answers
 from consistency.etcd.calls import Call, Calls, snake_case
 from consistency.etcd.config import EtcdConfig
-from consistency.etcd.endpoint import EtcdNode, metadata_for
+from consistency.etcd.endpoint import Connect, EtcdNode, connect, metadata_for
 from consistency.etcd.errors import Failed, NoSuchLease
 from consistency.etcd.layout import Layout, encode, range_end
 from consistency.etcd.watch import EtcdWatch
@@ -77,14 +77,27 @@ LOOK_FOR = 2.0
 
 
 class EtcdStore:
-    """`consistency.core.store.Store` over etcd, and `version`. Belongs to one loop; see the module's opening."""
+    """`consistency.core.store.Store` over etcd, and `version`. Belongs to one loop; see the module's opening.
 
-    def __init__(self, config: EtcdConfig, *, observer: Observer = ignore) -> None:
+    connect: makes the channels. clock: seconds, for deadlines and for what observers are told.
+    """
+
+    def __init__(
+        self,
+        config: EtcdConfig,
+        *,
+        observer: Observer = ignore,
+        connect: Connect = connect,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._observer = observer
+        self._clock = clock
         self._layout = Layout(config.prefix)
         self._ask_version = _range_op(self._layout.version)
-        self._nodes = tuple(EtcdNode(endpoint, config) for endpoint in config.servers())
-        self._calls = Calls(self._nodes, cheap_read(self._layout), login(config), observer, on_down=self._look_again)
+        self._nodes = tuple(EtcdNode(endpoint, config, connect, clock) for endpoint in config.servers())
+        self._calls = Calls(
+            self._nodes, cheap_read(self._layout), login(config), observer, clock, on_down=self._look_again
+        )
         self._looker = Worker("endpoints", self._look, observer)
         self._looking = False
         self._closed = False
@@ -111,13 +124,13 @@ class EtcdStore:
 
     async def survey(self, at: Revision | None, *, timeout: float) -> Survey:
         """See Store.survey. With `at` None or 0 there is no `version_then`."""
-        deadline = time.monotonic() + timeout
+        deadline = self._clock() + timeout
         try:
             return await self._survey(at, timeout)
         except (Compacted, Rejected):  # of the past, or altogether? Asking without the past will tell
             if not at:
                 raise
-        return await self._survey(None, deadline - time.monotonic())
+        return await self._survey(None, deadline - self._clock())
 
     async def past(self, key: str, revision: Revision, *, timeout: float) -> Past:
         """See Store.past. Raises ValueError for a revision below 1."""
@@ -132,7 +145,7 @@ class EtcdStore:
         Not a transaction: with very many documents this takes long, and some releases of etcd 3.5 panic when a client
         gives up on a transaction that reads (etcd issue 14110).
         """
-        deadline = time.monotonic() + timeout
+        deadline = self._clock() + timeout
         end = range_end(self._layout.documents)
         latest = _range_op(
             self._layout.documents,
@@ -165,12 +178,12 @@ class EtcdStore:
 
     async def page(self, prefix: str, *, after: str | bytes, limit: int, timeout: float) -> Page:
         """See Store.page. Moves no values. Other tools' keys may have up to a megabyte each."""
-        deadline = time.monotonic() + timeout
+        deadline = self._clock() + timeout
         first, end = self._layout.listing(prefix, after)
         while True:
             request = pb.RangeRequest(key=first, range_end=end, limit=limit + 1, keys_only=True)
             try:
-                answer = await self._calls.ask(Call("page", "range", request), deadline - time.monotonic())
+                answer = await self._calls.ask(Call("page", "range", request), deadline - self._clock())
                 break
             except TooLarge:
                 if limit == 1:
@@ -199,12 +212,12 @@ class EtcdStore:
                 f"a write of {len(changes)} changes and {request.ByteSize():,} bytes; "
                 f"etcd takes at most {MAX_CHANGES} changes and {MAX_REQUEST:,} bytes"
             )
-        deadline = time.monotonic() + timeout
+        deadline = self._clock() + timeout
         answer = await self._calls.send(Call("commit", "txn", request, write=True), timeout)
         header, ranges = answers.header(answer), answers.ranges(answer)
         members = answers.slots(self._layout, ranges.pop()) if answer.succeeded and version.ack else ()
         if answer.succeeded and len(changes) > MAX_LOOKED_AT:
-            before = await self._before(changes, header.revision, deadline - time.monotonic())
+            before = await self._before(changes, header.revision, deadline - self._clock())
         else:
             before = tuple(map(answers.mod_revision, ranges))
         return Commit(header, answer.succeeded, before, members)
@@ -232,12 +245,12 @@ class EtcdStore:
 
     async def fleet(self, candidate: str, *, timeout: float) -> str:
         """See Store.fleet. A read first: it is retried, and etcd answers it when it is out of space, too."""
-        deadline, key = time.monotonic() + timeout, self._layout.fleet
+        deadline, key = self._clock() + timeout, self._layout.fleet
         answer = await self._calls.ask(Call("fleet", "range", pb.RangeRequest(key=key)), timeout)
         if not answer.kvs:
             put, look = _put_op(key, candidate.encode()), _range_op(key)
             request = pb.TxnRequest(compare=(_absent(key),), success=(put,), failure=(look,))
-            made = await self._calls.send(Call("fleet", "txn", request, write=True), deadline - time.monotonic())
+            made = await self._calls.send(Call("fleet", "txn", request, write=True), deadline - self._clock())
             if made.succeeded:
                 return candidate
             answer = answers.ranges(made)[0]
@@ -277,9 +290,9 @@ class EtcdStore:
         A cheap read goes before it: it finds an endpoint that answers, and a watch can't tell a refused token from a
         missing permission. Who answers reads may still refuse streams, as a proxy does: then another is asked.
         """
-        deadline, said, asked = time.monotonic() + timeout, "", 0
+        deadline, said, asked = self._clock() + timeout, "", 0
         async for node in self._calls.answering(timeout):
-            left = (deadline - time.monotonic()) / (len(self._nodes) - asked)
+            left = (deadline - self._clock()) / (len(self._nodes) - asked)
             asked += 1
             try:
                 return await self._open_watch(node, version_from, members_from, left)
@@ -341,7 +354,7 @@ class EtcdStore:
         its quota, but no range. There the ranges go one by one, as of the revision that the first one found: the same
         snapshot.
         """
-        deadline = time.monotonic() + timeout
+        deadline = self._clock() + timeout
         try:
             return await self._calls.ask(Call(kind, "txn", request), timeout)
         except NoSpace:
@@ -351,7 +364,7 @@ class EtcdStore:
         answer = pb.TxnResponse(succeeded=True)
         for asked in (operation.request_range for operation in request.success):
             asked.revision = asked.revision or answer.header.revision
-            found = await self._calls.ask(Call(kind, "range", asked), deadline - time.monotonic())
+            found = await self._calls.ask(Call(kind, "range", asked), deadline - self._clock())
             if not answer.responses:
                 answer.header.CopyFrom(found.header)
             answer.responses.add().response_range.CopyFrom(found)
@@ -400,16 +413,16 @@ class EtcdStore:
             _watch_request(self._layout.version, b"", version_from),
             _watch_request(self._layout.members, range_end(self._layout.members), members_from),
         )
-        started, outcome = time.monotonic(), "ok"
+        started, outcome = self._clock(), "ok"
         try:
             token = await self._calls.token(node, timeout)
-            stream = EtcdWatch(node.stream("watch", metadata=metadata_for(token)), self._layout, node.name)
+            stream = EtcdWatch(node.stream("watch", metadata=metadata_for(token)), self._layout, node.name, self._clock)
             await stream.begin(requests, timeout)
         except Failed as failed:
             outcome = snake_case(failed.diagnosis.meaning(write=False))
             raise
         finally:
-            self._observer(StoreCalled("watch", outcome, time.monotonic() - started))
+            self._observer(StoreCalled("watch", outcome, self._clock() - started))
         return stream
 
 

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -31,8 +31,9 @@ class EtcdWatch:
     order; within each the events come as they happened.
     """
 
-    def __init__(self, call: Any, layout: Layout, endpoint: str) -> None:
+    def __init__(self, call: Any, layout: Layout, endpoint: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._call = call
+        self._clock = clock
         self._layout = layout
         self.endpoint = endpoint
         self._events: deque[WatchEvent] = deque()  # those of the last answer that have not been handed out
@@ -89,11 +90,11 @@ class EtcdWatch:
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
-        started = time.monotonic()
+        started = self._clock()
         try:
             yield
         except grpc.RpcError as error:
-            diagnosis = diagnose_rpc(error, time.monotonic() - started)
+            diagnosis = diagnose_rpc(error, self._clock() - started)
             raise Failed(replace(diagnosis, finding="closed") if self._closed else diagnosis) from error
         except asyncio.CancelledError as error:
             if is_to_end():
