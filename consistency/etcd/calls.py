@@ -125,7 +125,8 @@ class Calls(Generic[N]):
                 yield self._nodes[index]
 
     async def _find(self, call: Call, timeout: float) -> tuple[int, Any]:
-        turns = Turns([node.name for node in self._nodes], self._health.first, timeout, self._clock)
+        names, health = [node.name for node in self._nodes], self._health
+        turns = Turns(names, health.first, timeout, self._clock, health.refusals_count_from)
         try:
             return await self._take_turn(call, turns)  # the usual case does without the machinery below
         except Failed as failed:

@@ -20,6 +20,7 @@ from consistency.core.store import OutcomeUnknown, Unavailable
 from consistency.etcd.calls import Call
 from consistency.etcd.config import Endpoint, EtcdConfig
 from consistency.etcd.errors import Diagnosis, Failed, diagnose
+from consistency.etcd.health import BACKOFF
 from consistency.tasks import is_to_end
 
 MAX_ANSWER = 16 * 1024 * 1024
@@ -36,7 +37,7 @@ _OPTIONS = (
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 2_000),  # also the time that one attempt to connect may take
-    ("grpc.max_reconnect_backoff_ms", 500),  # for so long an endpoint that is back still counts as refusing
+    ("grpc.max_reconnect_backoff_ms", int(1000 * BACKOFF)),
 )
 
 _WITH_LEADER = ("hasleader", "true")  # a member cut off from the others says so at once, instead of falling silent

@@ -1,8 +1,8 @@
 """Whom to ask next, and for how long: one read's way through the endpoints. Pure: the clock is a parameter.
 
 Owns one decision. A dead endpoint must not eat the time of the living ones, so each gets its share of what is left.
-The search ends when the time is up, or as soon as every endpoint could not even be connected to, or is no etcd: then
-waiting helps nobody.
+The search ends when the time is up, or as soon as every endpoint could not even be connected to, or is no etcd, and that
+is no old news (see Health.refusals_count_from): then waiting helps nobody.
 """
 
 from __future__ import annotations
@@ -21,13 +21,24 @@ PAUSE = (0.02, 0.1)
 
 
 class Turns:
-    """One read. `names` are the endpoints, for the operator; `first` is the index to begin with."""
+    """One read. `names` are the endpoints, for the operator; `first` is the index to begin with.
 
-    def __init__(self, names: Sequence[str], first: int, timeout: float, clock: Callable[[], float]) -> None:
+    refusals_count_from: see Health.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        first: int,
+        timeout: float,
+        clock: Callable[[], float],
+        refusals_count_from: float = float("-inf"),
+    ) -> None:
         self._names = names
         self._first = first
         self._clock = clock
         self._deadline = clock() + timeout
+        self._refusals_count_from = refusals_count_from
         self._asked = 0
         self._diagnoses: dict[str, Diagnosis] = {}
 
@@ -45,7 +56,7 @@ class Turns:
     def over(self) -> bool:
         """Whether to give up: no time, or no endpoint of which one could hope for more in a moment."""
         found = self._diagnoses.values()
-        all_asked = len(found) == len(set(self._names))
+        all_asked = len(found) == len(set(self._names)) and self._clock() >= self._refusals_count_from
         return self._left() < LEAST or (all_asked and not any(each.may_be_better_soon for each in found))
 
     def pause(self) -> float:

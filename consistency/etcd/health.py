@@ -21,6 +21,9 @@ TRUST = 1.0
 FIRST_LOOK = 1.0
 """Seconds until an endpoint that failed is looked at again."""
 
+BACKOFF = 0.5
+"""Seconds at most between two attempts to connect to an endpoint that refuses: so old may a refusal be."""
+
 LAST_LOOK = 30.0
 """Seconds between two looks at most. An endpoint that was well for so long is looked at after FIRST_LOOK again."""
 
@@ -54,6 +57,14 @@ class Health:
         self._endpoints = [_Endpoint() for _ in names]
         self.first = 0
         """The index of the endpoint to begin with."""
+        self.refusals_count_from = float("-inf")
+        """The moment from which on nobody is there if every endpoint refuses. Until then one that is back may still
+        count as refusing:
+
+          1. Endpoint A is away, and gRPC finds it refusing.
+          2. A comes back. gRPC looks again half a second later, and calls go on being refused for so long.
+          3. Meanwhile B goes, which has answered until now: all refuse, and A is there.
+        """
 
     def trusts(self, index: int) -> bool:
         """Whether it answered so lately that a write may go there unasked."""
@@ -63,6 +74,8 @@ class Health:
         """It gave an answer."""
         endpoint = self._endpoints[index]
         endpoint.answered = self._clock()
+        if len(self._endpoints) > 1:  # one alone refuses when it does: there was no call that found out before
+            self.refusals_count_from = endpoint.answered + 1.5 * BACKOFF  # gRPC adds a fifth by chance
         news, endpoint.up = not endpoint.up, True
         if news:
             endpoint.up_since = endpoint.answered

@@ -14,7 +14,7 @@ from consistency.core.store import BadCredentials, Denied, OutcomeUnknown, Store
 from consistency.etcd.calls import Call, Calls
 from consistency.etcd.errors import Diagnosis, Failed
 from consistency.etcd.failover import Turns
-from consistency.etcd.health import FIRST_LOOK, LAST_LOOK, TRUST
+from consistency.etcd.health import BACKOFF, FIRST_LOOK, LAST_LOOK, TRUST
 from consistency.etcd.identity import PATIENCE
 from tests.support.driver import run
 
@@ -60,13 +60,14 @@ class PaperNode:
     diagnosis: Diagnosis | None = None
     seconds: float = 0.001
     cluster: int = 7
+    answers_from: float = float("inf")  # when its diagnosis is over
     asked: list[tuple[str, float]] = field(default_factory=list)
 
     async def rpc(self, call: Call, timeout: float, token: str) -> PaperAnswer:
         assert token == ""
         self.asked.append((call.kind, timeout))
         self.clock.now += timeout if self.diagnosis is SILENT else self.seconds
-        if self.diagnosis:
+        if self.diagnosis and self.clock.now < self.answers_from:
             raise Failed(self.diagnosis)
         return PaperAnswer(self.name, self.cluster)
 
@@ -115,6 +116,40 @@ def test_a_read_ends_at_once_when_nobody_is_there() -> None:
     with pytest.raises(Unavailable, match="a: connection refused; b: connection refused; c: connection refused"):
         run(paper.calls.ask(READ, 3.0))
     assert paper.kinds() == [["read"], ["read"], ["read"]]
+
+
+def test_an_endpoint_that_is_back_is_found_when_the_last_other_one_goes() -> None:
+    """gRPC tells of its refusals for a while after they have ceased to be true: members killed one after the other."""
+    paper = Paper(REFUSED, None)
+    assert run(paper.calls.ask(READ, 3.0)) == "b"
+    paper.nodes[1].diagnosis = REFUSED
+    paper.nodes[0].answers_from = paper.clock.now + BACKOFF
+    assert run(paper.calls.ask(READ, 3.0)) == "a"
+
+
+def test_for_old_news_a_read_waits_no_longer_than_they_can_be_old() -> None:
+    """Whoever comes later waits no more: every endpoint has been tried anew since one of them answered."""
+    paper = Paper(REFUSED, None)
+    run(paper.calls.ask(READ, 3.0))
+    paper.nodes[1].diagnosis = REFUSED
+    began = paper.clock.now
+    with pytest.raises(Unavailable):
+        run(paper.calls.ask(READ, 3.0))
+    assert BACKOFF < paper.clock.now - began < 2 * BACKOFF
+    asked = paper.kinds()
+    with pytest.raises(Unavailable):
+        run(paper.calls.ask(READ, 3.0))
+    assert paper.kinds() == [each + ["read"] for each in asked]
+
+
+def test_a_single_endpoint_that_refuses_is_believed_at_once() -> None:
+    """It was asked just now."""
+    paper = Paper(None)
+    run(paper.calls.ask(READ, 3.0))
+    paper.nodes[0].diagnosis = REFUSED
+    with pytest.raises(Unavailable):
+        run(paper.calls.ask(READ, 3.0))
+    assert paper.kinds() == [["read", "read"]]
 
 
 def test_bad_credentials_are_told_even_when_the_others_are_dead() -> None:
