@@ -1,8 +1,8 @@
 """Whom to ask next, and for how long: one read's way through the endpoints. Pure: the clock is a parameter.
 
 Owns one decision. A dead endpoint must not eat the time of the living ones, so each gets its share of what is left.
-The search ends when the time is up, or as soon as every endpoint could not even be connected to, or is no etcd, and that
-is no old news (see Health.refusals_count_from): then waiting helps nobody.
+The search ends when the time is up, or as soon as every endpoint could not even be connected to, or is no etcd: then
+waiting helps nobody. Not while that may be old news: see Health.refusals_count_from.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def test_for_old_news_a_read_waits_no_longer_than_they_can_be_old() -> None:
     asked = paper.kinds()
     with pytest.raises(Unavailable):
         run(paper.calls.ask(READ, 3.0))
-    assert paper.kinds() == [each + ["read"] for each in asked]
+    assert paper.kinds() == [[*each, "read"] for each in asked]
 
 
 def test_a_single_endpoint_that_refuses_is_believed_at_once() -> None:
