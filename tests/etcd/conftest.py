@@ -1,9 +1,11 @@
-"""The store under test: the fake, and the one over a real etcd, behind the same hand."""
+"""The store under test: the fake, and the one over a real etcd and a simulated one, behind the same hand."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from random import Random
 
 import pytest
 
@@ -11,6 +13,7 @@ from consistency.core.model import Precondition, VersionRecord, new_nonce
 from consistency.core.store import Commit, Delete, Put, Store
 from consistency.etcd.layout import Layout
 from consistency.etcd.store import EtcdStore
+from simulation.etcd import Cluster
 from tests.support.driver import run
 from tests.support.etcd import EtcdServer
 from tests.support.fake_store import FakeStore
@@ -50,10 +53,15 @@ def grpc_proxy(etcd: EtcdServer, tmp_path_factory: pytest.TempPathFactory) -> It
         yield proxy
 
 
-@pytest.fixture(params=["fake", "etcd", "proxy"])
+@pytest.fixture(params=["fake", "simulated", "etcd", "proxy"])
 def subject(request: pytest.FixtureRequest, prefix: str) -> Iterator[Subject]:
     """Each contract test runs once for each store, and once more through a proxy."""
-    made = fake_subject(prefix) if request.param == "fake" else etcd_subject(request.getfixturevalue("etcd"), prefix)
+    if request.param == "fake":
+        made = fake_subject(prefix)
+    elif request.param == "simulated":
+        made = run(simulated_subject(prefix))
+    else:
+        made = etcd_subject(request.getfixturevalue("etcd"), prefix)
     if request.param == "proxy":
         made = replace(made, store=EtcdStore(request.getfixturevalue("grpc_proxy").config(prefix)))
     yield made
@@ -69,6 +77,23 @@ def fake_subject(prefix: str) -> Subject:
         put_outside=lambda key, value, lease: _ignore(store.put_outside(key, value, lease)),
         delete_version=lambda: _ignore(store.delete_version()),
         put_raw=lambda key, value, lease: _ignore(store.put_raw(f"{store.layout.prefix}/{key}".encode(), value, lease)),
+    )
+
+
+async def simulated_subject(prefix: str) -> Subject:
+    """The store over a simulated etcd of three members, in the time of the tests' loop."""
+    cluster, layout = Cluster(Random(prefix)), Layout(prefix)
+    cluster.network.latency = (0.0, 0.002)
+    return Subject(
+        EtcdStore(cluster.config(prefix), connect=cluster.connect("tests"), clock=asyncio.get_running_loop().time),
+        compact=lambda revision: _ignore(cluster.compact(revision)),
+        put_outside=lambda key, value, lease: _ignore(
+            cluster.write_outside({layout.document(key): value}, lease=lease)
+        ),
+        delete_version=lambda: _ignore(cluster.write_outside({}, [layout.version])),
+        put_raw=lambda key, value, lease: _ignore(
+            cluster.write_outside({f"{layout.prefix}/{key}".encode(): value}, lease=lease)
+        ),
     )
 
 

@@ -40,7 +40,7 @@ from consistency.core.store import (
     Want,
 )
 from consistency.etcd.layout import Layout, range_end
-from tests.support.mvcc import CompactedError, FutureError, Kv, Mvcc, NoLeaseError
+from simulation.etcd.mvcc import CompactedError, FutureError, Kv, Mvcc, NoLeaseError
 
 MAX_WANTS, MAX_CHANGES, MAX_REQUEST = 126, 100, 1_572_000
 
@@ -173,7 +173,7 @@ class FakeEtcd:
     def grant(self, ttl: int) -> Lease:
         self._check_space()
         lease = 1001 + len(self._ttl)
-        self.history.leases.add(lease)
+        self.history.leases[lease] = {}
         self._ttl[lease] = ttl
         self._expires[lease] = self._now + ttl
         return Lease(lease, ttl)

@@ -57,12 +57,12 @@ from consistency.core.store import (
     WatchEvent,
 )
 from consistency.etcd.layout import Layout
+from simulation.etcd.mvcc import CompactedError, Kv, Mvcc
 from tests.support.bell import Bell
 from tests.support.driver import until
 from tests.support.fake_etcd import FakeEtcd
 from tests.support.fake_watch import FakeStream, to_event
 from tests.support.gates import LIMIT, At, ForgottenGateError, Gate
-from tests.support.mvcc import CompactedError, Kv, Mvcc
 
 T = TypeVar("T")
 

@@ -24,8 +24,8 @@ from consistency.core.model import (
 )
 from consistency.core.store import StoreError, Unavailable, WatchEvent
 from consistency.etcd.layout import Layout
+from simulation.etcd.mvcc import Kv
 from tests.support.bell import Bell
-from tests.support.mvcc import Kv
 
 
 class FakeStream:

@@ -1,0 +1,330 @@
+"""An etcd cluster in virtual time, and everything that can befall it. Start here.
+
+    cluster = Cluster(random, members=3)                    # on the loop whose time is the time
+    store = EtcdStore(cluster.config("prefix"), connect=cluster.connect("i-1"), clock=…)   # an instance's store
+
+`cluster.network` has the faults of the way (simulation/network.py); these are the members':
+
+    cluster.pause(0); cluster.resume(0)       # by number; its connections stay, and what comes lies there unread
+    cluster.kill(0); cluster.restart(0)       # what it has applied it still has; tokens are forgotten
+    cluster.partition([0], [1, 2])            # groups of members that don't hear each other; clients reach them all
+    cluster.move_leader()                     # another member leads, whatever is under way
+    cluster.heal()                            # resume, restart and reconnect everything; the network's faults, too
+    cluster.compact(revision)                 # False if it can't be: compacted already, or not reached
+    saved = cluster.snapshot(); cluster.restore(saved)      # same ids, lower revisions; all members restart
+    cluster.restore(saved, overtake=True)     # … and then others' writes lead beyond the revisions that were lost
+    cluster.nospace(True); cluster.nospace(True, quota=True); cluster.nospace(False)
+    cluster.enable_auth(user, password, prefix); cluster.expire_tokens()
+    cluster.leases_late(seconds)              # from now on leases end so much later
+    cluster.revoke(lease); cluster.write_outside({key: value}, [key], lease=0)       # raw keys, as etcdctl does
+    cluster.delete_member_key(layout, slot)
+
+What a nemesis does beside the cluster (`write_outside`, `revoke`, `compact` …) is done at once and returns None (or
+False) if no leader has a quorum. `cluster.flaws` are faults of etcd's own that break promises: off, and with one of
+them on the checks must fail. `cluster.history` has every transaction that changed something, in its order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from consistency.etcd.config import Endpoint, EtcdConfig
+from consistency.etcd.layout import Layout
+from simulation.etcd.auth import User
+from simulation.etcd.channel import Channel
+from simulation.etcd.errors import Refused
+from simulation.etcd.machine import Machine
+from simulation.etcd.member import Member
+from simulation.etcd.mvcc import Kv, Mvcc
+from simulation.etcd.raft import Peer, Raft
+from simulation.etcd.ranges import Moment
+from simulation.network import Network
+
+EXPIRY = 0.5
+"""Seconds between two times at which a leader looks for leases that have ended."""
+
+
+@dataclass(slots=True)
+class Flaws:
+    """What releases of etcd got wrong.
+
+    stale_reads_after_pause: for so many seconds after a pause a member answers linearizable reads from what it had
+      applied before (etcd #20418).
+    renews_dead_leases: a renewal of a lease that has been revoked says that it lives (before 3.4.38).
+    over_quota_reads: whether over its quota etcd still takes transactions that only read (3.4.23 does, 3.5.1 doesn't).
+    """
+
+    stale_reads_after_pause: float = 0.0
+    renews_dead_leases: bool = False
+    over_quota_reads: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """One transaction that changed something. timeline: how many backups had been restored before it.
+
+    at: seconds of the loop. changes: the keys as they stand from `revision` on, in their order.
+    """
+
+    timeline: int
+    revision: int
+    at: float
+    changes: tuple[Kv, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A backup."""
+
+    timeline: int
+    revision: int
+    store: Mvcc
+    ttls: dict[int, int]
+
+
+class Cluster:
+    """See the module's opening. Belongs to the loop on which it was made; all chance comes from `random`."""
+
+    def __init__(self, random: Random, members: int = 3, version: str = "3.5.22") -> None:
+        self.id = random.getrandbits(63) + 1
+        self.ids = [random.getrandbits(63) + 1 for _ in range(members)]
+        self.version = version
+        self.network = Network(random)
+        self.flaws = Flaws()
+        self.slow_watches = 0.0
+        """Chance, for each watch and each change, that it falls behind for a moment, and then catches up at once."""
+        self.over_quota = False
+        self.history: list[Committed] = []
+        self.timeline = 0
+        self.granted: dict[int, int] = {}
+        self.machine = Machine(random, self._changed)
+        self.raft = Raft(self.network, [f"etcd-{number}" for number in range(members)])
+        self.raft.on_committed = self._committed
+        self.raft.on_elected = self._elected
+        self._moments = [self.machine.moment()]  # by how many entries a member has applied
+        self.members = [Member(self, peer) for peer in self.raft.peers]
+        for member in self.members:
+            self.network.serve(member)
+        self._late = 0.0
+        self._expiry: asyncio.TimerHandle | None = None
+
+    # --- for instances
+
+    def config(self, prefix: str, user: str | None = None, password: str | None = None) -> EtcdConfig:
+        """Where it is, for an EtcdStore."""
+        return EtcdConfig(tuple(f"http://{member.name}:2379" for member in self.members), prefix, user, password)
+
+    def connect(self, client: str) -> Callable[[Endpoint, EtcdConfig], Channel]:
+        """What makes the channels of a client, which the network knows by this name."""
+
+        def connect(endpoint: Endpoint, config: EtcdConfig) -> Channel:
+            del config
+            name = endpoint.target.partition(":")[0]
+            member = next(member for member in self.members if member.name == name)
+            return Channel(self.network, client, name, member.serve)
+
+        return connect
+
+    # --- what befalls the members
+
+    def pause(self, number: int) -> None:
+        """The process stands still; nothing is lost."""
+        if self.raft.peers[number].able:
+            self.raft.peers[number].paused = True
+            self.raft.look()
+            self.network.changed(self.members[number])
+
+    def resume(self, number: int) -> None:
+        """It goes on, and reads what has come meanwhile."""
+        if self.raft.peers[number].paused:
+            self.raft.peers[number].paused = False
+            self.members[number].resumed()
+            self.raft.look()
+            self.network.changed(self.members[number])
+
+    def kill(self, number: int) -> None:
+        """The process ends at once. Connections break; what was proposed may still be committed."""
+        peer = self.raft.peers[number]
+        if peer.running:
+            self.raft.stop(peer)
+            self.members[number].died()
+            self.raft.look()
+            self.network.killed(self.members[number])
+
+    def restart(self, number: int) -> None:
+        """The process is there again, with what it had applied."""
+        peer = self.raft.peers[number]
+        if not peer.running:
+            peer.running = True
+            self.raft.look()
+
+    def partition(self, *groups: Sequence[int]) -> None:
+        """Members of different groups don't hear each other; who is in no group hears everybody."""
+        peers = self.raft.peers
+        for position, group in enumerate(groups):
+            for other in groups[position + 1 :]:
+                for one in group:
+                    for two in other:
+                        self.raft.sever(peers[one], peers[two])
+        self.raft.look()
+
+    def move_leader(self, number: int | None = None) -> None:
+        """Another member leads (None: drawn). Nothing happens if it could not lead."""
+        others = [peer for peer in self.raft.peers if peer is not self.raft.leader and peer.in_touch]
+        wanted = [peer for peer in others if number in (None, peer.index)]
+        if wanted:
+            self.raft.move_leader(self.network.random.choice(wanted))
+
+    def heal(self) -> None:
+        """All members run and hear each other, and the network is whole. What was lost stays lost."""
+        self.raft.heal()
+        for number in range(len(self.members)):
+            self.resume(number)
+            self.restart(number)
+        self.raft.look()
+        self.network.heal()
+
+    @property
+    def working(self) -> bool:
+        """Whether a leader has a quorum, so that something can be committed."""
+        return self.raft.working
+
+    @property
+    def leader(self) -> int | None:
+        """The number of the member that leads, if it has a quorum."""
+        return self.raft.leader.index if self.raft.leader is not None and self.working else None
+
+    # --- what somebody does beside the service
+
+    def write_outside(self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = (), lease: int = 0) -> int | None:
+        """One transaction of raw keys; the revision. Raises NoLeaseError for a lease that is not there."""
+        changes = [(key, value, lease) for key, value in puts.items()]
+        revision: int | None = self._beside(lambda: self.machine.write(changes, deletes))
+        return revision
+
+    def delete_member_key(self, layout: Layout, slot: int) -> int | None:
+        """By hand, past the lease that it is attached to; the revision."""
+        return self.write_outside({}, [layout.member(slot)])
+
+    def compact(self, revision: int) -> bool:
+        """Forget what was before; whether it is done."""
+        return bool(self._beside(lambda: self._try(lambda: self.machine.compact(revision, self.readable()))))
+
+    def revoke(self, lease: int) -> bool:
+        """End a lease, and its keys; whether it was there."""
+        return bool(self._beside(lambda: self._try(lambda: self.machine.revoke(lease))))
+
+    def leases_late(self, seconds: float) -> None:
+        """From now on leases end so many seconds after their time."""
+        self._late = seconds
+
+    def nospace(self, on: bool, *, quota: bool = False) -> None:
+        """Raise the alarm: puts and grants are refused. quota: transactions are, too, by members over their quota."""
+        self.machine.no_space = on
+        self.over_quota = on and quota
+
+    def enable_auth(self, user: str, password: str, prefix: str = "") -> None:
+        """Let in only who has a token of this user, who may use the keys that begin with `prefix`."""
+        self.machine.auth.enabled = True
+        self.machine.auth.users[user] = User(user, password, prefix.encode())
+
+    def disable_auth(self) -> None:
+        """Let in everybody."""
+        self.machine.auth.enabled = False
+
+    def expire_tokens(self) -> None:
+        """All tokens end now."""
+        self.machine.auth.tokens.clear()
+
+    # --- backups
+
+    def snapshot(self) -> Snapshot:
+        """What `restore` takes."""
+        ttls = {lease: each.ttl for lease, each in self.machine.leases.items()}
+        return Snapshot(self.timeline, self.machine.store.revision, self.machine.saved(), ttls)
+
+    def restore(self, saved: Snapshot, *, overtake: bool = False) -> None:
+        """Turn back to it: every member is killed and starts with it. They have no leader for a moment.
+
+        overtake: somebody else writes until the revision is beyond the one that was lost.
+        """
+        lost = self.machine.store.revision
+        for number in range(len(self.members)):
+            self.kill(number)
+        self.timeline += 1
+        self.machine.restore(saved.store, saved.ttls, self.now())
+        self.raft.forget()
+        self._moments = [self.machine.moment()]
+        while overtake and self.machine.store.revision <= lost:
+            self.machine.write([(b"elsewhere", b"", 0)], ())
+            self._moments = [self.machine.moment()]
+        for number in range(len(self.members)):
+            self.restart(number)
+        self._watch_leases()
+
+    # --- for the members
+
+    def now(self) -> float:
+        """The loop's seconds."""
+        return self.network.now()
+
+    def moment_of(self, peer: Peer) -> Moment:
+        """What a member shows that has come so far."""
+        return self._moments[peer.applied]
+
+    def readable(self) -> int:
+        """The oldest revision that a member may still show, or be about to send."""
+        return min(self._moments[peer.applied].revision for peer in self.raft.peers)
+
+    def granted_lease(self, lease: int, ttl: int) -> None:
+        """See to it that it is ended in its time."""
+        self.granted[lease] = ttl
+        self._watch_leases()
+
+    # --- how it is done
+
+    def _watch_leases(self) -> None:
+        """Look again when the first lease ends. Renewals put it off: then there is nothing to do at that look."""
+        leases = self.machine.leases.values()
+        if not leases:
+            return
+        due = max(self.now(), min(lease.expires for lease in leases) + self._late)
+        if self._expiry is None or due < self._expiry.when():
+            if self._expiry is not None:
+                self._expiry.cancel()
+            self._expiry = self.network.at(due + self.network.random.uniform(0.0, EXPIRY), self._expire)
+
+    def _expire(self) -> None:
+        self._expiry = None
+        if not self.working:
+            self._expiry = self.network.after(EXPIRY, self._expire)
+            return
+        for lease in self.machine.expired(self.now() - self._late):
+            self.revoke(lease)
+        self._watch_leases()
+
+    def _changed(self, changes: Sequence[Kv]) -> None:
+        if changes:
+            committed = Committed(self.timeline, self.machine.store.revision, self.now(), tuple(changes))
+            self.history.append(committed)
+
+    def _committed(self) -> None:
+        self._moments.append(self.machine.moment())
+
+    def _elected(self) -> None:
+        self.machine.prolong(self.now())
+
+    def _beside(self, entry: Callable[[], Any]) -> Any:
+        return self.raft.commit_now(entry) if self.working else None
+
+    @staticmethod
+    def _try(work: Callable[[], object]) -> bool:
+        try:
+            work()
+        except Refused:
+            return False
+        return True

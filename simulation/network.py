@@ -1,0 +1,346 @@
+"""The network between the instances and etcd: connections over which messages take time, wait, or are lost.
+
+Owns the connections, their delays, and every fault of the way. Within one direction of one connection messages keep
+their order, as TCP's do; those of different connections overtake each other as chance will have it. What is cut off is
+not told so: messages wait at the cut for the way to heal, until a side gives the connection up.
+
+    network.latency = (0.0005, 0.01)       # seconds that a message takes, at least and at most, mostly near the least
+    network.lost_before = 0.01             # chance that a call is lost on its way there, and never executed
+    network.lost_after = 0.01              # chance that a call is executed, and its answer lost
+    network.isolate("i-1", "etcd-0")       # nothing passes, in either direction; nobody is told
+    network.isolate("i-1", "etcd-0", Way.TO_SERVER)    # requests don't arrive, what comes from there does
+    network.isolate("i-1")                 # from every server
+    network.stall("i-1", "etcd-0")         # open streams stay open and bring nothing more, until `heal`
+    network.half_open("i-1", "etcd-0")     # the server has forgotten the connections; the client finds out in seconds
+    network.reset("i-1", "etcd-0")         # the connections break at once, and what is under way with them
+    network.heal()                         # undoes `isolate` and `stall`
+    network.vanish("i-1")                  # the client's process is killed: what it sent may still arrive
+
+Servers and clients are told by their names. Time comes from the running loop alone, all chance from the `random`
+given. A timer of the network runs in the context in which the network was made, never in that of who sends, so that
+messages go on when whoever sent them is held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextvars import copy_context
+from dataclasses import dataclass
+from enum import Enum
+from random import Random
+from typing import Any, Protocol
+
+from simulation.etcd.errors import CONNECTION_REFUSED, CONNECTION_SILENT, PING_TIMEOUT, SOCKET_CLOSED, Status
+
+Deliver = Callable[[], object]
+
+CONNECT_TIMEOUT = 2.0
+"""Seconds after which a client gives an attempt to connect up (gRPC's `min_reconnect_backoff_ms`)."""
+
+PING = (2.0, 8.0)
+"""Seconds until a client finds that nothing comes back: at most 6 s of keepalive, then 2 s for the ping."""
+
+RECONNECT = (0.2, 0.5)
+"""Seconds for which an endpoint that could not be reached counts as refusing."""
+
+
+class Way(Enum):
+    """One direction of a connection."""
+
+    TO_SERVER = "to the server"
+    TO_CLIENT = "to the client"
+
+
+class Server(Protocol):
+    """What stands at the other end of connections."""
+
+    name: str
+
+    @property
+    def running(self) -> bool:
+        """Whether there is such a process; if not, connections are refused."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether it stands still: the machine takes connections for it, and it reads nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt to connect. life: how often the client had been killed before."""
+
+    client: str
+    server: str
+    streams: bool
+    done: Callable[[Connection | Status], None]
+    since: float
+    life: int
+
+
+class Network:
+    """See the module's opening. Made on the loop."""
+
+    def __init__(self, random: Random) -> None:
+        self.random = random
+        self.latency = (0.0005, 0.01)
+        self.lost_before = 0.0
+        self.lost_after = 0.0
+        self._context = copy_context()
+        self._loop = asyncio.get_running_loop()
+        self._servers: dict[str, Server] = {}
+        self._connections: dict[int, Connection] = {}
+        self._number = 0
+        self._cut: dict[tuple[str, str, Way], None] = {}
+        self._lives: dict[str, int] = {}  # of clients that have been killed: how often
+
+    # --- faults
+
+    def isolate(self, client: str, server: str | None = None, way: Way | None = None) -> None:
+        """Let nothing pass between them (None: any server, both ways), until `heal`."""
+        for name in self._names(server):
+            for each in Way:
+                if way is None or way is each:
+                    self._cut[client, name, each] = None
+        self._look(client, server)
+
+    def heal(self, client: str | None = None, server: str | None = None) -> None:
+        """Undo `isolate` and `stall`; None: for all. What waits at the cut arrives, unless it was given up."""
+        for cut in list(self._cut):
+            if client in (None, cut[0]) and server in (None, cut[1]):
+                del self._cut[cut]
+        for connection in self._between(client, server):
+            connection.stalled = False
+            connection.look()
+
+    def stall(self, client: str | None = None, server: str | None = None) -> None:
+        """The streams of these connections bring nothing more, though pings are answered: a watch falls silent."""
+        for connection in self._between(client, server):
+            connection.stalled = connection.streams
+
+    def half_open(self, client: str | None = None, server: str | None = None, *, streams_only: bool = True) -> None:
+        """The server forgets these connections, and the client is not told."""
+        for connection in self._between(client, server):
+            if connection.streams or not streams_only:
+                connection.forget()
+
+    def reset(self, client: str | None = None, server: str | None = None, *, streams_only: bool = False) -> None:
+        """These connections break, at both ends."""
+        for connection in self._between(client, server):
+            if connection.streams or not streams_only:
+                connection.break_off(SOCKET_CLOSED)
+
+    def vanish(self, client: str) -> None:
+        """The client's process is killed. What is on its way to servers arrives, and then they see the end."""
+        self._lives[client] = self._lives.get(client, 0) + 1
+        for connection in self._between(client, None):
+            connection.leave()
+
+    # --- for servers
+
+    def serve(self, server: Server) -> None:
+        """From now on there is this server."""
+        self._servers[server.name] = server
+
+    def changed(self, server: Server) -> None:
+        """It was paused, or has resumed."""
+        self._look(None, server.name)
+
+    def killed(self, server: Server) -> None:
+        """Its process has ended: its connections break, for clients who can be told."""
+        for connection in self._between(None, server.name):
+            connection.forget()
+            if self.passes(connection.client, server.name, Way.TO_CLIENT):
+                connection.break_off(SOCKET_CLOSED)
+
+    # --- for channels
+
+    def connect(self, client: str, server: str, *, streams: bool, done: Callable[[Connection | Status], None]) -> None:
+        """Attempt to connect; `done` is told the connection, or why there is none, within CONNECT_TIMEOUT."""
+        attempt = Attempt(client, server, streams, done, self._loop.time(), self._lives.get(client, 0))
+        self.after(2 * self.delay(), self._attempt, attempt)
+
+    def _attempt(self, attempt: Attempt) -> None:
+        client, server, done = attempt.client, attempt.server, attempt.done
+        if self._lives.get(client, 0) != attempt.life:
+            return  # nobody is there who would be told
+        host = self._servers.get(server)
+        reaches = all(self.passes(client, server, way) for way in Way)
+        if reaches and (host is None or not host.running):
+            done(CONNECTION_REFUSED)
+        elif reaches and host is not None and not host.paused:
+            self._number += 1
+            made = self._connections[self._number] = Connection(self, self._number, client, host, attempt.streams)
+            done(made)
+        elif self._loop.time() - attempt.since < CONNECT_TIMEOUT:
+            self.after(0.1, self._attempt, attempt)
+        else:
+            done(CONNECTION_SILENT)
+
+    def passes(self, client: str, server: str, way: Way) -> bool:
+        """Whether the way is free."""
+        return (client, server, way) not in self._cut
+
+    def delay(self) -> float:
+        """Seconds that a message takes."""
+        least, most = self.latency
+        return least + (most - least) * self.random.random() ** 4
+
+    def after(self, seconds: float, call: Callable[..., object], *arguments: Any) -> asyncio.TimerHandle:
+        """Call it later, in the network's own context."""
+        return self._loop.call_later(seconds, call, *arguments, context=self._context)
+
+    def at(self, when: float, call: Callable[..., object], *arguments: Any) -> asyncio.TimerHandle:
+        """Call it at the loop's `when`, in the network's own context."""
+        return self._loop.call_at(when, call, *arguments, context=self._context)
+
+    def now(self) -> float:
+        """The loop's seconds."""
+        return self._loop.time()
+
+    def forget(self, connection: Connection) -> None:
+        """It is over."""
+        self._connections.pop(connection.number, None)
+
+    def _names(self, server: str | None) -> list[str]:
+        return [server] if server is not None else list(self._servers)
+
+    def _look(self, client: str | None, server: str | None) -> None:
+        for connection in self._between(client, server):
+            connection.look()
+
+    def _between(self, client: str | None, server: str | None) -> list[Connection]:
+        return [each for each in self._connections.values() if each.joins(client, server)]
+
+
+class Connection:
+    """One TCP connection. `broken` are told, at the client, when and why it ended; `ended`, at the server."""
+
+    def __init__(self, network: Network, number: int, client: str, server: Server, streams: bool) -> None:
+        self.network = network
+        self.number = number
+        self.client = client
+        self.server = server
+        self.streams = streams
+        self.stalled = False
+        self.open = True
+        self.broken: dict[int, Callable[[Status], object]] = {}
+        self.ended: dict[int, Callable[[], object]] = {}
+        self._there = Pipe(self, Way.TO_SERVER)
+        self._back = Pipe(self, Way.TO_CLIENT)
+        self._forgotten = False  # the server knows nothing of it, and the client thinks that it does
+        self._left = False  # the client's process has ended
+        self._ping: asyncio.TimerHandle | None = None
+
+    def joins(self, client: str | None, server: str | None) -> bool:
+        """Whether it is between these two; None: anybody."""
+        return client in (None, self.client) and server in (None, self.server.name)
+
+    def send(self, deliver: Deliver) -> None:
+        """From the client to the server."""
+        if self.open:
+            self._there.send(deliver)
+
+    def reply(self, deliver: Deliver) -> None:
+        """From the server to the client."""
+        if self.open and not self._left and not self._forgotten:
+            self._back.send(deliver)
+
+    def held(self, way: Way) -> bool:
+        """Whether nothing arrives that way just now."""
+        if way is Way.TO_SERVER:
+            return self.server.paused or not self.network.passes(self.client, self.server.name, way)
+        return self.stalled or not self.network.passes(self.client, self.server.name, way)
+
+    def deaf(self, way: Way) -> bool:
+        """Whether what arrives that way is heard by nobody."""
+        return self._forgotten if way is Way.TO_SERVER else self._left
+
+    def look(self) -> None:
+        """Something may have changed on the way."""
+        self._there.flush()
+        self._back.flush()
+        names = self.client, self.server.name
+        silent = self._forgotten or self.server.paused or not all(self.network.passes(*names, way) for way in Way)
+        if not silent and self._ping is not None:
+            self._ping.cancel()
+            self._ping = None
+        elif silent and self._ping is None and self.open:
+            self._ping = self.network.after(self.network.random.uniform(*PING), self._give_up)
+
+    def break_off(self, status: Status) -> None:
+        """It ends at both ends; what is on its way is lost."""
+        if not self.open:
+            return
+        self.open = False
+        if self._ping is not None:
+            self._ping.cancel()
+        self.network.forget(self)
+        broken, self.broken = self.broken, {}
+        ended, self.ended = self.ended, {}
+        if not self._left:
+            for tell in broken.values():
+                tell(status)
+        for end in ended.values():
+            end()
+
+    def forget(self) -> None:
+        """The server drops it."""
+        self._forgotten = True
+        ended, self.ended = self.ended, {}
+        for end in ended.values():
+            end()
+        self.look()
+
+    def leave(self) -> None:
+        """The client's process ends: the server sees it after all that was sent before, if the way is free."""
+        self._left = True
+        self._there.send(lambda: self.break_off(SOCKET_CLOSED))
+
+    def _give_up(self) -> None:
+        self._ping = None
+        self.break_off(PING_TIMEOUT)
+
+
+class Pipe:
+    """One direction of a connection: messages in their order.
+
+    Timers only say that one more may be delivered: whichever of them runs first, the first message is.
+    """
+
+    def __init__(self, connection: Connection, way: Way) -> None:
+        self._connection = connection
+        self._way = way
+        self._queue: deque[Deliver] = deque()
+        self._last = 0.0
+        self._held = False
+
+    def send(self, deliver: Deliver) -> None:
+        """Deliver it later, after whatever was sent before."""
+        self._queue.append(deliver)
+        if not self._held:
+            self._schedule()
+
+    def flush(self) -> None:
+        """The way may be free again: what was held arrives."""
+        if self._held and not self._connection.held(self._way):
+            self._held = False
+            for _ in self._queue:
+                self._schedule()
+
+    def _schedule(self) -> None:
+        network = self._connection.network
+        self._last = max(self._last, network.now() + network.delay())
+        network.at(self._last, self._arrive)
+
+    def _arrive(self) -> None:
+        connection = self._connection
+        if not self._queue or not connection.open:
+            return
+        if connection.held(self._way):
+            self._held = True
+            return
+        deliver = self._queue.popleft()
+        if not connection.deaf(self._way):
+            deliver()
