@@ -17,28 +17,16 @@ from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 from simulation.etcd.auth import Auth
 from simulation.etcd.errors import (
     COMPACTED,
-    DUPLICATE_KEY,
-    EMPTY_KEY,
     FUTURE_REVISION,
     LEASE_EXISTS,
     LEASE_NOT_FOUND,
     LEASE_TTL_TOO_LARGE,
     NO_SPACE,
-    TOO_LARGE,
-    TOO_MANY_OPS,
     Refused,
 )
 from simulation.etcd.mvcc import Kv, Mvcc, Writing
 from simulation.etcd.ranges import ALL, Moment, add, answer_range, check, holds
-
-MAX_OPS = 128
-"""Most operations of one transaction, of each branch."""
-
-MAX_REQUEST = 1_572_864
-"""Most bytes of one request, with what etcd adds of its own."""
-
-OVERHEAD = 200
-"""Bytes that etcd adds to a request, about."""
+from simulation.etcd.requests import takes_space
 
 MAX_TTL = 9_000_000_000
 
@@ -95,7 +83,7 @@ class Machine:
 
     def txn(self, request: Any) -> Any:
         """A TxnResponse. Raises Refused, and then nothing has changed."""
-        if self.no_space and _takes_space(request):
+        if self.no_space and takes_space(request):
             raise Refused(NO_SPACE)
         store = self.store
         met = all(holds(compare, store, store.revision) for compare in request.compare)
@@ -188,19 +176,21 @@ class Machine:
     # --- how it is done
 
     def _check(self, operations: Any) -> None:
-        moment = self.moment()
+        """All puts first, then all ranges, as etcd does."""
         for operation in operations:
             kind = operation.WhichOneof("request")
-            if kind == "request_range":
-                check(operation.request_range, moment)
-            elif kind == "request_put":
+            if kind == "request_put":
                 put = operation.request_put
                 if put.ignore_value or put.ignore_lease:
                     raise NotImplementedError("a put that keeps the value or the lease")
                 if put.lease and put.lease not in self.store.leases:
                     raise Refused(LEASE_NOT_FOUND)
-            elif kind != "request_delete_range":
+            elif kind == "request_txn":
                 raise NotImplementedError("a transaction within a transaction")
+        moment = self.moment()
+        for operation in operations:
+            if operation.HasField("request_range"):
+                check(operation.request_range, moment)
 
     def _do(self, writing: Writing, operation: Any, answer: Any) -> None:
         kind = operation.WhichOneof("request")
@@ -240,74 +230,3 @@ class Machine:
 def _copy(into: Any, kv: Kv) -> None:
     into.key, into.value, into.lease = kv.key, kv.value, kv.lease
     into.create_revision, into.mod_revision, into.version = kv.created, kv.mod, kv.version
-
-
-# --- what is refused before anything is proposed
-
-
-def check_range(request: Any) -> None:
-    """Raise Refused for a range without a key."""
-    if not request.key:
-        raise Refused(EMPTY_KEY)
-
-
-def check_txn(request: Any) -> None:
-    """Raise Refused for a transaction that etcd takes from nobody."""
-    if max(len(request.compare), len(request.success), len(request.failure)) > MAX_OPS:
-        raise Refused(TOO_MANY_OPS)
-    if not all(compare.key for compare in request.compare):
-        raise Refused(EMPTY_KEY)
-    for branch in (request.success, request.failure):
-        _check_branch(branch)
-
-
-def check_size(request: Any) -> None:
-    """Raise Refused for a request that is too large to be proposed."""
-    if request.ByteSize() + OVERHEAD > MAX_REQUEST:
-        raise Refused(TOO_LARGE)
-
-
-def only_reads(request: Any) -> bool:
-    """Whether a transaction changes nothing, whichever branch it takes."""
-    return all(
-        operation.HasField("request_range") for branch in (request.success, request.failure) for operation in branch
-    )
-
-
-def used(request: Any) -> list[tuple[bytes, bytes, bool]]:
-    """The keys that a transaction uses: from, to, and whether it writes them."""
-    found = [(compare.key, compare.range_end, False) for compare in request.compare]
-    for branch in (request.success, request.failure):
-        for operation in branch:
-            kind = operation.WhichOneof("request")
-            if kind == "request_put":
-                found.append((operation.request_put.key, b"", True))
-            else:
-                part = getattr(operation, kind)
-                found.append((part.key, part.range_end, kind != "request_range"))
-    return found
-
-
-def _check_branch(branch: Any) -> None:
-    puts: dict[bytes, None] = {}
-    deletes: list[tuple[bytes, bytes]] = []
-    for operation in branch:
-        kind = operation.WhichOneof("request")
-        request = getattr(operation, kind)
-        if not request.key:
-            raise Refused(EMPTY_KEY)
-        if kind == "request_put":
-            if request.key in puts:
-                raise Refused(DUPLICATE_KEY)
-            puts[request.key] = None
-        elif kind == "request_delete_range":
-            deletes.append((request.key, request.range_end))
-    for first, end in deletes:
-        if any(key == first if not end else key >= first and (end == ALL or key < end) for key in puts):
-            raise Refused(DUPLICATE_KEY)
-
-
-def _takes_space(request: Any) -> bool:
-    return any(
-        operation.HasField("request_put") for branch in (request.success, request.failure) for operation in branch
-    )

@@ -8,20 +8,32 @@ ahead of its last event.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 from etcd3.etcdrpc import kv_pb2  # type: ignore[import-untyped]
 
+from simulation.etcd.calls import Stream
+from simulation.etcd.errors import NO_LEADER
 from simulation.etcd.mvcc import Kv, matching
 from simulation.etcd.ranges import ALL
+
+if TYPE_CHECKING:
+    from simulation.etcd.cluster import Cluster
+    from simulation.etcd.member import Member
+
+SYNC = 0.1
+"""Seconds between two times at which watches that are behind catch up."""
 
 _DELETE = kv_pb2.Event.DELETE
 
 
 @dataclass(slots=True)
 class Watch:
-    """One watch. `next`: the first revision that it has not been told of. late_until: it catches up then."""
+    """One watch. next: the first revision that it has not been told of. behind: it catches up at the next SYNC.
+
+    end: of its range; None: all keys from `first` on.
+    """
 
     number: int
     first: bytes
@@ -78,3 +90,91 @@ def canceled(number: int, header: Any) -> Any:
 def happened(number: int, header: Any, found: list[Any]) -> Any:
     """The answer that brings events."""
     return pb.WatchResponse(header=header, watch_id=number, events=found)
+
+
+class WatchStream:
+    """One Watch RPC at its member."""
+
+    def __init__(self, member: Member, cluster: Cluster, stream: Stream) -> None:
+        self._member = member
+        self._cluster = cluster
+        self._stream = stream
+        self._watches: dict[int, Watch] = {}
+        self._made = 0
+        stream.received = self._received
+        stream.closed = self._closed
+
+    def tell(self) -> None:
+        """The member has applied more: whatever is in step is told at once, in no order."""
+        ready = [watch for watch in self._watches.values() if not watch.behind]
+        if len(ready) > 1 and self._cluster.network.random.random() < 0.5:
+            ready.reverse()
+        slow = self._cluster.slow_watches
+        for watch in ready:
+            if slow and self._cluster.network.random.random() < slow:
+                self._fall_behind(watch)
+            else:
+                self._tell(watch)
+
+    def leaderless(self) -> None:
+        """The member has lost its leader: who demands one is sent away."""
+        if self._stream.metadata.get("hasleader"):
+            self._member.over(self._stream)
+            self._stream.received = None
+            self._stream.fail(NO_LEADER)
+
+    def _received(self, request: Any) -> None:
+        kind = request.WhichOneof("request_union")
+        if kind == "create_request":
+            self._create(request.create_request)
+        elif kind == "cancel_request":
+            number = request.cancel_request.watch_id
+            if self._watches.pop(number, None) is not None:
+                self._stream.answer(canceled(number, self._member.header()))
+        else:
+            raise NotImplementedError(kind)
+
+    def _create(self, request: Any) -> None:
+        if request.prev_kv or request.progress_notify or request.filters:
+            raise NotImplementedError("a watch with options")
+        member = self._member
+        if not member.permits_watch(self._stream, request):
+            self._stream.answer(refused(member.header(), ""))
+            return
+        watch = self._watches[self._made] = Watch.of(self._made, request, member.moment.revision)
+        self._made += 1
+        self._stream.answer(created(watch.number, member.header()))
+        if watch.behind:
+            self._fall_behind(watch)
+
+    def _fall_behind(self, watch: Watch) -> None:
+        watch.behind = True
+        self._cluster.network.after(self._cluster.network.random.uniform(0.0, SYNC), self._catch_up, watch)
+
+    def _catch_up(self, watch: Watch) -> None:
+        if self._watches.get(watch.number) is not watch:
+            return
+        if not self._member.peer.able:
+            self._cluster.network.after(SYNC, self._catch_up, watch)
+            return
+        watch.behind = False
+        moment = self._member.moment
+        gone = max(moment.compacted, self._cluster.machine.store.kept if moment.compacted else 0)
+        if watch.next < gone:
+            del self._watches[watch.number]
+            self._stream.answer(compacted(watch.number, self._member.header(), gone))
+        else:
+            self._tell(watch, self._member.header())
+
+    def _tell(self, watch: Watch, header: Any = None) -> None:
+        revision = self._member.moment.revision
+        if watch.next > revision:
+            return
+        found = events(self._cluster.machine.store.log(watch.next, revision), watch)
+        watch.next = revision + 1
+        if found:
+            self._stream.answer(happened(watch.number, header or self._member.header(), found))
+
+    def _closed(self) -> None:
+        self._watches.clear()
+        self._member.over(self._stream)
