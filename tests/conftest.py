@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.complaints import all_complaints, complaints
 from tests.support.driver import run
 from tests.support.etcd import EtcdServer
 from tests.support.fake_store import FakeStore
 from tests.support.recent_etcd import recent_etcd
 from tests.support.secured_etcd import SecuredEtcd
+
+__all__ = ["all_complaints", "complaints"]
 
 pytest_plugins = ("pytester", "tests.fault_matrix.report", "tests.support.skips")
 

@@ -84,3 +84,15 @@ def test_every_command_and_file_that_is_named_exists() -> None:
     assert set(re.findall(r"\bmake ([a-z-]+)", DOCUMENT)) <= targets
     named = re.findall(r"\b(?:tests|service|\.ci)/[\w./-]*\w", DOCUMENT)
     assert [name for name in named if not (PROJECT / name).exists()] == []
+
+
+def test_what_drives_a_loop_is_run_on_both_kinds() -> None:
+    """Of three files: one drives by itself, one by its hand, and one only looks on from its thread."""
+    files = [f"tests/instance/test_{name}.py" for name in ("news", "races", "library")]
+    collect = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *files]
+    told = subprocess.run(collect, cwd=PROJECT, capture_output=True, text=True, timeout=60, check=True).stdout
+    kinds = {file: re.findall(rf"^{file}::.*\b(uvloop|asyncio)\b", told, re.MULTILINE) for file in files}
+    by_itself, by_hand, from_a_thread = kinds.values()
+    assert by_itself.count("uvloop") == by_itself.count("asyncio") > 0
+    assert by_hand.count("uvloop") == by_hand.count("asyncio") > 0
+    assert from_a_thread == []

@@ -25,6 +25,7 @@ class Resolver:
     now: float = 100.0
     asked: list[str] = field(default_factory=list)
     answers: dict[str, asyncio.Future[tuple[str, ...]]] = field(default_factory=dict)
+    wants: list[Meanwhile[tuple[str, ...]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.errands = Errands(ignore)
@@ -36,7 +37,8 @@ class Resolver:
         return await self.answers[name]
 
     def want(self, name: str) -> Meanwhile[tuple[str, ...]]:
-        return Meanwhile(self.names.addresses(name))
+        self.wants.append(Meanwhile(self.names.addresses(name)))
+        return self.wants[-1]
 
     def answer(self, name: str, *found: str, after: float = 0.0) -> None:
         self.now += after
@@ -54,6 +56,8 @@ class Resolver:
 def resolver() -> Iterator[Resolver]:
     made = Resolver()
     yield made
+    for want in made.wants:
+        want.end()
     run(made.errands.stop(0.0))
 
 

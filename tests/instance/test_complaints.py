@@ -14,7 +14,7 @@ from tests.support.instances import PROJECT
 PROVOKING = """
 import asyncio, gc, socket, time
 from tests.support import complaints
-from tests.support.driver import LOOP, run
+from tests.support.driver import loop, run
 from consistency.loop import PROCESS_LOOP
 
 async def nothing(): pass
@@ -63,16 +63,30 @@ def test_unclosed():
 
 def test_from_another_thread():
     async def ask():
-        await asyncio.to_thread(LOOP.call_soon, print)
+        await asyncio.to_thread(loop().call_soon, print)
     run(ask())
 """
 
 
-def test_each_kind_of_complaint_is_a_failure(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+CONFTEST = """
+import pytest
+from tests.support import driver
+from tests.support.complaints import all_complaints, complaints
+
+@pytest.fixture(autouse=True)
+def kind_of_loop():
+    with driver.driven_by("{kind}"):
+        yield
+"""
+
+
+def test_each_kind_of_complaint_is_a_failure(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, kind_of_loop: str
+) -> None:
     """In a run of its own: a test that does it fails, be it only when it is over, and one that doesn't passes."""
     monkeypatch.setenv("PYTHONPATH", str(PROJECT))
     pytester.makeini("[pytest]\nfilterwarnings = error\n")
-    pytester.makeconftest("from tests.support.complaints import complaints")
+    pytester.makeconftest(CONFTEST.format(kind=kind_of_loop))
     pytester.makepyfile(PROVOKING)
     done = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:schemathesis", "-rA")
     failed = set(re.findall(r"^(?:FAILED|ERROR) \S+::(\w+)", done.stdout.str(), re.MULTILINE))

@@ -1,13 +1,13 @@
-"""Who waits for news, on the loop that the service has: its timers are not asyncio's own."""
+"""Who waits for news, on either kind of loop: the timers of uvloop, which the service has, are not asyncio's own."""
 
 from __future__ import annotations
 
 import asyncio
 
 import pytest
-import uvloop
 
 from consistency.news import News
+from tests.support.driver import run
 
 
 @pytest.mark.parametrize("first", [0.0002, 0.5], ids=["less than a millisecond", "more"])
@@ -22,5 +22,4 @@ def test_who_waits_beside_another_is_told_or_gives_up(first: float) -> None:
             news.tell()
         return [wait.result() for wait in waits]
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        assert runner.run(scenario()) == [first > 0.05, False, False, True]
+    assert run(scenario()) == [first > 0.05, False, False, True]

@@ -13,7 +13,7 @@ from consistency.core.events import Event, WorkerFailed
 from consistency.core.store import OutcomeUnknown, Unavailable
 from consistency.news import News
 from consistency.tasks import NOBODY, Errands, Worker
-from tests.support.driver import LOOP, Meanwhile, run, settle, until
+from tests.support.driver import Meanwhile, loop, run, settle, until
 
 LOST = OutcomeUnknown("cut short")
 
@@ -31,7 +31,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def started(work: Callable[[Worker], Awaitable[None]], told: list[Event]) -> Worker:
     worker = Worker("prover", work, told.append)
-    LOOP.call_soon(worker.start)
+    loop().call_soon(worker.start)
     settle()
     return worker
 
@@ -124,7 +124,7 @@ class TestWorkers:
 
         worker = Worker("prover", work, told.append)
         worker.cancel()
-        LOOP.call_soon(worker.start)
+        loop().call_soon(worker.start)
         settle()
         assert run(worker.ended(1))
         assert told == []
@@ -142,13 +142,13 @@ class TestWorkers:
         def full(_: Event) -> None:
             raise OSError("the disk is full")
 
-        LOOP.set_exception_handler(lambda _, context: unheard.append(context))
+        loop().set_exception_handler(lambda _, context: unheard.append(context))
         try:
             worker = Worker("prover", work, full)
-            LOOP.call_soon(worker.start)
+            loop().call_soon(worker.start)
             assert until(lambda: runs == 2, 2)
         finally:
-            LOOP.set_exception_handler(None)
+            loop().set_exception_handler(None)
             worker.cancel()
         assert run(worker.ended(1))
         assert ["no more" in context["message"] for context in unheard] == [True]

@@ -1,16 +1,17 @@
-"""asyncio's debug mode, and what it complains of as failures: a fixture for the tests of a folder.
+"""What asyncio complains of, as failures: fixtures for all tests. The loops of this process are in its debug mode.
 
 Owns the list of complaints: a callback that holds the loop, a task that was dropped, a failure that nobody looked at, a
 call from another thread. A coroutine that was never awaited and a transport that was never closed are warnings, which
-are errors in any case.
+are errors in any case. What the processes say that tests start is looked at in `tests.support.instances`.
 
 A callback is slow from SLOW seconds on. Those are of the clock on the wall, and on a machine that does much else at a
-time callbacks of 2 ms have been seen to take half a second; so this finds what waits where it must not. What computes
+time callbacks of 2 ms have been seen to take two seconds; so this finds what waits where it must not. What computes
 for too long is found by `tests.support.holds`, by the time of the processor.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import re
@@ -18,25 +19,29 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.driver import LOOP
+from tests.support.driver import DebuggingPolicy
 
-SLOW = 2.0
-
-DEBUG = "PYTHONASYNCIODEBUG"
-"""What every loop asks that is made from then on."""
+SLOW = 4.0
 
 _LOGGER = logging.getLogger("asyncio")
 _SLOW = re.compile(r"\bExecuting .* took ([\d.]+) seconds")
 
 
-@pytest.fixture(autouse=True)
-def complaints(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Fails the test during which asyncio complained. One that provokes a complaint takes it out of the list."""
-    monkeypatch.setenv(DEBUG, "1")
-    LOOP.set_debug(True)
+@pytest.fixture(scope="session", autouse=True)
+def all_complaints() -> Iterator[list[str]]:
+    """Fails the last test if asyncio complained after it, of what several tests share."""
+    asyncio.set_event_loop_policy(DebuggingPolicy())
     with heard() as told:
         yield told
-    LOOP.set_debug(False)
+    assert told == [], "asyncio complained"
+
+
+@pytest.fixture(autouse=True)
+def complaints(all_complaints: list[str]) -> Iterator[list[str]]:
+    """Fails the test during which asyncio complained. One that provokes a complaint takes it out of the list."""
+    yield all_complaints
+    told = all_complaints.copy()
+    all_complaints.clear()
     assert told == [], "asyncio complained"
 
 

@@ -1,41 +1,86 @@
 """One loop, driven by hand from the test's thread: it runs while somebody waits here, and at no other time.
 
-So a test of what runs on a loop reads as any other, and nothing happens between two of its lines. There is one such
-loop for all tests, since a process should have one for gRPC.
+So a test of what runs on a loop reads as any other, and nothing happens between two of its lines. It is the loop that
+the service has, uvloop's, and one for all tests, since a process should have one for gRPC. What needs no gRPC may be
+driven on asyncio's as well, on which the library runs in other people's programs: `driven_by`. Either is in asyncio's
+debug mode.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, Generic, TypeVar
 
+import uvloop
+
 from consistency.loop import PROCESS_LOOP
-from tests.support.holds import MOST, RUNS, MeasuringLoop
+from tests.support.holds import LOOPS, MOST, RUNS, MeasuringLoop
 
 T = TypeVar("T")
 
 LIMIT = 20.0
 """Seconds after which nobody waits any more."""
 
-LOOP = MeasuringLoop()
+
+@cache
+def _loop_of(kind: str) -> MeasuringLoop:
+    made = LOOPS[kind]()
+    made.set_debug(True)
+    return made
+
+
+_driven = "uvloop"
+
+
+def loop() -> MeasuringLoop:
+    """The one that is driven at present."""
+    return _loop_of(_driven)
+
+
+@contextlib.contextmanager
+def driven_by(kind: str) -> Iterator[None]:
+    """Drives a loop of this kind, one of LOOPS, for as long as it lasts; others that are made are of that kind, too."""
+    global _driven  # noqa: PLW0603
+    before, _driven = _driven, kind
+    policy = asyncio.get_event_loop_policy()
+    asyncio.set_event_loop_policy(DebuggingPolicy(kind))
+    try:
+        yield
+    finally:
+        asyncio.set_event_loop_policy(policy)
+        _driven = before
+
+
+class DebuggingPolicy(asyncio.DefaultEventLoopPolicy):
+    """Every loop that is made in this process is of this kind, and in debug mode; what it starts is left alone."""
+
+    def __init__(self, kind: str = "asyncio") -> None:
+        super().__init__()
+        self._kind = kind
+
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
+        made = uvloop.new_event_loop() if self._kind == "uvloop" else super().new_event_loop()
+        made.set_debug(True)
+        return made
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`; whatever else is under way goes on meanwhile."""
-    return LOOP.run_until_complete(asyncio.wait_for(work, LIMIT))
+    return loop().run_until_complete(asyncio.wait_for(work, LIMIT))
 
 
 def until(claim: Callable[[], bool], limit: float = LIMIT) -> bool:
     """Goes on until `claim` holds, at most `limit` seconds; whether it does."""
-    return LOOP.run_until_complete(_until(claim, limit))
+    return loop().run_until_complete(_until(claim, limit))
 
 
 def settle() -> None:
     """Goes on until everything that is under way waits for something."""
-    LOOP.run_until_complete(_pass(50))
+    loop().run_until_complete(_pass(50))
 
 
 def least_hold(work: Callable[[], Coroutine[Any, Any, object]]) -> tuple[float, str]:
@@ -45,7 +90,7 @@ def least_hold(work: Callable[[], Coroutine[Any, Any, object]]) -> tuple[float, 
     """
     found: list[tuple[float, str]] = []
     while len(found) < RUNS and (not found or found[-1][0] >= MOST):
-        with LOOP.measured() as holds:
+        with loop().measured() as holds:
             run(work())
         found.append(holds.longest)
     return min(found)
@@ -56,7 +101,7 @@ class Meanwhile(Generic[T]):
 
     def __init__(self, work: Coroutine[Any, Any, T], *, from_loop: bool = False) -> None:
         """`from_loop`: begun by something that the loop runs at this moment."""
-        self._task = LOOP.create_task(work)
+        self._task = loop().create_task(work)
         if not from_loop:
             settle()
 
@@ -69,19 +114,25 @@ class Meanwhile(Generic[T]):
         return self._task.__await__()
 
     def result(self) -> T:
-        return LOOP.run_until_complete(asyncio.wait_for(self._task, LIMIT))
+        return loop().run_until_complete(asyncio.wait_for(self._task, LIMIT))
 
     def cancel(self) -> None:
         """As when a client goes away."""
         self._task.cancel()
         settle()
 
+    def end(self) -> None:
+        """Lets go of it, whatever it has brought: for work whose end is not what the test is about."""
+        self.cancel()
+        if self._task.done() and not self._task.cancelled():
+            self._task.exception()
+
 
 async def _until(claim: Callable[[], bool], limit: float) -> bool:
-    end = LOOP.time() + limit
+    end = loop().time() + limit
     await _pass(20, claim)
     while not claim():
-        if LOOP.time() > end:
+        if loop().time() > end:
             return False
         await asyncio.sleep(0.001)
     return True
@@ -97,7 +148,7 @@ async def _pass(turns: int, claim: Callable[[], bool] = lambda: False) -> None:
 def each(stream: AsyncIterator[T], limit: float = LIMIT) -> Iterator[T]:
     """What a stream brings, one after the other, as long as the test asks. Ends by raising, as the stream does."""
     while True:
-        yield LOOP.run_until_complete(asyncio.wait_for(_next(stream), limit))
+        yield loop().run_until_complete(asyncio.wait_for(_next(stream), limit))
 
 
 async def _next(stream: AsyncIterator[T]) -> T:
