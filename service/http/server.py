@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import socket
+from typing import Any
 
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
@@ -78,12 +79,23 @@ class Server:
     async def stop(self, within: float) -> bool:
         """Accept nobody any more, and let requests in flight be answered; whether all were within so many seconds."""
         assert self._serving is not None, "it was started"
+        loop = asyncio.get_running_loop()
         self._granian.stop()  # type: ignore[no-untyped-call]  # Granian leaves it so
-        deadline = asyncio.get_running_loop().time() + within
-        while self._front.under_way and asyncio.get_running_loop().time() < deadline:
+        deadline = loop.time() + within
+        while self._front.under_way and loop.time() < deadline:
             await asyncio.sleep(LOOK)
-        await asyncio.wait((self._serving,), timeout=max(LOOK, deadline - asyncio.get_running_loop().time()))
+        _, late = await asyncio.wait((self._serving,), timeout=max(LOOK, deadline - loop.time()))
+        if late:
+            loop.set_exception_handler(_hear_granian_out)
         return not self._front.under_way
+
+
+def _hear_granian_out(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Leave unsaid what Granian says too late: 1. a request hangs; 2. its time is up, and the task that serves is
+    cancelled with all others; 3. Granian ends, and tells so to what that task waited for.
+    """
+    if not isinstance(context.get("exception"), asyncio.InvalidStateError):
+        loop.default_exception_handler(context)
 
 
 def _why_it_ended(serving: asyncio.Task[None]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 
 import consistency
+from tests.support.asyncio_says import DEBUG, counts
 from tests.support.etcd import EtcdServer
 from tests.support.instances import PROJECT
 
@@ -14,15 +16,15 @@ DOCUMENT = (PROJECT / "docs" / "library.md").read_text(encoding="utf-8")
 
 
 def test_the_examples_run(etcd: EtcdServer, prefix: str) -> None:
-    """In a process of their own, as they would; warnings are errors."""
+    """In a process of their own, as they would; warnings are errors, and asyncio looks on."""
     blocks = re.findall(r"^```python\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
     program = "\n".join(blocks).replace("http://127.0.0.1:2379", etcd.endpoint).replace("/config-service", f"/{prefix}")
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
-        cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False,
+        cwd=PROJECT, env={**os.environ, DEBUG: "1"}, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    assert [line for line in done.stderr.splitlines() if counts(line)] == []
     first, *rest = done.stdout.splitlines()
     assert re.fullmatch(r"b'\{\"limit\": 10\}' (BYPASS|MISS|HIT) \d\.\d+", first)
     assert rest[:3] == ["b'{\"limit\": 10}'", "the cache is closed", "{b'{\"limit\": 10}'}"]

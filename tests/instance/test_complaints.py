@@ -13,7 +13,7 @@ from tests.support.instances import PROJECT
 
 PROVOKING = """
 import asyncio, gc, socket, time
-from tests.support import complaints
+from tests.support import asyncio_says
 from tests.support.driver import loop, run
 from consistency.loop import PROCESS_LOOP
 
@@ -25,11 +25,11 @@ async def hold(): time.sleep(0.2)
 def test_well(): run(wait())
 
 def test_slow(monkeypatch):
-    monkeypatch.setattr(complaints, "SLOW", 0.15)
+    monkeypatch.setattr(asyncio_says, "SLOW", 0.15)
     run(hold())
 
 def test_slow_beside(monkeypatch):
-    monkeypatch.setattr(complaints, "SLOW", 0.15)
+    monkeypatch.setattr(asyncio_says, "SLOW", 0.15)
     with PROCESS_LOOP.used():
         PROCESS_LOOP.run(hold())
 

@@ -3,10 +3,6 @@
 Owns the list of complaints: a callback that holds the loop, a task that was dropped, a failure that nobody looked at, a
 call from another thread. A coroutine that was never awaited and a transport that was never closed are warnings, which
 are errors in any case. What the processes say that tests start is looked at in `tests.support.instances`.
-
-A callback is slow from SLOW seconds on. Those are of the clock on the wall, and on a machine that does much else at a
-time callbacks of 2 ms have been seen to take two seconds; so this finds what waits where it must not. What computes
-for too long is found by `tests.support.holds`, by the time of the processor.
 """
 
 from __future__ import annotations
@@ -14,17 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 from collections.abc import Iterator
 
 import pytest
 
+from tests.support.asyncio_says import counts
 from tests.support.driver import DebuggingPolicy
 
-SLOW = 4.0
-
 _LOGGER = logging.getLogger("asyncio")
-_SLOW = re.compile(r"\bExecuting .* took ([\d.]+) seconds")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -63,10 +56,5 @@ class _Listener(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         said = self.format(record)
-        if _counts(said):
+        if counts(said):
             self.complaints.append(said)
-
-
-def _counts(complaint: str) -> bool:
-    slow = _SLOW.search(complaint)
-    return slow is None or float(slow[1]) >= SLOW

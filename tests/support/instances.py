@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import requests
 
 from tests.support import contract
+from tests.support.asyncio_says import complaints_in
 from tests.support.etcd import dying_with_us, free_ports, pause
 
 PROJECT = Path(__file__).parents[2]
@@ -58,7 +59,8 @@ def environment(**settings: str) -> dict[str, str]:
 class InstanceProcess:
     """One instance. `directory` holds its `instance/`; settings are environment variables: `CACHE_MAX_AGE="1"`.
 
-    As a context manager it starts, waits until it is ready, and is ended by force if a test has not ended it.
+    As a context manager it starts, waits until it is ready, and is ended by force if a test has not ended it. At its
+    end its log is looked at: what asyncio has complained of is an AssertionError.
     """
 
     def __init__(self, directory: Path, **settings: str) -> None:
@@ -70,6 +72,7 @@ class InstanceProcess:
         self.around: Callable[..., list[str]] | None = None  # makes the command line that starts it elsewhere
         self.token = ""  # what requests bear from now on, if anything
         self._process: subprocess.Popen[bytes] | None = None
+        self._looked_at = 0  # characters of the log
 
     def __enter__(self) -> Self:
         self.start()
@@ -91,7 +94,7 @@ class InstanceProcess:
             self._process = subprocess.Popen(
                 dying_with_us(self.around(*command) if self.around else command),
                 cwd=self.directory,
-                env=environment(**self._settings),
+                env=environment(PYTHONWARNINGS="default::ResourceWarning", **self._settings),
                 stdin=subprocess.DEVNULL,
                 stdout=self.output or log,
                 stderr=self.errors or log,
@@ -126,9 +129,11 @@ class InstanceProcess:
     def wait(self, within: float = END_WITHIN) -> int:
         """Until the process has ended; its exit code. Raises AssertionError."""
         try:
-            return self.process.wait(within)
+            code = self.process.wait(within)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"still running after {within} s; it printed:\n{self.printed()}") from None
+        self._look_for_complaints()
+        return code
 
     def ask_to_stop(self) -> None:
         """SIGTERM, as platforms send it."""
@@ -148,6 +153,7 @@ class InstanceProcess:
         if self._process is not None:
             self._process.kill()
             self._process.wait(5)
+            self._look_for_complaints()
 
     def pause(self) -> None:
         """SIGSTOP: connections stay open, nothing moves."""
@@ -183,6 +189,12 @@ class InstanceProcess:
     def delete(self, key: str, **more: Any) -> requests.Response:
         """DELETE /config/<key>."""
         return self.request("DELETE", f"/config/{key}", **more)
+
+    def _look_for_complaints(self) -> None:
+        """Of a process that has ended; once of each."""
+        printed = self.printed()
+        complaints, self._looked_at = complaints_in(printed[self._looked_at :]), len(printed)
+        assert not complaints, "asyncio complained:\n" + "\n".join(complaints)
 
     # --- what is known of it
 
