@@ -212,7 +212,7 @@ class Cluster:
 
     def compact(self, revision: int) -> bool:
         """Forget what was before; whether it is done."""
-        return bool(self._beside(lambda: self._try(lambda: self.machine.compact(revision, self.readable()))))
+        return bool(self._beside(lambda: self._try(lambda: self.machine.compact(revision, self.forgotten()))))
 
     def revoke(self, lease: int) -> bool:
         """End a lease, and its keys; whether it was there."""
@@ -276,9 +276,9 @@ class Cluster:
         """What a member shows that has come so far."""
         return self._moments[peer.applied]
 
-    def readable(self) -> int:
-        """The oldest revision that a member may still show, or be about to send."""
-        return min(self._moments[peer.applied].revision for peer in self.raft.peers)
+    def forgotten(self) -> int:
+        """Up to which revision all members have compacted: one that lags can be asked for what the others forgot."""
+        return min(self._moments[peer.applied].compacted for peer in self.raft.peers)
 
     def granted_lease(self, lease: int, ttl: int) -> None:
         """See to it that it is ended in its time."""

@@ -119,13 +119,13 @@ class Machine:
         self._on_change(self.store.write(puts, deletes))
         return self.store.revision
 
-    def compact(self, revision: int, readable: int) -> None:
-        """Forget what was before, but for what a member still shows. Raises Refused."""
+    def compact(self, revision: int, forgotten: int) -> None:
+        """Forget what was before, but for what members can read who have `forgotten` less. Raises Refused."""
         if revision <= self.store.compacted:
             raise Refused(COMPACTED)
         if revision > self.store.revision:
             raise Refused(FUTURE_REVISION)
-        self.store.compact(revision, readable)
+        self.store.compact(revision, forgotten)
 
     # --- leases
 

@@ -61,11 +61,6 @@ class Mvcc:
         made._keys, made._log, made._first = list(self._keys), list(self._log), self._first
         return made
 
-    @property
-    def kept(self) -> int:
-        """The first revision of whose changes it still knows."""
-        return self._first
-
     # --- reads
 
     def get(self, key: bytes, at: int | None = None) -> Kv | None:
@@ -132,8 +127,8 @@ class Mvcc:
         self.leases.pop(lease, None)
         return changes
 
-    def compact(self, revision: int, readable: int | None = None) -> None:
-        """Forgets what was before `revision`; keeps what is `readable` elsewhere from there on (default: `revision`).
+    def compact(self, revision: int, forgotten: int | None = None) -> None:
+        """Forgets what was before `revision`; keeps all that somebody may still read who has `forgotten` less.
 
         Raises CompactedError, FutureError as etcd does.
         """
@@ -142,7 +137,7 @@ class Mvcc:
         if revision > self.revision:
             raise FutureError(revision)
         self.compacted = revision
-        self._forget(revision if readable is None else min(revision, readable))
+        self._forget(revision if forgotten is None else min(revision, forgotten))
 
     def _there(self, at: int) -> int:
         if at > self.revision:

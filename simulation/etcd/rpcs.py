@@ -76,7 +76,7 @@ def _compact(member: Member, call: Unary) -> None:
     revision = call.request.revision
 
     def entry() -> Any:
-        member.cluster.machine.compact(revision, member.cluster.readable())
+        member.cluster.machine.compact(revision, member.cluster.forgotten())
         return pb.CompactionResponse()
 
     member.write(call, entry)

@@ -159,10 +159,9 @@ class WatchStream:
             return
         watch.behind = False
         moment = self._member.moment
-        gone = max(moment.compacted, self._cluster.machine.store.kept if moment.compacted else 0)
-        if watch.next < gone:
+        if watch.next < moment.compacted:
             del self._watches[watch.number]
-            self._stream.answer(compacted(watch.number, self._member.header(), gone))
+            self._stream.answer(compacted(watch.number, self._member.header(), moment.compacted))
         else:
             self._tell(watch, self._member.header())
 
