@@ -191,8 +191,7 @@ class Document:
     lease: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(NamedTuple):
     """What a read asks for.
 
     use_cache: False reads the value from the store, whatever is in memory.

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, assert_never
 
 from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
@@ -373,14 +373,17 @@ class EtcdStore:
     def _transaction(self, changes: Sequence[Change], version: VersionRecord, only_if_new: bool) -> Any:
         """What was there before is asked for in the same breath, unless that would be too many operations."""
         request = pb.TxnRequest()
+        may_fail = only_if_new or any(change.precondition is not None for change in changes)
         for change in changes:
             key = self._layout.document(change.key)
             before = _range_op(key, keys_only=True)
-            request.compare.extend(_compares(key, change.precondition))
+            if change.precondition is not None:
+                request.compare.append(_compare(key, change.precondition))
             if len(changes) <= MAX_LOOKED_AT:
                 request.success.append(before)
             request.success.append(_put_op(key, change.value) if isinstance(change, Put) else _delete_op(key))
-            request.failure.append(before)
+            if may_fail:
+                request.failure.append(before)
         if only_if_new:
             request.compare.append(_absent(self._layout.version))
         request.success.append(_put_op(self._layout.version, version.encode()))
@@ -469,15 +472,13 @@ def _absent(key: bytes) -> Any:
     return pb.Compare(key=key, target=pb.Compare.CREATE, result=pb.Compare.EQUAL, create_revision=0)
 
 
-def _compares(key: bytes, precondition: Precondition | None) -> Iterator[Any]:
+def _compare(key: bytes, precondition: Precondition) -> Any:
     match precondition:
-        case None:
-            return
         case MustBeAbsent():
-            yield _absent(key)
+            return _absent(key)
         case MustExist():
-            yield pb.Compare(key=key, target=pb.Compare.CREATE, result=pb.Compare.GREATER, create_revision=0)
+            return pb.Compare(key=key, target=pb.Compare.CREATE, result=pb.Compare.GREATER, create_revision=0)
         case MustBeAt(mod_revision=wanted):
-            yield pb.Compare(key=key, target=pb.Compare.MOD, result=pb.Compare.EQUAL, mod_revision=wanted)
+            return pb.Compare(key=key, target=pb.Compare.MOD, result=pb.Compare.EQUAL, mod_revision=wanted)
         case _:
             assert_never(precondition)

@@ -66,6 +66,7 @@ class GroupCommit:
         self._commit = commit
         self._calls = SharedCalls(
             "group-commit",
+            Group,
             self._send,
             clock=clock,
             errands=errands,
@@ -79,7 +80,7 @@ class GroupCommit:
 
         Who goes away, or is out of time, before the group is sent has written nothing; later it is seen through.
         """
-        group = self._calls.open(lambda group: group.has_room_for(put), Group)
+        group = self._calls.open(put)
         group.add(put)
         try:
             done = await self._calls.join(group, deadline)

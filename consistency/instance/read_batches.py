@@ -78,8 +78,12 @@ class Batch(SharedCall):
 
     def part(self, key: str | None) -> Part:
         """The part that answers `key`. Raises the error that ended the batch."""
-        self.raise_error()
-        return next(part for part in self.parts if key is None or key in part.finds)
+        if self.error is not None:
+            self.raise_error()
+        parts = self.parts
+        if key is None or len(parts) == 1:
+            return parts[0]
+        return next(part for part in parts if key in part.finds)
 
 
 class ReadBatches:
@@ -101,14 +105,16 @@ class ReadBatches:
         self._send = send
         self._loading: dict[str, Batch] = {}  # the latest batch under way that fetches the key
         lost = Unavailable("the read was abandoned")
-        self._calls = SharedCalls("read-batch", self._send_off, clock=clock, errands=errands, lost=lost, lanes=lanes)
+        self._calls = SharedCalls(
+            "read-batch", Batch, self._send_off, clock=clock, errands=errands, lost=lost, lanes=lanes
+        )
 
     async def join(self, need: Need, deadline: float) -> Batch:
         """Join a batch that has not been sent yet, and return it when it is done (rule 4).
 
         Raises Unavailable when no answer came by `deadline` (local seconds); a failed batch raises at `Batch.part`.
         """
-        batch = self._calls.open(lambda batch: batch.has_room_for(need), Batch)
+        batch = self._calls.open(need)
         batch.add(need)
         return _arrived(batch, await self._calls.join(batch, deadline))
 

@@ -5,11 +5,11 @@ Owns the batches. Decides nothing itself: `Freshness` decides, this acts. Every 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
 from typing import assert_never
 
 from consistency.core.decisions import (
+    Ahead,
     AwaitHorizon,
     Backwards,
     Bypass,
@@ -68,7 +68,7 @@ class Reads:
     async def get(self, key: str, demand: Demand) -> Reading:
         """See `AsyncDistributedCache.get`, which tries a hit before."""
         if demand.session_unknown:
-            demand = replace(demand, linearizable=True, stale_if_error=0.0)
+            demand = demand._replace(linearizable=True, stale_if_error=0.0)
         deadline = self._clock() + self._options.timeout
         try:
             if not demand.use_cache:
@@ -137,8 +137,7 @@ class Reads:
     async def _confirm(self, demand: Demand, deadline: float) -> float | None:
         """When the proof was sent that the present entries are current; None if there is none."""
         part = (await self._join(PROOF, deadline)).part(None)
-        _check_timeline(part, demand)
-        verdict = await self._state.settle_within(part, self._patience(deadline))
+        verdict = await self._settle(part, demand, deadline)
         return part.ticket.sent_at if isinstance(verdict, Proof) else None
 
     async def _load(self, key: str, entry: Entry | None, demand: Demand, deadline: float) -> Reading | None:
@@ -147,8 +146,7 @@ class Reads:
         if batch is None:
             return None
         part = batch.part(key)
-        _check_timeline(part, demand)
-        verdict = await self._state.settle_within(part, self._patience(deadline))
+        verdict = await self._settle(part, demand, deadline)
         if isinstance(verdict, Backwards):
             return None
         need, found = part.finds[key]
@@ -175,11 +173,20 @@ class Reads:
             return Reading(None, 0, at, Source.BYPASS, 0.0)
         return Reading(found.document.data, found.document.mod_revision, at, Source.BYPASS, 0.0)
 
+    async def _settle(self, part: Part, demand: Demand, deadline: float) -> Verdict:
+        """Waits for the watch briefly, if at all: a read can always ask for the value itself."""
+        _check_timeline(part, demand)
+        verdict = self._state.settle(part)
+        if isinstance(verdict, Ahead):
+            patience = min(deadline, self._clock() + self._options.staleness_bound / 4)
+            verdict = await self._state.settle_within(part, patience)
+        return verdict
+
     # Asking the store
 
-    async def _join(self, need: Need, deadline: float) -> Batch:
+    def _join(self, need: Need, deadline: float) -> Awaitable[Batch]:
         self._check_deadline(deadline)
-        return await self._batches.join(need, deadline)
+        return self._batches.join(need, deadline)
 
     async def _ask(self, need: Need, demand: Demand, deadline: float) -> Batch | None:
         """A default read may share a load on its way; a linearizable one, or with a session, must not (rule 14)."""
@@ -219,10 +226,6 @@ class Reads:
             half = len(needs) // 2
             return await self._fetch(ticket, needs[:half], deadline) + await self._fetch(ticket, needs[half:], deadline)
         return [Part(ticket, needs, answer)]
-
-    def _patience(self, deadline: float) -> float:
-        """How long a read waits for the watch: briefly, since it can always ask for the value itself."""
-        return min(deadline, self._clock() + self._options.staleness_bound / 4)
 
     def _check_deadline(self, deadline: float) -> None:
         self.refuse_if_down()

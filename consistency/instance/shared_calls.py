@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from consistency.core.store import StoreError
 from consistency.news import GRACE, News
@@ -25,12 +25,14 @@ from consistency.tasks import Errands
 class SharedCall:
     """One call, joined until it is `sent`; then `done`, with an `error` or without.
 
-    joined: how many callers joined it. deadline: local seconds, of the caller who has most time left.
+    joined: how many callers joined it. goes: whether it has a lane. deadline: local seconds, of the caller who has most
+    time left.
     """
 
     def __init__(self) -> None:
         self.joined = 0
         self.deadline = float("-inf")
+        self.goes = False
         self.sent = False
         self.done = False
         self.error: StoreError | None = None
@@ -43,7 +45,13 @@ class SharedCall:
 
     async def wait(self, seconds: float) -> bool:
         """Wait until it is done, at most `seconds`; whether it is."""
-        return self.done or await self._ended.wait(seconds) or self.done
+        if not self.done:
+            await self._ended.wait(seconds)
+        return self.done
+
+    def has_room_for(self, asked: Any) -> bool:
+        """Whether who asks for this may join."""
+        raise NotImplementedError
 
     def finish(self) -> None:
         """Wake all who wait: it is done."""
@@ -62,7 +70,8 @@ C = TypeVar("C", bound=SharedCall)
 class SharedCalls(Generic[C]):
     """See the module's opening. `clock` gives local seconds, as in the deadlines.
 
-    send: make a call within so many seconds. Raises StoreError. lost: the error of a call that ends in another way.
+    new: a call that nobody has joined yet. send: make a call within so many seconds. Raises StoreError.
+    lost: the error of a call that ends in another way.
     lanes: how many calls may be under way. patience: seconds after which one that hangs gives its lane to the next;
     0: it keeps it.
     """
@@ -70,6 +79,7 @@ class SharedCalls(Generic[C]):
     def __init__(
         self,
         name: str,
+        new: Callable[[], C],
         send: Callable[[C, float], Awaitable[None]],
         *,
         clock: Callable[[], float],
@@ -79,6 +89,7 @@ class SharedCalls(Generic[C]):
         patience: float = 0.0,
     ) -> None:
         self._name = name
+        self._new = new
         self._send = send
         self._clock = clock
         self._errands = errands
@@ -89,24 +100,29 @@ class SharedCalls(Generic[C]):
         self.queue: list[C] = []  # those without a lane, oldest first
         self._under_way: list[C] = []  # those with one
 
-    def open(self, fits: Callable[[C], bool], new: Callable[[], C]) -> C:
-        """The call that takes callers, if the caller `fits` in; else a new one."""
-        if self._open is None or not fits(self._open):
-            self._open = new()
-            self.queue.append(self._open)
-        return self._open
+    def open(self, asked: object) -> C:
+        """The call that takes callers, if it has room for what is `asked`; else a new one."""
+        call = self._open
+        if call is None or not call.has_room_for(asked):
+            self._open = call = self._new()
+            self.queue.append(call)
+        return call
 
-    async def join(self, call: C, deadline: float) -> bool:
-        """Be a caller of one that is `open`, until it is done or `deadline` (local seconds); whether it is done."""
+    def join(self, call: C, deadline: float) -> Awaitable[bool]:
+        """Be a caller of one that is `open`, until it is done or `deadline` (local seconds); whether it is done.
+
+        What is returned has to be awaited.
+        """
         call.joined += 1
-        call.deadline = max(call.deadline, deadline)
-        if call in self.queue and self._may_go(call):
+        if deadline > call.deadline:
+            call.deadline = deadline
+        if not call.goes and self._may_go(call):
             self._go(call)
-        return await self.wait(call, deadline)
+        return self.wait(call, deadline)
 
-    async def wait(self, call: C, deadline: float) -> bool:
+    def wait(self, call: C, deadline: float) -> Awaitable[bool]:
         """Wait for one that may have been sent already; whether it is done by `deadline`."""
-        return await call.wait(deadline - self._clock() + GRACE)
+        return call.wait(deadline - self._clock() + GRACE)
 
     def _may_go(self, call: C) -> bool:
         """Whether there is a lane for it, and enough company in it: see the module's opening."""
@@ -115,6 +131,7 @@ class SharedCalls(Generic[C]):
     def _go(self, call: C) -> None:
         """Take a lane. Whoever comes before its task begins still goes along."""
         self.queue.remove(call)
+        call.goes = True
         self._under_way.append(call)
         self._errands.start(self._run(call), self._name)
 

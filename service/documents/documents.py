@@ -11,7 +11,15 @@ from dataclasses import replace
 from functools import lru_cache
 
 from consistency import AsyncDistributedCache
-from consistency.core.model import MustBeAbsent, MustBeAt, Precondition, PreconditionFailed, Revision, WrongTimeline
+from consistency.core.model import (
+    MustBeAbsent,
+    MustBeAt,
+    Precondition,
+    PreconditionFailed,
+    Reading,
+    Revision,
+    WrongTimeline,
+)
 from consistency.core.store import StoreError
 from service.auth import access
 from service.auth.tokens import Scope
@@ -21,7 +29,7 @@ from service.documents.listings import listing
 from service.http import parameters, sessions
 from service.http.answers import Answer, answer_batch, answer_delete, answer_page, answer_put, answer_reading
 from service.http.bodies import Body, BodyReader
-from service.http.conditions import AnyOf, read_condition, write_condition
+from service.http.conditions import UNCONDITIONAL, AnyOf, ReadCondition, read_condition, write_condition
 from service.http.door import KEYS
 from service.http.environ import Environ
 from service.http.keys import key_from_path
@@ -30,6 +38,9 @@ from service.http.problems import Refused, bad_request, problem_for
 
 _read_parameters = lru_cache(maxsize=256)(parameters.read_parameters)  # few ways to ask; what is refused isn't kept
 _write_parameters = lru_cache(maxsize=16)(parameters.write_parameters)
+
+_NONE = (None, None)
+"""No condition."""
 
 
 class Documents:
@@ -53,12 +64,18 @@ class Documents:
 
     async def read(self, environ: Environ) -> Answer:
         """Return 200, 304 or 404 for one document."""
+        return answer_reading(*await self.reading(environ))
+
+    async def reading(self, environ: Environ) -> tuple[str, Reading, ReadCondition]:
+        """Return what `read` answers: the key, what was found, and the condition that it is held against."""
         key = key_from_path(environ["PATH_INFO"])
         asked = _read_parameters(environ.get("QUERY_STRING", ""))
-        condition = read_condition(*_conditions(environ))
+        given = _conditions(environ)
+        condition = UNCONDITIONAL if given == _NONE else read_condition(*given)
         if isinstance(asked, AtRevision):
-            return answer_reading(key, await self._cache.get_at(key, asked.revision), condition)
-        seen = await self._seen(environ)
+            return key, await self._cache.get_at(key, asked.revision), condition
+        cookies = environ.get("HTTP_COOKIE")
+        seen = 0 if cookies is None else await self._seen(cookies)
         try:
             reading = await self._cache.get(
                 key,
@@ -74,7 +91,7 @@ class Documents:
             problem = problem_for(wrong)
             ended = (*problem.headers, sessions.forget(self._cache.known_fleet_id))
             raise Refused(replace(problem, headers=ended)) from wrong
-        return answer_reading(key, reading, condition)
+        return key, reading, condition
 
     async def put(self, environ: Environ, body: Body) -> Answer:
         """Store one document; return 200 or 201."""
@@ -126,11 +143,8 @@ class Documents:
             _write_asked(environ)
         return self._reader.length_of(environ)
 
-    async def _seen(self, environ: Environ) -> Revision:
+    async def _seen(self, cookies: str) -> Revision:
         """What the session says that this client has seen."""
-        cookies = environ.get("HTTP_COOKIE")
-        if cookies is None:
-            return 0
         seen = sessions.revision_in(cookies, self._cache.known_fleet_id)
         if seen == sessions.UNKNOWN and not self._cache.known_fleet_id:
             with suppress(StoreError):  # nothing is in memory yet: a session that stays unknown costs nothing more
@@ -155,12 +169,13 @@ def _write_asked(environ: Environ) -> tuple[str, bool, Precondition | AnyOf | No
     """Key, whether the write is synchronous, condition. Raises Refused (400)."""
     key = key_from_path(environ["PATH_INFO"])
     sync = _write_parameters(environ.get("QUERY_STRING", ""))
-    return key, sync, write_condition(*_conditions(environ))
+    given = _conditions(environ)
+    return key, sync, None if given == _NONE else write_condition(*given)
 
 
 def _batch_asked(environ: Environ) -> bool:
     """Whether the batch is synchronous. Raises Refused (400)."""
-    if _conditions(environ) != (None, None):
+    if _conditions(environ) != _NONE:
         raise bad_request("invalid-condition", "The conditions of a batch are those of its operations, not headers.")
     return _write_parameters(environ.get("QUERY_STRING", ""))
 

@@ -1,6 +1,7 @@
 """Hits: reads that are answered from memory at once, as every other read of a document would have been answered.
 
-Written to be quick: this is what most requests are. Whatever is not plainly a hit is left to `Documents.read`.
+Also how a document that was read is made ready to be sent, wherever it came from. Written to be quick: this is what
+most requests are. Whatever is not plainly a hit is left to `Documents.read`.
 """
 
 from __future__ import annotations
@@ -13,19 +14,16 @@ from http import HTTPStatus
 from consistency import AsyncDistributedCache
 from consistency.core.model import Reading, Revision, Source
 from service.http.answers import answer_reading, headers_for
-from service.http.conditions import read_condition
+from service.http.conditions import UNCONDITIONAL, ReadCondition, read_condition
 from service.http.environ import Environ
 from service.http.keys import ROOT
 from service.http.sessions import UNKNOWN, revision_in
-from service.http.wire import Head, head, headers_of
+from service.http.wire import Head, Wire, head, wire_of
 
 _PLAIN_QUERIES = ("", "use_cache=true")
-_ONE_TAG = re.compile(r'"[0-9]{1,19}"', re.ASCII)
 _OK = int(HTTPStatus.OK)  # looked up, a noticeable part of a hit
 _HEADS_KEPT = 4096
-
-Hit = tuple[int, Head, bytes]
-"""Status, headers, body."""
+_ONE_TAG = re.compile(r'"[0-9]{1,19}"', re.ASCII)
 
 
 class Hits:
@@ -34,7 +32,7 @@ class Hits:
     def __init__(self, cache: AsyncDistributedCache) -> None:
         self._cache = cache
 
-    def find(self, environ: Environ) -> Hit | None:
+    def find(self, environ: Environ) -> Wire | None:
         """Return the answer from memory. None: there is none, or more is asked for than is understood here."""
         tag = environ.get("HTTP_IF_NONE_MATCH")
         path = environ["PATH_INFO"]
@@ -49,15 +47,21 @@ class Hits:
         reading = None if seen == UNKNOWN else self._cache.hit(key, seen)
         if reading is None:
             return None
-        if reading.value is None or tag is not None:
-            answer = answer_reading(key, reading, read_condition(None, tag))
-            return int(answer.status), head(headers_of(answer)), answer.body
-        age = math.ceil(reading.age)
-        return _OK, _head(reading.mod_revision, reading.revision, age, len(reading.value)), reading.value
+        return wire_of_reading(key, reading, UNCONDITIONAL if tag is None else read_condition(None, tag))
+
+
+def wire_of_reading(key: str, reading: Reading, condition: ReadCondition) -> Wire:
+    """Return the answer to a read as it is sent. Raises PreconditionFailed when If-Match doesn't hold."""
+    if reading.value is None or condition is not UNCONDITIONAL:
+        return wire_of(answer_reading(key, reading, condition))
+    ready = _head_of_reading(
+        reading.mod_revision, reading.revision, reading.source, math.ceil(reading.age), len(reading.value)
+    )
+    return _OK, ready, reading.value
 
 
 @lru_cache(maxsize=_HEADS_KEPT)
-def _head(mod_revision: Revision, revision: Revision, age: int, length: int) -> Head:
-    """The headers of a hit: the same for all within a second, as long as nothing is written."""
-    reading = Reading(b"", mod_revision, revision, Source.HIT, age)
-    return head((*headers_for(reading), ("Content-Length", str(length))))
+def _head_of_reading(mod_revision: Revision, revision: Revision, source: Source, age: int, length: int) -> Head:
+    """The same for all within a second, as long as nothing is written, and for all who share one load."""
+    headers = headers_for(Reading(b"", mod_revision, revision, source, age))
+    return head((*headers, ("Content-Length", str(length))))

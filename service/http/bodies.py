@@ -73,10 +73,13 @@ class StreamedBody:
 
     async def receive(self, length: int) -> bytes:
         """Return `length` bytes, or fewer when it ends before; what is beyond is discarded."""
-        document = bytearray()
-        while len(document) < length and (piece := await self.piece()):
-            document += piece
-        return bytes(document[:length])
+        document = await self.piece()
+        if len(document) >= length or not document:
+            return document[:length]
+        longer = bytearray(document)
+        while len(longer) < length and (piece := await self.piece()):
+            longer += piece
+        return bytes(longer[:length])
 
     async def piece(self) -> bytes:
         """Return the next bytes; none at the end, or when the client has gone."""
@@ -149,9 +152,22 @@ class BodyReader:
         Raises Refused: what `length_of` refuses, 400 when cut short, 408 when it comes too slowly, 503 when others take
         all the room.
         """
-        length = self.length_of(environ)
-        async with self._room_for(length, environ.get(BEARER, "")):
-            yield await _receive(body, length)
+        length, bearer = self.length_of(environ), environ.get(BEARER, "")
+        large = length > LARGE
+        amount = COPIES * length if large else max(length, LEAST)
+        room = self._large if large else self._small
+        if bearer:
+            self._hold(bearer, amount)
+        try:
+            if not await room.take(amount, self._patience):
+                raise _too_many(f"Too many {'large ' * large}bodies are being received or written.")
+            try:
+                yield await _receive(body, length)
+            finally:
+                room.give_back(amount)
+        finally:
+            if bearer:
+                self._let_go(bearer, amount)
 
     async def checked(
         self, body: bytes, at_once: Callable[[bytes], T], in_slices: Callable[[bytes], Awaitable[T]]
@@ -176,22 +192,16 @@ class BodyReader:
             )
         return length
 
-    @asynccontextmanager
-    async def _room_for(self, length: int, bearer: str) -> AsyncIterator[None]:
-        large = length > LARGE
-        amount = COPIES * length if large else max(length, LEAST)
-        if bearer and self._held[bearer] and self._held[bearer] + amount > self._share:
+    def _hold(self, bearer: str, amount: int) -> None:
+        """Raises Refused (503)."""
+        if self._held[bearer] and self._held[bearer] + amount > self._share:
             raise _too_many("This token's bodies take half of the room already.")
         self._held[bearer] += amount
-        try:
-            async with (self._large if large else self._small).lent(amount, self._patience) as taken:
-                if not taken:
-                    raise _too_many(f"Too many {'large ' * large}bodies are being received or written.")
-                yield
-        finally:
-            self._held[bearer] -= amount
-            if not self._held[bearer]:
-                del self._held[bearer]
+
+    def _let_go(self, bearer: str, amount: int) -> None:
+        self._held[bearer] -= amount
+        if not self._held[bearer]:
+            del self._held[bearer]
 
     def _announced_length(self, environ: Environ) -> int:
         given = environ.get("CONTENT_LENGTH", "")

@@ -76,13 +76,14 @@ class ReadCondition:
         return HTTPStatus.NOT_MODIFIED if unchanged else HTTPStatus.OK
 
 
-_UNCONDITIONAL = ReadCondition()
+UNCONDITIONAL = ReadCondition()
+"""Neither header was there."""
 
 
 def read_condition(if_match: str | None, if_none_match: str | None) -> ReadCondition:
     """From the two headers. Raises Refused (400)."""
     if if_match is None and if_none_match is None:
-        return _UNCONDITIONAL
+        return UNCONDITIONAL
     return ReadCondition(
         None if if_match is None else parse_tags(if_match, "If-Match"),
         None if if_none_match is None else parse_tags(if_none_match, "If-None-Match"),

@@ -1,10 +1,14 @@
-"""Notices that a client has gone, so that nobody waits in its place: what was sent to etcd goes on all the same."""
+"""Notices that a client has gone, so that nobody waits in its place: what was sent to etcd goes on all the same.
+
+One timer looks at all requests under way, and only those that take long have their client looked after: to do so is to
+ask the server, with a task that waits for its answer.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from types import TracebackType
 
 from consistency.tasks import Errands
 from service.http.bodies import StreamedBody
@@ -18,55 +22,83 @@ class Departed(Exception):
 
 
 class Departures:
-    """Ends the waits of clients that have gone. Belongs to one loop."""
+    """Looks after the clients of requests. Belongs to one loop."""
 
     def __init__(self, errands: Errands) -> None:
         self._errands = errands
+        self._young: dict[Watch, float] = {}  # whom nobody looks after yet, with the loop's seconds of their coming
+        self._timer: asyncio.TimerHandle | None = None
 
-    @contextmanager
-    def watched(self, body: StreamedBody) -> Iterator[None]:
-        """Raises Departed within the block when the client has gone."""
-        watch = _Watch(body, self._errands)
-        try:
-            yield
-        except asyncio.CancelledError:
-            if watch.claims_cancellation():
-                raise Departed from None
-            raise
-        finally:
-            watch.end()
+    def watched(self, body: StreamedBody, gone: Callable[[], object], *, sees_through: bool = False) -> Watch:
+        """A block that ends with Departed when the client has gone: at once, or, if it `sees_through`, when it is done.
+
+        gone: called when it goes.
+        """
+        return Watch(self, body, gone, sees_through)
+
+    def add(self, watch: Watch) -> None:
+        """It begins."""
+        loop = asyncio.get_running_loop()
+        self._young[watch] = loop.time()
+        if self._timer is None:
+            self._timer = loop.call_later(LOOK_AFTER, self._look)
+
+    def remove(self, watch: Watch) -> None:
+        """It has ended."""
+        self._young.pop(watch, None)
+        if watch.look is not None:
+            self._errands.cut_short(watch.look)
+
+    def _look(self) -> None:
+        """At those who have been here for long enough; the others stand behind them."""
+        loop = asyncio.get_running_loop()
+        self._timer, now = None, loop.time()
+        for watch, since in list(self._young.items()):
+            if since + LOOK_AFTER > now:
+                self._timer = loop.call_at(since + LOOK_AFTER, self._look)
+                return
+            del self._young[watch]
+            if watch.body.is_whole:
+                watch.look = self._errands.start(watch.departure(), "departure")
+            elif not watch.body.ended:  # who receives the body sees the end of it
+                self.add(watch)
 
 
-class _Watch:
-    """Of the request of the running task."""
+class Watch:
+    """Over one request, which is the running task."""
 
-    def __init__(self, body: StreamedBody, errands: Errands) -> None:
-        self._body = body
-        self._errands = errands
+    __slots__ = ("_departures", "_gone", "_has_gone", "_request", "_sees_through", "body", "look")
+
+    def __init__(
+        self, departures: Departures, body: StreamedBody, gone: Callable[[], object], sees_through: bool
+    ) -> None:
+        self._departures = departures
+        self._gone = gone
+        self._has_gone = False
+        self._sees_through = sees_through
+        self._request: asyncio.Task[object] | None = None
+        self.body = body
+        self.look: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> None:
         self._request = asyncio.current_task()
-        self._loop = asyncio.get_running_loop()
-        self._look: asyncio.Task[None] | None = None
-        self._gone = False
-        self._timer = self._loop.call_later(LOOK_AFTER, self._begin)
+        self._departures.add(self)
 
-    def claims_cancellation(self) -> bool:
-        """Whether the request's task was cancelled by this, and by nobody else."""
-        return self._gone and self._request is not None and not self._request.uncancel()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._departures.remove(self)
+        if self._has_gone and (kind is None or issubclass(kind, Exception) or self._claims_cancellation()):
+            raise Departed from None
 
-    def end(self) -> None:
-        """There is an answer."""
-        self._timer.cancel()
-        if self._look is not None:
-            self._errands.cut_short(self._look)
-
-    def _begin(self) -> None:
-        if self._body.is_whole:
-            self._look = self._errands.start(self._departure(), "departure")
-        elif not self._body.ended:  # who receives the body sees the end of it
-            self._timer = self._loop.call_later(LOOK_AFTER, self._begin)
-
-    async def _departure(self) -> None:
-        await self._body.departure()
-        if self._request is not None:
-            self._gone = True
+    async def departure(self) -> None:
+        """Wait until the client has gone, and see to it that its request knows."""
+        await self.body.departure()
+        self._has_gone = True
+        self._gone()
+        if not self._sees_through and self._request is not None:
             self._request.cancel()
+
+    def _claims_cancellation(self) -> bool:
+        """Whether the request's task was cancelled by this, and by nobody else."""
+        return not self._sees_through and self._request is not None and not self._request.uncancel()

@@ -47,6 +47,7 @@ _PREFIX = "config_service.prefix"
 _HOSTS_KEPT = 256
 """Host headers that are known to be good. There are few; whoever sends others pays for having them read."""
 
+_REVISION = ("X-Config-Revision", b"x-config-revision")  # as Flask has it, and as ASGI does
 _READS = ("GET", "HEAD")
 _FAILED = int(HTTPStatus.INTERNAL_SERVER_ERROR)  # looked up, a noticeable part of a hit
 
@@ -76,11 +77,11 @@ class Door:
             self._check_token(self._keyring, environ, method)
 
     def leave(
-        self, environ: Environ, status: int, headers: Iterable[tuple[str, str]], started: float
+        self, environ: Environ, status: int, headers: Iterable[tuple[str, str] | tuple[bytes, bytes]], started: float
     ) -> tuple[tuple[str, str], ...]:
         """Count and log an answer that is about to be sent; return the headers that it gets besides its own.
 
-        started: when the request came, of `time.perf_counter`.
+        headers: the answer's own. started: when the request came, of `time.perf_counter`.
         """
         method = environ["REQUEST_METHOD"]
         seconds = time.perf_counter() - started
@@ -90,7 +91,7 @@ class Door:
         # Most reads are spared the rest: they have no line in the log, and bear an id only if the client sent one.
         if method in _READS and status < _FAILED and "HTTP_X_REQUEST_ID" not in environ:
             return ()
-        revision = next((value for name, value in headers if name == "X-Config-Revision"), "")
+        revision = next((value for name, value in headers if name in _REVISION), "")
         identity = finish(
             environ,
             status,

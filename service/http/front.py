@@ -7,16 +7,16 @@ Flask. No request has a thread here, so however many wait, the others are answer
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from consistency.core.events import Observer
-from consistency.core.store import OutcomeUnknown
 from consistency.tasks import Errands
 from service.auth.access import COLLECTION, MEMBERS
 from service.documents.documents import Documents
-from service.documents.hits import Hit, Hits
+from service.documents.hits import Hits, wire_of_reading
 from service.http.answers import Answer
 from service.http.bodies import StreamedBody
 from service.http.bridge import Bridge
@@ -29,7 +29,7 @@ from service.http.problems import Refused, refused
 from service.http.request_log import GONE
 from service.http.sending import LARGE, Loan, Room, Send, send_in_pieces
 from service.http.unread import discard, waits_to_be_asked
-from service.http.wire import CLOSE, head, headers_of
+from service.http.wire import CLOSE, Head, Wire, head, wire_of
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Probe = Callable[[Environ], Answer]
@@ -39,8 +39,7 @@ ANSWER_EXCEEDS = 4096
 """Bytes by which the answer to a write may be longer than its body: a batch of the most operations is."""
 
 _READS = ("GET", "HEAD")
-_WRITES = ("PUT", "POST")
-_Wire = tuple[int, list[tuple[str, str]], bytes]
+_WRITES = ("PUT", "POST", "DELETE")
 
 
 class Front:
@@ -80,13 +79,15 @@ class Front:
         environ = environ_of(scope)
         self.under_way += 1
         try:
-            if hit := self._hit(environ):
-                await self._send_hit(*hit, environ, send, started)
+            hit, refusal = self._at_once(environ)
+            if hit is not None:
+                await self._send(hit, environ, send, started)
             else:
-                with self._room.lending() as loan:
-                    await self._serve(environ, StreamedBody(receive, environ), send, loan, started)
+                body = StreamedBody(receive, environ)
+                loan = None if body.is_small(LARGE - ANSWER_EXCEEDS) else self._room.loan()
+                await self._serve(environ, body, send, started, loan, refusal)
         except Departed:
-            self._door.leave(environ, GONE, (), started)
+            return  # it has been counted when it left
         finally:
             self.under_way -= 1
 
@@ -94,112 +95,112 @@ class Front:
         """End what looks after requests. After the server has ended."""
         await self._errands.stop(within)
 
-    def _hit(self, environ: Environ) -> Hit | None:
-        """The answer to most requests, there and then. None: it takes the long way, which also finds what is wrong."""
-        path: str = environ["PATH_INFO"]
-        if environ["REQUEST_METHOD"] not in _READS or not path.startswith(ROOT) or carries_body(environ):
-            return None
+    def _at_once(self, environ: Environ) -> tuple[Wire | None, Exception | None]:
+        """The answer to most requests, there and then; or what is wrong with this one. Neither: it has to wait."""
         try:
             self._door.admit(environ)
+            path: str = environ["PATH_INFO"]
+            if environ["REQUEST_METHOD"] not in _READS or not path.startswith(ROOT) or carries_body(environ):
+                return None, None
             environ[ROUTE] = DOCUMENT
-            return self._hits.find(environ)
-        except Refused:
-            return None
-        except Exception as error:  # noqa: BLE001  # as below
-            status, headers, body = _failed(environ, error)
-            return status, head(headers), body
-
-    async def _serve(self, environ: Environ, body: StreamedBody, send: Send, loan: Loan, started: float) -> None:
-        try:
-            self._door.admit(environ)
-            with self._departures.watched(body):
-                wire = await self._answer(environ, body, loan)
-        except Departed:
-            raise
+            return self._hits.find(environ), None
         except Exception as error:  # noqa: BLE001  # as Flask's own handler
-            wire = _failed(environ, error)
-        if body.is_whole:
-            await self._send(wire, environ, send, loan, started)
-            return
-        status, headers, content = wire
-        await self._send((status, [*headers, CLOSE], content), environ, send, loan, started)
-        loan.give_back()
+            return None, error
+
+    async def _serve(
+        self,
+        environ: Environ,
+        body: StreamedBody,
+        send: Send,
+        started: float,
+        loan: Loan | None,
+        refusal: Exception | None,
+    ) -> None:
+        """loan: room for the answer to a large body."""
+        try:
+            try:
+                if refusal is not None:
+                    wire = _failed(environ, refusal)
+                else:
+                    gone = partial(self._door.leave, environ, GONE, (), started)
+                    wire = await self._answer(environ, body, loan, gone)
+            except Departed:
+                raise
+            except Exception as error:  # noqa: BLE001  # as Flask's own handler
+                wire = _failed(environ, error)
+            if body.is_whole:
+                await self._send(wire, environ, send, started, loan)
+                return
+            status, headers, content = wire
+            await self._send((status, [*headers, CLOSE], content), environ, send, started, loan)
+        finally:
+            if loan is not None:
+                loan.give_back()
         if not waits_to_be_asked(environ, body):
             await discard(body)
 
-    async def _answer(self, environ: Environ, body: StreamedBody, loan: Loan) -> _Wire:
+    async def _answer(
+        self, environ: Environ, body: StreamedBody, loan: Loan | None, gone: Callable[[], object]
+    ) -> Wire:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        if path.startswith(ROOT) and path != ROOT:
-            environ[ROUTE] = DOCUMENT
-            if method in _READS:
-                return _wire(await self._documents.read(environ))
-            if method in _WRITES:
-                await self._find_room(environ, body, loan)
-                return await self._see_through(self._documents.put(environ, body))
-            if method == "DELETE":
-                return await self._see_through(self._documents.delete(environ))
-        elif method == "POST" and path in COLLECTION:
-            environ[ROUTE] = path
-            await self._find_room(environ, body, loan)
-            return await self._see_through(self._documents.batch(environ, body))
-        elif method in _READS and (probe := self._probes.get(path)):
-            environ[ROUTE] = path
-            return _wire(probe(environ))
-        elif method in _READS and (question := self._questions.get(route := _question_in(path))):
-            environ[ROUTE] = route
-            return _wire(await question(environ))
-        return await self._bridge.answer(environ)
+        about_one = path.startswith(ROOT) and path != ROOT
+        if method in _WRITES and (about_one or (method == "POST" and path in COLLECTION)):
+            environ[ROUTE] = DOCUMENT if about_one else path
+            with self._departures.watched(body, gone, sees_through=True):
+                return wire_of(await self._write(method, environ, body, loan))
+        with self._departures.watched(body, gone):
+            if about_one and method in _READS:
+                environ[ROUTE] = DOCUMENT
+                return wire_of_reading(*await self._documents.reading(environ))
+            return await self._look(method, path, environ)
 
-    async def _find_room(self, environ: Environ, body: StreamedBody, loan: Loan) -> None:
+    async def _write(self, method: str, environ: Environ, body: StreamedBody, loan: Loan | None) -> Answer:
+        """What it holds is given back when it is done, even if its client goes before."""
+        if method == "DELETE":
+            return await self._documents.delete(environ)
+        if loan is not None:
+            await self._find_room(environ, loan)
+        if environ[ROUTE] == DOCUMENT:
+            return await self._documents.put(environ, body)
+        return await self._documents.batch(environ, body)
+
+    async def _find_room(self, environ: Environ, loan: Loan) -> None:
         """For the answer to a write. Raises Refused, also what the write would be refused with by its head."""
-        if body.is_small(LARGE - ANSWER_EXCEEDS):
-            return
         if not await loan.take(self._documents.expected_body(environ) + ANSWER_EXCEEDS):
             raise _too_many()
 
-    async def _see_through(self, write: Coroutine[Any, Any, Answer]) -> _Wire:
-        """Who waits may go away; what was sent goes on, and its bytes are counted until it is done."""
-        lost = OutcomeUnknown("this instance ended before there was an answer")
-        outcome = await self._errands.see_through(_outcome(write), "request", lost=lost)
-        if isinstance(outcome, Exception):
-            raise outcome
-        return _wire(outcome)
+    async def _look(self, method: str, path: str, environ: Environ) -> Wire:
+        """At what is not one document."""
+        if method in _READS and (probe := self._probes.get(path)):
+            environ[ROUTE] = path
+            return wire_of(probe(environ))
+        if method in _READS and (question := self._questions.get(route := _question_in(path))):
+            environ[ROUTE] = route
+            return wire_of(await question(environ))
+        status, headers, body = await self._bridge.answer(environ)
+        return status, head(headers), body
 
-    async def _send_hit(
-        self, status: int, ready: list[tuple[bytes, bytes]], body: bytes, environ: Environ, send: Send, started: float
-    ) -> None:
-        if len(body) > LARGE:
-            headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in ready]
-            with self._room.lending() as loan:
-                await self._send((status, headers, body), environ, send, loan, started)
-            return
-        if more := self._door.leave(environ, status, (), started):
-            ready = [*ready, *head(more)]
-        await send({"type": "http.response.start", "status": status, "headers": ready})
-        await send({"type": "http.response.body", "body": b"" if environ["REQUEST_METHOD"] == "HEAD" else body})
-
-    async def _send(self, wire: _Wire, environ: Environ, send: Send, loan: Loan, started: float) -> None:
+    async def _send(self, wire: Wire, environ: Environ, send: Send, started: float, loan: Loan | None = None) -> None:
+        """loan: what was taken for this answer before there was one."""
         status, headers, body = wire
         if environ["REQUEST_METHOD"] == "HEAD":
             body = b""
-        if not await loan.take(len(body)):
+        if len(body) > LARGE:
+            with loan or self._room.loan() as taken:
+                if await taken.take(len(body)):
+                    await send_in_pieces(send, status, self._ready(wire, environ, started), body)
+                    return
             closing = [pair for pair in headers if pair == CLOSE]
             status, headers, body = _failed(environ, _too_many())
-            headers += closing
-        ready = head([*headers, *self._door.leave(environ, status, headers, started)])
-        if len(body) > LARGE:
-            await send_in_pieces(send, status, ready, body)
-            return
-        await send({"type": "http.response.start", "status": status, "headers": ready})
+            wire = status, [*headers, *closing], body
+        await send({"type": "http.response.start", "status": status, "headers": self._ready(wire, environ, started)})
         await send({"type": "http.response.body", "body": body})
 
-
-async def _outcome(work: Coroutine[Any, Any, Answer]) -> Answer | Exception:
-    """What came of it, for who still waits; nobody else need be told."""
-    try:
-        return await work
-    except Exception as error:  # noqa: BLE001  # raised where it is awaited
-        return error
+    def _ready(self, wire: Wire, environ: Environ, started: float) -> Head:
+        """The headers with which an answer leaves."""
+        status, headers, _ = wire
+        more = self._door.leave(environ, status, headers, started)
+        return [*headers, *head(more)] if more else headers
 
 
 def _too_many() -> Refused:
@@ -213,10 +214,6 @@ def _question_in(path: str) -> str:
     return MEMBERS + DOCUMENT if about_one else path
 
 
-def _wire(answer: Answer) -> _Wire:
-    return int(answer.status), headers_of(answer), answer.body
-
-
-def _failed(environ: Environ, error: Exception) -> _Wire:
+def _failed(environ: Environ, error: Exception) -> Wire:
     environ[FAILURE] = error
-    return _wire(answer_failure(error, environ["REQUEST_METHOD"], environ["PATH_INFO"]))
+    return wire_of(answer_failure(error, environ["REQUEST_METHOD"], environ["PATH_INFO"]))

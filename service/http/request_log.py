@@ -38,7 +38,7 @@ def finish(
     seconds: float,
     *,
     failure: Exception | None = None,
-    revision: str = "",
+    revision: str | bytes = "",
     keys: Sequence[str] = (),
 ) -> str:
     """Logs an answer that is about to be sent, if it has to be; its X-Request-Id, or "" if it bears none.
@@ -63,7 +63,8 @@ def finish(
         if name := environ.get(BEARER):
             line["bearer"] = name
         line |= {"ms": round(seconds * 1000, 2), "request_id": identity, **_reason(status, failure)}
-        _log.log(level, line)
+        # Not by `Logger.log`, which looks up the stack for who calls it: a part of what a write takes.
+        _log.handle(logging.LogRecord(LOGGER, level, "", 0, line, None, None))
     return identity
 
 

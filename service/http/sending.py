@@ -13,8 +13,8 @@ All together take so many bytes at most. For what answers a write, room is found
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
+from types import TracebackType
 from typing import Any
 
 from service.http.pace import allowed
@@ -40,23 +40,28 @@ class Room:
         self._most = most
         self._budget = Budget(most)
 
-    @contextlib.contextmanager
-    def lending(self) -> Iterator[Loan]:
-        """For one answer; what it has taken is given back at the end of the block."""
-        loan = Loan(self._budget, self._most)
-        try:
-            yield loan
-        finally:
-            loan.give_back()
+    def loan(self) -> Loan:
+        """For one answer."""
+        return Loan(self._budget, self._most)
 
 
 class Loan:
-    """What one answer has taken of the room."""
+    """What one answer has taken of the room; it is given back at the end of the block."""
+
+    __slots__ = ("_budget", "_most", "_taken")
 
     def __init__(self, budget: Budget, most: int) -> None:
         self._budget = budget
         self._most = most
         self._taken = 0
+
+    def __enter__(self) -> Loan:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.give_back()
 
     async def take(self, length: int) -> bool:
         """Return whether there is room for so many bytes, after a moment. What is there already is not taken again."""

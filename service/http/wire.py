@@ -9,10 +9,17 @@ from http import HTTPStatus
 from service.http.answers import Answer
 
 Head = list[tuple[bytes, bytes]]
+Wire = tuple[int, Head, bytes]
+"""Status, headers, body."""
 
-CLOSE = ("Connection", "close")
+CLOSE = (b"connection", b"close")
 
 _NO_LENGTH = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+
+
+def wire_of(answer: Answer) -> Wire:
+    """Return an answer as it is sent."""
+    return int(answer.status), head(headers_of(answer)), answer.body
 
 
 def headers_of(answer: Answer) -> list[tuple[str, str]]:

@@ -11,11 +11,13 @@ The lines on requests have a handler of their own, without the standard library'
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -130,7 +132,17 @@ def _renderer(coloured: bool) -> Processor:
     if coloured:
         # The richer formatters print the variables of every frame, passwords among them.
         return structlog.dev.ConsoleRenderer(timestamp_key="time", exception_formatter=structlog.dev.plain_traceback)
-    return structlog.processors.JSONRenderer()
+    return structlog.processors.JSONRenderer(serializer=_json)
+
+
+def _json(line: EventDict, default: Callable[[Any], Any]) -> str:
+    """As `json.dumps` does it, which makes an encoder for each line."""
+    return _encoder(default).encode(line)
+
+
+@lru_cache(maxsize=1)
+def _encoder(default: Callable[[Any], Any]) -> json.JSONEncoder:
+    return json.JSONEncoder(default=default)
 
 
 def hide_secrets(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:

@@ -29,7 +29,7 @@ from tests.support.instances import PROJECT
 
 DOCUMENT = (PROJECT / "docs" / "how-it-works.md").read_text(encoding="utf-8")
 ROOMS = tuple(f"{PROJECT / room}/" for room in ("consistency", "service"))
-WALKS = {"a hit": 8, "a miss": 32, "a linearizable read": 30, "a PUT": 36, "a watch event": 11}
+WALKS = {"a hit": 8, "a miss": 30, "a linearizable read": 29, "a PUT": 35, "a watch event": 11}
 """With the most files that each may pass."""
 
 WATCH = "version-watch"

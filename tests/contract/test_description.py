@@ -158,7 +158,9 @@ def test_a_header_too_many_fails_a_test_on_every_way_to_an_answer(
         return [*headers_for(reading), SURPRISE]
 
     monkeypatch.setattr("service.documents.hits.headers_for", chatty)
-    monkeypatch.setattr("service.documents.hits._head", hits._head.__wrapped__)  # which keeps those it has made
+    monkeypatch.setattr(
+        "service.documents.hits._head_of_reading", hits._head_of_reading.__wrapped__
+    )  # which keeps them
     monkeypatch.setattr("service.http.answers.headers_for", chatty)
     monkeypatch.setattr(Problem, "all_headers", lambda problem: (*all_headers(problem), SURPRISE))
     with pytest.raises(AssertionError, match="x-surprise is not described"):

@@ -429,11 +429,13 @@ def test_a_write_that_was_sent_stays_when_its_client_goes(
         reader = gateway.answering.documents._reader
         assert reader._small.free < reader_free
         exchange.leave()
+        await until(lambda: any(record.name == "config.requests" for record in caplog.records))
+        assert reader._small.free < reader_free, "its bytes are counted until it is done"
+        assert gateway.front.under_way == 1, "an instance that stops waits for it"
+        go_on.set()
         await asking
         assert not exchange.sent
-        assert reader._small.free < reader_free, "its bytes are counted until it is done"
-        go_on.set()
-        await until(lambda: reader._small.free == reader_free)
+        assert reader._small.free == reader_free
         assert (await ask(gateway.front, get(b"/config/stays?use_cache=false"))).body == b"[1]"
 
     reader_free = gateway.answering.documents._reader._small.free
@@ -443,6 +445,37 @@ def test_a_write_that_was_sent_stays_when_its_client_goes(
     assert isinstance(line, dict)
     assert (line["status"], line["outcome"], line["key"], bool(line["request_id"])) == (499, "unknown", "stays", True)
     assert counted(gateway, 499) == 1
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_writes_under_way_are_the_tasks_of_their_requests_and_one_that_commits(
+    gateways: StartGateway, count: int
+) -> None:
+    """A task for each besides, that would see the write through, costs a tenth of what the write does."""
+    gateway = gateways()
+    store = gateway.answering.cache._store
+    commit = store.commit
+
+    async def scenario() -> list[str]:
+        go_on, sent = asyncio.Event(), asyncio.Event()
+
+        async def slow_commit(*given: Any, **more: Any) -> Any:
+            sent.set()
+            await go_on.wait()
+            return await commit(*given, **more)
+
+        monkeypatch.setattr(store, "commit", slow_commit)
+        before = asyncio.all_tasks()
+        requests = [put(b"/config/%d" % number, b"[1]") for number in range(count)]
+        asking = [asyncio.create_task(ask(gateway.front, request), name="asking") for request in requests]
+        await sent.wait()
+        names = sorted(task.get_name() for task in asyncio.all_tasks() - before)
+        go_on.set()
+        assert {answer.status for answer in await asyncio.gather(*asking)} == {201}
+        return names
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        assert do(gateway, scenario()) == ["asking"] * count + ["group-commit"]
 
 
 def test_an_answer_that_is_quick_asks_nothing_of_its_client(with_documents: Gateway) -> None:
