@@ -301,7 +301,7 @@ def test_large_documents_are_checked_one_at_a_time() -> None:
     """What a check needs is needed once, however many send large documents. Small ones don't wait."""
 
     async def scenario() -> None:
-        reader = reader_of(2 * LARGE, ROOM, checked_within=DEADLINE)
+        reader = reader_of(2 * LARGE, 4 * ROOM, patience=DEADLINE, checked_within=DEADLINE)
         reads = [asyncio.create_task(read(reader, OF_64_KB)) for _ in range(2)]
         while reader._checking.free:
             await asyncio.sleep(0)
