@@ -1,7 +1,7 @@
 # `make` tells what there is. Every target installs what it needs into .venv: Python 3.11+ and make are enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-secured contract check lint mutants torture faults settings load fleet demo bench bench-scale clean
+.PHONY: help run test test-all test-secured contract check lint mutants torture simulate faults settings load fleet demo bench bench-scale clean
 .SUFFIXES:
 
 # The newest Python of these that is new enough.
@@ -53,6 +53,10 @@ torture: SECONDS ?= 300
 torture: SEED ?= 1
 torture: $(VENV)/.dev  ## Real faults for SECONDS=300, decided by SEED=1, and every promise checked
 	@$(BIN)/python -m torture --seconds $(SECONDS) --seed $(SEED)
+
+simulate: SEEDS ?= 100
+simulate: $(VENV)/.dev  ## The real code in virtual time: SEEDS=100 new runs, every promise checked; SEED=7: that run, and its story if it fails
+	@$(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 faults: $(VENV)/.dev  ## Run the tests of the fault matrix and write docs/faults.md
 	@$(BIN)/python -m pytest -m fault --faults-report=docs/faults.md

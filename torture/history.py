@@ -61,7 +61,7 @@ class Operation:
     value: what was to be written, or what was read; None for a delete, for absence and for 304.
     batch: the changes of a batch, value None for a delete; `key` is "" then.
     invoked, returned: before the first byte was sent, after the last was received (or the client gave up).
-    modified: the ETag, 0 without one. revision: X-Config-Revision, 0 without one. cache: X-Cache. age: Age.
+    modified: the ETag, 0 without one. revision: X-Config-Revision, 0 without one. cache: X-Cache. age: Age, seconds.
     token: the newest revision the client named (rule 10). condition: "", "absent", "exists" or a mod_revision.
     conditions: of a batch, one for each change. refusing: the key whose condition did not hold; `modified` is its own.
     asked: of a read, the revision it named (PAST), or the seconds it allowed (STALE).
@@ -83,7 +83,7 @@ class Operation:
     modified: int = 0
     revision: int = 0
     cache: str = ""
-    age: int = 0
+    age: float = 0
     token: int = 0
     condition: str = ""
     asked: int = 0

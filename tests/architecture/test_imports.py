@@ -222,7 +222,7 @@ def test_locks_of_the_service_are_where_threads_meet() -> None:
     assert {file for file in found if not file.startswith("consistency/")} <= LOCKS.keys()
 
 
-PROGRAMS = ("bench", "contract", "mutants", "tools", "torture")
+PROGRAMS = ("bench", "contract", "mutants", "simulation", "tools", "torture")
 """What is started by itself, and is no part of the service. Their tests are in tests/, in a folder of the same name."""
 
 
@@ -230,13 +230,22 @@ def test_nothing_that_is_deployed_needs_the_programs_or_the_tests() -> None:
     assert {name: importers(name) for name in (*PROGRAMS, "tests")} == {name: set() for name in (*PROGRAMS, "tests")}
 
 
+JUDGES = tuple(f"torture.{each}" for each in ("checker", "history", "schedule", "truth", "violations"))
+"""The checker of histories, and their form: pure, and for whoever makes a history."""
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_program_needs_no_test_and_no_other_program(program: str) -> None:
     """What starts real etcds and instances (tests/support), or a fleet (tools), is for all of them."""
-    shared = (program, "tools", "tests.support")
-    for file in (PROJECT / program).glob("*.py"):
+    shared = (program, "tools", "tests.support", *JUDGES)
+    for file in (PROJECT / program).rglob("*.py"):
         ours = {name for name in imported(file) if name.split(".")[0] in (*PROGRAMS, "tests")} - {"tests"}
         assert {name for name in ours if not name.startswith(shared)} == set(), file
+
+
+def test_a_simulation_needs_nothing_that_runs_real_processes() -> None:
+    names = {name for file in (PROJECT / "simulation").rglob("*.py") for name in imported(file)}
+    assert not {name for name in names if name.startswith(("tests", "tools", "service"))}
 
 
 def test_what_lies_among_the_tests_is_started_by_pytest() -> None:

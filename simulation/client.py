@@ -1,0 +1,266 @@
+"""What clients do: each plays its part of the plan, one operation after the other, and writes down what it was told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any
+
+from consistency import AsyncDistributedCache
+from consistency.core.model import (
+    Applied,
+    MustBeAbsent,
+    MustBeAt,
+    MustExist,
+    Precondition,
+    PreconditionFailed,
+    Reading,
+    Written,
+    WrongTimeline,
+)
+from consistency.core.store import (
+    Change,
+    Compacted,
+    Delete,
+    NoSpace,
+    NotReached,
+    OutcomeUnknown,
+    Put,
+    Rejected,
+    StoreError,
+    Unavailable,
+)
+from simulation.instance import Gone, Instance
+from simulation.loop import Loop
+from simulation.plan import Ask
+from torture.history import Kind, Level, Operation, Outcome, Remembers
+
+PATIENCE = 5.0
+"""Virtual seconds that a client waits: more than the service's own limit."""
+
+SESSION_LENGTH = 100
+"""Operations until a client forgets its session and begins another."""
+
+LAST_LOOK = 1000
+"""Clients from this number on look at everything at the end, one for each instance."""
+
+LAST_WORD = 1000
+"""So much higher still are the numbers of those who must see by now what was written past the service."""
+
+Record = Callable[[Operation], None]
+
+
+class Client:
+    """See the module's opening. `known`: the mod_revisions that it has seen, by key; `seen`, `wrote`: its session."""
+
+    def __init__(
+        self, number: int, loop: Loop, instances: Sequence[Instance], numbers: Iterator[int], record: Record,
+        problem: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self.number = number
+        self._remembers = tuple(Remembers)[number % 3]
+        self._loop = loop
+        self._instances = instances
+        self._numbers = numbers
+        self._record = record
+        self._problem = problem
+        self._known: dict[str, int] = {}
+        self._values = 0
+        self._sessions = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._sessions += 1
+        self._session = "" if self._remembers is Remembers.NOTHING else f"{self.number}.{self._sessions}"
+        self._left = SESSION_LENGTH
+        self._seen = 0
+        self._wrote = 0
+
+    async def play(self, asks: Sequence[Ask], begun: float, until: float) -> None:
+        """One after the other, but none after `until`."""
+        for ask in asks:
+            due = begun + ask.at
+            if max(due, self._loop.now) > until:
+                return
+            if due > self._loop.now:
+                await asyncio.sleep(due - self._loop.now)
+            await self.do(ask)
+
+    async def do(self, ask: Ask) -> None:
+        """One operation."""
+        if not self._left:
+            self._begin()
+        self._left -= 1
+        token = self._token(ask)
+        instance = self._instances[ask.instance]
+        life, invoked = instance.alive, self._loop.now
+        wanted = self._wanted(ask)
+        told: Reading | Written | Applied | BaseException
+        try:
+            if life is None:
+                raise Gone("refused")
+            if (
+                ask.level is Level.DEFAULT
+                and ask.kind is Kind.READ
+                and life.runs
+                and (hit := life.cache.hit(ask.keys[0], token))
+            ):
+                told = hit
+            else:
+                told = await life.answer(self._work(life.cache, ask, wanted, token), ask.patience or PATIENCE)
+        except Exception as error:  # noqa: BLE001  # told apart below; one that is not foreseen is a problem
+            told = error
+        self._note(ask, wanted, token, invoked, told)
+
+    # --- what is asked for
+
+    def _token(self, ask: Ask) -> int:
+        """The newest revision that its session names."""
+        if ask.level is Level.PAST or ask.kind is not Kind.READ:
+            return 0
+        return {Remembers.NOTHING: 0, Remembers.WRITES: self._wrote, Remembers.ALL: max(self._seen, self._wrote)}[
+            self._remembers
+        ]
+
+    def _wanted(self, ask: Ask) -> tuple[tuple[str, str | None, str], ...]:
+        """Keys with their new values and their conditions, in the history's words. Empty for a read."""
+        if ask.kind is Kind.READ:
+            return ()
+        wanted = []
+        for key, delete, condition in zip(ask.keys, ask.deletes, ask.conditions, strict=True):
+            self._values += not delete
+            known = self._known.get(key, 0)
+            named = condition if condition != "known" else str(known or ("exists" if delete else "absent"))
+            wanted.append((key, None if delete else f'"{self.number}-{self._values}"', named))
+        return tuple(wanted)
+
+    def _work(
+        self, cache: AsyncDistributedCache, ask: Ask, wanted: Sequence[tuple[str, str | None, str]], token: int
+    ) -> Coroutine[Any, Any, Any]:
+        if ask.kind is Kind.READ:
+            return self._read(cache, ask, token)
+        sync = ask.level is Level.SYNC
+        changes = [_change(*each) for each in wanted]
+        if ask.kind is Kind.BATCH:
+            return cache.apply(changes, sync=sync)
+        (change,) = changes
+        if isinstance(change, Put):
+            return cache.put(change.key, change.value, precondition=change.precondition, sync=sync)
+        return cache.delete(change.key, precondition=change.precondition, sync=sync)
+
+    def _read(self, cache: AsyncDistributedCache, ask: Ask, token: int) -> Coroutine[Any, Any, Reading]:
+        (key,) = ask.keys
+        match ask.level:
+            case Level.PAST:
+                return cache.get_at(key, self._asked(ask))
+            case Level.STALE:
+                return cache.get(key, min_revision=token, stale_if_error=float(ask.asked))
+            case Level.UNCACHED:
+                return cache.get(key, use_cache=False, min_revision=token)
+            case Level.LINEARIZABLE if ask.client % 2:
+                return cache.get(key, session_unknown=True)
+            case _:
+                return cache.get(key, min_revision=token, linearizable=ask.level is Level.LINEARIZABLE)
+
+    def _asked(self, ask: Ask) -> int:
+        return max(1, self._seen - ask.asked) if ask.level is Level.PAST else ask.asked
+
+    # --- what it was told
+
+    def _note(
+        self, ask: Ask, wanted: Sequence[tuple[str, str | None, str]], token: int, invoked: float,
+        told: Reading | Written | Applied | BaseException,
+    ) -> None:  # fmt: skip
+        batch = ask.kind is Kind.BATCH
+        asked = self._asked(ask)
+        outcome, status = _outcome(ask.kind, told)
+        if status == 500:
+            self._problem(f"client {self.number}: {type(told).__name__}: {told}")
+        refusal = told if isinstance(told, PreconditionFailed) else None
+        value = wanted[0][1] if wanted and not batch else None
+        modified, revision, cache, age = refusal.current if refusal else 0, 0, "", 0.0
+        if isinstance(told, Reading):
+            value = None if told.value is None else told.value.decode()
+            rate = self._instances[ask.instance].machine.rate
+            modified, revision, cache, age = told.mod_revision, told.revision, told.source.value, told.age / rate
+            status = 404 if told.value is None else 200
+        elif isinstance(told, Written | Applied):
+            revision = told.revision
+            modified = revision if ask.kind is Kind.PUT else 0
+        self._record(
+            Operation(
+                number=next(self._numbers),
+                client=self.number,
+                session=self._session,
+                remembers=self._remembers,
+                instance=ask.instance,
+                kind=ask.kind,
+                level=ask.level,
+                key="" if batch else ask.keys[0],
+                value=value,
+                invoked=invoked,
+                returned=self._loop.now,
+                outcome=outcome,
+                status=status,
+                modified=modified,
+                revision=revision,
+                cache=cache,
+                age=age,
+                token=token,
+                condition=wanted[0][2] if wanted and not batch else "",
+                asked=asked,
+                batch=tuple((key, new) for key, new, _ in wanted) if batch else (),
+                conditions=tuple(condition for *_, condition in wanted) if batch else (),
+                refusing=refusal.key if refusal else "",
+                note=str(told) if isinstance(told, BaseException) else "",
+            )
+        )
+        if outcome is Outcome.OK and ask.level is not Level.PAST:
+            self._remember(ask, modified, revision)
+        elif isinstance(told, WrongTimeline):
+            self._begin()
+
+    def _remember(self, ask: Ask, modified: int, revision: int) -> None:
+        self._seen = max(self._seen, revision)
+        if ask.kind is not Kind.READ:
+            self._wrote = max(self._wrote, revision)
+        if ask.kind is not Kind.BATCH:
+            self._known[ask.keys[0]] = modified
+
+
+def _change(key: str, value: str | None, condition: str) -> Change:
+    precondition: Precondition | None
+    match condition:
+        case "":
+            precondition = None
+        case "absent":
+            precondition = MustBeAbsent()
+        case "exists":
+            precondition = MustExist()
+        case _:
+            precondition = MustBeAt(int(condition))
+    return Delete(key, precondition) if value is None else Put(key, value.encode(), precondition)
+
+
+def _outcome(kind: Kind, told: object) -> tuple[Outcome, int]:
+    """What is known of it, and the status that the service would answer; 500: nobody foresaw this."""
+    match told:
+        case Reading() | Written() | Applied():
+            return Outcome.OK, 200
+        case PreconditionFailed():
+            return Outcome.REFUSED, 412
+        case OutcomeUnknown():
+            return Outcome.UNKNOWN, 504
+        case Gone():
+            undone = kind is Kind.READ or str(told) == "refused"
+            return Outcome.FAILED if undone else Outcome.UNKNOWN, 0
+        case NoSpace():
+            return Outcome.FAILED, 507
+        case WrongTimeline() | Compacted() | NotReached():
+            return Outcome.FAILED, 410
+        case Unavailable() | Rejected():
+            return Outcome.FAILED, 503
+        case StoreError():
+            return Outcome.FAILED, 503
+        case _:
+            return Outcome.FAILED if kind is Kind.READ else Outcome.UNKNOWN, 500

@@ -1,0 +1,81 @@
+"""A run in words: who did what, when, and which promise broke. The same run gives the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from consistency.core.events import BatchAnswered, ReadServed
+from simulation.plan import Plan
+from simulation.verdict import judge
+from simulation.world import Run
+from torture.history import Operation
+from torture.schedule import Step
+from torture.violations import Violation, describe
+
+Line = tuple[float, str, object]
+"""When, who, and what: an event, an operation that has just been answered, a fault, a sentence."""
+
+BEFORE = 3.0
+"""Virtual seconds before the first of the offending operations from which on a story tells of everybody."""
+
+LONGEST = 200
+"""Lines of a story; faults are told, whatever else is left out."""
+
+
+class Teller:
+    """Keeps all that happens, for `story`."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+
+    def __call__(self, now: float, who: str, what: object) -> None:
+        self.lines.append((now, who, what))
+
+
+def story(plan: Plan, play: Callable[[Plan, Teller], Run]) -> str:
+    """Plays the plan again, and tells what happened around the first violation."""
+    teller = Teller()
+    run = play(plan, teller)
+    violations = judge(run)
+    return "\n".join([*_opening(plan), "", *_told(run, teller.lines, violations), "", *_broken(run, violations)])
+
+
+def _opening(plan: Plan) -> list[str]:
+    kinds = sorted({step.kind for step in plan.steps})
+    return [
+        f"seed {plan.seed}: {len(plan.machines)} instances, {plan.members} etcd members, bound {plan.bound:g} s,"
+        f" {len(plan.asks)} operations in {plan.seconds:.1f} s",
+        f"faults: {', '.join(kinds) or 'none'}",
+        f"weather: {plan.weather}",
+        *(f"instance {number}: {machine}" for number, machine in enumerate(plan.machines)),
+    ]
+
+
+def _told(run: Run, lines: Sequence[Line], violations: Sequence[Violation]) -> list[str]:
+    operations = [operation for violation in violations[:1] for operation in violation.operations]
+    keys = {key for operation in operations for key in (*dict(operation.changes), operation.key)}
+    first = min((operation.invoked for operation in operations), default=run.seconds) - BEFORE
+    last = max((operation.returned for operation in operations), default=run.seconds)
+    told = []
+    for now, who, what in lines:
+        if isinstance(what, ReadServed) or (isinstance(what, BatchAnswered) and not what.wants):
+            continue  # the first stands with its operation, the second is how an instance breathes
+        if isinstance(what, Operation):
+            concerns = not keys or keys & {*dict(what.changes), what.key}
+            if concerns and first <= now <= last:
+                told.append(f"{what.invoked:10.4f} … {now:10.4f}  {describe(what)}")
+        elif isinstance(what, Step) or who == "fault" or first <= now <= last:
+            told.append(f"{now:10.4f}  {who}: {what.kind + ': ' + _call(what) if isinstance(what, Step) else what}")
+    return told if len(told) <= LONGEST else [f"({len(told) - LONGEST} lines before)", *told[-LONGEST:]]
+
+
+def _call(step: Step) -> str:
+    return f"{step.action}({', '.join(map(repr, step.arguments))})"
+
+
+def _broken(run: Run, violations: Sequence[Violation]) -> list[str]:
+    if not violations:
+        return ["every promise was kept"]
+    first, *others = violations
+    more = [f"and {len(others)} more"] if others else []
+    return [f"broken: {first.excerpt(run.truth)}", *more]

@@ -1,0 +1,187 @@
+"""The program `simulation`: the same seed is the same run, what is broken is found, told, and made short."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from consistency.core.freshness import Freshness
+from consistency.instance.auditor import Auditor
+from consistency.instance.state import LocalState
+from consistency.instance.writes import Writes
+from simulation.plan import plan
+from simulation.runs import planned, played, summaries
+from simulation.shrink import Search
+from simulation.story import story
+from simulation.surroundings import FAULTS, SimulatedEtcd
+from simulation.verdict import judge
+from simulation.world import World, digest
+from torture.history import Kind, Level, Operation, Outcome
+
+PROJECT = Path(__file__).parents[2]
+
+SEEDS = (3, 5, 10, 1, 18, 22, 24, 14, 6, 25, 30)
+"""Short runs. Within so many the deliberate breaks below are found, most of them in the first."""
+
+
+def command(*arguments: str, hash_seed: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "simulation", *arguments],
+        cwd=PROJECT, env={"PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+
+
+def test_a_seed_is_the_same_run_in_every_process() -> None:
+    """Whatever the order of sets of strings, and whichever address an object has."""
+    one, other = (command("--seed", "7", hash_seed=each) for each in ("1", "2"))
+    assert one.stderr == other.stderr == ""
+    assert "every promise was kept" in one.stdout
+    assert one.stdout == other.stdout
+
+
+def test_a_seed_is_the_same_run_after_others() -> None:
+    first = digest(played(planned(3)))
+    played(planned(8))
+    assert digest(played(planned(3))) == first
+    assert digest(played(planned(4))) != first
+
+
+def test_looking_on_changes_nothing() -> None:
+    """The story of a run is that of the very run."""
+    told: list[object] = []
+    assert digest(played(planned(3), lambda *what: told.append(what))) == digest(played(planned(3)))
+    assert told
+
+
+def test_clients_do_all_that_clients_can_do_and_every_fault_comes() -> None:
+    """In the seeds that CI always runs."""
+    plans = [planned(seed) for seed in range(1, 60)]
+    assert {step.kind for each in plans for step in each.steps} == FAULTS.keys()
+    asked = {(ask.kind, ask.level) for each in plans for ask in each.asks}
+    reads = {(Kind.READ, level) for level in Level if level is not Level.SYNC}
+    writes = {(kind, level) for kind in (Kind.PUT, Kind.DELETE, Kind.BATCH) for level in (Level.DEFAULT, Level.SYNC)}
+    assert asked == reads | writes
+    assert {len(each.machines) for each in plans} == set(range(2, 9))
+
+
+def test_every_step_can_be_done() -> None:
+    for name in {step.action for seed in range(60) for step in planned(seed).steps}:
+        assert callable(getattr(World, name, None) or getattr(SimulatedEtcd, name, None)), name
+
+
+def test_operations_end_in_every_way() -> None:
+    history = [operation for seed in (3, 22) for operation in played(planned(seed)).history]
+    assert {operation.outcome for operation in history} == set(Outcome)
+    served = {operation.cache for operation in history if operation.outcome is Outcome.OK}
+    assert {"HIT", "MISS", "BYPASS", "REVALIDATED", "STALE"} <= served
+
+
+def nothing(*arguments: object, **named: object) -> int:
+    del arguments, named
+    return 0
+
+
+def first_found(seeds: Collection[int] = SEEDS, drift: float = 0.0) -> tuple[int, tuple[str, ...]]:
+    """The first seed that fails, and what it found."""
+    return next(((run.seed, run.broken) for run in summaries(list(seeds), jobs=1, drift=drift) if run.broken), (0, ()))
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "broken", "check"),
+    [
+        (LocalState, "_mark", nothing, "stale read"),
+        (Freshness, "fills", lambda *_: True, "not at its revision"),
+        (Writes, "_await_acks", None, "synchronous write not seen"),
+        (Auditor, "_validate_all", None, "outside write not seen"),
+    ],
+    ids=[
+        "invalidate nothing",
+        "fill what is overtaken",
+        "wait for nobody",
+        "tell nobody of outside writes",
+    ],
+)
+def test_a_broken_rule_is_found(
+    monkeypatch: pytest.MonkeyPatch, owner: type, name: str, broken: Callable[..., object] | None, check: str
+) -> None:
+    async def at_once(*arguments: object) -> tuple[int, int]:
+        del arguments
+        return 0, 0
+
+    monkeypatch.setattr(owner, name, broken or at_once)
+    seed, found = first_found()
+    assert seed
+    assert check in found
+
+
+def test_a_clock_that_drifts_further_than_allowed_breaks_a_promise_and_one_that_does_not_breaks_none() -> None:
+    _, found = first_found((22, 24), drift=0.3)
+    assert "stale read" in found
+    assert first_found((3, 10), drift=0.004) == (0, ())
+
+
+def test_a_failing_plan_is_made_short_and_fails_in_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LocalState, "_mark", nothing)
+    seed, _ = first_found()
+    long = planned(seed)
+    first = judge(played(long))[0]
+    short = Search(long, played, tries=50).shortest()
+    assert len(short.asks) <= 12 < len(long.asks) / 10
+    assert len(short.steps) <= 2
+    assert first.check in {violation.check for violation in judge(played(short))}
+    told = story(short, played)
+    assert told == story(short, played)
+    assert f"broken: {first.check}" in told
+
+
+def test_what_asks_for_the_time_of_the_machine_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where somebody catches the error."""
+    before = LocalState.watching
+
+    def watching(state: LocalState, up: bool) -> None:
+        try:
+            time.time()
+        except Exception:  # noqa: BLE001
+            before(state, up)
+
+    monkeypatch.setattr(LocalState, "watching", watching)
+    (problem, *_) = judge(played(replace(planned(1), asks=(), steps=())))
+    assert "something real was asked for: " in problem.claim
+    assert "time.time" in problem.claim
+
+
+def test_an_instance_that_does_not_recover_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LocalState, "join", nothing)
+    claims = [violation.claim for violation in judge(played(replace(planned(1), asks=(), steps=())))]
+    assert any("has not recovered within" in claim for claim in claims)
+
+
+def test_a_read_that_is_older_than_the_bound_is_found_though_nobody_was_told_of_the_newer_version() -> None:
+    """By a hair more than the bound: the moment of each commit is known."""
+    run = played(replace(planned(1), steps=()))
+    read, following = next(
+        (read, change)
+        for read in run.history
+        if read.kind is Kind.READ and read.cache == "HIT" and read.level is Level.DEFAULT
+        for change in [run.truth.after(read.key, read.revision)]
+        if change is not None
+    )
+    late = following.seen + run.plan.bound * 1.006
+    shifted = replace(read, invoked=late, returned=late)
+    run.history = [shifted if each is read else each for each in run.history]
+    assert {"stale read"} <= {each.check for each in judge(run) if read.number in numbers(each.operations)}
+
+
+def numbers(operations: Collection[Operation]) -> set[int]:
+    return {operation.number for operation in operations}
+
+
+def test_a_plan_is_decided_by_its_seed() -> None:
+    assert plan(5) == plan(5)
+    assert plan(5) != plan(6)
