@@ -1,0 +1,122 @@
+"""How the service is reached: addresses, token, certificates, proxies. What both shells share of HTTP."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from config_client.core.calls import Attempt, Failure
+from config_client.core.requests import Answer
+from config_client.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where the service is, and how it is reached.
+
+    urls: of its instances, or of what stands before them. token, or token_file, which is read anew for each connection.
+    ca_file: certificates to trust instead of the system's; ssl_context: anything beyond. proxy: an address; trust_env:
+    whether HTTP_PROXY, HTTPS_PROXY, NO_PROXY count. Seconds: connect_within, for a connection; answer_within, for a
+    part of an answer; silence, after which a stream counts as dead, more than two of the service's heartbeats of 10 s.
+
+    Raises ConfigError, which says which one is wrong.
+    """
+
+    urls: Sequence[str]
+    token: str = ""
+    token_file: str | Path | None = None
+    ca_file: str | Path | None = None
+    ssl_context: ssl.SSLContext | None = None
+    proxy: str | None = None
+    trust_env: bool = True
+    connect_within: float = 3.0
+    answer_within: float = 10.0
+    silence: float = 25.0
+
+    def __post_init__(self) -> None:
+        urls = [self.urls] if isinstance(self.urls, str) else list(self.urls)
+        object.__setattr__(self, "urls", tuple(dict.fromkeys(_checked(url) for url in urls)))
+        if not urls:
+            raise ConfigError("urls: at least one is expected, for example http://config.internal:8080, found none")
+        if self.token and self.token_file:
+            raise ConfigError("token and token_file are both set; one is expected")
+
+    def read_token(self) -> str:
+        """Return the token as it is now; "" for none. Raises ConfigError where its file can't be read."""
+        if self.token_file is None:
+            return self.token
+        try:
+            token = Path(self.token_file).read_text(encoding="ascii").strip()
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"token_file {self.token_file} can't be read: {_said(error)}") from error
+        if not token:
+            raise ConfigError(f"token_file {self.token_file} is empty, or is being written")
+        return token
+
+    def http_options(self, *, read: float) -> dict[str, Any]:
+        """Return what httpx's clients are made with."""
+        timeout = httpx.Timeout(self.answer_within, connect=self.connect_within, read=read)
+        return {
+            "verify": self._verify(),
+            "proxy": self.proxy,
+            "trust_env": self.trust_env,
+            "timeout": timeout,
+            "follow_redirects": False,
+        }
+
+    def _verify(self) -> ssl.SSLContext | bool:
+        if self.ssl_context is not None:
+            return self.ssl_context
+        if self.ca_file is None:
+            return True
+        try:
+            return ssl.create_default_context(cafile=str(self.ca_file))
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"ca_file {self.ca_file} can't be read: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    return getattr(error, "strerror", None) or type(error).__name__
+
+
+def _checked(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in ("http", "https") and parts.hostname and not parts.query and not parts.fragment
+        fits = fits and parts.username is None and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits:  # it is not repeated: it could hold a password
+        raise ConfigError("urls: one is not an address, expected for example http://config.internal:8080")
+    return url.rstrip("/")
+
+
+def headers_of(attempt: Attempt) -> dict[str, str]:
+    """Return the headers to send."""
+    headers = {"user-agent": "config-service-client", **attempt.request.headers}
+    return {**headers, "authorization": f"Bearer {attempt.token}"} if attempt.token else headers
+
+
+def answer_of(response: httpx.Response) -> Answer:
+    """Return an answer that has been read."""
+    return Answer(response.status_code, lowered(response), response.content)
+
+
+def lowered(response: httpx.Response) -> dict[str, str]:
+    """Return the headers, names in lower case."""
+    return {name.lower(): value for name, value in response.headers.items()}
+
+
+def failure_of(error: httpx.HTTPError | httpx.InvalidURL) -> Failure:
+    """Return what stands for an exception of httpx."""
+    unsent = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
+    why = str(error) or type(error).__name__
+    if isinstance(error, httpx.TimeoutException):
+        why = f"no answer in time ({type(error).__name__})"
+    return Failure(why, sent=not isinstance(error, unsent))
