@@ -30,7 +30,7 @@ class Invariants:
     def _look(self, instance: Instance, life: Life) -> None:
         state = life.cache._state
         fresh, entries, options = state._fresh, state._entries, instance.machine.options
-        if any(entry.validated_at > fresh.horizon for entry in entries._entries.values()):
+        if any(entry.validated_at > fresh.horizon for entry in entries.values()):
             self._broken(instance, "an entry is validated beyond the horizon")
         if fresh.floor > fresh.horizon and fresh.fresh_until and fresh.lease:
             self._broken(

@@ -4,27 +4,34 @@ Pure: no I/O, no clock. `get` may be called from any thread at any time; everyth
 
 An OrderedDict and no cache library: 100,000 entries take a third less memory, and any thread may call `get`, since each
 step of it is one that the interpreter does not divide.
+
+Nothing here takes long, however much is held. What is kept of an entry is a plain tuple: of all that has fields, this
+alone is nothing that the collector of cycles goes through again and again. And what is cleared is let go of bit by bit.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from functools import partial
 from sys import getsizeof
+from typing import NamedTuple
 
 from consistency.core.model import Revision
 
 # As measured: the heads of the objects, the numbers, a place in the order.
-ENTRY_OVERHEAD = 241
+ENTRY_OVERHEAD = 249
 """Bytes an entry costs beyond the objects that are its key and its value."""
 
 VALUE_OVERHEAD = 37
 """Bytes more that it costs to hold a value at all: a tombstone has none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+LET_GO, LET_GO_BYTES = 64, 256 * 1024
+"""What was cleared goes whenever an entry is kept: so many entries or bytes, which takes some microseconds."""
+
+
+class Entry(NamedTuple):
     """What is known of one key.
 
     value: the document, or None for a tombstone: the key was absent (absence is cached like a value, rule 5).
@@ -41,20 +48,30 @@ class Entry:
     stale: bool = False
 
 
+Kept = tuple[bytes | None, Revision, Revision, float, bool]
+
+_entry: Callable[[Kept], Entry] = partial(tuple.__new__, Entry)
+
+
 class NearCache:
     """Entries by key, within `max_entries` and `max_bytes`."""
 
     def __init__(self, max_entries: int, max_bytes: int) -> None:
         self._max_entries = max_entries
         self._max_bytes = max_bytes
-        self._entries: OrderedDict[str, Entry] = OrderedDict()  # the least recently used one first
+        self._entries: OrderedDict[str, Kept] = OrderedDict()  # the least recently used one first
         self._bytes = 0
+        self._cleared: list[OrderedDict[str, Kept]] = []  # what nobody finds any more, and takes memory
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
+
+    def values(self) -> Iterator[Entry]:
+        """Every entry, for those who look on: none is used by it."""
+        return map(_entry, self._entries.values())
 
     @property
     def bytes(self) -> int:
@@ -63,26 +80,29 @@ class NearCache:
 
     def get(self, key: str) -> Entry | None:
         """The entry, now the most recently used one."""
-        entry = self._entries.get(key)
-        if entry is None:
+        entries = self._entries  # those that are now: the loop may clear them
+        kept = entries.get(key)
+        if kept is None:
             return None
         try:
-            self._entries.move_to_end(key)
+            entries.move_to_end(key)
         except KeyError:
             return None  # evicted since the line above, by the loop's thread
-        return entry
+        return _entry(kept)
 
     def store(self, key: str, entry: Entry) -> int:
         """Keeps the entry and returns how many others were evicted. One larger than the whole bound is not kept."""
         self.drop(key)
         size = _size(key, entry)
+        if self._cleared:
+            self._let_go(size)
         if size > self._max_bytes:
             return 0
         evicted = 0
         while self._entries and (len(self._entries) >= self._max_entries or self._bytes + size > self._max_bytes):
             self._evict()
             evicted += 1
-        self._entries[key] = entry
+        self._entries[key] = entry[:]  # a plain tuple
         self._bytes += size
         return evicted
 
@@ -91,31 +111,45 @@ class NearCache:
 
         The value stays: its mod_revision lets the next load move no bytes if nothing changed after all.
         """
-        entry = self._entries.get(key)
-        if entry is None or entry.stale or entry.validated_at >= revision:
+        kept = self._entries.get(key)
+        if kept is None:
             return False
-        self._entries[key] = replace(entry, stale=True)
+        entry = _entry(kept)
+        if entry.stale or entry.validated_at >= revision:
+            return False
+        self._entries[key] = entry._replace(stale=True)[:]
         return True
 
     def drop(self, key: str) -> None:
         """Forgets the entry, if there is one."""
-        entry = self._entries.pop(key, None)
-        if entry is not None:
-            self._bytes -= _size(key, entry)
+        kept = self._entries.pop(key, None)
+        if kept is not None:
+            self._bytes -= _size(key, kept)
 
     def clear(self) -> int:
-        """Forgets everything; how many entries that were."""
+        """Forgets everything; how many entries that were. Their memory is given back as others take their place."""
         dropped = len(self._entries)
-        self._entries.clear()
+        if dropped:
+            self._cleared.append(self._entries)
+            self._entries = OrderedDict()
         self._bytes = 0
         return dropped
 
     def _evict(self) -> None:
-        key, entry = self._entries.popitem(last=False)
-        self._bytes -= _size(key, entry)
+        key, kept = self._entries.popitem(last=False)
+        self._bytes -= _size(key, kept)
+
+    def _let_go(self, room: int) -> None:
+        """Of some that were cleared, and of more if they are smaller than what takes their place: `room` bytes."""
+        entries = size = 0
+        while self._cleared and (size < room or (entries < LET_GO and size < LET_GO_BYTES)):
+            key, kept = self._cleared[-1].popitem()
+            entries, size = entries + 1, size + _size(key, kept)
+            if not self._cleared[-1]:
+                self._cleared.pop()
 
 
-def _size(key: str, entry: Entry) -> int:
+def _size(key: str, kept: Kept) -> int:
     # As resident: a key takes one, two or four bytes for each of its characters, as its widest one needs.
-    value = 0 if entry.value is None else VALUE_OVERHEAD + getsizeof(entry.value)
-    return ENTRY_OVERHEAD + getsizeof(key) + value
+    value = kept[0]
+    return ENTRY_OVERHEAD + getsizeof(key) + (0 if value is None else VALUE_OVERHEAD + getsizeof(value))

@@ -15,7 +15,7 @@ window before and after looking at an entry has seen both as they stood together
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import assert_never
 
@@ -371,4 +371,4 @@ def _learned(need: Need, found: Found, at: Revision, now: float) -> Entry | None
         leased = document.lease != 0  # it can vanish without a version event (rule 5)
         return None if leased else Entry(document.data, document.mod_revision, at, now)
     assert need.entry is not None  # unchanged since the entry that the reader named
-    return replace(need.entry, validated_at=at, stale=False)
+    return need.entry._replace(validated_at=at, stale=False)

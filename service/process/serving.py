@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
@@ -65,6 +66,7 @@ async def _serve_instance(
 ) -> None:
     server = Server(instance.front, surroundings.held, connections=room.connections)
     drain_wait = surroundings.settings.drain_wait
+    _keep_what_is_there()
     instance.start()
     with logs.in_background():
         await server.start()
@@ -73,6 +75,14 @@ async def _serve_instance(
         await asyncio.sleep(drain_wait)
         if not await server.stop(DRAIN_WITHIN - drain_wait):
             log.warning("some requests were not answered in time")
+
+
+def _keep_what_is_there() -> None:
+    """Spare the collector of cycles the modules, classes and functions, which stay to the end. To go through them took
+    the loop 27 ms each time; here nobody waits yet. What comes later it goes through in a moment.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @contextlib.asynccontextmanager

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import time
 import tracemalloc
-from sys import getsizeof
+from collections.abc import Callable
+from sys import getrefcount, getsizeof
 
 import pytest
 
-from consistency.core.entries import ENTRY_OVERHEAD, VALUE_OVERHEAD, Entry, NearCache
+from consistency.core.entries import ENTRY_OVERHEAD, LET_GO, VALUE_OVERHEAD, Entry, NearCache
+from tests.support.holds import MOST
 
 EACH = ENTRY_OVERHEAD + getsizeof("") + VALUE_OVERHEAD + getsizeof(b"")
 
@@ -112,3 +116,50 @@ def test_keys_are_counted_as_they_are_resident(key: str) -> None:
     finally:
         tracemalloc.stop()
     assert (after - before) / cache.bytes == pytest.approx(1.0, abs=0.2)
+
+
+def filled(count: int, value: bytes | None = b"1") -> NearCache:
+    cache = NearCache(max_entries=count, max_bytes=1 << 30)
+    for number in range(count):
+        cache.store(f"key/{number}", Entry(value, number + 1000, number + 5000, number / 10))
+    return cache
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Of the processor's time."""
+    started = time.thread_time()
+    work()
+    return time.thread_time() - started
+
+
+def test_forgetting_100_000_entries_holds_nobody() -> None:
+    """In one go it takes 8 ms and more."""
+    assert min(seconds(filled(100_000).clear) for _ in range(3)) < MOST
+
+
+def test_what_was_forgotten_is_given_back_as_others_take_its_place() -> None:
+    """Some with each, and the more the larger that is: what it takes is never more than the bound."""
+    value = b"x" * 1000
+    before = getrefcount(value)
+    cache = filled(10 * LET_GO, value)
+    assert cache.clear() == 10 * LET_GO
+    assert len(cache) == cache.bytes == 0
+    cache.store("a", entry())
+    assert getrefcount(value) - before == 9 * LET_GO
+    assert cache.clear() == 1
+    cache.store("b", entry(b"x" * 3 * LET_GO * 1400))
+    assert getrefcount(value) - before < 7 * LET_GO
+    for number in range(10):
+        cache.store(f"c{number}", entry())
+    assert getrefcount(value) == before
+    assert len(cache) == 11
+
+
+def test_entries_are_nothing_that_the_collector_of_cycles_looks_at() -> None:
+    """With 100,000 of them it would hold the loop for 25 ms, each time that it looks at all there is."""
+    gc.collect()
+    before = len(gc.get_objects())
+    cache = filled(10_000)
+    gc.collect()
+    assert len(gc.get_objects()) - before < 100
+    assert len(cache) == 10_000

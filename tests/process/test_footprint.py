@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import time
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -97,3 +98,28 @@ def test_an_idle_instance_asks_etcd_at_most_three_times_a_second(tmp_path: Path)
         time.sleep(WATCHED_FOR)
         asked = etcd.counter("grpc_server_started_total") - before
         assert 0 < asked / (time.monotonic() - since) <= RPCS_PER_SECOND
+
+
+COUNTING = """
+import gc, signal
+
+def tell(*_):
+    print("looked through:", len(gc.get_objects()), "spared:", gc.get_freeze_count(), flush=True)
+
+signal.signal(signal.SIGUSR2, tell)
+"""
+
+
+def test_what_is_there_from_the_start_is_not_looked_through_for_cycles_again(tmp_path: Path) -> None:
+    """A look at all of it held the loop for 27 ms, whatever else the instance was about."""
+    (tmp_path / "sitecustomize.py").write_text(COUNTING)
+    path = os.pathsep.join((str(tmp_path), environment()["PYTHONPATH"]))
+    with InstanceProcess(tmp_path, PYTHONPATH=path) as instance:
+        instance.put("a", b"1")
+        for _ in range(3):
+            instance.request("GET", "/metrics")
+        os.kill(instance.pid, signal.SIGUSR2)
+        assert within(5, lambda: "looked through" in instance.printed())
+        looked_through, spared = map(int, re.findall(r"(?:through|spared): (\d+)", instance.printed()))
+    assert spared > 50_000
+    assert looked_through < spared / 5
