@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.complaints import all_complaints, complaints
 from tests.support.driver import run
@@ -19,6 +20,8 @@ from tests.support.secured_etcd import SecuredEtcd
 __all__ = ["all_complaints", "complaints"]
 
 pytest_plugins = ("pytester", "tests.fault_matrix.report", "tests.support.skips")
+
+settings.register_profile("long", max_examples=5_000)  # --hypothesis-profile=long
 
 _numbers = itertools.count(1)
 

@@ -331,6 +331,24 @@ def test_when_too_much_was_written_to_compare_everything_is_validated(
         assert cache.get("k").value == b"2"
 
 
+def test_an_audit_whose_past_is_compacted_has_everything_validated(store: FakeStore, journal: Journal) -> None:
+    """Otherwise no audit ever ends again:
+
+    1. an audit looks; 2. another member audits for a while, and etcd is compacted; 3. it is the first one's turn again,
+    and what existed at its last look can't be asked any more.
+    """
+    with started(store, NEVER) as cache:
+        auditor = auditor_of(cache, store, journal)
+        cache.put("k", b"1")
+        audit(auditor, cache, store)
+        cache.get("k")
+        cache.put("other", b"1")
+        store.put_outside("k", b"2")
+        store.compact(store.revision)
+        audit(auditor, cache, store)
+        assert cache.get("k").value == b"2"
+
+
 def test_what_could_not_be_told_is_found_again(store: FakeStore, journal: Journal) -> None:
     with started(store, NEVER) as cache:
         auditor = auditor_of(cache, store, journal)
