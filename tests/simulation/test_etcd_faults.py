@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from collections.abc import Awaitable, Callable
 from random import Random
 
@@ -30,7 +29,7 @@ from consistency.etcd.store import EtcdStore
 from simulation.connection import Way
 from simulation.etcd import Cluster
 from simulation.etcd.errors import Refused
-from simulation.loop import Loop
+from tests.simulation.virtual import virtually
 
 PREFIX = "p"
 KEY = b"p/config/a"
@@ -76,10 +75,7 @@ def play(story: Story, seeds: int = 1, members: int = 3) -> None:
         await hand.store.close()
 
     for seed in range(seeds):
-        random.seed(seed)  # the store's own pauses
-        loop = Loop(Random(seed))
-        loop.run_until_complete(begin(seed))
-        loop.close()
+        virtually(begin(seed), seed)
 
 
 async def events_of(stream: WatchStream, seconds: float) -> list[WatchEvent]:
@@ -172,17 +168,17 @@ def test_a_read_after_a_write_sees_it_whatever_befalls_the_members() -> None:
         other, dice, written = hand.client("i-2"), Random(7), 0
         cluster = hand.cluster
         for number in range(60):
-            befall = dice.choice(
-                (
-                    lambda: cluster.pause(dice.randrange(3)),
-                    lambda: cluster.kill(dice.randrange(3)),
-                    lambda: cluster.partition(*_split(dice)),
-                    cluster.move_leader,
-                    cluster.heal,
-                    cluster.heal,
-                )
-            )
-            befall()
+            befallen = dice.choice(("pause", "kill", "partition", "move", "heal", "heal"))
+            if befallen == "pause":
+                cluster.pause(dice.randrange(3))
+            elif befallen == "kill":
+                cluster.kill(dice.randrange(3))
+            elif befallen == "partition":
+                cluster.partition(*_split(dice))
+            elif befallen == "move":
+                cluster.move_leader()
+            else:
+                cluster.heal()
             cluster.network.isolate("i-2", "etcd-0")  # so that mostly another member is asked than the writer's
             cluster.network.latency = (0.0001, dice.choice((0.001, 0.5)))
             with contextlib.suppress(Unavailable, OutcomeUnknown):
@@ -269,8 +265,8 @@ def test_what_waits_at_a_cut_arrives_when_the_way_heals_before_it_is_given_up() 
             await hand.store.close()
         return found
 
-    soon = Loop(Random(1)).run_until_complete(arrives(0.5))
-    late = Loop(Random(1)).run_until_complete(arrives(9.0))
+    soon = virtually(arrives(0.5))
+    late = virtually(arrives(9.0))
     assert set(soon) == {None, b"1"}  # its own cancellation may come with it
     assert set(late) == {None}  # the connection was given up after 8 s
 
@@ -475,7 +471,7 @@ def test_tokens_end_and_are_renewed_and_a_wrong_password_is_refused() -> None:
 
 def test_the_same_seed_tells_the_same_story() -> None:
     def history() -> list[tuple[int, float, bytes]]:
-        found = []
+        found: list[tuple[int, float, bytes]] = []
 
         async def story(hand: Hand) -> None:
             for number in range(20):

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from simulation.etcd import Cluster
-from simulation.loop import Loop
 from tests.simulation.same_as_etcd import Run, Stubs, perform, runs
+from tests.simulation.virtual import virtually
 from tests.support import driver
 from tests.support.etcd import EtcdServer
 from tests.support.recent_etcd import recent_etcd
@@ -33,12 +33,11 @@ async def _connect(target: str) -> tuple[grpc.aio.Channel, grpc.aio.Channel]:
 
 def simulated(run: Run) -> list[str]:
     """What the simulated one answers."""
-    random = Random(1)
-    return Loop(random).run_until_complete(_simulate(random, run))
+    return virtually(_simulate(run))
 
 
-async def _simulate(random: Random, run: Run) -> list[str]:
-    cluster = Cluster(random)
+async def _simulate(run: Run) -> list[str]:
+    cluster = Cluster(Random(1))
     connect, config = cluster.connect("tests"), cluster.config("")
     endpoint = config.servers()[1]
     return await perform(Stubs(connect(endpoint, config), connect(endpoint, config)), run)
