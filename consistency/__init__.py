@@ -14,6 +14,7 @@ imports Flask or Prometheus; only `etcd/store.py` imports etcd3 and grpc, and it
 
 from consistency.blocking import DistributedCache
 from consistency.cache import AsyncDistributedCache
+from consistency.core.feed import ChangedKey, Scope, Token, Told
 from consistency.core.model import (
     MustBeAbsent,
     MustBeAt,
@@ -46,6 +47,7 @@ __all__ = [
     "AsyncDistributedCache",
     "BadCredentials",
     "CacheOptions",
+    "ChangedKey",
     "Compacted",
     "Denied",
     "DistributedCache",
@@ -60,10 +62,13 @@ __all__ = [
     "Reading",
     "Rejected",
     "Revision",
+    "Scope",
     "Source",
     "Status",
     "Store",
     "StoreError",
+    "Token",
+    "Told",
     "TooLarge",
     "Unavailable",
     "Written",

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 
 from consistency.cache import AsyncDistributedCache
 from consistency.core.events import Observer, ignore
+from consistency.core.feed import Scope, Token, Told
 from consistency.core.model import Applied, Precondition, Reading, Revision, Status, Written
 from consistency.core.options import CacheOptions
 from consistency.core.store import Change, OutcomeUnknown, Page, Store, StoreError, Unavailable
@@ -135,6 +136,10 @@ class DistributedCache:
     def get_at(self, key: str, revision: Revision) -> Reading:
         """See `AsyncDistributedCache.get_at`."""
         return self.do(self._cache.get_at(key, revision))
+
+    def changes(self, scope: Scope, *, after: Token | None = None, wait: float = 0.0, values: bool = True) -> Told:
+        """See `AsyncDistributedCache.changes`. Whoever waits takes a thread, the caller's."""
+        return self.do(self._cache.changes(scope, after=after, wait=wait, values=values))
 
     def put(self, key: str, value: bytes, *, precondition: Precondition | None = None, sync: bool = False) -> Written:
         """See `AsyncDistributedCache.put`."""

@@ -12,12 +12,14 @@ from types import TracebackType
 from typing import Self
 
 from consistency.core.events import Event, Left, Observer, TimeWentBackwards, ignore
+from consistency.core.feed import Scope, Token, Told
 from consistency.core.model import Applied, Demand, Precondition, Reading, Revision, Source, Status, Written
 from consistency.core.options import CacheOptions
 from consistency.core.store import Change, Page, Put, Store, StoreError
 from consistency.instance.acknowledger import Acknowledger
 from consistency.instance.auditor import Auditor
 from consistency.instance.clock import boottime
+from consistency.instance.feed import Feed, Following
 from consistency.instance.fleet import Fleet
 from consistency.instance.fleet_id import FleetId
 from consistency.instance.lag import LoopLag
@@ -115,6 +117,9 @@ class AsyncDistributedCache:
             clock=clock,
             on_stuck=self._watch_again,
         )
+        self._feed = Feed(
+            store, self._state, self._reads, options, observer=observer, clock=clock, errands=self._errands
+        )
         acknowledger = Acknowledger(store, self._state, self._fleet, timeout=options.timeout)
         self._follower = Worker("version-watch", self._watch.run, observer)
         self._joiner = Worker("membership", self._membership.run, observer)
@@ -123,6 +128,8 @@ class AsyncDistributedCache:
         self._auditor = Worker("auditor", auditor.run, observer)
         recorder = Recorder(store, self._state, self._fleet, timeout=options.timeout)
         self._recorder = Worker("recorder", recorder.run, observer)
+        self._feeder = Worker("feed", self._feed.run, observer)
+        self._feed.bell = self._feeder.wake
         self._lag = LoopLag(clock)
         self._workers = (
             Worker("loop-lag", self._lag.run, observer),
@@ -132,6 +139,7 @@ class AsyncDistributedCache:
             self._acknowledger,
             self._auditor,
             self._recorder,
+            self._feeder,
         )
         self._started = False
         self._closed = False
@@ -165,6 +173,7 @@ class AsyncDistributedCache:
         if not self._closed:
             self._closed = True
             self._state.leave("closed")
+            self._feed.close()
             for worker in self._workers:  # once: a second time would cut short what they have to give back
                 worker.cancel()
         ends = [(worker.name, await worker.ended(deadline - self._clock())) for worker in self._workers]
@@ -231,6 +240,26 @@ class AsyncDistributedCache:
         if document is None:
             return Reading(None, 0, revision, Source.BYPASS, 0.0)
         return Reading(document.data, document.mod_revision, revision, Source.BYPASS, 0.0)
+
+    async def changes(
+        self, scope: Scope, *, after: Token | None = None, wait: float = 0.0, values: bool = True
+    ) -> Told:
+        """What has changed in `scope` since the token `after`, as soon as something has (rule 18).
+
+        All keys that changed in (since, to], each as it stands at `to`: applied to the state at `since`, they give
+        exactly the state at `to`, whose token goes into the next call, here or on another instance. `to.revision` is a
+        `min_revision` for reads. Without a token, or where it can't be told what has changed since, it is the scope
+        itself (`reset`), in as many parts as it takes (`more`). wait: seconds after which it is said that nothing has
+        changed, which is proven. values: False: names only. Raises WrongTimeline (the token is of another history),
+        Denied, Unavailable (nothing can be proven).
+        """
+        return await self._feed.changes(scope, after, wait=wait, values=values)
+
+    def following(
+        self, scope: Scope, *, after: Token | None = None, values: bool = True
+    ) -> contextlib.AbstractContextManager[Following]:
+        """The same for who goes on and on: a context, in which `next` tells what comes, and also that nothing does."""
+        return self._feed.following(scope, after, values=values)
 
     async def put(
         self, key: str, value: bytes, *, precondition: Precondition | None = None, sync: bool = False

@@ -111,12 +111,38 @@ class Acknowledged:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangesTold:
+    """A client was told of so many keys. lag: seconds since the first of these changes was applied here, if known."""
+
+    keys: int
+    lag: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeReset:
+    """A client was told its whole scope anew.
+
+    cause: "asked" (it had no token), "everything" (a version that names nothing), "compacted", "too much" (has changed
+    since its token), "history" (of its token; another one was found while it followed).
+    """
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class PastRead:
+    """So many versions were read of the version key's past, for clients that had been away."""
+
+    versions: int
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerFailed:
     """A background task met an error that nobody expected. One that runs all the time starts over.
 
-    name: "version-watch", "membership", "prover", "acknowledger", "auditor", "recorder", "loop-lag", "endpoints"; of
-    those that do one thing for their callers, "read-batch", "group-commit", "write", "fleet-id", "authenticate"; of the
-    service, "embedded-etcd", "sampler", "memory".
+    name: "version-watch", "membership", "prover", "acknowledger", "auditor", "recorder", "feed", "loop-lag",
+    "endpoints"; of those that do one thing for their callers, "read-batch", "group-commit", "write", "feed-read",
+    "fleet-id", "authenticate"; of the service, "embedded-etcd", "sampler", "memory".
     """
 
     name: str
@@ -163,6 +189,9 @@ Event = (
     | JoinFailed
     | AuditFound
     | Acknowledged
+    | ChangesTold
+    | ScopeReset
+    | PastRead
     | WorkerFailed
     | StoreCalled
     | EndpointUp

@@ -35,7 +35,7 @@ from consistency.core.decisions import (
     Window,
 )
 from consistency.core.entries import Entry
-from consistency.core.history import History, Standing
+from consistency.core.history import NAMES_REMEMBERED, History, Standing
 from consistency.core.model import NO_VERSION, Demand, Revision, VersionEvent
 from consistency.core.store import Answer, Header, Survey
 
@@ -51,20 +51,22 @@ class Freshness:
     known_from: nothing validated before it is served even if etcd can't be asked: it may have changed, for all we know.
     fresh_until: local seconds until which hits are allowed; 0.0 when they are not.
     proved_at: local seconds at which the last proof was sent; None before the first.
+    complete_at: what was committed before is applied here, slot or no slot (rule 18); None before the first proof.
     seen: the highest header revision seen.
     slot, lease: our membership; None and 0 without one.
     """
 
-    def __init__(self, bound: float, max_age: float) -> None:
+    def __init__(self, bound: float, max_age: float, remember: int = NAMES_REMEMBERED) -> None:
         self._bound = bound
         self._max_age = max_age
+        self._remember = remember
         self.epoch = 0
         self.slot: int | None = None
         self.lease = 0
         self._forget()
 
     def _forget(self) -> None:
-        self.history = History(NO_VERSION)
+        self.history = History(NO_VERSION, remember=self._remember)
         self.cluster = 0
         self.seen: Revision = 0
         self.horizon: Revision = 0
@@ -73,6 +75,7 @@ class Freshness:
         self._left: deque[tuple[Revision, float]] = deque()  # the floor of each slot lost, when its last proof was sent
         self.fresh_until = 0.0
         self.proved_at: float | None = None
+        self.complete_at: float | None = None
 
     # Reading (rules 3, 10, 13)
 
@@ -183,6 +186,15 @@ class Freshness:
             self.cluster = self.cluster or header.cluster
             self.seen = max(self.seen, header.revision)
 
+    def complete(self, ticket: Ticket, answer: Answer) -> None:
+        """Notes what an answer shows of silence (rule 18). It is no right to hit: that takes a slot, too (rule 3)."""
+        foreign = ticket.epoch != self.epoch or self.contradiction(ticket, answer.header)
+        if foreign or not self.history.applied.count:
+            return
+        if self.history.standing(answer.version, answer.header.revision) is Standing.OURS:
+            self.complete_at = max(self.complete_at or ticket.sent_at, ticket.sent_at)
+            self.horizon = max(self.horizon, answer.header.revision)
+
     # Watching (rules 2, 6, 7, 8)
 
     def apply(self, event: VersionEvent) -> bool:
@@ -210,10 +222,14 @@ class Freshness:
         """A new stream goes on after the horizon: what was under way over old connections proves nothing (rule 7)."""
         self.epoch += 1
 
-    def rebase(self, survey: Survey) -> None:
-        """Starts anew from a survey: everything older has to be validated before it is served (rule 6)."""
+    def rebase(self, survey: Survey, sent_at: float | None = None) -> None:
+        """Starts anew from a survey: everything older has to be validated before it is served (rule 6).
+
+        sent_at: local seconds before it was asked for: what was committed before is in what it starts from (rule 18).
+        """
         self.epoch += 1
-        self.history = History(survey.version)
+        self.history = History(survey.version, remember=self._remember)
+        self.complete_at = sent_at
         self.horizon = self.floor = self.known_from = survey.header.revision
         self.fresh_until = 0.0
         self.cluster = survey.header.cluster

@@ -1,4 +1,4 @@
-"""The version events applied lately, as the two questions that rules 4, 5 and 8 ask of them.
+"""The version events applied lately, as the questions that rules 4, 5, 8 and 18 ask of them.
 
 Pure: no I/O, no clock. Belongs to one loop, as `LocalState` does.
 
@@ -10,16 +10,20 @@ were under way (rule 5). Asking the events needs no bookkeeping per load, so no 
 from __future__ import annotations
 
 import enum
-from collections import deque
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from sys import getsizeof
 
-from consistency.core.model import Revision, VersionEvent, VersionState
+from consistency.core.model import NO_VERSION, Revision, VersionEvent, VersionState
 
 NAMES_REMEMBERED = 16_384
-"""Bound on the names kept, over all events. Answers older than the memory are not cached, which is always safe."""
+"""Names kept, over all events, where nobody says. Answers older than the memory are not cached, which is safe."""
 
 NAME = 128
 """Bytes in memory that count as one name: a long one, or one beyond Latin-1, counts as several (17 at most)."""
+
+PLACE = 320
+"""Bytes of memory that what counts as one name costs, its event included. Measured: 306."""
 
 
 class Standing(enum.Enum):
@@ -37,10 +41,17 @@ class History:
     def __init__(self, base: VersionState, *, remember: int = NAMES_REMEMBERED) -> None:
         self._base = base
         self._remember = remember
-        self._events: deque[VersionEvent] = deque()
+        self._lent = 0  # beyond `remember`, for a past that was read; given back event by event
+        self._events: list[VersionEvent] = []
         self._states: dict[Revision, VersionState] = {base.revision: base}
         self._named: dict[str, Revision] = {}  # the latest event in memory that names the key
+        self.all_named: Revision = 0  # the latest event so far that may have changed anything
         self._weight = 0
+
+    @property
+    def base(self) -> VersionState:
+        """The state before the first event in memory."""
+        return self._base
 
     @property
     def applied(self) -> VersionState:
@@ -49,12 +60,7 @@ class History:
 
     def follows(self, event: VersionEvent) -> bool:
         """Whether `event` is the very next one: nothing was missed and the key was not recreated (rule 2)."""
-        applied = self.applied
-        return (
-            event.state.count == applied.count + 1
-            and event.state.created == applied.created
-            and event.state.revision > applied.revision
-        )
+        return _follows(self.applied, event)
 
     def append(self, event: VersionEvent) -> None:
         """Remembers an event that `follows`."""
@@ -62,9 +68,37 @@ class History:
         self._states[event.state.revision] = event.state
         for name in event.names or ():
             self._named[name] = event.state.revision
-        self._weight += _weight(event)
-        while self._weight > self._remember and len(self._events) > 1:
+        if event.names is None:
+            self.all_named = event.state.revision
+        self._weight += weight(event)
+        self._lent = max(0, self._lent - weight(event))
+        while self._weight > self._remember + self._lent and len(self._events) > 1:
             self._forget_oldest()
+
+    def lengthen(self, start: VersionState, events: Sequence[VersionEvent]) -> bool:
+        """Remembers what led from `start` to `base`; False, and nothing changed, if these events don't (rule 18).
+
+        As much as may be remembered at all; it is given back as new events come.
+        """
+        applied = start
+        for event in events:
+            if not _follows(applied, event):
+                return False
+            applied = event.state
+        more = sum(map(weight, events))
+        if applied != self._base or start == NO_VERSION or more > self._remember:
+            return False
+        self._events[:0] = events
+        for event in events:
+            self._states[event.state.revision] = event.state
+            for name in event.names or ():
+                self._named[name] = max(self._named.get(name, 0), event.state.revision)
+            if event.names is None:
+                self.all_named = max(self.all_named, event.state.revision)
+        self._base = self._states[start.revision] = start
+        self._weight += more
+        self._lent += more
+        return True
 
     def standing(self, seen: VersionState, header: Revision) -> Standing:
         """Where a version state stands that an answer with this header revision showed (rules 4 and 8)."""
@@ -91,15 +125,47 @@ class History:
             return None
         return tuple(event for event in self._events if start.revision < event.state.revision <= end.revision)
 
+    def at(self, revision: Revision) -> VersionState | None:
+        """The state as it was at `revision`, up to which all is applied; None if that is not known any more."""
+        if revision < self._base.revision:
+            return None
+        number = self._behind(revision)
+        return self._events[number - 1].state if number else self._base
+
+    def after(self, revision: Revision) -> Iterator[VersionEvent]:
+        """The events after a revision of which `at` knows the state, in order."""
+        for number in range(self._behind(revision), len(self._events)):
+            yield self._events[number]
+
+    def all_named_after(self, revision: Revision) -> bool:
+        """Whether an applied event after `revision` may have changed anything."""
+        return self.all_named > revision
+
+    def _behind(self, revision: Revision) -> int:
+        return bisect_right(self._events, revision, key=_revision)
+
     def _forget_oldest(self) -> None:
-        oldest = self._events.popleft()
+        oldest = self._events.pop(0)
         del self._states[self._base.revision]
         self._base = oldest.state
-        self._weight -= _weight(oldest)
+        self._weight -= weight(oldest)
         for name in oldest.names or ():
             if self._named.get(name) == oldest.state.revision:
                 del self._named[name]
 
 
-def _weight(event: VersionEvent) -> int:
+def _follows(applied: VersionState, event: VersionEvent) -> bool:
+    return (
+        event.state.count == applied.count + 1
+        and event.state.created == applied.created
+        and event.state.revision > applied.revision
+    )
+
+
+def _revision(event: VersionEvent) -> Revision:
+    return event.state.revision
+
+
+def weight(event: VersionEvent) -> int:
+    """What an event counts as, in names."""
     return 1 + sum(-(-getsizeof(name) // NAME) for name in event.names or ())

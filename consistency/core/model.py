@@ -307,10 +307,14 @@ class PreconditionFailed(Exception):
 
 
 class WrongTimeline(Exception):
-    """A session token is ahead of everything etcd has: it was given out before etcd was restored from a backup."""
+    """A token is of a history that is lost: it was given out before etcd was restored from a backup.
+
+    It is ahead of everything etcd has, or another write stands where it was given out (rule 18).
+    """
 
     def __init__(self, asked: Revision, current: Revision) -> None:
-        super().__init__(f"revision {asked} is ahead of the store's {current}")
+        ahead = f"is ahead of the store's {current}"
+        super().__init__(f"revision {asked} {ahead if asked > current else 'bears another write than it did'}")
         self.asked = asked
         self.current = current
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from consistency.core.history import PLACE
+
 CLOCK_RATE_ERROR = 0.01
 """How much faster one machine's clock may run than another's. Crystals are off by less than a thousandth of this."""
 
@@ -19,6 +21,7 @@ class CacheOptions:
     max_age: seconds after which an entry is loaded whole again, against writes that bypass the version key (rule 13).
     audit_interval: seconds between looks for writes that bypassed the version key (rule 13).
     preferred_slot: the slot to try first; any free one serves.
+    history_bytes: memory for what changed lately, from which clients that were away are told (rule 18).
     """
 
     staleness_bound: float = 1.0
@@ -29,11 +32,12 @@ class CacheOptions:
     max_age: float = 300.0
     audit_interval: float = 5.0
     preferred_slot: int | None = None
+    history_bytes: int = 8 * 1024 * 1024
 
     def __post_init__(self) -> None:
         if not 0.05 <= self.staleness_bound <= 60:
             raise ValueError(f"staleness_bound must be between 0.05 and 60 seconds, not {self.staleness_bound}")
-        for name in ("timeout", "lease_ttl", "max_entries", "max_bytes", "max_age", "audit_interval"):
+        for name in ("timeout", "lease_ttl", "max_entries", "max_bytes", "max_age", "audit_interval", "history_bytes"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
 
@@ -41,6 +45,11 @@ class CacheOptions:
     def sync_wait(self) -> float:
         """Seconds after a commit's answer until every proof older than the commit has run out everywhere (rule 12)."""
         return self.staleness_bound * (1 + CLOCK_RATE_ERROR)
+
+    @property
+    def names_remembered(self) -> int:
+        """How many names the history may hold."""
+        return max(1, self.history_bytes // PLACE)
 
     @property
     def proof_interval(self) -> float:

@@ -203,6 +203,26 @@ class Page:
     more: bool
 
 
+@dataclass(frozen=True, slots=True)
+class PastVersions:
+    """How the version key stood at an earlier revision, and every change of it since, in order (rule 18)."""
+
+    start: VersionState
+    events: tuple[VersionEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Documents in key order (of the UTF-8 bytes), as they stood at one revision. `more`: there are further ones.
+
+    Without values the data of each is empty.
+    """
+
+    header: Header
+    documents: tuple[tuple[str, Document], ...]
+    more: bool
+
+
 WatchEvent = VersionEvent | MemberEvent | AckEvent | DepartureEvent | WaitingEvent
 
 
@@ -249,6 +269,37 @@ class Store(Protocol):
 
     async def past(self, key: str, revision: Revision, *, timeout: float) -> Past:
         """One key at an earlier revision. Raises Compacted, NotReached, Denied, Unavailable; ValueError below 1."""
+
+    async def values(
+        self, keys: Sequence[str], at: Revision, *, names_only: bool = False, timeout: float
+    ) -> tuple[Document | None, ...]:
+        """Up to 126 keys as they stood at one revision, None for each that did not exist.
+
+        names_only: without their data. Raises TooLarge (ask for fewer), and as `past` does.
+        """
+
+    async def scan(
+        self,
+        prefix: str,
+        *,
+        after: str | bytes,
+        limit: int,
+        at: Revision,
+        names_only: bool = False,
+        timeout: float,
+    ) -> Scan:
+        """Up to `limit` documents that start with `prefix` and come after `after`, as of a revision.
+
+        after: as of `page`. Fewer, though there are more, if they are too large for one answer. names_only: without
+        their data. Raises as `past` does.
+        """
+
+    async def versions(self, after: Revision, until: Revision, *, most: int, timeout: float) -> PastVersions:
+        """The version key at `after`, and all its changes since, up to one at `until` or later: there has to be one.
+
+        Raises Compacted, NotReached, TooLarge (they count more than `most` names, as in `consistency.core.history`),
+        Denied, Unavailable; ValueError below 1.
+        """
 
     async def touched(self, since: Revision, *, limit: int, timeout: float) -> Touched:
         """What was written after `since`, up to `limit` documents; no values are moved. Raises Denied, Unavailable."""

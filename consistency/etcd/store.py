@@ -22,6 +22,7 @@ from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 from consistency.core.events import Observer, StoreCalled, ignore
 from consistency.core.model import (
     Departure,
+    Document,
     MustBeAbsent,
     MustBeAt,
     MustExist,
@@ -40,8 +41,10 @@ from consistency.core.store import (
     OutcomeUnknown,
     Page,
     Past,
+    PastVersions,
     Put,
     Rejected,
+    Scan,
     StoreError,
     Survey,
     TooLarge,
@@ -55,6 +58,7 @@ from consistency.etcd.config import EtcdConfig
 from consistency.etcd.endpoint import Connect, EtcdNode, connect, metadata_for
 from consistency.etcd.errors import Failed, NoSuchLease
 from consistency.etcd.layout import Layout, encode, range_end
+from consistency.etcd.past import PastReads, then
 from consistency.etcd.watch import EtcdWatch
 from consistency.tasks import Worker
 
@@ -98,6 +102,7 @@ class EtcdStore:
         self._calls = Calls(
             self._nodes, cheap_read(self._layout), login(config), observer, clock, on_down=self._look_again
         )
+        self._past = PastReads(self._layout, self._calls, clock, self._snapshot, self._watch_versions)
         self._looker = Worker("endpoints", self._look, observer)
         self._looking = False
         self._closed = False
@@ -134,9 +139,25 @@ class EtcdStore:
 
     async def past(self, key: str, revision: Revision, *, timeout: float) -> Past:
         """See Store.past. Raises ValueError for a revision below 1."""
-        request = pb.RangeRequest(key=self._layout.document(key), revision=_then(revision))
+        request = pb.RangeRequest(key=self._layout.document(key), revision=then(revision))
         answer = await self._calls.ask(Call("past", "range", request), timeout)
         return Past(answers.header(answer), answers.found(answer).document)
+
+    async def values(
+        self, keys: Sequence[str], at: Revision, *, names_only: bool = False, timeout: float
+    ) -> tuple[Document | None, ...]:
+        """See Store.values. Raises ValueError over MAX_WANTS, or for a revision below 1."""
+        return await self._past.values(keys, at, names_only, timeout)
+
+    async def scan(
+        self, prefix: str, *, after: str | bytes, limit: int, at: Revision, names_only: bool = False, timeout: float
+    ) -> Scan:
+        """See Store.scan. Raises ValueError for a revision below 1."""
+        return await self._past.scan(prefix, after, limit, at, names_only, timeout)
+
+    async def versions(self, after: Revision, until: Revision, *, most: int, timeout: float) -> PastVersions:
+        """See Store.versions."""
+        return await self._past.versions(after, until, most, timeout)
 
     async def touched(self, since: Revision, *, limit: int, timeout: float) -> Touched:
         """See Store.touched. The latest come first.
@@ -172,7 +193,7 @@ class EtcdStore:
         """See Store.existed. Raises ValueError over MAX_WANTS, or for a revision below 1."""
         if len(keys) > MAX_WANTS:
             raise ValueError(f"at most {MAX_WANTS} keys at once, not {len(keys)}")
-        asked = [_range_op(self._layout.document(key), revision=_then(at), count_only=True) for key in keys]
+        asked = [_range_op(self._layout.document(key), revision=then(at), count_only=True) for key in keys]
         answer = await self._snapshot("existed", pb.TxnRequest(success=asked), timeout)
         return tuple(response.response_range.count > 0 for response in answer.responses)
 
@@ -290,12 +311,20 @@ class EtcdStore:
         A cheap read goes before it: it finds an endpoint that answers, and a watch can't tell a refused token from a
         missing permission. Who answers reads may still refuse streams, as a proxy does: then another is asked.
         """
+        versions = _watch_request(self._layout.version, b"", version_from)
+        members = _watch_request(self._layout.members, range_end(self._layout.members), members_from)
+        return await self._watch((versions, members), timeout)
+
+    async def _watch_versions(self, version_from: Revision, timeout: float) -> EtcdWatch:
+        return await self._watch((_watch_request(self._layout.version, b"", version_from),), timeout)
+
+    async def _watch(self, requests: Sequence[Any], timeout: float) -> EtcdWatch:
         deadline, said, asked = self._clock() + timeout, "", 0
         async for node in self._calls.answering(timeout):
             left = (deadline - self._clock()) / (len(self._nodes) - asked)
             asked += 1
             try:
-                return await self._open_watch(node, version_from, members_from, left)
+                return await self._open_watch(node, requests, left)
             except Failed as failed:
                 if not failed.diagnosis.may_be_better_elsewhere:
                     raise failed.error(f"watch {said}at {node.name}", write=False) from failed
@@ -409,13 +438,7 @@ class EtcdStore:
         """Without whoever has gone: a synchronous write has no use for them."""
         return _range_op(self._layout.members, range_end=self._layout.slots_end, keys_only=True)
 
-    async def _open_watch(
-        self, node: EtcdNode, version_from: Revision, members_from: Revision, timeout: float
-    ) -> EtcdWatch:
-        requests = (
-            _watch_request(self._layout.version, b"", version_from),
-            _watch_request(self._layout.members, range_end(self._layout.members), members_from),
-        )
+    async def _open_watch(self, node: EtcdNode, requests: Sequence[Any], timeout: float) -> EtcdWatch:
         started, outcome = self._clock(), "ok"
         try:
             token = await self._calls.token(node, timeout)
@@ -439,13 +462,6 @@ def login(config: EtcdConfig) -> Call | None:
     if config.user is None:
         return None
     return Call("authenticate", "authenticate", pb.AuthenticateRequest(name=config.user, password=config.password))
-
-
-def _then(revision: Revision) -> Revision:
-    """A revision of the past. Raises ValueError below 1: etcd would answer with the present."""
-    if revision < 1:
-        raise ValueError(f"revisions count from 1 on, not {revision}")
-    return revision
 
 
 def _range_op(key: bytes, **options: Any) -> Any:

@@ -2,9 +2,10 @@
 
 The member in the lowest slot audits. From one audit to the next it compares what etcd has with what the versions
 explain: a document written at a revision whose version does not name it was written from outside; so was a deletion,
-if a document is gone that a version has put, or if more are gone than the versions name. Then a version with
-`keys: null` makes every entry be validated before it is served again; and so it does when there is nothing to compare
-with (any more: etcd compacts), or too much: what was written since the predecessor's last look, nobody has compared.
+if a document is gone that a version has put, or if more are gone than the versions name. Then a version names what was
+found, and has its entries validated before they are served again, and tells who follows it (rule 18). Where it isn't
+known by name what has vanished, and when there is nothing to compare with (any more: etcd compacts), or too much, it is
+`keys: null`, which means every entry: what was written since the predecessor's last look, nobody has compared.
 
 1. The member that audits dies. 2. Somebody writes from outside what all the others have in memory. 3. The next one
 takes its first look, and would find the new state unchanged ever after. Only one first look is harmless: that of an
@@ -30,6 +31,12 @@ MOST = 1000
 AT_ONCE = 100
 """Keys asked about in one transaction."""
 
+MOST_NAMED = 100
+"""Documents that one version names, as many as one write may change."""
+
+AUDIT = "audit"
+"""What a version's `op` is that an audit has put."""
+
 Events = Sequence[VersionEvent]
 
 
@@ -47,22 +54,41 @@ def seen_at(touched: Touched) -> Baseline:
     return Baseline(touched.header.revision, touched.version, touched.count)
 
 
-def unexplained(touched: Touched, events: Events) -> int:
-    """How many documents were written at a revision whose version does not name them.
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What was written or deleted past the version key: the documents known by name, and how many vanished besides."""
 
-    What came before a version that means "anything" has been invalidated by it already.
+    named: frozenset[str]
+    vanished: int
+
+    @property
+    def count(self) -> int:
+        """How many documents."""
+        return len(self.named) + self.vanished
+
+    @property
+    def to_tell(self) -> frozenset[str] | None:
+        """What a version has to name: None, anything, where not all is known, or it is too much for one."""
+        return self.named if not self.vanished and len(self.named) <= MOST_NAMED else None
+
+
+def unexplained(touched: Touched, events: Events) -> set[str]:
+    """The documents that were written at a revision whose version does not name them.
+
+    What came before a version that means "anything" has been invalidated by it already, and so has what an audit named.
     """
     names = {event.state.revision: event.names or frozenset() for event in events}
     covered = max((event.state.revision for event in events if event.names is None), default=0)
-    later = (listed for listed in touched.keys if listed.mod_revision > covered)
-    return sum(listed.key not in names.get(listed.mod_revision, frozenset()) for listed in later)
+    audited = {name: event.state.revision for event in events if event.op == AUDIT for name in event.names or ()}
+    later = (each for each in touched.keys if each.mod_revision > max(covered, audited.get(each.key, 0)))
+    return {each.key for each in later if each.key not in names.get(each.mod_revision, frozenset())}
 
 
-def undone(touched: Touched, events: Events) -> int:
-    """How many documents are gone although the last version that names them put them."""
+def undone(touched: Touched, events: Events) -> set[str]:
+    """The documents that are gone although the last version that names them put them."""
     last = {name: event.op for event in events for name in event.names or ()}
     here = {listed.key for listed in touched.keys}
-    return sum(op == "put" and name not in here for name, op in last.items())
+    return {name for name, op in last.items() if op == "put" and name not in here}
 
 
 def vanished(before: Baseline, touched: Touched) -> int:
@@ -115,7 +141,7 @@ class Auditor:
             return
         if before is None or not self._state.has_applied(before.version):
             seen = await self._look(0, limit=1)
-            await self._validate_all()
+            await self._tell(None)
             self._goes_on_from(seen, before)
         elif us.horizon > before.revision:  # else a proof shows that nobody has written anything since
             await self._compare(before)
@@ -125,14 +151,15 @@ class Auditor:
         events = self._state.events_between(before.version, seen.version)
         if events is None:
             return  # not all applied yet: look again
-        outside: int | None = None  # too much to compare
+        outside: Outside | None = None  # too much to compare
         if seen.complete:
             with contextlib.suppress(Compacted):  # nobody can tell any more what was there then, now or later
                 outside = await self._outside(before, seen, events)
-        if outside:
-            self._observer(AuditFound(outside))
-        if outside != 0:
-            await self._validate_all()
+        if outside is None:
+            await self._tell(None)
+        elif outside.count:
+            self._observer(AuditFound(outside.count))
+            await self._tell(outside.to_tell)
         self._goes_on_from(seen, before)  # only now: if nobody could be told, the next one finds it again
 
     def _goes_on_from(self, seen: Touched, before: Baseline | None) -> None:
@@ -147,14 +174,15 @@ class Auditor:
     async def _look(self, since: Revision, *, limit: int) -> Touched:
         return await self._store.touched(since, limit=limit, timeout=self._timeout)
 
-    async def _validate_all(self) -> None:
-        await self._store.commit((), VersionRecord(new_nonce(), None, "audit"), timeout=self._timeout)
+    async def _tell(self, names: frozenset[str] | None) -> None:
+        """The fleet validates these, or everything, and tells who follows them."""
+        await self._store.commit((), VersionRecord(new_nonce(), names, AUDIT), timeout=self._timeout)
 
-    async def _outside(self, before: Baseline, touched: Touched, events: Events) -> int:
-        """How many documents were written or deleted past the version key."""
+    async def _outside(self, before: Baseline, touched: Touched, events: Events) -> Outside:
+        """What was written or deleted past the version key."""
         accounted = await self._existed(perhaps_deleted(before, touched, events), before.revision)
         gone = max(0, vanished(before, touched) - accounted)
-        return unexplained(touched, events) + undone(touched, events) + gone
+        return Outside(frozenset(unexplained(touched, events) | undone(touched, events)), gone)
 
     async def _existed(self, keys: Collection[str], since: Revision) -> int:
         """How many of these existed at the last audit."""

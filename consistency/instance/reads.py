@@ -87,6 +87,13 @@ class Reads:
         part = (await self._batches.join(PROOF, now + self._options.timeout)).part(None)
         return await self._state.settle_within(part, self._clock() + self._options.proof_interval)
 
+    async def reach(self, revision: Revision) -> Verdict:
+        """As `prove`, for who has been told of `revision`. Raises WrongTimeline if the store has not reached it."""
+        deadline = self._clock() + self._options.timeout
+        part = (await self._join(PROOF, deadline)).part(None)
+        _check_timeline(part, Demand(min_revision=revision))
+        return await self._state.settle_within(part, self._patience(deadline))
+
     def refuse_if_down(self) -> None:
         """Raises Unavailable at once while etcd is known not to answer, and the prover goes on asking it.
 

@@ -14,7 +14,7 @@ window before and after looking at an entry has seen both as they stood together
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import assert_never
@@ -36,6 +36,7 @@ from consistency.core.decisions import (
 )
 from consistency.core.entries import Entry, NearCache
 from consistency.core.events import Event, Evicted, Invalidated, Joined, Left, Observer, TimeWentBackwards
+from consistency.core.feed import MOST_NAMES, Owed, Scope, Token, is_value_at, owed, token_at
 from consistency.core.freshness import Freshness
 from consistency.core.model import Demand, MemberEvent, Reading, Revision, Source, VersionEvent, VersionState
 from consistency.core.options import CacheOptions
@@ -47,6 +48,10 @@ DEFAULT = Demand()
 
 FOREVER: Revision = 1 << 63
 """Above every revision: what is invalidated by it is stale whatever it was validated at."""
+
+
+Follow = Callable[[VersionEvent | None], None]
+"""Told of each version that has been applied; None: of a beginning anew, after which anything may be different."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +106,10 @@ class LocalState:
         self._observer = observer
         self._clock = clock
         self._moved = News()  # the horizon, the epoch or the watch changed
-        self._fresh = Freshness(options.staleness_bound, options.max_age)
+        self._fresh = Freshness(options.staleness_bound, options.max_age, options.names_remembered)
         self._entries = NearCache(options.max_entries, options.max_bytes)
         self._watch_up = False
+        self._follow: Follow = _nobody
         self._renewed_at = 0.0  # local seconds, as all times here
         self._happened: list[Event] = []  # for the observer, when the change is complete
         self._window = self._fresh.window()  # read by any thread
@@ -171,6 +177,7 @@ class LocalState:
     def _settle(self, part: Part) -> Verdict:
         verdict = self._fresh.judge(part.ticket, part.answer)
         self._fresh.note(part.ticket, part.answer.header)
+        self._fresh.complete(part.ticket, part.answer)
         if isinstance(verdict, Ahead):
             return verdict  # not the last word
         part.verdict = verdict
@@ -188,7 +195,7 @@ class LocalState:
             case Backwards(detail):
                 self._turn_back(detail)
             case Unproven():
-                pass
+                self._moved.tell()  # without a slot, too, silence may be proven now (rule 18)
             case _:
                 assert_never(verdict)
 
@@ -236,18 +243,19 @@ class LocalState:
             match lineage:
                 case SameHistory():
                     if gap:
-                        self._fresh.rebase(survey)
+                        self._fresh.rebase(survey, ticket.sent_at)
                         self._invalidated("gap", len(self._entries))
                     else:
                         self._fresh.resume()
                 case Unprovable():
                     self._invalidated("history", self._entries.clear())
-                    self._fresh.rebase(survey)
+                    self._fresh.rebase(survey, ticket.sent_at)
                 case Elsewhere(detail):
                     self._turn_back(detail)
-                    self._fresh.rebase(survey)
+                    self._fresh.rebase(survey, ticket.sent_at)
             start = Start(self._fresh.horizon, survey.header.revision, self._fresh.epoch, lineage)
             self._moved.tell()
+        self._follow(None)
         return start
 
     def watching(self, up: bool) -> None:
@@ -262,6 +270,7 @@ class LocalState:
                 return False
             self._invalidate(event)
             self._moved.tell()
+        self._follow(event)
         return True
 
     def _invalidate(self, event: VersionEvent) -> None:
@@ -298,6 +307,54 @@ class LocalState:
         self._fresh.turn_back()
         self._happened.append(TimeWentBackwards(detail))
         self._moved.tell()
+        self._follow(None)
+
+    # Telling of changes (rule 18)
+
+    def tell_changes_to(self, follow: Follow) -> None:
+        """From now on, `follow` is told of each change of what has been applied."""
+        self._follow = follow
+
+    def owed(self, token: Token, scope: Scope, most: int = MOST_NAMES) -> Owed:
+        """What is owed of the scope after the token, as of what has been applied."""
+        return owed(self._fresh.history, self._fresh.horizon, token, scope, most)
+
+    def here(self) -> Token | None:
+        """The token of the horizon; None while nothing has been applied."""
+        applied = self._fresh.history.applied
+        return token_at(self._fresh.horizon, applied) if applied.count else None
+
+    def value_at(self, key: str, revision: Revision) -> Entry | None:
+        """The entry, if what it holds is what the key had at `revision`."""
+        entry, fresh = self._entries.get(key), self._fresh
+        return entry if entry and is_value_at(entry, fresh.floor, fresh.horizon, revision) else None
+
+    @property
+    def complete_at(self) -> float | None:
+        """See `Freshness.complete_at`."""
+        return self._fresh.complete_at
+
+    @property
+    def remembered(self) -> VersionState:
+        """From which version on the events are in memory."""
+        return self._fresh.history.base
+
+    def lengthen(self, start: VersionState, events: Sequence[VersionEvent]) -> bool:
+        """See `History.lengthen`."""
+        return self._fresh.history.lengthen(start, events)
+
+    @property
+    def everything_at(self) -> Revision:
+        """The last version in memory that may have changed anything; 0 for none."""
+        return self._fresh.history.all_named
+
+    def tell_moved(self) -> None:
+        """Wake who waits: something has been read that they need."""
+        self._moved.tell()
+
+    async def await_move(self, seconds: float) -> bool:
+        """Wait until the horizon, the epoch or the watch has changed, or another proof has come; whether so."""
+        return await self._moved.wait(seconds)
 
     # Belonging
 
@@ -360,6 +417,10 @@ class LocalState:
         happened, self._happened = self._happened, []
         for event in happened:
             self._observer(event)
+
+
+def _nobody(_: VersionEvent | None) -> None:
+    """Who is told as long as nobody follows."""
 
 
 def _learned(need: Need, found: Found, at: Revision, now: float) -> Entry | None:

@@ -29,6 +29,7 @@ def test_the_examples_run(etcd: EtcdServer, prefix: str) -> None:
     assert re.fullmatch(r"b'\{\"limit\": 10\}' (BYPASS|MISS|HIT) \d\.\d+", first)
     assert rest[:3] == ["b'{\"limit\": 10}'", "the cache is closed", "{b'{\"limit\": 10}'}"]
     assert rest[3].startswith(("None", "Reading("))
+    assert rest[4] == "b'{\"limit\": 30}' True"
 
 
 def test_what_is_said_to_be_raised_is_there() -> None:

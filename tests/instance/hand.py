@@ -13,6 +13,7 @@ from consistency.core.events import Event, Invalidated
 from consistency.core.model import Demand, MemberEvent, Reading, VersionEvent, VersionRecord, new_nonce
 from consistency.core.options import CacheOptions
 from consistency.core.store import Commit, Delete, Put
+from consistency.instance.feed import Feed
 from consistency.instance.reads import Reads
 from consistency.instance.state import LocalState, Start
 from consistency.tasks import Errands
@@ -59,19 +60,26 @@ def found(store: FakeStore) -> None:
 class Hand:
     """An instance that holds a slot, watches, and has proven itself, unless told otherwise."""
 
-    def __init__(self, store: FakeStore, *, slot: int | None = 0, watching: bool = True) -> None:
+    def __init__(
+        self, store: FakeStore, *, slot: int | None = 0, watching: bool = True, options: CacheOptions | None = None
+    ) -> None:
         self.store = store
         self.clock = ManualClock()
         self.happened: list[Event] = []
-        self.options = CacheOptions(staleness_bound=BOUND, timeout=PATIENCE)
+        self.options = options or CacheOptions(staleness_bound=BOUND, timeout=PATIENCE)
         self.state = LocalState(self.options, self.happened.append, self.clock)
+        errands = Errands(self.happened.append)
         self.reads = Reads(
+            store, self.state, self.options, observer=self.happened.append, clock=self.clock, errands=errands
+        )
+        self.feed = Feed(
             store,
             self.state,
+            self.reads,
             self.options,
             observer=self.happened.append,
             clock=self.clock,
-            errands=Errands(self.happened.append),
+            errands=errands,
         )
         self.stream: FakeStream | None = None
         self.epoch = 0

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from consistency import DistributedCache, Source, Unavailable
+from consistency import DistributedCache, Scope, Source, Unavailable
 from consistency.core.events import AuditFound, Invalidated, WatchStarted
 from consistency.core.model import VersionEvent, VersionState
 from consistency.core.store import Header, Listed, Touched
-from consistency.instance.auditor import Auditor, Baseline, perhaps_deleted, undone, unexplained, vanished
+from consistency.instance.auditor import Auditor, Baseline, Outside, perhaps_deleted, undone, unexplained, vanished
 from consistency.instance.fleet import Fleet
-from tests.instance.fleet import QUICK, Journal, await_status, started
+from tests.instance.fleet import DEADLINE, QUICK, Background, Journal, await_status, started
 from tests.instance.hand import Hand, write
 from tests.support.driver import Meanwhile, run
 from tests.support.fake_store import FakeStore
@@ -22,6 +22,7 @@ from tests.support.gates import At
 
 EAGER = dataclasses.replace(QUICK, audit_interval=0.05)
 NEVER = dataclasses.replace(QUICK, audit_interval=3600.0)
+K = Scope(frozenset({"k"}))
 BEFORE = Baseline(revision=10, version=VersionState(10, 1, 10, "m"), count=3)
 
 
@@ -47,17 +48,28 @@ class TestComparison:
     """Pure."""
 
     def test_a_write_that_its_version_names_is_explained(self) -> None:
-        assert unexplained(touched(("a", 11, 5)), versions(r11="a")) == 0
+        assert unexplained(touched(("a", 11, 5)), versions(r11="a")) == set()
 
     def test_a_write_at_a_revision_without_a_version_is_not(self) -> None:
-        assert unexplained(touched(("a", 12, 5)), versions(r11="a")) == 1
+        assert unexplained(touched(("a", 12, 5)), versions(r11="a")) == {"a"}
 
     def test_a_write_whose_version_names_other_keys_is_not(self) -> None:
-        assert unexplained(touched(("a", 11, 5)), versions(r11="b")) == 1
+        assert unexplained(touched(("a", 11, 5)), versions(r11="b")) == {"a"}
 
     def test_what_came_before_a_version_that_means_anything_is_covered(self) -> None:
-        assert unexplained(touched(("a", 12, 5)), versions(r13=None)) == 0
-        assert unexplained(touched(("a", 14, 5)), versions(r13=None)) == 1
+        assert unexplained(touched(("a", 12, 5)), versions(r13=None)) == set()
+        assert unexplained(touched(("a", 14, 5)), versions(r13=None)) == {"a"}
+
+    def test_what_an_audit_has_named_is_found_once(self) -> None:
+        audited = [VersionEvent(VersionState(13, 1, 4, "n13"), frozenset({"a"}), op="audit")]
+        assert unexplained(touched(("a", 12, 5), ("b", 12, 5)), audited) == {"b"}
+        assert unexplained(touched(("a", 14, 5)), audited) == {"a"}
+
+    def test_names_are_told_where_all_that_happened_is_known_by_name(self) -> None:
+        """Rule 18: then whoever follows others hears nothing of it."""
+        assert Outside(frozenset({"a", "b"}), 0).to_tell == frozenset("ab")
+        assert Outside(frozenset({"a"}), 1).to_tell is None
+        assert Outside(frozenset(str(number) for number in range(101)), 0).to_tell is None
 
     def test_deletions_are_counted_though_keys_come_and_come_back(self) -> None:
         assert vanished(BEFORE, touched(count=3)) == 0
@@ -70,10 +82,10 @@ class TestComparison:
         assert perhaps_deleted(BEFORE, touched(("a", 11, 5), ("c", 12, 12)), events) == ["b", "c"]
 
     def test_what_a_version_has_put_and_nobody_has_deleted_must_be_there(self) -> None:
-        assert undone(touched(("a", 11, 5)), versions(r11="ab")) == 1
-        assert undone(touched(("a", 11, 5)), versions(r11="ab", d12="b")) == 0
-        assert undone(touched(("a", 11, 5)), versions(d11="ab", r12="b")) == 1
-        assert undone(touched(("a", 11, 5)), versions(r11="a", b12="ab")) == 0
+        assert undone(touched(("a", 11, 5)), versions(r11="ab")) == {"b"}
+        assert undone(touched(("a", 11, 5)), versions(r11="ab", d12="b")) == set()
+        assert undone(touched(("a", 11, 5)), versions(d11="ab", r12="b")) == {"b"}
+        assert undone(touched(("a", 11, 5)), versions(r11="a", b12="ab")) == set()
 
 
 @pytest.fixture
@@ -116,10 +128,14 @@ def invalidated(journal: Journal) -> None:
 
 def test_a_document_put_from_outside_is_seen(store: FakeStore, cache: DistributedCache, journal: Journal) -> None:
     assert cache.get("k").source is Source.HIT
+    cache.get("other")
+    since = cache.changes(K).to
+    told = Background(lambda: cache.changes(K, after=since, wait=DEADLINE))
     store.put_outside("k", b"2")
     journal.await_event(lambda event: event == AuditFound(1))
-    invalidated(journal)
+    assert [(change.key, change.value) for change in told.result().changes] == [("k", b"2")], "by name (rule 18)"
     assert cache.get("k").value == b"2"
+    assert cache.get("other").source is Source.HIT
 
 
 def test_a_document_deleted_from_outside_is_seen(store: FakeStore, cache: DistributedCache, journal: Journal) -> None:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+from consistency.core.history import weight
 from consistency.core.model import (
     NO_VERSION,
     Departure,
     Document,
     Member,
     Revision,
+    VersionEvent,
     VersionRecord,
     VersionState,
     holds,
@@ -32,8 +35,10 @@ from consistency.core.store import (
     NotReached,
     Page,
     Past,
+    PastVersions,
     Put,
     Rejected,
+    Scan,
     Survey,
     TooLarge,
     Touched,
@@ -41,6 +46,8 @@ from consistency.core.store import (
 )
 from consistency.etcd.layout import Layout, range_end
 from simulation.etcd.mvcc import CompactedError, FutureError, Kv, Mvcc, NoLeaseError
+
+T = TypeVar("T")
 
 MAX_WANTS, MAX_CHANGES, MAX_REQUEST = 126, 100, 1_572_000
 
@@ -82,6 +89,26 @@ class FakeEtcd:
     def past(self, key: str, revision: Revision) -> Past:
         kv = self._at(key, revision)
         return Past(self.header(), Document(kv.value, kv.mod, kv.created, kv.lease) if kv else None)
+
+    def values(self, keys: Sequence[str], at: Revision, names_only: bool) -> tuple[Document | None, ...]:
+        if len(keys) > MAX_WANTS:
+            raise ValueError(f"at most {MAX_WANTS} keys at once, not {len(keys)}")
+        kvs = [self._at(key, at) for key in keys]
+        return tuple(None if kv is None else _document(kv, names_only) for kv in kvs)
+
+    def scan(self, prefix: str, after: str | bytes, limit: int, at: Revision, names_only: bool) -> Scan:
+        kvs = self._then(lambda: self.history.range(*self.layout.listing(prefix, after), at), at)
+        documents = tuple((self.layout.key_of(kv.key), _document(kv, names_only)) for kv in kvs[:limit])
+        return Scan(self.header(), documents, more=len(kvs) > limit)
+
+    def versions(self, after: Revision, until: Revision, most: int) -> PastVersions:
+        start = self._then(lambda: self.version(after), after)
+        kvs = [kv for kv in self.history.since(after + 1) if kv.key == self.layout.version and after < until]
+        events = tuple(version_event(kv) for kv in kvs)
+        ends = next((n for n, event in enumerate(events, 1) if event.state.revision >= until), len(events))
+        if sum(map(weight, events[:ends])) > most:
+            raise TooLarge(f"more than {most} names")
+        return PastVersions(start, events[:ends])
 
     def touched(self, since: Revision, limit: int) -> Touched:
         kvs = self.history.range(*self.layout.listing("", ""))
@@ -209,10 +236,13 @@ class FakeEtcd:
         return Found(present=True, document=Document(kv.value, kv.mod, kv.created, kv.lease))
 
     def _at(self, key: str, revision: Revision) -> Kv | None:
+        return self._then(lambda: self.history.get(self.layout.document(key), revision), revision)
+
+    def _then(self, look: Callable[[], T], revision: Revision) -> T:
         if revision < 1:
             raise ValueError(f"revisions count from 1 on, not {revision}")
         try:
-            return self.history.get(self.layout.document(key), revision)
+            return look()
         except CompactedError as error:
             raise Compacted(f"revision {revision} has been compacted") from error
         except FutureError as error:
@@ -252,3 +282,15 @@ class FakeEtcd:
     def _check_space(self) -> None:
         if self.no_space:
             raise NoSpace("the fake store's quota is used up")
+
+
+def version_event(kv: Kv) -> VersionEvent:
+    """What a change of the version key says."""
+    if not kv.version:
+        return VersionEvent(VersionState(revision=kv.mod, created=0, count=0, nonce=""), names=None)
+    record = VersionRecord.decode(kv.value)
+    return VersionEvent(VersionState(kv.mod, kv.created, kv.version, record.nonce), record.names, record.ack, record.op)
+
+
+def _document(kv: Kv, names_only: bool) -> Document:
+    return Document(b"" if names_only else kv.value, kv.mod, kv.created, kv.lease)

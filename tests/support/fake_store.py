@@ -29,8 +29,8 @@ Passes the same contract suite as the store over etcd. How to use it:
 
     store.calls["read"], store.wants_asked, store.values_moved, store.revision, store.document("key")
 
-Kinds of calls: read survey commit page grant keep_alive revoke claim fleet watch past touched existed acknowledge
-record erase wait.
+Kinds of calls: read survey commit page grant keep_alive revoke claim fleet watch past values scan versions touched
+existed acknowledge record erase wait.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from consistency.core.model import Departure, Revision, VersionRecord
+from consistency.core.model import Departure, Document, Revision, VersionRecord
 from consistency.core.store import (
     Answer,
     Change,
@@ -49,6 +49,8 @@ from consistency.core.store import (
     Lease,
     Page,
     Past,
+    PastVersions,
+    Scan,
     StoreError,
     Survey,
     Touched,
@@ -105,6 +107,22 @@ class FakeStore:
     async def past(self, key: str, revision: Revision, *, timeout: float) -> Past:
         del timeout
         return await self._call("past", lambda: self._etcd.past(key, revision))
+
+    async def values(
+        self, keys: Sequence[str], at: Revision, *, names_only: bool = False, timeout: float
+    ) -> tuple[Document | None, ...]:
+        del timeout
+        return await self._call("values", lambda: self._etcd.values(keys, at, names_only))
+
+    async def scan(
+        self, prefix: str, *, after: str | bytes, limit: int, at: Revision, names_only: bool = False, timeout: float
+    ) -> Scan:
+        del timeout
+        return await self._call("scan", lambda: self._etcd.scan(prefix, after, limit, at, names_only))
+
+    async def versions(self, after: Revision, until: Revision, *, most: int, timeout: float) -> PastVersions:
+        del timeout
+        return await self._call("versions", lambda: self._etcd.versions(after, until, most))
 
     async def touched(self, since: Revision, *, limit: int, timeout: float) -> Touched:
         del timeout

@@ -18,14 +18,13 @@ from consistency.core.model import (
     MemberEvent,
     Revision,
     VersionEvent,
-    VersionRecord,
-    VersionState,
     WaitingEvent,
 )
 from consistency.core.store import StoreError, Unavailable, WatchEvent
 from consistency.etcd.layout import Layout
 from simulation.etcd.mvcc import Kv
 from tests.support.bell import Bell
+from tests.support.fake_etcd import version_event
 
 
 class FakeStream:
@@ -98,7 +97,7 @@ class FakeStream:
 def to_event(layout: Layout, kv: Kv) -> WatchEvent | None:
     """What a change means to a watcher; None when it concerns neither the version key nor a member."""
     if kv.key == layout.version:
-        return _version_event(kv)
+        return version_event(kv)
     if (acked := layout.acked_slot_of(kv.key, kv.lease)) is not None:
         return AckEvent(kv.mod, acked, int(kv.value)) if kv.value.isdigit() else None
     if (lease := layout.departed_lease_of(kv.key)) is not None:
@@ -112,10 +111,3 @@ def to_event(layout: Layout, kv: Kv) -> WatchEvent | None:
     held = kv.version and layout.held_slot_of(kv.key, kv.lease) is not None
     member = Member(slot, kv.lease, kv.created, kv.value.decode()) if held else None
     return MemberEvent(kv.mod, slot, member)
-
-
-def _version_event(kv: Kv) -> VersionEvent:
-    if not kv.version:
-        return VersionEvent(VersionState(revision=kv.mod, created=0, count=0, nonce=""), names=None)
-    record = VersionRecord.decode(kv.value)
-    return VersionEvent(VersionState(kv.mod, kv.created, kv.version, record.nonce), record.names, record.ack, record.op)

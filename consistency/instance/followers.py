@@ -1,0 +1,142 @@
+"""Who waits for changes, by what they follow: so that an event costs what it concerns, and nothing else.
+
+Owns the index and the waiting. Knows nothing of what is told. Belongs to one loop.
+
+A crowd is woken a few at a time, with a turn of the loop between: a change that concerns a thousand must not keep
+those waiting who only want a value from memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+
+from consistency.core.feed import Scope
+from consistency.core.model import Revision
+
+AT_ONCE = 20
+"""Waiters woken in one turn of the loop: what they do next takes some 2 ms."""
+
+
+class Followers:
+    """All who follow one scope. since: their scope has been looked after since this revision was applied.
+
+    touched: the last revision since at which an event concerned it; 0 for none.
+    """
+
+    __slots__ = ("scope", "since", "touched", "users", "waiters")
+
+    def __init__(self, scope: Scope, since: Revision) -> None:
+        self.scope = scope
+        self.since = since
+        self.touched: Revision = 0
+        self.users = 0
+        self.waiters: dict[asyncio.Future[None], None] = {}
+
+    def has_seen_nothing_since(self, revision: Revision) -> bool:
+        """Whether no event after `revision` has concerned the scope; False also when that can't be told."""
+        return self.since <= revision and self.touched <= revision
+
+
+class Index:
+    """See the module's opening."""
+
+    def __init__(self) -> None:
+        self._all: dict[Scope, Followers] = {}
+        self._by_key: dict[str, dict[Followers, None]] = {}
+        self._by_prefix: dict[str, dict[Followers, None]] = {}
+        self._lengths: Counter[int] = Counter()  # of the prefixes; a name is looked up under each of them
+        self._to_wake: deque[asyncio.Future[None]] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
+    def join(self, scope: Scope, horizon: Revision) -> Followers:
+        """Follow a scope, of which all up to `horizon` has been applied. Each `join` has its `leave`."""
+        followers = self._all.get(scope)
+        if followers is None:
+            followers = self._all[scope] = Followers(scope, horizon)
+            for key in scope.keys:
+                self._by_key.setdefault(key, {})[followers] = None
+            for prefix in scope.prefixes:
+                self._by_prefix.setdefault(prefix, {})[followers] = None
+                self._lengths[len(prefix)] += 1
+        followers.users += 1
+        return followers
+
+    def leave(self, followers: Followers) -> None:
+        """Follow it no more."""
+        followers.users -= 1
+        if followers.users:
+            return
+        scope = followers.scope
+        del self._all[scope]
+        for key in scope.keys:
+            _take_out(self._by_key, key, followers)
+        for prefix in scope.prefixes:
+            _take_out(self._by_prefix, prefix, followers)
+            self._lengths[len(prefix)] -= 1
+            if not self._lengths[len(prefix)]:
+                del self._lengths[len(prefix)]
+
+    def see(self, names: Iterable[str] | None, revision: Revision) -> None:
+        """An event names these, or may have changed anything: wake whom it concerns."""
+        for followers in self._all.values() if names is None else self._concerned(names):
+            followers.touched = revision
+            self._wake(followers)
+
+    def wake_all(self) -> None:
+        """Have everybody look again."""
+        for followers in self._all.values():
+            self._wake(followers)
+
+    def waiter(self) -> asyncio.Future[None]:
+        """What `wait` waits by; whoever else has it may `wake` it."""
+        return asyncio.get_running_loop().create_future()
+
+    async def wait(self, followers: Followers, waiter: asyncio.Future[None], seconds: float) -> None:
+        """Return when it is worth looking again, or after `seconds`."""
+        timer = waiter.get_loop().call_later(max(0.0, seconds), wake, waiter)
+        followers.waiters[waiter] = None
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+            followers.waiters.pop(waiter, None)
+
+    def _concerned(self, names: Iterable[str]) -> Iterator[Followers]:
+        found: dict[Followers, None] = {}
+        for name in names:
+            found |= self._by_key.get(name, {})
+            for length in self._lengths:
+                if length <= len(name):
+                    found |= self._by_prefix.get(name[:length], {})
+        return iter(found)
+
+    def _wake(self, followers: Followers) -> None:
+        if not followers.waiters:
+            return
+        begun = bool(self._to_wake)
+        self._to_wake.extend(followers.waiters)
+        followers.waiters.clear()
+        if not begun:
+            self._wake_some()
+
+    def _wake_some(self) -> None:
+        for _ in range(min(AT_ONCE, len(self._to_wake))):
+            wake(self._to_wake.popleft())
+        if self._to_wake:
+            self._to_wake[0].get_loop().call_soon(self._wake_some)
+
+
+def wake(waiter: asyncio.Future[None]) -> None:
+    """Once: it may have been woken before, or its owner gone."""
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def _take_out(index: dict[str, dict[Followers, None]], name: str, followers: Followers) -> None:
+    del index[name][followers]
+    if not index[name]:
+        del index[name]

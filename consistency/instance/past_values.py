@@ -1,0 +1,164 @@
+"""What keys had at a revision of the past, for those who are told of changes (rule 18).
+
+Owns which reads of the past are made, and that they are shared: by the token that they are asked as of, so that what
+was read in a history that is lost is nobody's answer in another. Fills nothing: the cache learns by proofs (rule 5).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from consistency.core.feed import ChangedKey, Named, Scope, Telling, Token, in_order
+from consistency.core.model import Document, Revision
+from consistency.core.store import Store, TooLarge
+from consistency.instance.shared_reads import SharedReads
+from consistency.instance.state import LocalState
+from consistency.tasks import Errands
+
+KEPT = 4 * 1024 * 1024
+"""Bytes of what was told lately, of each kind, for those who are told the same a little later."""
+
+PAGE = 200
+PAGE_OF_NAMES = 1000
+"""Documents in one page of a snapshot, with their values and without."""
+
+AT_ONCE = 100
+"""Keys in one read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Part of a snapshot. place: the name from which on the rest is told; empty at the end of the whole."""
+
+    telling: Telling
+    place: bytes
+
+
+class PastValues:
+    """Belongs to one loop. `timeout`: seconds for each read."""
+
+    def __init__(self, store: Store, state: LocalState, errands: Errands, timeout: float) -> None:
+        self._store = store
+        self._state = state
+        self._timeout = timeout
+        self._tellings = SharedReads[Telling]("feed-read", errands, _size, KEPT)
+        self._documents = SharedReads[Document | None]("feed-read", errands, _document_size, KEPT)
+        self._pages = SharedReads[Page]("feed-read", errands, lambda page: _size(page.telling), KEPT)
+
+    async def telling(self, scope: Scope, owed: Named, values: bool, *, whole: bool) -> Telling:
+        """What has become of the keys that are owed, as they stand at `owed.to`; one object for all who are owed it.
+
+        whole: it can't be told in parts. Raises TooLarge (unless whole), Compacted, Denied, Unavailable.
+        """
+        question = (scope, owed.first, owed.to, values)
+        return await self._tellings.get(question, lambda: self._tell(owed, values, whole))
+
+    async def page(self, scope: Scope, at: Token, values: bool) -> Page:
+        """The documents of a scope as they stood at a token, from its place on. Raises as `telling` does."""
+        return await self._pages.get((scope, at, values), lambda: self._page(scope, at.revision, at.place, values))
+
+    async def _tell(self, owed: Named, values: bool, whole: bool) -> Telling:
+        names = sorted(owed.names, key=in_order)
+        known: dict[str, ChangedKey] = {}
+        for name in names:
+            if (change := self._known(name, owed, values)) is not None:
+                known[name] = change
+        missing = [name for name in names if name not in known]
+        for name, document in (await self._read(missing, owed.to, values, whole)).items():
+            known[name] = _changed(name, document, owed.names[name].state.revision, values)
+        return Telling(tuple(known[name] for name in names))
+
+    def _known(self, name: str, owed: Named, values: bool) -> ChangedKey | None:
+        """What needs no read: a write of one kind says itself what it did, and an entry may be current at `to`."""
+        event = owed.names[name]
+        if not values and event.op in ("put", "delete"):
+            return ChangedKey(name, event.op, event.state.revision)
+        entry = self._state.value_at(name, owed.to.revision)
+        if entry is None:
+            return None
+        if entry.value is None:
+            return ChangedKey(name, "delete", event.state.revision)
+        return ChangedKey(name, "put", entry.mod_revision, entry.value if values else None)
+
+    async def _read(self, names: Sequence[str], at: Token, values: bool, whole: bool) -> Mapping[str, Document | None]:
+        if len(names) == 1:  # the usual case: other scopes that it concerns ask for the same
+            (name,), then = names, at.revision
+            return {name: await self._documents.get((name, at, values), lambda: self._read_one(name, then, values))}
+        found: dict[str, Document | None] = {}
+        for start in range(0, len(names), AT_ONCE):
+            found |= await self._read_some(names[start : start + AT_ONCE], at.revision, values, whole)
+        return found
+
+    async def _read_one(self, name: str, at: Revision, values: bool) -> Document | None:
+        (document,) = await self._store.values((name,), at, names_only=not values, timeout=self._timeout)
+        return document
+
+    async def _read_some(
+        self, names: Sequence[str], at: Revision, values: bool, whole: bool
+    ) -> dict[str, Document | None]:
+        try:
+            documents = await self._store.values(names, at, names_only=not values, timeout=self._timeout)
+        except TooLarge:
+            if not whole or len(names) < 2:
+                raise
+            half = len(names) // 2
+            return await self._read_some(names[:half], at, values, whole) | await self._read_some(
+                names[half:], at, values, whole
+            )
+        return dict(zip(names, documents, strict=True))
+
+    async def _page(self, scope: Scope, at: Revision, place: bytes, values: bool) -> Page:
+        """Keys and prefixes in the order of their bytes; a page is of keys, or of one prefix."""
+        parts = [part for part in scope.parts() if _is_left(part, place)]
+        keys = [name for name, _ in itertools.takewhile(lambda part: not part[1], parts)]
+        if keys:
+            found = await self._read_some(keys, at, values, whole=True)
+            there = {key: document for key, document in found.items() if document is not None}
+            return Page(_telling(there.items(), values), _start_of(parts[len(keys) :]))
+        if not parts:
+            return Page(Telling(()), b"")
+        prefix = parts[0][0]
+        scan = await self._store.scan(
+            prefix,
+            after=max(place, in_order(prefix)),
+            limit=PAGE if values else PAGE_OF_NAMES,
+            at=at,
+            names_only=not values,
+            timeout=self._timeout,
+        )
+        rest = in_order(scan.documents[-1][0]) + b"\x00" if scan.more else _start_of(parts[1:])
+        return Page(_telling(scan.documents, values), rest)
+
+
+def _is_left(part: tuple[str, bool], place: bytes) -> bool:
+    """Whether anything of a part of a scope is at the place, or after it."""
+    name, is_prefix = in_order(part[0]), part[1]
+    return name >= place or (is_prefix and place.startswith(name))
+
+
+def _start_of(parts: Sequence[tuple[str, bool]]) -> bytes:
+    return in_order(parts[0][0]) if parts else b""
+
+
+def _telling(documents: Iterable[tuple[str, Document]], values: bool) -> Telling:
+    return Telling(tuple(_changed(key, document, 0, values) for key, document in documents))
+
+
+def _changed(name: str, document: Document | None, gone_at: Revision, values: bool) -> ChangedKey:
+    if document is None:
+        return ChangedKey(name, "delete", gone_at)
+    return ChangedKey(name, "put", document.mod_revision, document.data if values else None)
+
+
+OVERHEAD = 200
+"""Bytes of a key that is told, beyond its name and its value."""
+
+
+def _size(telling: Telling) -> int:
+    return OVERHEAD + sum(OVERHEAD + len(each.key) + len(each.value or b"") for each in telling.changes)
+
+
+def _document_size(document: Document | None) -> int:
+    return OVERHEAD + (len(document.data) if document else 0)
