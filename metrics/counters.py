@@ -15,6 +15,7 @@ from consistency.core.events import (
     Acknowledged,
     AuditFound,
     BatchAnswered,
+    ChangesTold,
     EndpointDown,
     EndpointUp,
     Event,
@@ -23,7 +24,9 @@ from consistency.core.events import (
     Joined,
     JoinFailed,
     Left,
+    PastRead,
     ReadServed,
+    ScopeReset,
     StoreCalled,
     TimeWentBackwards,
     WatchEnded,
@@ -38,6 +41,7 @@ INVALIDATION_CAUSES = ("version", "everything", "own write", "unknown outcome", 
 WATCH_END_CAUSES = ("compacted", "denied", "unavailable", "gap", "stuck", "history", "closed")
 LEAVE_CAUSES = ("expired", "taken", "history", "closed")
 JOIN_FAILURE_CAUSES = ("full", "taken", "unavailable")
+RESET_CAUSES = ("asked", "everything", "compacted", "too much", "history")
 
 WORKERS = (
     "version-watch",
@@ -46,6 +50,7 @@ WORKERS = (
     "acknowledger",
     "auditor",
     "recorder",
+    "feed",
     "loop-lag",
     "endpoints",
     "embedded-etcd",
@@ -54,7 +59,7 @@ WORKERS = (
 )
 """Tasks that run all the time, and start over."""
 
-ERRANDS = ("read-batch", "group-commit", "write", "fleet-id", "authenticate")
+ERRANDS = ("read-batch", "group-commit", "write", "feed-read", "fleet-id", "authenticate")
 """Tasks that do one thing for their callers."""
 
 # Failures of RPCs of which one is news: the others are worth a look only when there are many.
@@ -97,6 +102,7 @@ class EventCounters:
         self._define_watch()
         self._define_membership()
         self._define_store()
+        self._define_feed()
         self._audited = self._counter(
             "config_audit_documents", "Documents found that were written or deleted without a version."
         )
@@ -160,6 +166,21 @@ class EventCounters:
             registry=self._registry,
         )
 
+    def _define_feed(self) -> None:
+        self._told = self._counter("config_changes_told", "Keys of which clients were told that they changed.")
+        self._change_lag = Histogram(
+            "config_change_lag_seconds",
+            "Time from applying a change here to telling a client of it.",
+            buckets=LATENCY_BUCKETS,
+            registry=self._registry,
+        )
+        self._resets = self._counter(
+            "config_change_resets", "Times a client was told all of its scope anew, by cause.", "cause", RESET_CAUSES
+        )
+        self._past_versions = self._counter(
+            "config_change_past_versions", "Versions read of the past for clients that had been away."
+        )
+
     def _counter(self, name: str, text: str, label: str | None = None, known: tuple[str, ...] = ()) -> Counter:
         counter = Counter(name, text, [label] if label else [], registry=self._registry)
         for value in known:
@@ -207,6 +228,14 @@ class EventCounters:
                 self._audited.inc(event.documents)
             case Acknowledged():
                 self._sync_writes.labels("acknowledged" if event.complete else "waited out").inc()
+            case ChangesTold():
+                self._told.inc(event.keys)
+                if event.lag is not None:
+                    self._change_lag.observe(event.lag)
+            case ScopeReset():
+                self._resets.labels(event.cause).inc()
+            case PastRead():
+                self._past_versions.inc(event.versions)
             case EndpointUp():
                 self._endpoint_up.labels(event.endpoint).set(1)
             case EndpointDown():

@@ -18,6 +18,9 @@ from metrics.counters import EventCounters
 from metrics.http import HttpCounters
 from metrics.status import StatusCollector
 
+ENCODINGS = ("json", "stream")
+"""In which changes are told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:
@@ -46,6 +49,14 @@ class Instruments:
             "Keys that listings left out, since no path can name them.",
             registry=self._registry,
         )
+        self._waiters = Gauge(
+            "config_change_waiters",
+            "Clients that wait for changes, by encoding.",
+            ["encoding"],
+            registry=self._registry,
+        )
+        for encoding in ENCODINGS:
+            self._waiters.labels(encoding)
         self._describe_process()
 
     def _describe_process(self) -> None:
@@ -75,6 +86,10 @@ class Instruments:
     def left_out(self, keys: int) -> None:
         """Counts keys that a listing could not show."""
         self._left_out.inc(keys)
+
+    def waiters(self, encoding: str, change: int) -> None:
+        """Counts clients that begin, or end, to wait for changes."""
+        self._waiters.labels(encoding).inc(change)
 
     def track(self, status: Callable[[], Status], staleness_bound: float, expected: int = 0) -> None:
         """Reads the gauges from `status` at every scrape. To be called once.

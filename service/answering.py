@@ -9,6 +9,9 @@ from consistency import AsyncDistributedCache
 from metrics import Instruments
 from service.auth.access import MEMBERS
 from service.auth.keyring import Keyring
+from service.changes.admission import Admission
+from service.changes.changes import Changes
+from service.changes.encoding import Encoder
 from service.documents.documents import Documents
 from service.documents.hits import Hits
 from service.fleet.addresses import address_of
@@ -56,6 +59,13 @@ class Answering:
         prefix_of = all_keys if keyring is None else keys_granted
         self.documents = Documents(cache, reader, prefix_of, instruments.left_out)
         self.hits = Hits(cache)
+        self.changes = Changes(
+            cache,
+            Admission(settings.max_waiters, settings.max_waiters_per_token, instruments.waiters),
+            Encoder(instruments.left_out),
+            prefix_of,
+            self.door.admit_again,
+        )
         self.fleet = WholeFleet(
             cache.status,
             self.state,
@@ -76,6 +86,7 @@ class Answering:
     def start_draining(self) -> None:
         """From now on /readyz answers 503; everything else goes on."""
         self.draining = True
+        self.changes.start_draining()
 
     def state(self, with_recent: bool) -> dict[str, Any]:
         """Return what this instance says of itself; its last minutes, if they are asked for."""

@@ -22,6 +22,7 @@ from consistency import DistributedCache
 from metrics import Instruments
 from service.answering import Answering
 from service.auth.keyring import Keyring
+from service.changes.routes import change_routes
 from service.documents.routes import config_routes
 from service.fleet.ops_routes import ops_routes
 from service.fleet.routes import fleet_routes
@@ -74,6 +75,7 @@ def routes_of(answering: Answering, run: Run) -> Flask:
     app.register_error_handler(HTTPException, _routing_error)
     app.register_error_handler(Exception, _error)
     app.register_blueprint(config_routes(answering.documents, run))
+    app.register_blueprint(change_routes(answering.changes, run))
     app.register_blueprint(ops_routes(answering, run))
     app.register_blueprint(fleet_routes(answering.fleet, answering.witness, run))
     app.register_blueprint(page_routes())

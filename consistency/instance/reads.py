@@ -91,8 +91,7 @@ class Reads:
         """As `prove`, for who has been told of `revision`. Raises WrongTimeline if the store has not reached it."""
         deadline = self._clock() + self._options.timeout
         part = (await self._join(PROOF, deadline)).part(None)
-        _check_timeline(part, Demand(min_revision=revision))
-        return await self._state.settle_within(part, self._patience(deadline))
+        return await self._settle(part, Demand(min_revision=revision), deadline)
 
     def refuse_if_down(self) -> None:
         """Raises Unavailable at once while etcd is known not to answer, and the prover goes on asking it.

@@ -26,6 +26,7 @@ OBSERVED = frozenset({"/metrics", "/members", "/members/targets", "/members/me",
 MEMBERS = "/members"
 """In front of a document's path: what every member answers to its read."""
 
+CHANGES = "/changes"
 COLLECTION = frozenset({"/config", ROOT})
 REALM = "config-service"
 
@@ -36,7 +37,7 @@ def needed(method: str, path: str) -> Scope | None:
     """The scope that a request needs; None if it is open. `path`: decoded, as WSGI has it."""
     if names_document(path) or path in COLLECTION:
         return Scope.READ if method in _READS else Scope.WRITE
-    if names_document(path.removeprefix(MEMBERS)) and method in _READS:
+    if (names_document(path.removeprefix(MEMBERS)) or path == CHANGES) and method in _READS:
         return Scope.READ
     if path in OPEN or path.startswith((DOCS, PAGE)):
         return None

@@ -17,6 +17,7 @@ from service.auth.access import COLLECTION, MEMBERS, OBSERVED, OPEN, check, name
 from service.auth.keyring import Keyring
 from service.http.environ import Environ
 from service.http.hosts import Authority, Hosts
+from service.http.problems import refused
 from service.http.request_heads import (
     SAFE,
     TRANSFER_ENCODING,
@@ -41,6 +42,8 @@ FAILURE = "config_service.failure"
 """The exception that it ended with."""
 KEYS = "config_service.keys"
 """The keys of a batch."""
+WAITED = "config_service.waited"
+"""Seconds of it in which there was nothing to do, since the client waits for something to happen."""
 _PREFIX = "config_service.prefix"
 """With what the keys start that it may be about."""
 
@@ -76,6 +79,14 @@ class Door:
         if self._keyring is not None:
             self._check_token(self._keyring, environ, method)
 
+    def admit_again(self, environ: Environ) -> None:
+        """Look once more at the rights of a request that was let in before. Raises Refused if it has others now."""
+        if self._keyring is not None:
+            before = environ[_PREFIX]
+            self._check_token(self._keyring, environ, environ["REQUEST_METHOD"])
+            if environ[_PREFIX] != before:
+                raise refused(HTTPStatus.FORBIDDEN, "insufficient-scope", "This token is for other keys now.")
+
     def leave(
         self, environ: Environ, status: int, headers: Iterable[tuple[str, str] | tuple[bytes, bytes]], started: float
     ) -> tuple[tuple[str, str], ...]:
@@ -84,7 +95,7 @@ class Door:
         headers: the answer's own. started: when the request came, of `time.perf_counter`.
         """
         method = environ["REQUEST_METHOD"]
-        seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - started - environ.get(WAITED, 0.0)
         # Taken out: its traceback holds the environment, so that neither would go, nor the token in it.
         failure = environ.pop(FAILURE, None)
         self._instruments.http(method, environ.get(ROUTE) or _route(environ["PATH_INFO"]), status, seconds)

@@ -1,11 +1,12 @@
 """What the server calls for each request (ASGI): through the door, to whoever answers, and out again.
 
-Served here, on the loop: documents, batches, probes, and questions to the fleet. All else goes over the bridge to
-Flask. No request has a thread here, so however many wait, the others are answered.
+Served here, on the loop: documents, batches, changes, probes, and questions to the fleet. All else goes over the bridge
+to Flask. No request has a thread here, so however many wait, the others are answered.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -14,7 +15,8 @@ from typing import Any
 
 from consistency.core.events import Observer
 from consistency.tasks import Errands
-from service.auth.access import COLLECTION, MEMBERS
+from service.auth.access import CHANGES, COLLECTION, MEMBERS
+from service.changes.changes import Changes, EventStream, wants_stream
 from service.documents.documents import Documents
 from service.documents.hits import Hits, wire_of_reading
 from service.http.answers import Answer
@@ -28,6 +30,7 @@ from service.http.keys import ROOT
 from service.http.problems import Refused, refused
 from service.http.request_log import GONE
 from service.http.sending import LARGE, Loan, Room, Send, send_in_pieces
+from service.http.streaming import send_stream
 from service.http.unread import discard, waits_to_be_asked
 from service.http.wire import CLOSE, Head, Wire, head, wire_of
 
@@ -52,6 +55,7 @@ class Front:
         hits: Hits,
         probes: Mapping[str, Probe],
         questions: Mapping[str, Question],
+        changes: Changes,
         bridge: Bridge,
         *,
         answers: int,
@@ -65,6 +69,7 @@ class Front:
         self._hits = hits
         self._probes = probes
         self._questions = questions
+        self._changes = changes
         self._bridge = bridge
         self._room = Room(answers)
         self._errands = Errands(observer)
@@ -117,12 +122,16 @@ class Front:
         refusal: Exception | None,
     ) -> None:
         """loan: room for the answer to a large body."""
+        gone = partial(self._door.leave, environ, GONE, (), started)
         try:
             try:
                 if refusal is not None:
                     wire = _failed(environ, refusal)
+                elif environ["PATH_INFO"] == CHANGES and wants_stream(environ):
+                    stream = await self._stream(environ, body, gone)
+                    await self._send_stream(stream, environ, body, send, started)
+                    return
                 else:
-                    gone = partial(self._door.leave, environ, GONE, (), started)
                     wire = await self._answer(environ, body, loan, gone)
             except Departed:
                 raise
@@ -174,11 +183,34 @@ class Front:
         if method in _READS and (probe := self._probes.get(path)):
             environ[ROUTE] = path
             return wire_of(probe(environ))
+        if method in _READS and path == CHANGES:
+            environ[ROUTE] = CHANGES
+            return wire_of(await self._changes.answer(environ))
         if method in _READS and (question := self._questions.get(route := _question_in(path))):
             environ[ROUTE] = route
             return wire_of(await question(environ))
         status, headers, body = await self._bridge.answer(environ)
         return status, head(headers), body
+
+    async def _stream(self, environ: Environ, body: StreamedBody, gone: Callable[[], object]) -> EventStream:
+        environ[ROUTE] = CHANGES
+        with self._departures.watched(body, gone):
+            return await self._changes.stream(environ)
+
+    async def _send_stream(
+        self, stream: EventStream, environ: Environ, body: StreamedBody, send: Send, started: float
+    ) -> None:
+        """It is counted, and timed, as it begins: that its client goes is how it mostly ends."""
+        try:
+            with self._departures.watched(body, lambda: None):
+                more = self._door.leave(environ, HTTPStatus.OK, stream.headers, started)
+                await send_stream(send, head([*stream.headers, *more]), stream.pieces())
+        except Departed:
+            raise
+        except Exception as error:  # noqa: BLE001  # in the middle of an answer there is no other answer
+            asyncio.get_running_loop().call_exception_handler({"message": "a stream failed", "exception": error})
+        finally:
+            stream.close()
 
     async def _send(self, wire: Wire, environ: Environ, send: Send, started: float, loan: Loan | None = None) -> None:
         """loan: what was taken for this answer before there was one."""

@@ -6,20 +6,24 @@ A misspelt `use_cahce=false` that was ignored would be answered from the cache, 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
+from consistency.core.feed import MOST_PARTS, Scope, Token
 from consistency.core.model import Demand, Revision
+from service.auth import access
+from service.auth.tokens import Scope as Right
 from service.documents.listings import place
 from service.fleet.proofs import Ask
-from service.http.keys import check_escapes, check_prefix, decode
+from service.http.keys import check_escapes, check_key, check_prefix, decode
 from service.http.problems import Refused, bad_request
 
 LINEARIZABLE = "linearizable"
 ROUTING = "routing"
 MAX_REVISION = 2**63 - 1
 MAX_STALENESS = 30 * 24 * 3600  # seconds
+MAX_WAIT = 55  # seconds: routers give up after 60
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
 LONGEST_SHOWN = 60
@@ -42,6 +46,16 @@ class ListParameters:
     prefix: str = ""
     after: str | bytes = ""
     limit: int = DEFAULT_LIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeParameters:
+    """Of `GET /changes`. after: None asks for the whole scope. wait: seconds."""
+
+    scope: Scope
+    after: Token | None
+    wait: float
+    values: bool
 
 
 def read_parameters(query: str) -> Demand | AtRevision:
@@ -77,6 +91,44 @@ def list_parameters(query: str) -> ListParameters:
     )
 
 
+def change_parameters(query: str, prefix_of_token: str, *, streams: bool) -> ChangeParameters:
+    """Of `GET /changes`, from WSGI's QUERY_STRING; what may not be read is left out of the scope.
+
+    streams: the answer is a stream, which has no end to wait for. Raises Refused (400; 403: nothing of it may be read).
+    """
+    keys, prefixes, given = set[str](), set[str](), list[tuple[str, str]]()
+    for name, value in _pairs(query, MOST_PARTS + 4):
+        if name == "key":
+            keys.add(check_key(value))
+        elif name == "prefix":
+            prefixes.add(check_prefix(value))
+        else:
+            given.append((name, value))
+    others = _only(given, ("after", "values") if streams else ("after", "wait", "values"), ("key", "prefix"))
+    for key in keys:
+        access.check_key(key, prefix_of_token, Right.READ)
+    if not (keys or prefixes):
+        prefixes.add("")
+    try:
+        scope = Scope(frozenset(keys), frozenset(access.narrowed(each, prefix_of_token) for each in prefixes))
+    except ValueError as error:
+        raise _refusal(f"{error}") from None
+    return ChangeParameters(
+        scope,
+        after=token_in(others["after"]) if "after" in others else None,
+        wait=float(_number("wait", others.get("wait", "0"), 0, MAX_WAIT)),
+        values=_boolean("values", others.get("values", "true")),
+    )
+
+
+def token_in(text: str) -> Token:
+    """The token that a client holds. Raises Refused (400)."""
+    try:
+        return Token.parse(text)
+    except ValueError as error:
+        raise _refusal(f"after must be the to of an earlier answer, not {_shown(text)}; {error}") from None
+
+
 def write_parameters(query: str) -> bool:
     """Of every write: whether it is synchronous (rule 12). Raises Refused (400)."""
     return _boolean("sync", _parse(query, ("sync",)).get("sync", "false"))
@@ -105,23 +157,28 @@ def proof_parameters(query: str) -> Ask:
 
 
 def _parse(query: str, known: Collection[str]) -> dict[str, str]:
+    return _only(_pairs(query), known)
+
+
+def _only(pairs: Iterable[tuple[str, str]], known: Collection[str], beside: Collection[str] = ()) -> dict[str, str]:
+    """These, each once. beside: what else is known, for the refusal."""
     given: dict[str, str] = {}
-    for name, value in _pairs(query):
+    for name, value in pairs:
         if name not in known:
-            raise _refusal(f"{_shown(name)} is unknown; known here: {', '.join(known)}")
+            raise _refusal(f"{_shown(name)} is unknown; known here: {', '.join((*beside, *known))}")
         if name in given:
             raise _refusal(f"{name} is given twice")
         given[name] = value
     return given
 
 
-def _pairs(query: str) -> list[tuple[str, str]]:
+def _pairs(query: str, most: int = 16) -> list[tuple[str, str]]:
     if not query:
         return []
     check_escapes(query, "query")
     try:
         return parse_qsl(
-            decode(query, "query"), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=16
+            decode(query, "query"), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=most
         )
     except ValueError:
         raise _refusal("the query must be name=value pairs in UTF-8, joined by '&'") from None

@@ -79,6 +79,7 @@ class Instance:
             answering.hits,
             answering.probes,
             answering.questions,
+            answering.changes,
             self._bridge,
             answers=room.answers,
             observer=self.observe,

@@ -20,6 +20,7 @@ from consistency.core.events import (
     Acknowledged,
     AuditFound,
     BatchAnswered,
+    ChangesTold,
     EndpointDown,
     EndpointUp,
     Event,
@@ -28,7 +29,9 @@ from consistency.core.events import (
     Joined,
     JoinFailed,
     Left,
+    PastRead,
     ReadServed,
+    ScopeReset,
     StoreCalled,
     TimeWentBackwards,
     WatchEnded,
@@ -78,6 +81,8 @@ class EventLog:
         """Logs one event, or keeps quiet. What happens thousands of times a second is sorted out first."""
         match event:
             case ReadServed() | StoreCalled() | BatchAnswered() | Invalidated() | Evicted() | Acknowledged():
+                pass
+            case ChangesTold() | ScopeReset() | PastRead():
                 pass
             case Joined(slot):
                 self._over("join")

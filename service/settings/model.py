@@ -181,6 +181,13 @@ class Settings(BaseSettings):
         5.0, "seconds", "Time between looks for writes that bypassed the service", 0.1, 3600
     )
     cache_max_age: float = _number(300.0, "seconds", "Age at which an entry is loaded whole again", 1, 86_400)
+    history_max_bytes: int = _number(
+        8 * 1024**2, "bytes", "Memory for what changed lately, from which clients of /changes are told", 1024, 1024**3
+    )
+    max_waiters: int = _number(10_000, "clients", "Most clients that wait for changes here", 1, 1_000_000)
+    max_waiters_per_token: int = _number(
+        2_000, "clients", "Most clients with one API token that wait for changes here", 1, 1_000_000
+    )
     expected_instances: int = _number(
         0,
         "instances",
@@ -287,5 +294,6 @@ class Settings(BaseSettings):
             max_bytes=self.cache_max_bytes,
             max_age=self.cache_max_age,
             audit_interval=self.cache_audit_interval,
+            history_bytes=self.history_max_bytes,
             preferred_slot=index if index is not None and index < SLOTS else None,
         )

@@ -139,6 +139,7 @@ def start_front(
         answering.hits,
         answering.probes,
         answering.questions,
+        answering.changes,
         bridge,
         answers=answers,
         observer=observer,

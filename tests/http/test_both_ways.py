@@ -296,6 +296,7 @@ def without_flask(known: Gateway) -> Iterator[Gateway]:
             it.hits,
             it.probes,
             it.questions,
+            it.changes,
             bridge,
             answers=ANSWERS,
             observer=it.instruments.observe,

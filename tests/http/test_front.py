@@ -295,6 +295,7 @@ def front_over(gateway: Gateway, bridge: Bridge) -> Front:
         it.hits,
         it.probes,
         it.questions,
+        it.changes,
         bridge,
         answers=ANSWERS,
         observer=it.instruments.observe,

@@ -37,10 +37,10 @@ def test_every_option_of_the_cache_can_be_set() -> None:
     environ = {
         "CACHE_STALENESS_BOUND": "2.5", "ETCD_TIMEOUT": "4", "LEASE_TTL": "20", "CACHE_MAX_ENTRIES": "7",
         "CACHE_MAX_BYTES": "2048", "CACHE_MAX_AGE": "60", "CACHE_AUDIT_INTERVAL": "7",
-        "CF_INSTANCE_INDEX": "3",
+        "CF_INSTANCE_INDEX": "3", "HISTORY_MAX_BYTES": "4096",
     }  # fmt: skip
     found = Settings.load(environ).cache_options()
-    assert found == CacheOptions(2.5, 4.0, 20, 7, 2048, 60.0, 7.0, 3)
+    assert found == CacheOptions(2.5, 4.0, 20, 7, 2048, 60.0, 7.0, 3, 4096)
     for field in dataclasses.fields(CacheOptions):
         assert getattr(found, field.name) != field.default, field.name
 

@@ -12,6 +12,7 @@ from consistency.core.events import (
     Acknowledged,
     AuditFound,
     BatchAnswered,
+    ChangesTold,
     EndpointDown,
     EndpointUp,
     Event,
@@ -20,7 +21,9 @@ from consistency.core.events import (
     Joined,
     JoinFailed,
     Left,
+    PastRead,
     ReadServed,
+    ScopeReset,
     StoreCalled,
     TimeWentBackwards,
     WatchEnded,
@@ -53,6 +56,9 @@ SILENT: list[Event] = [
     Evicted(2),
     Acknowledged(2, 2, complete=True),
     EndpointUp("http://a:1"),  # for the first time
+    ChangesTold(3, 0.1),
+    ScopeReset("asked"),
+    PastRead(7),
 ]
 
 

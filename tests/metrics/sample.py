@@ -8,6 +8,7 @@ from consistency.core.events import (
     Acknowledged,
     AuditFound,
     BatchAnswered,
+    ChangesTold,
     EndpointDown,
     EndpointUp,
     Event,
@@ -16,7 +17,9 @@ from consistency.core.events import (
     Joined,
     JoinFailed,
     Left,
+    PastRead,
     ReadServed,
+    ScopeReset,
     StoreCalled,
     TimeWentBackwards,
     WatchEnded,
@@ -52,6 +55,15 @@ EVENTS: list[tuple[Event, Moved]] = [
     ),
     (Invalidated("version", 3), moved("config_cache_invalidations_total", 3, cause="version")),
     (AuditFound(2), moved("config_audit_documents_total", 2)),
+    (
+        ChangesTold(3, 0.25),
+        moved("config_changes_told_total", 3)
+        | moved("config_change_lag_seconds_count", 1)
+        | moved("config_change_lag_seconds_sum", 0.25),
+    ),
+    (ChangesTold(3, None), moved("config_changes_told_total", 3)),
+    (ScopeReset("everything"), moved("config_change_resets_total", 1, cause="everything")),
+    (PastRead(7), moved("config_change_past_versions_total", 7)),
     (Acknowledged(2, 2, complete=True), moved("config_sync_writes_total", outcome="acknowledged")),
     (Acknowledged(1, 2, complete=False), moved("config_sync_writes_total", outcome="waited out")),
     (Evicted(2), moved("config_cache_evictions_total", 2)),

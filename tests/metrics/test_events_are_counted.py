@@ -54,6 +54,7 @@ def test_no_event_class_goes_without_a_test() -> None:
         (events.WatchEnded, counters.WATCH_END_CAUSES, "config_watch_ends_total"),
         (events.Left, counters.LEAVE_CAUSES, "config_member_leaves_total"),
         (events.JoinFailed, counters.JOIN_FAILURE_CAUSES, "config_member_join_failures_total"),
+        (events.ScopeReset, counters.RESET_CAUSES, "config_change_resets_total"),
         (events.WorkerFailed, (*counters.WORKERS, *counters.ERRANDS), "config_worker_failures_total"),
     ],
 )
