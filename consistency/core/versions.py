@@ -1,0 +1,81 @@
+"""The version key as values: what a write puts there, how it stood, what the watch tells. Frozen, without I/O."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+
+Revision = int
+"""An etcd store revision. 0 stands for "none": etcd counts from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionState:
+    """The version key as it stood at some revision: what two observers compare to know that they agree.
+
+    `nonce` tells two histories apart that gave the same number to different writes (rule 8).
+    """
+
+    revision: Revision  # mod_revision
+    created: Revision  # create_revision
+    count: int  # etcd's per-key `version`: +1 for each write, so that a lost event shows
+    nonce: str
+
+
+NO_VERSION = VersionState(revision=0, created=0, count=0, nonce="")
+"""The version key does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRecord:
+    """What a write puts under the version key.
+
+    `names` are the keys changed by the same transaction; None means "anything may have changed".
+    """
+
+    nonce: str
+    names: frozenset[str] | None
+    op: str
+    ack: bool = False
+
+    def encode(self) -> bytes:
+        """The JSON stored under `P/version`."""
+        names = None if self.names is None else sorted(self.names)
+        return json.dumps({"nonce": self.nonce, "keys": names, "op": self.op, "ack": self.ack}).encode()
+
+    @classmethod
+    def decode(cls, raw: bytes) -> VersionRecord:
+        """Reads what `encode` wrote. Anything else, such as a value put by hand, means that all may have changed."""
+        try:
+            loaded = json.loads(raw)
+            nonce, names, op = loaded["nonce"], loaded["keys"], loaded.get("op", "")
+            if not (isinstance(nonce, str) and isinstance(op, str) and (names is None or _are_names(names))):
+                raise ValueError("not as it is written here")
+            known = None if names is None else frozenset(names)
+            return cls(nonce, known, op, bool(loaded.get("ack", False)))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return cls(nonce=f"unreadable:{raw[:64].hex()}", names=None, op="unreadable")
+
+
+def _are_names(found: object) -> bool:
+    """Whether it is a list of what keys can be called: a surrogate that stands for no byte can't be asked for."""
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        return False
+    "".join(found).encode("utf-8", "surrogateescape")
+    return True
+
+
+def new_nonce() -> str:
+    """128 random bits, in hex."""
+    return secrets.token_hex(16)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionEvent:
+    """One change of the version key, seen by the watch. A deletion has `state.count` 0."""
+
+    state: VersionState
+    names: frozenset[str] | None
+    ack: bool = False
+    op: str = ""
