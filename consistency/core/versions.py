@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
 Revision = int
 """An etcd store revision. 0 stands for "none": etcd counts from 1."""
@@ -46,9 +47,12 @@ class VersionRecord:
 
     @classmethod
     def decode(cls, raw: bytes) -> VersionRecord:
-        """Reads what `encode` wrote. Anything else, such as a value put by hand, means that all may have changed."""
+        """Reads what `encode` wrote. Anything else, such as a value put by hand, means that all may have changed.
+
+        So does what would take long to read: the loop waits.
+        """
         try:
-            loaded = json.loads(raw)
+            loaded = json.loads(raw) if len(raw) <= QUICK else _read_large(raw)
             nonce, names, op = loaded["nonce"], loaded["keys"], loaded.get("op", "")
             if not (isinstance(nonce, str) and isinstance(op, str) and (names is None or _are_names(names))):
                 raise ValueError("not as it is written here")
@@ -56,6 +60,52 @@ class VersionRecord:
             return cls(nonce, known, op, bool(loaded.get("ack", False)))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return cls(nonce=f"unreadable:{raw[:64].hex()}", names=None, op="unreadable")
+
+
+QUICK = 64 * 1024
+"""Bytes of JSON that are read within a millisecond, whatever they are made of."""
+
+LARGEST = 320 * 1024
+"""Bytes of the largest that is written here: 100 keys of 512 bytes, six bytes for each where JSON has to escape it."""
+
+MOST_NAMES = 100
+"""Names in a record that is larger than QUICK. Reading a few long ones is quick as well."""
+
+_scan = json.JSONDecoder().raw_decode
+_OPENING, _BETWEEN, _CLOSING = '{"nonce": ', ', "keys": [', "], "
+
+
+def _read_large(raw: bytes) -> dict[str, Any]:
+    """Name by name, so that it ends where a record of ours would have ended. Raises ValueError for any other."""
+    if len(raw) > LARGEST:
+        raise ValueError("larger than any that is written here")
+    text = raw.decode()
+    nonce, at = _string_at(text, _after(text, _OPENING, 0))
+    at = _after(text, _BETWEEN, at)
+    names: list[str] = []
+    while len(names) < MOST_NAMES:
+        name, at = _string_at(text, at)
+        names.append(name)
+        if not text.startswith(", ", at):
+            break
+        at += len(", ")
+    at = _after(text, _CLOSING, at)
+    if len(text) - at > QUICK:
+        raise ValueError("more than is written here")
+    return {**json.loads("{" + text[at:]), "nonce": nonce, "keys": names}
+
+
+def _after(text: str, expected: str, at: int) -> int:
+    if not text.startswith(expected, at):
+        raise ValueError("not in the order in which it is written here")
+    return at + len(expected)
+
+
+def _string_at(text: str, at: int) -> tuple[str, int]:
+    if not text.startswith('"', at):
+        raise ValueError("no name")
+    found, end = _scan(text, at)
+    return str(found), end
 
 
 def _are_names(found: object) -> bool:
