@@ -81,9 +81,10 @@ class EventCounters:
         )
         registry.register(reads)
         self._reads = {source: reads[value] for source, value in sources.items()}
-        self._bypasses = self._counter(
+        self._bypasses = Tallies(
             "config_cache_bypasses", "Reads for which the cache was not consulted, by reason.", "reason", BYPASS_REASONS
         )
+        registry.register(self._bypasses)
         self._invalidations = self._counter(
             "config_cache_invalidations",
             "Entries that lost their right to be served until loaded or validated again, by cause.",
@@ -200,7 +201,7 @@ class EventCounters:
             case ReadServed():
                 self._reads[event.source].add()
                 if event.reason:
-                    self._bypasses.labels(event.reason).inc()
+                    self._bypasses[event.reason].add()
             case StoreCalled():
                 self._calls.labels(event.kind, event.outcome).inc()
                 self._call_seconds.labels(event.kind).observe(event.seconds)

@@ -40,6 +40,8 @@ class Demand(NamedTuple):
 class Source(enum.StrEnum):
     """Where an answer came from: the truth behind `X-Cache`."""
 
+    __hash__ = str.__hash__  # looked up for every read; an enumeration's own is written in Python
+
     HIT = "HIT"  # from memory, without I/O
     MISS = "MISS"  # the value was loaded from etcd
     REVALIDATED = "REVALIDATED"  # from memory, after etcd confirmed it

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from consistency import AsyncDistributedCache
-from consistency.core.events import Event
+from consistency.core.events import Event, ReadServed
 from consistency.core.model import Status
 from consistency.etcd.store import EtcdConfig, EtcdStore
 from consistency.tasks import Worker
@@ -124,7 +124,8 @@ class Instance:
     def observe(self, event: Event) -> None:
         """Counts and logs what has happened."""
         self._instruments.observe(event)
-        self._log.observe(event)
+        if type(event) is not ReadServed:  # of every request, and never in the log
+            self._log.observe(event)
 
     async def _give_back(self, worker: Worker) -> None:
         """After a rush it takes 20 ms for each 100 MB, in which Python runs, else a tenth of a millisecond."""
