@@ -70,6 +70,8 @@ def configure(level: str, *, terminal: bool | None = None) -> None:
             ],
         )
     )
+    # Nobody is told of these, and to find them out is a part of what a line takes.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
