@@ -26,14 +26,13 @@ from service.changes.routes import change_routes
 from service.documents.routes import config_routes
 from service.fleet.ops_routes import ops_routes
 from service.fleet.routes import fleet_routes
-from service.http.answers import answer_problem
+from service.http.answers import answer_problem, headers_of
 from service.http.bridge import WsgiApplication
 from service.http.door import FAILURE, ROUTE, UNKNOWN_ROUTE, Door
 from service.http.environ import Environ
 from service.http.failures import answer_failure
 from service.http.problems import NOT_DONE, Kind, Problem, Refused
 from service.http.responses import Response, Run, respond
-from service.http.wire import headers_of
 from service.settings.model import Settings
 from service.site.docs_routes import docs_routes
 from service.site.page_routes import page_routes

@@ -13,12 +13,11 @@ from http import HTTPStatus
 
 from consistency import AsyncDistributedCache
 from consistency.core.model import Reading, Revision, Source
-from service.http.answers import answer_reading, headers_for
+from service.http.answers import Head, Wire, answer_reading, head, headers_for, wire_of
 from service.http.conditions import UNCONDITIONAL, ReadCondition, read_condition
 from service.http.environ import Environ
 from service.http.keys import ROOT
 from service.http.sessions import UNKNOWN, revision_in
-from service.http.wire import Head, Wire, head, wire_of
 
 _PLAIN_QUERIES = ("", "use_cache=true")
 _OK = int(HTTPStatus.OK)  # looked up, a noticeable part of a hit

@@ -1,4 +1,4 @@
-"""Answers as values: status, headers, body. Pure; whoever speaks HTTP turns them into a response.
+"""Answers as values: status, headers, body; and as bytes, as a server sends them. Pure.
 
 Owns the response headers of the contract. `headers_for` is the only place where those of a read are made.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 
 from consistency.core.model import Applied, PreconditionFailed, Reading, Source, Written
@@ -21,12 +22,19 @@ from service.http.problems import CONTENT_TYPE as PROBLEM_TYPE
 from service.http.problems import NOT_FOUND, Headers, Problem, problem_for
 from service.http.security_headers import SECURITY_HEADERS
 
+Head = list[tuple[bytes, bytes]]
+Wire = tuple[int, Head, bytes]
+"""Status, headers and body as ASGI has them."""
+
+CLOSE = (b"connection", b"close")
+
 JSON_TYPE = "application/json"
 REVALIDATE = ("Cache-Control", "no-cache")
 NO_STORE = ("Cache-Control", "no-store")
 
 _JSON = ("Content-Type", JSON_TYPE)
 _PROBLEM = ("Content-Type", PROBLEM_TYPE)
+_NO_LENGTH = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 _X_CACHE = {source: ("X-Cache", source.value) for source in Source}
 
 
@@ -135,3 +143,28 @@ def answer_problem(problem: Problem) -> Answer:
 def answer_error(error: Exception) -> Answer:
     """What an exception amounts to."""
     return answer_problem(problem_for(error))
+
+
+# As they are sent
+
+
+def wire_of(answer: Answer) -> Wire:
+    """Return an answer as it is sent."""
+    return int(answer.status), head(headers_of(answer)), answer.body
+
+
+def headers_of(answer: Answer) -> list[tuple[str, str]]:
+    """Return the headers with which an answer is sent: with the length of its body."""
+    if answer.status in _NO_LENGTH:
+        return list(answer.headers)
+    return [*answer.headers, ("Content-Length", str(len(answer.body)))]
+
+
+def head(headers: Iterable[tuple[str, str]]) -> Head:
+    """Return headers as ASGI has them."""
+    return [_encoded(pair) for pair in headers]
+
+
+@lru_cache(maxsize=1024)  # most are among a few
+def _encoded(pair: tuple[str, str]) -> tuple[bytes, bytes]:
+    return pair[0].lower().encode("latin-1"), pair[1].encode("latin-1")

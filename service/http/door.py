@@ -26,8 +26,7 @@ from service.http.request_heads import (
     check_write,
     host_in,
 )
-from service.http.request_ids import HEADER as REQUEST_ID
-from service.http.request_log import BEARER, finish
+from service.http.request_log import BEARER, REQUEST_ID, finish
 
 DOCUMENT = "/config/<key>"
 """What requests about one document are counted under."""

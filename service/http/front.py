@@ -19,7 +19,7 @@ from service.auth.access import CHANGES, COLLECTION, MEMBERS
 from service.changes.changes import Changes, EventStream, wants_stream
 from service.documents.documents import Documents
 from service.documents.hits import Hits, wire_of_reading
-from service.http.answers import Answer
+from service.http.answers import CLOSE, Answer, Head, Wire, head, wire_of
 from service.http.bodies import StreamedBody
 from service.http.bridge import Bridge
 from service.http.departures import Departed, Departures
@@ -32,7 +32,6 @@ from service.http.request_log import GONE
 from service.http.sending import LARGE, Loan, Room, Send, send_in_pieces
 from service.http.streaming import send_stream
 from service.http.unread import discard, waits_to_be_asked
-from service.http.wire import CLOSE, Head, Wire, head, wire_of
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Probe = Callable[[Environ], Answer]

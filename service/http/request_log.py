@@ -1,21 +1,24 @@
 """A line in the log for every write, whatever became of it, and for every answer of 5xx; none for reads that go well.
 
-Also decides which answers bear an X-Request-Id: those with a line, and those to clients that sent one. Never logs a
-value, and nothing of a client's as it came: what is not printable is escaped, what is long is cut.
+Also decides which answers bear an X-Request-Id, by which a request is found again: those with a line, and those to
+clients that sent one. Never logs a value, and nothing of a client's as it came: what is not printable is escaped, what
+is long is cut; and an id that comes from outside is taken only if it is short and plain.
 """
 
 from __future__ import annotations
 
 import logging
+import re
+import secrets
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
 from service.http.keys import ROOT
 from service.http.problems import NOT_DONE, UNKNOWN, Refused, kind_of
-from service.http.request_ids import request_id, sent
 
 LOGGER = "config.requests"
+REQUEST_ID = "X-Request-Id"
 LONGEST_KEY = 512
 MOST_KEYS = 10
 """Keys of a batch that are named."""
@@ -28,6 +31,7 @@ GONE = 499
 
 _WRITES = ("PUT", "POST", "DELETE")
 _DONE_BELOW = 300
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}", re.ASCII)
 
 _log = logging.getLogger(LOGGER)
 
@@ -66,6 +70,20 @@ def finish(
         # Not by `Logger.log`, which looks up the stack for who calls it: a part of what a write takes.
         _log.handle(logging.LogRecord(LOGGER, level, "", 0, line, None, None))
     return identity
+
+
+def sent(environ: dict[str, Any]) -> str:
+    """What the client sent as X-Request-Id; "" if nothing that can be taken."""
+    return _plain(environ.get("HTTP_X_REQUEST_ID", ""))
+
+
+def request_id(environ: dict[str, Any]) -> str:
+    """X-Request-Id, else X-Vcap-Request-Id (Cloud Foundry's router), else 16 random hexadecimal digits."""
+    return sent(environ) or _plain(environ.get("HTTP_X_VCAP_REQUEST_ID", "")) or secrets.token_hex(8)
+
+
+def _plain(given: str) -> str:
+    return given if _PLAIN.fullmatch(given) else ""
 
 
 def _where(path: str) -> dict[str, object]:

@@ -17,8 +17,8 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any
 
+from service.http.answers import Head
 from service.http.pace import allowed
-from service.http.wire import Head
 from service.memory.budget import Budget
 from service.memory.capacity import OF_ANSWER
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+from service.http.answers import Head
 from service.http.sending import PIECE, Send
-from service.http.wire import Head
 
 TAKEN_WITHIN = 30.0
 """Seconds for a client to take one piece, or what was sent before it."""

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from service.http.request_ids import request_id, sent
+from service.http.request_log import request_id, sent
 from tests.http.conftest import Gateway
 
 MADE_UP = re.compile(r"[0-9a-f]{16}")
