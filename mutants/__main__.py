@@ -26,7 +26,10 @@ from mutants.table import DOCUMENT, document, killers
 
 PROJECT = Path(__file__).parents[1]
 TESTS = ("tests/core", "tests/instance")
-COPIED = ("consistency", "metrics", "service", *TESTS, "tests/support", "tests/__init__.py", "pyproject.toml")
+COPIED = (
+    "consistency", "metrics", "service", "simulation", "torture", *TESTS, "tests/support", "tests/__init__.py",
+    "pyproject.toml",
+)  # fmt: skip
 TRIES = 3
 """Runs of a test by itself in which a mutant has to show again: where it opens a race, not every run loses it."""
 PASSED, FAILED = 0, 1

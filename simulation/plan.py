@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from random import Random
 from typing import Any
 
@@ -220,7 +221,22 @@ def drifting(plan: Plan, drift: float) -> Plan:
     ]
     slow = replace(plan.machines[0], rate=1 - drift)
     roomy = replace(slow, options=replace(slow.options, max_entries=1000, max_bytes=1 << 26, max_age=300.0))
-    return replace(plan, machines=(roomy, *plan.machines[1:]), weather=Weather(), steps=tuple(steps))
+    return replace(
+        plan,
+        machines=(roomy, *plan.machines[1:]),
+        weather=Weather(),
+        steps=tuple(steps),
+        asks=tuple(ask for asks in map(_pressing, range(3), repeat(plan.seconds)) for ask in asks),
+    )
+
+
+def _pressing(client: int, seconds: float) -> list[Ask]:
+    """What the first client writes by the second instance the others read, all the time, from the first."""
+    kind, instance = (Kind.PUT, 1) if client == 0 else (Kind.READ, 0)
+    return [
+        Ask(client, turn * 0.02, instance, kind, Level.DEFAULT, (KEYS[turn % 3],), (False,), ("",))
+        for turn in range(int(seconds / 0.02))
+    ]
 
 
 def _machine(random: Random, bound: float) -> Machine:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from consistency.core.events import BatchAnswered, ReadServed
 from simulation.plan import Plan
-from simulation.verdict import judge
+from simulation.verdict import judge, newest
 from simulation.world import Run
 from torture.history import Operation
 from torture.schedule import Step
@@ -78,4 +78,4 @@ def _broken(run: Run, violations: Sequence[Violation]) -> list[str]:
         return ["every promise was kept"]
     first, *others = violations
     more = [f"and {len(others)} more"] if others else []
-    return [f"broken: {first.excerpt(run.truth)}", *more]
+    return [f"broken: {first.excerpt(newest(run))}", *more]

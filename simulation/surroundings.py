@@ -6,6 +6,7 @@ Owns the catalogue of these faults. `World` does those that befall an instance's
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from random import Random
 
 from consistency.core.model import Revision
@@ -17,7 +18,7 @@ from simulation.etcd.cluster import Cluster, Snapshot
 from simulation.instance import Clock
 from simulation.loop import Loop
 from simulation.network import Way
-from simulation.plan import VISIBLE, Fault, Fleet, Plan
+from simulation.plan import VISIBLE, Fault, Fleet, Plan, Weather
 from torture.schedule import Beat
 from torture.truth import Change
 
@@ -34,11 +35,9 @@ class SimulatedEtcd:
         self._secured = plan.secured
         self._layout = Layout(PREFIX)
         self._network = self.cluster.network
-        self._network.latency = plan.weather.latency
-        self._network.lost_before = plan.weather.lost_before
-        self._network.lost_after = plan.weather.lost_after
-        self.cluster.slow_watches = plan.weather.slow_watches
+        self._weather = plan.weather
         self._saved: Snapshot | None = None
+        self._restored: Restored | None = None
         self._outside = 0
         if plan.secured:
             self.cluster.enable_auth(USER, PASSWORD, f"{PREFIX}/")
@@ -54,20 +53,40 @@ class SimulatedEtcd:
         """See Surroundings."""
         self._network.vanish(_name(number))
 
+    def begin(self) -> None:
+        """See Surroundings."""
+        self._expose(self._weather)
+
+    def _expose(self, weather: Weather) -> None:
+        self._network.latency = weather.latency
+        self._network.lost_before = weather.lost_before
+        self._network.lost_after = weather.lost_after
+        self.cluster.slow_watches = weather.slow_watches
+
     def heal(self) -> None:
         """See Surroundings."""
-        self._network.lost_before = self._network.lost_after = self.cluster.slow_watches = 0.0
+        self._expose(Weather())
         self.cluster.nospace(False)
         self.cluster.leases_late(0.0)
         self.cluster.heal()
 
-    def changes(self) -> Iterator[Change]:
+    @property
+    def restored(self) -> Restored | None:
         """See Surroundings."""
-        start = len(f"{PREFIX}/".encode())
+        return self._restored
+
+    def changes(self, timeline: int) -> Iterator[Change]:
+        """See Surroundings."""
+        prefix = f"{PREFIX}/".encode()
         for committed in self.cluster.history:
+            kept = self._restored is not None and committed.revision <= self._restored.revision
+            if committed.timeline != timeline and not (committed.timeline < timeline and kept):
+                continue
             for kv in committed.changes:
-                value = kv.value.decode() if kv.version else None
-                yield Change(committed.revision, kv.key[start:].decode(), value, kv.version, committed.at)
+                if kv.key.startswith(prefix):
+                    value = kv.value.decode() if kv.version else None
+                    key = kv.key.removeprefix(prefix).decode()
+                    yield Change(committed.revision, key, value, kv.version, committed.at)
 
     def revoke(self, lease: int) -> None:
         """The lease of a living instance ends."""
@@ -127,6 +146,16 @@ class SimulatedEtcd:
         self._outside += 1
         self.cluster.write_outside({self._layout.version: f"nonsense {self._outside}".encode()})
 
+    def save(self) -> None:
+        """Somebody makes a backup."""
+        self._saved = self._saved or self.cluster.snapshot()
+
+    def restore(self, overtake: bool) -> None:
+        """The backup is restored, once in a run. overtake: the revisions that are lost are given to other writes."""
+        if self._saved is not None and self._restored is None:
+            self._restored = Restored(self._loop.now, self._saved.revision)
+            self.cluster.restore(self._saved, overtake=overtake)
+
     def nospace(self, on: bool) -> None:
         """The quota is used up, or isn't any more."""
         self.cluster.nospace(on)
@@ -166,6 +195,14 @@ class SimulatedEtcd:
 
     def _revision(self) -> Revision:
         return self.cluster.machine.store.revision
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A backup was restored `at` so many virtual seconds; it ends with `revision`."""
+
+    at: float
+    revision: Revision
 
 
 def _name(number: int) -> str:
@@ -229,6 +266,17 @@ def _resets(random: Random, fleet: Fleet) -> Sequence[Beat]:
     return [(random.uniform(0, 2), "reset", (who, random.random() < 0.5)) for _ in range(random.randrange(1, 6))]
 
 
+def _restored(random: Random, fleet: Fleet) -> Sequence[Beat]:
+    """Some instances meet the other history late: they are cut off while it happens."""
+    lost, away = random.uniform(0.3, 6), random.sample(range(fleet.instances), random.randrange(fleet.instances))
+    return (
+        (0, "save", ()),
+        *((lost - 0.1, "cut_off", (who,)) for who in away),
+        (lost, "restore", (random.random() < 0.5,)),
+        *((lost + random.uniform(0.1, 5), "heal_instance", (who,)) for who in away),
+    )
+
+
 FAULTS: dict[str, Fault] = {
     **plans.FAULTS,
     "member paused": plans.member("pause_member", "resume_member", 0.5, 10),
@@ -254,5 +302,6 @@ FAULTS: dict[str, Fault] = {
     "connections reset": _resets,
     "cut off, and compacted": _cut_off_and_compacted,
     "killed while writing": _killed_while_writing,
+    "restored from a backup": _restored,
 }
 """Every kind there is, by name."""

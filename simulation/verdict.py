@@ -1,36 +1,77 @@
 """Is a run right? torture's checker over what clients were told, and what a simulation can see besides. Pure.
 
 Nobody has to be told that a version is old: the moment of each commit is known, so staleness counts from there.
+
+A restored backup splits a run: what came before it is judged by the history that was lost, what was asked for when the
+bound had passed, so that nobody may know of the lost one any more, by the one that goes on from the backup. Writes that
+may have come to both, or to the part that both share, are writes of unknown outcome to the second. The last known that
+was proven in the lost one may be told for as long as the client allows (STALE), and a token of the lost one be refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from consistency.core.options import CLOCK_RATE_ERROR
 from simulation.client import LAST_LOOK, LAST_WORD
 from simulation.world import Run
 from torture.checker import check
-from torture.history import Level
+from torture.history import Kind, Level, Operation, Outcome
+from torture.truth import Truth
 from torture.violations import Violation
 
 SLACK = CLOCK_RATE_ERROR / 2
 """Of the bound: what a clock that runs slow, but not slower than allowed, makes of it."""
 
+WRONG_TIMELINE = 410
+
 
 def judge(run: Run) -> list[Violation]:
     """Everything that is wrong with it; the promises to clients first."""
-    promises = check(run.history, run.truth, bound=run.plan.bound, slack=run.plan.bound * SLACK + 1e-6)
     problems = [Violation("problem", problem) for problem in run.problems]
-    return [*promises, *_outside(run), *problems]
+    slack = run.plan.bound * SLACK + 1e-6
+    if run.split_at is None:
+        promises = check(run.history, run.truth, bound=run.plan.bound, slack=slack)
+        return [*promises, *_outside(run.outside, run.truth), *problems]
+    before, after = _split(run.history, run.split_at, run.split_at + run.plan.bound + slack)
+    promises = check(before, run.truth, bound=run.plan.bound, slack=slack)
+    promises += check(after, run.truth_after, bound=run.plan.bound, slack=slack)
+    late = [read for read in run.outside if read.invoked > run.split_at + run.plan.bound + slack]
+    return [*promises, *_outside(late, run.truth_after), *problems]
 
 
-def _outside(run: Run) -> Iterator[Violation]:
+def newest(run: Run) -> Truth:
+    """The history that stands at the end."""
+    return run.truth if run.split_at is None else run.truth_after
+
+
+def _split(history: Iterable[Operation], lost: float, forgotten: float) -> tuple[list[Operation], list[Operation]]:
+    """The histories before a backup was restored at `lost`, and after everybody has `forgotten` what that took away."""
+    before, after = list[Operation](), list[Operation]()
+    for operation in history:
+        unknown = replace(operation, outcome=Outcome.UNKNOWN, status=0, revision=0, modified=0, refusing="")
+        writes = operation.kind is not Kind.READ
+        if operation.returned < lost:
+            before.append(operation)
+        elif operation.invoked < lost and writes:
+            before.append(unknown)
+        if operation.invoked > forgotten:
+            refused = operation.status == WRONG_TIMELINE and operation.level is not Level.PAST
+            last_known = operation.cache == "STALE" and operation.returned - operation.age < lost
+            if not refused and not last_known:
+                after.append(operation)
+        elif writes and operation.outcome is not Outcome.FAILED:
+            after.append(unknown)
+    return before, after
+
+
+def _outside(reads: Iterable[Operation], truth: Truth) -> Iterator[Violation]:
     """Rule 13: what somebody wrote past the service is seen at once by uncached reads, and at the end by everybody."""
-    for read in run.outside:
-        newest = run.truth.at(read.key, read.revision)
-        current = newest.revision if newest and newest.value is not None else 0
-        if read.modified and run.truth.exactly(read.key, read.modified) is None:
+    for read in reads:
+        latest = truth.at(read.key, read.revision)
+        current = latest.revision if latest and latest.value is not None else 0
+        if read.modified and truth.exactly(read.key, read.modified) is None:
             yield Violation("read from nowhere", f"{read.key} has no revision {read.modified}", (read,))
         elif (
             (read.client >= LAST_LOOK + LAST_WORD or read.level is Level.UNCACHED)

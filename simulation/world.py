@@ -40,6 +40,14 @@ PLAYED_WITHIN = 10.0
 Tell = Callable[[float, str, object], None]
 
 
+class Restored(Protocol):
+    """A restored backup."""
+
+    @property
+    def at(self) -> float:
+        """When, virtual seconds."""
+
+
 class Surroundings(Protocol):
     """Etcd and the network, as a run needs them. The actions of a plan's steps that no instance can do are theirs."""
 
@@ -49,8 +57,11 @@ class Surroundings(Protocol):
     def lost(self, number: int) -> None:
         """The process of that instance has died: its connections end."""
 
+    def begin(self) -> None:
+        """The weather of the plan, from now on."""
+
     def heal(self) -> None:
-        """End every fault."""
+        """End every fault, and the weather."""
 
     def revoke(self, lease: int) -> None:
         """End a lease."""
@@ -61,21 +72,29 @@ class Surroundings(Protocol):
     def delete_member_key(self, slot: int) -> None:
         """As somebody does by hand."""
 
-    def changes(self) -> Iterable[Change]:
-        """Everything that was committed, with the moment of its commit."""
+    @property
+    def restored(self) -> Restored | None:
+        """When a backup was restored, if one was."""
+
+    def changes(self, timeline: int) -> Iterable[Change]:
+        """Everything that was committed, with the moment of its commit. timeline: how many backups were restored."""
 
 
 @dataclass
 class Run:
     """What a run gave. problems: what needs no checker to be wrong. outside: reads of keys that others write.
 
-    begun: when clients and faults did, virtual seconds. steps: callbacks. seconds: virtual, in all.
+    truth, truth_after: everything that was committed. split_at: when a backup was restored, so that another history
+    began (`truth_after`); None: never. begun: when clients and faults did, virtual seconds. steps: callbacks.
+    seconds: virtual, in all.
     """
 
     plan: Plan
     history: list[Operation] = field(default_factory=list)
     outside: list[Operation] = field(default_factory=list)
     truth: Truth = field(default_factory=lambda: Truth(()))
+    split_at: float | None = None
+    truth_after: Truth = field(default_factory=lambda: Truth(()))
     problems: list[str] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
     begun: float = 0.0
@@ -85,11 +104,15 @@ class Run:
 
 def digest(run: Run) -> str:
     """What tells a run from every other: all that was asked, told and committed, and how many steps that took."""
-    told = (run.history, run.outside, run.problems, list(run.truth.changes), run.steps, run.seconds)
+    committed = (run.truth.changes, run.truth_after.changes)
+    told = (run.history, run.outside, run.problems, committed, run.steps, run.seconds)
     return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
 
-def play(plan: Plan, surround: Callable[[Plan, Loop, Random], Surroundings], tell: Tell | None = None) -> Run:
+Surround = Callable[[Plan, Loop, Random], Surroundings]
+
+
+def play(plan: Plan, surround: Surround, tell: Tell | None = None) -> Run:
     """The run of a plan. `tell`: is told what happens; it must not touch anything."""
     loop = Loop(Random(f"order {plan.seed}"), fifo=plan.fifo)  # type: ignore[abstract]  # the rest would be I/O
     run = Run(plan)
@@ -107,7 +130,9 @@ def play(plan: Plan, surround: Callable[[Plan, Loop, Random], Surroundings], tel
                 loop.tasks()
                 gc.collect()
                 loop.close()
-            run.truth = Truth(world.surroundings.changes())
+            run.truth = Truth(world.surroundings.changes(0))
+            if restored := world.surroundings.restored:
+                run.split_at, run.truth_after = restored.at, Truth(world.surroundings.changes(1))
         run.problems += [f"asyncio complained: {said}" for said in loop.complaints]
         run.problems += [f"something real was asked for: {what}" for what in asked]
     finally:
@@ -129,7 +154,7 @@ class World:
         plan: Plan,
         loop: Loop,
         run: Run,
-        surround: Callable[[Plan, Loop, Random], Surroundings],
+        surround: Surround,
         tell: Tell | None,
     ) -> None:
         self.plan = plan
@@ -184,6 +209,7 @@ class World:
 
     async def _suffer(self) -> None:
         begun = self.run.begun = self.loop.now
+        self.surroundings.begin()
         until = begun + self.plan.seconds
         clients = [
             (self._client(number), tuple(asks))
@@ -265,8 +291,9 @@ class World:
                 instance.resume()
 
     async def _recovered(self, what: str, within: float) -> None:
-        deadline = self.loop.now + within
-        while late := [instance for instance in self.instances if not self._is_well(instance)]:
+        """Each of them, at some moment from now on."""
+        deadline, late = self.loop.now + within, list(self.instances)
+        while late := [instance for instance in late if not self._is_well(instance)]:
             if self.loop.now >= deadline:
                 for instance in late:
                     self.problem(f"instance {instance.number} has not {what} within {within:g} s: {_how(instance)}")

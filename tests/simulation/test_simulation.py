@@ -98,7 +98,7 @@ def first_found(seeds: Collection[int] = SEEDS, drift: float = 0.0) -> tuple[int
         (LocalState, "_mark", nothing, "stale read"),
         (Freshness, "fills", lambda *_: True, "not at its revision"),
         (Writes, "_await_acks", None, "synchronous write not seen"),
-        (Auditor, "_validate_all", None, "outside write not seen"),
+        (Auditor, "_tell", None, "outside write not seen"),
     ],
     ids=[
         "invalidate nothing",
@@ -121,9 +121,9 @@ def test_a_broken_rule_is_found(
 
 
 def test_a_clock_that_drifts_further_than_allowed_breaks_a_promise_and_one_that_does_not_breaks_none() -> None:
-    _, found = first_found((22, 24), drift=0.3)
+    _, found = first_found(range(1, 9), drift=0.3)
     assert "stale read" in found
-    assert first_found((3, 10), drift=0.004) == (0, ())
+    assert first_found((3,), drift=0.004) == (0, ())
 
 
 def test_a_failing_plan_is_made_short_and_fails_in_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
