@@ -4,7 +4,8 @@ Owns the connections, their delays, and every fault of the way. Within one direc
 their order, as TCP's do; those of different connections overtake each other as chance will have it. What is cut off is
 not told so: messages wait at the cut for the way to heal, until a side gives the connection up.
 
-    network.latency = (0.0005, 0.01)       # seconds that a message takes, at least and at most, mostly near the least
+    network.latency = (0.0005, 0.01)       # seconds that a message takes, at least and at most, mostly near the least;
+                                           # between members: cluster.raft.latency
     network.lost_before = 0.01             # chance that a call is lost on its way there, and never executed
     network.lost_after = 0.01              # chance that a call is executed, and its answer lost
     network.isolate("i-1", "etcd-0")       # nothing passes, in either direction; nobody is told
@@ -33,7 +34,7 @@ from typing import Any
 from simulation.connection import Connection, Server, Way
 from simulation.etcd.errors import CONNECTION_REFUSED, CONNECTION_SILENT, SOCKET_CLOSED, Status
 
-__all__ = ["Connection", "Network", "Server", "Way"]
+__all__ = ["Connection", "Network", "Server", "Way", "drawn"]
 
 CONNECT_TIMEOUT = 2.0
 """Seconds after which a client gives an attempt to connect up (gRPC's `min_reconnect_backoff_ms`)."""
@@ -52,6 +53,12 @@ class Attempt:
     done: Callable[[Connection | Status], None]
     since: float
     life: int
+
+
+def drawn(latency: tuple[float, float], random: Random) -> float:
+    """Seconds between the least and the most, mostly near the least."""
+    least, most = latency
+    return least + (most - least) * random.random() ** 4
 
 
 class Network:
@@ -159,8 +166,7 @@ class Network:
 
     def delay(self) -> float:
         """Seconds that a message takes."""
-        least, most = self.latency
-        return least + (most - least) * self.random.random() ** 4
+        return drawn(self.latency, self.random)
 
     def after(self, seconds: float, call: Callable[..., object], *arguments: Any) -> asyncio.TimerHandle:
         """Call it later, in the network's own context."""

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from simulation.etcd.errors import LEADER_CHANGED, LEADER_FAILED, TIMED_OUT, Status
-from simulation.network import Network
+from simulation.network import Network, drawn
 
 ELECTION = (1.0, 2.0)
 """Seconds of silence after which a leader is elected (etcd's default election timeout, and as much again by chance)."""
@@ -75,6 +75,9 @@ class Raft:
         self.leader: Peer | None = self.peers[0]
         self.term = 2
         self.committed = 0
+        self.latency: tuple[float, float] | None = None
+        """Seconds that a message between members takes, at least and at most, mostly near the least; None: as on the
+        way to clients."""
         self.on_elected: Callable[[], object] = lambda: None
         self.on_committed: Callable[[], object] = lambda: None
         self._network = network
@@ -159,7 +162,7 @@ class Raft:
                 peer.knows_leader_until = now + patience
                 self._network.after(patience + 3.0, self._tell_leaderless, peer)
             elif peer.in_touch and not before:
-                self._network.after(self._network.delay(), self._learn, peer, self.committed, self._life)
+                self._network.after(self._delay(), self._learn, peer, self.committed, self._life)
         if not quorum and not self._electing:
             self._electing = True
             self._network.after(self._random.uniform(*ELECTION), self._elect)
@@ -167,8 +170,11 @@ class Raft:
 
     # --- how it is done
 
+    def _delay(self) -> float:
+        return drawn(self.latency or self._network.latency, self._random)
+
     def _ask(self, pending: _Pending) -> None:
-        delay = self._network.delay
+        delay = self._delay
         seconds = 0.0 if len(self.peers) == 1 else 2 * delay()
         if pending.peer is not self.leader:
             seconds += 2 * delay()
@@ -199,7 +205,7 @@ class Raft:
         self._learn(leader, self.committed, self._life)
         for other in self.peers:
             if other is not leader and other.in_touch:
-                self._network.after(self._network.delay(), self._learn, other, self.committed, self._life)
+                self._network.after(self._delay(), self._learn, other, self.committed, self._life)
         return result
 
     def _learn(self, peer: Peer, index: int, life: int) -> None:
@@ -241,7 +247,7 @@ class Raft:
         stuck, self._stuck = self._stuck, []
         for pending in stuck:
             if pending.term != self.term or pending.peer.in_touch:
-                self._network.after(self._network.delay(), self._arrive, pending)
+                self._network.after(self._delay(), self._arrive, pending)
             else:
                 self._stuck.append(pending)
 
