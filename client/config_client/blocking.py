@@ -14,6 +14,7 @@ from typing import Any
 
 from config_client.base import Delete, Options, Put, Reading, made_connection
 from config_client.changes import Backlog, Change, Refusals
+from config_client.connection import Connection
 from config_client.core.replica import Update
 from config_client.errors import Closed, InvalidValue, TimedOut
 from config_client.following import Follower
@@ -55,6 +56,12 @@ class ConfigClient(Reading):
         self._listeners: list[Listener] = []
         self._invalid_listener: Listener | None = None
         self._is_closed = False
+
+    @classmethod
+    def over(cls, connection: Connection, *, prefix: str = "", **options: Any) -> ConfigClient:
+        """Return a client of a `Connection` that there is already; options are those of the class."""
+        given = {name: getattr(connection, name) for name in Connection.__dataclass_fields__ if name != "urls"}
+        return cls(connection.urls, prefix=prefix, **given, **options)
 
     def _begin(self) -> None:
         """Make what holds locks, sockets and threads: at the start, and in a forked child."""

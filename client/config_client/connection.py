@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,6 +46,10 @@ class Connection:
             raise ConfigError("urls: at least one is expected, for example http://config.internal:8080, found none")
         if self.token and self.token_file:
             raise ConfigError("token and token_file are both set; one is expected")
+
+    def at(self, url: str) -> Connection:
+        """Return the same, for one address alone."""
+        return replace(self, urls=[url])
 
     def read_token(self) -> str:
         """Return the token as it is now; "" for none. Raises ConfigError where its file can't be read."""

@@ -17,7 +17,7 @@ def write_whole(path: Path, content: bytes, mode: int = PRIVATE) -> None:
 
     Raises OSError; then the old one is still there.
     """
-    made = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    made = path.with_name(f".{secrets.token_hex(8)}.new")
     descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:

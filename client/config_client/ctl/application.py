@@ -1,0 +1,74 @@
+"""What all commands share: how the service is reached, how results are shown, what asks before anything is changed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from config_client.connection import Connection
+from config_client.ctl import shown
+from config_client.ctl.planning import MOST_AT_ONCE, Plan, Step, difference
+from config_client.ctl.profiles import connection_of, environment
+from config_client.errors import ConfigError
+from config_client.service import Service
+
+
+class Application:
+    """One invocation. The service is connected to when a command first needs it."""
+
+    def __init__(self, options: Mapping[str, Any], profile: str | None, file: Path | None, form: str) -> None:
+        self._options = options
+        self._profile = profile
+        self._file = file
+        self.form = form
+
+    def connection(self) -> Connection:
+        """Return how the service is reached. Raises ConfigError."""
+        return connection_of(self._options, self._profile, self._file, environment())
+
+    def service(self) -> Service:
+        """Return the calls of the service; to be closed."""
+        return Service(self.connection())
+
+
+pass_application = click.make_pass_decorator(Application)
+
+yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+reason = click.option("--reason", help="Why, for services that keep it.")
+sync = click.option("--sync", is_flag=True, help="Return when no instance serves the old value.")
+
+
+def show_steps(steps: Sequence[Step]) -> None:
+    """Show what would be done."""
+    for step in steps:
+        click.secho(f"{step.sign} {step.key}", bold=True, err=True)
+        shown.difference(list(difference(step)))
+
+
+def agree(steps: Sequence[Step], yes: bool) -> None:
+    """Show what will be done, and ask on a terminal. Raises Abort for a no."""
+    show_steps(steps)
+    if not yes and sys.stdin.isatty():
+        click.confirm(f"Do this ({len(steps)} documents)?", abort=True, err=True)
+
+
+def carry_out(service: Service, plan: Plan, *, in_parts: bool, reason: str | None, sync: bool) -> int:
+    """Do what a plan says, as one guarded batch; return the revision. in_parts: as several, if it is too much for one.
+
+    Raises ConfigError for too much; PreconditionFailed if somebody has changed one of them since.
+    """
+    if len(plan.steps) > MOST_AT_ONCE and not in_parts:
+        raise ConfigError(
+            f"{len(plan.steps)} documents differ, and {MOST_AT_ONCE} can be changed at once, all or nothing; "
+            "--in-parts changes them in several batches"
+        )
+    revision = plan.revision
+    for start in range(0, len(plan.steps), MOST_AT_ONCE):
+        part = plan.steps[start : start + MOST_AT_ONCE]
+        revision = service.batch([step.operation for step in part], reason=reason, sync=sync).revision
+        shown.say(f"{len(part)} documents changed at revision {revision}")
+    return revision

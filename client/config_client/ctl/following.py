@@ -1,0 +1,189 @@
+"""Commands that follow changes: watch, wait, run."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from config_client.blocking import ConfigClient
+from config_client.changes import Change
+from config_client.core.model import Document
+from config_client.ctl import exits, shown
+from config_client.ctl.application import Application, pass_application
+from config_client.ctl.supervising import Ending, Flag, Program
+from config_client.errors import ConfigError
+from config_client.memory import Snapshot
+
+
+@click.command()
+@click.argument("prefix", default="")
+@click.option("--initial", is_flag=True, help="First a line for each document that there is.")
+@pass_application
+def watch(application: Application, prefix: str, initial: bool) -> None:
+    """Print a line for each change beneath PREFIX, until it is interrupted. It resumes by itself, and loses nothing."""
+    ending = Ending()
+    with client_of(application, prefix) as config:
+        begun = threading.Event()
+
+        def tell(changes: list[Change]) -> None:
+            begun.wait()
+            for change in changes:
+                if change.revision > held.revision:
+                    _print_change(change, prefix, application.form)
+
+        config.on_update(tell)  # before the look at what there is: nothing is to be lost between the two
+        held = config.snapshot()
+        for name, document in held.items() if initial else ():
+            _print_change(Change(name, None, document, held.revision), prefix, application.form)
+        shown.say(f"following {prefix or 'all keys'} from revision {held.revision} on")
+        begun.set()
+        state = ""
+        while ending.wait(1.0):
+            now = type(config.state).__name__
+            if now != state and state:
+                shown.say(f"{now.lower()}: {config.state}")
+            state = now
+    ending.restore()
+
+
+def _print_change(change: Change, prefix: str, form: str) -> None:
+    now = change.now
+    if form == "table":
+        value = "" if now is None else " " + _in_one_line(now)
+        click.echo(f"{change.revision} {'put' if now else 'delete'} {prefix}{change.name}{value}")
+    else:
+        found: dict[str, Any] = {"revision": change.revision, "op": "put" if now else "delete"}
+        found["key"] = prefix + change.name
+        if now is not None:
+            found |= {"mod_revision": now.mod_revision, "value": now.value.decode("utf-8", "replace")}
+        click.echo(json.dumps(found, ensure_ascii=False))
+    sys.stdout.flush()
+
+
+def _in_one_line(document: Document) -> str:
+    text = document.value.decode("utf-8", "replace")
+    return text if "\n" not in text and "\r" not in text else json.dumps(document.json(), ensure_ascii=False)
+
+
+@click.command("wait")
+@click.argument("key")
+@click.option("--until", default="exists", show_default=True, help="exists, absent, changed, or equals=JSON.")
+@click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds; exit code 8 when they are over.")
+@pass_application
+def wait_until(application: Application, key: str, until: str, timeout: float) -> None:
+    """Wait until KEY is as it should be; print its document, if there is one."""
+    ending = Ending()
+    with client_of(application, key) as config:
+        holds = _condition(until, config.snapshot().get(""))
+        listener = config.on_change("", lambda _: ending.wake())
+        until_then = time.monotonic() + timeout
+        while not holds(found := config.snapshot().get("")):
+            left = until_then - time.monotonic()
+            if left <= 0:
+                shown.say(f"{key} is not {until} within {timeout:g} s; it is {'there' if found else 'absent'}")
+                raise SystemExit(exits.TIMED_OUT)
+            if not ending.wait(left):
+                raise SystemExit(exits.INTERRUPTED)
+        listener.close()
+    ending.restore()
+    if found is not None:
+        click.echo(found.value.decode("utf-8", "replace"))
+
+
+def _condition(until: str, before: Document | None) -> Callable[[Document | None], bool]:
+    name, _, wanted = until.partition("=")
+    if name == "equals" and wanted:
+        try:
+            value = json.loads(wanted)
+        except ValueError as error:
+            raise ConfigError(f"--until {until}: JSON is expected after equals=: {error}") from error
+        return lambda document: document is not None and document.json() == value
+    conditions: dict[str, Callable[[Document | None], bool]] = {
+        "exists": lambda document: document is not None,
+        "absent": lambda document: document is None,
+        "changed": lambda document: document != before,
+    }
+    if until not in conditions:
+        raise ConfigError(f"--until {until}: expected exists, absent, changed or equals=JSON")
+    return conditions[until]
+
+
+@click.command("run", context_settings={"ignore_unknown_options": True})
+@click.argument("prefix")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.option("--on-change", "on_change", default="restart", show_default=True, help="restart, ignore, or signal=HUP.")
+@click.option("--env-prefix", default="", help="What the variables' names begin with.")
+@click.option("--start-within", type=float, default=30.0, show_default=True, help="Seconds until there is something.")
+@click.option("--fallback", help="File of the last known good.")
+@pass_application
+def run_command(
+    application: Application,
+    prefix: str,
+    command: tuple[str, ...],
+    on_change: str,
+    env_prefix: str,
+    start_within: float,
+    fallback: str | None,
+) -> None:
+    """Run COMMAND with the documents beneath PREFIX in its environment: `run team/app/ -- gunicorn app:app`.
+
+    `limits/api` becomes LIMITS_API: a JSON string without its quotes, anything else as JSON. The command gets our
+    SIGTERM and SIGINT, and we end as it ends.
+    """
+    number = _signal_of(on_change)
+    ending = Ending()
+    with client_of(application, prefix, start_within=start_within, fallback=fallback) as config:
+        changed = Flag(ending)
+        config.on_update(changed.raise_it)
+        program = Program(command, ending)
+        program.start(_variables(config.snapshot(), env_prefix))
+        while program.code is None:
+            if not ending.wait():
+                raise SystemExit(program.end(ending.signal or signal.SIGTERM))
+            if changed.lower() and program.code is None:
+                if on_change == "restart":
+                    shown.say(f"{prefix} has changed at revision {config.revision}: {command[0]} is restarted")
+                    program.end()
+                    program.start(_variables(config.snapshot(), env_prefix))
+                elif number is not None:
+                    program.send(number)
+    raise SystemExit(program.code)
+
+
+def _signal_of(on_change: str) -> int | None:
+    if on_change in ("restart", "ignore"):
+        return None
+    name = on_change.removeprefix("signal=")
+    try:
+        return signal.Signals[f"SIG{name.removeprefix('SIG')}"]
+    except KeyError:
+        raise ConfigError(f"--on-change {on_change}: expected restart, ignore, or for example signal=HUP") from None
+
+
+def _variables(held: Snapshot, env_prefix: str) -> dict[str, str]:
+    """The documents as environment variables. Raises ConfigError for two that would have one name, and for a NUL."""
+    found: dict[str, str] = {}
+    names: dict[str, str] = {}
+    for name, document in held.items():
+        variable = env_prefix + re.sub(r"[^A-Za-z0-9]", "_", name).upper()
+        if variable in found:
+            raise ConfigError(f"{name} and {names[variable]} would both be {variable}")
+        value = document.json()
+        text = value if isinstance(value, str) else document.value.decode("utf-8", "replace")
+        if "\0" in text:
+            raise ConfigError(f"{name} has a NUL in it, which no environment variable can have")
+        found[variable], names[variable] = text, name
+    return found
+
+
+def client_of(application: Application, prefix: str, **options: Any) -> ConfigClient:
+    """Return a client that follows a prefix, not started yet."""
+    return ConfigClient.over(application.connection(), prefix=prefix, **options)

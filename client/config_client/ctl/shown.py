@@ -1,0 +1,50 @@
+"""How results are shown: a table for people, JSON or YAML for programs. Results go to stdout, all else to stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+import yaml
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+FORMATS = ("table", "json", "yaml")
+
+
+def rows(found: Sequence[Mapping[str, Any]], form: str, columns: Sequence[str]) -> None:
+    """Show several things of one kind."""
+    if form != "table":
+        document(found, form)
+        return
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for each in found:
+        table.add_row(*(Text(_cell(each.get(column))) for column in columns))
+    Console(soft_wrap=True).print(table)
+
+
+def document(found: Any, form: str) -> None:
+    """Show one thing as JSON or YAML."""
+    if form == "yaml":
+        click.echo(yaml.safe_dump(found, allow_unicode=True, sort_keys=False), nl=False)
+    else:
+        click.echo(json.dumps(found, ensure_ascii=False, indent=2))
+
+
+def say(text: str) -> None:
+    """Tell people something beside the result."""
+    click.echo(text, err=True)
+
+
+def difference(lines: Sequence[str]) -> None:
+    """Show a difference, in colours on a terminal."""
+    colours = {"+": "green", "-": "red", "@": "cyan"}
+    for line in lines:
+        click.secho(line, fg=colours.get(line[:1]), err=True)
+
+
+def _cell(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,116 @@
+"""Documents from folders and from what other tools export. Reads files; sends nothing."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from config_client.ctl.paths import SUFFIX, YAML_SUFFIXES, name_of, path_of
+from config_client.ctl.planning import Wanted
+from config_client.errors import ConfigError
+from config_client.files import write_whole
+
+READABLE = 0o644
+
+
+def from_folder(folder: Path, prefix: str) -> dict[str, Wanted]:
+    """Return the documents of a folder, by key; other files are passed over. Raises ConfigError, which names one."""
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: a folder is expected, found {'a file' if folder.exists() else 'nothing'}")
+    found: dict[str, Wanted] = {}
+    for file in sorted(folder.rglob("*")):
+        if file.suffix not in (SUFFIX, *YAML_SUFFIXES) or not file.is_file():
+            continue
+        try:
+            key = prefix + name_of(PurePosixPath(file.relative_to(folder).as_posix()))
+        except ValueError as error:
+            raise ConfigError(f"{file}: this name is none that export writes: {error}") from error
+        if key in found:
+            raise ConfigError(f"{file}: another file is the document {key}, too")
+        found[key] = _document(file)
+    return found
+
+
+def to_folder(folder: Path, documents: Mapping[str, bytes], *, mode: int = READABLE) -> None:
+    """Write documents, by name, each file whole or not at all. Raises ConfigError, OSError."""
+    for name, value in documents.items():
+        path = folder / path_of(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not (path.is_file() and path.read_bytes() == value):
+            write_whole(path, value, mode)
+
+
+def from_consul(content: bytes, prefix: str, strip: str, *, text: bool) -> dict[str, Wanted]:
+    """Return what `consul kv export` has written."""
+    entries = _parsed(content, "an array, as `consul kv export` writes it", list)
+    return _taken(((each["key"], each["value"]) for each in entries), prefix, strip, text=text)
+
+
+def from_etcd(content: bytes, prefix: str, strip: str, *, text: bool) -> dict[str, Wanted]:
+    """Return what `etcdctl get --prefix -w json` has written."""
+    entries = _parsed(content, "an object, as `etcdctl get -w json` writes it", dict).get("kvs", [])
+    pairs = ((base64.b64decode(each["key"]).decode(), each.get("value", "")) for each in entries)
+    return _taken(pairs, prefix, strip, text=text)
+
+
+def _taken(pairs: Any, prefix: str, strip: str, *, text: bool) -> dict[str, Wanted]:
+    found: dict[str, Wanted] = {}
+    bad: list[str] = []
+    for key, encoded in pairs:
+        if key.endswith("/") and not encoded:
+            continue  # Consul's folders
+        if not key.startswith(strip):
+            raise ConfigError(f"{key} does not begin with {strip!r}, which is to be stripped")
+        value = base64.b64decode(encoded)
+        if not is_json(value):
+            if not text:
+                bad.append(key)
+                continue
+            value = json.dumps(value.decode("utf-8", "replace"), ensure_ascii=False).encode()
+        found[prefix + key.removeprefix(strip)] = Wanted(value)
+    if bad:
+        raise ConfigError(
+            f"no JSON: {', '.join(bad[:10])}{' and more' * (len(bad) > 10)}; --text takes them as strings"
+        )
+    return found
+
+
+def is_json(value: bytes) -> bool:
+    """Whether the service takes it: JSON, without NaN and Infinity."""
+    try:
+        json.loads(value, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _parsed(content: bytes, expected: str, kind: type) -> Any:
+    try:
+        data = json.loads(content)
+    except ValueError as error:
+        raise ConfigError(f"{expected} is expected: {error}") from error
+    if not isinstance(data, kind):
+        raise ConfigError(f"{expected} is expected, found {type(data).__name__}")
+    return data
+
+
+def _document(file: Path) -> Wanted:
+    content = file.read_bytes()
+    if file.suffix == SUFFIX:
+        if not is_json(content):
+            raise ConfigError(f"{file}: it is no JSON")
+        return Wanted(content)
+    try:
+        value = yaml.safe_load(content)
+        return Wanted(json.dumps(value, ensure_ascii=False, allow_nan=False).encode(), is_meant=True)
+    except (yaml.YAMLError, TypeError, ValueError) as error:
+        raise ConfigError(f"{file}: it is no YAML that is JSON, too: {error}") from error
