@@ -15,7 +15,7 @@ from config_client.connection import Connection, answer_of, failure_of, headers_
 from config_client.core import requests
 from config_client.core.calls import Attempt, Failure, call
 from config_client.core.model import Document, View
-from config_client.core.pages import page_of, view_of
+from config_client.core.pages import Page, page_of, view_of
 from config_client.core.requests import Answer, Operation, Request
 
 
@@ -90,8 +90,13 @@ class Service:
                 return
 
     def snapshot(self, prefix: str) -> View:
-        """Return all documents beneath a prefix at one revision."""
-        return view_of(lambda after: page_of(self.send(requests.changes(prefix, after)).body))
+        """Return all documents beneath a prefix at one revision, with whatever was written before this was called."""
+        newest = self.send(requests.listing(prefix, None, limit=1)).revision  # lists are linearizable
+
+        def ask(after: str) -> Page:
+            return page_of(self.send(requests.changes(prefix, after, wait=1 if after else 0)).body)
+
+        return view_of(ask, newest)
 
     def tell(self, path: str) -> Any:
         """Return what the service tells of itself as JSON: /members, /members/states, /readyz."""

@@ -70,16 +70,16 @@ def view(**documents: bytes) -> View:
 
 
 def test_a_plan_is_what_differs_guarded_by_what_was_seen() -> None:
-    held = view(same=b"1", changed=b"1", meant=b'{"a": [1, 2]}', gone=b"1")
+    held = view(same=b" 1\n", changed=b"[1,2]", meant=b'{"a": [1, 2]}', gone=b"1")
     wanted = {
         "same": Wanted(b"1"),
-        "changed": Wanted(b"1 "),
+        "changed": Wanted(b"[1, 2]"),
         "meant": Wanted(b'{"a":[1,2]}', is_meant=True),
         "new": Wanted(b"2"),
     }
     plan = plan_of(held, wanted, prune=False)
     assert [(step.sign, step.operation) for step in plan.steps] == [
-        ("~", PutOperation("changed", b"1 ", 7)),
+        ("~", PutOperation("changed", b"[1, 2]", 7)),
         ("+", PutOperation("new", b"2", 0)),
     ]
     pruned = plan_of(held, wanted, prune=True)

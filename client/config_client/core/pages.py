@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from config_client.core.model import Document, View
 from config_client.core.wire import NotUnderstood, document_in, revision_in, text_in
+from config_client.errors import Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,18 @@ def page_of(body: bytes) -> Page:
         raise NotUnderstood(f"the changes are not understood: {error!r}") from error
 
 
-def view_of(ask: Callable[[str], Page]) -> View:
-    """Return a snapshot. ask: the page after a token; "" for the first. Raises NotUnderstood."""
+MOST_LOOKS = 20
+"""Answers, of at most a second each, after which a snapshot is taken to be behind for good."""
+
+
+def view_of(ask: Callable[[str], Page], least: int) -> View:
+    """Return a snapshot that is no older than a revision. ask: the page after a token; "" for the first.
+
+    What an instance tells without being asked for more may be as old as its bound: then what has changed since is
+    added. Raises NotUnderstood; Unavailable, if it stays behind.
+    """
     documents: dict[str, Document] = {}
-    token = ""
+    token, looks = "", 0
     while True:
         page = ask(token)
         if page.reset:
@@ -46,5 +55,10 @@ def view_of(ask: Callable[[str], Page]) -> View:
             else:
                 documents[key] = document
         token = page.token
-        if not page.more:
+        if page.more:
+            continue
+        if page.revision >= least:
             return View(MappingProxyType(documents), token, page.revision)
+        looks += 1
+        if looks > MOST_LOOKS:
+            raise Unavailable(f"the instance tells of revision {page.revision}, and {least} has been reached")

@@ -115,9 +115,9 @@ def listing(prefix: str, after: str | None, limit: int = 1000) -> Request:
     return Request("GET", "/config/", f"list of {prefix!r}", query if after is None else [*query, ("after", after)])
 
 
-def changes(prefix: str, after: str) -> Request:
-    """A page of changes as JSON, without waiting; of a snapshot, if `after` is empty."""
-    query = [("prefix", prefix), ("values", "true"), ("wait", "0")]
+def changes(prefix: str, after: str, *, wait: int = 0) -> Request:
+    """A page of changes as JSON; of a snapshot, if `after` is empty. wait: seconds for the first change."""
+    query = [("prefix", prefix), ("values", "true"), ("wait", str(wait))]
     return Request("GET", "/changes", f"snapshot of {prefix!r}", [*query, ("after", after)] if after else query)
 
 

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from config_client.core.model import Document, View
 from config_client.core.requests import DeleteOperation, Operation, PutOperation
 
+BLANKS = b" \t\n\r"
+"""What may stand around a JSON text and is no part of it: a batch does not carry it, so it makes no difference."""
+
 MOST_AT_ONCE = 100
 """Operations in one batch: the service's limit."""
 
@@ -65,7 +68,7 @@ def plan_of(view: View, wanted: Mapping[str, Wanted], *, prune: bool) -> Plan:
 def _is_there(found: Document | None, wanted: Wanted) -> bool:
     if found is None:
         return False
-    if found.value == wanted.value:
+    if found.value.strip(BLANKS) == wanted.value.strip(BLANKS):
         return True
     return wanted.is_meant and json.dumps(found.json(), sort_keys=True) == json.dumps(
         json.loads(wanted.value), sort_keys=True
