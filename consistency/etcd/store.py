@@ -4,29 +4,23 @@ Owns the messages and their meaning. Refuses to guess: a write is sent once, to 
 an answer that doesn't come is OutcomeUnknown. Makes no connection before the first call, so that it can be built
 anywhere and before a fork.
 
-Beside it `endpoint` (the connections to one endpoint), `etcd_watch` (one stream), and, pure: `config` (where etcd
-is), `errors` (what a failure means), `failover` (whom to ask next), `etcd_health` (which endpoints fail),
-`token` (one Authenticate for all), `messages` (reading messages), `layout` (names of keys). No other module
-speaks to etcd, but for the doctor's questions in `probe`.
+Here are the reads and writes of documents. The rest of it stands beside it: `leases` (to be one of a fleet), `listings`
+and `past`, `watches` (opening one). They use `calls` (whom to ask, and how often), `endpoint` (the connections to one),
+`watch` (one stream), and, pure: `config` (where etcd is), `errors` (what a failure means), `failover` (whom to ask
+next), `health` (which endpoints fail), `token` (one Authenticate for all), `requests` and `messages` (writing and
+reading messages), `layout` (names of keys). No other module speaks to etcd, but for the doctor's questions in `probe`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, assert_never
+from typing import Any
 
 from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
-from consistency.core.events import Observer, StoreCalled, ignore
+from consistency.core.events import Observer, ignore
 from consistency.core.model import (
-    Departure,
-    Document,
-    MustBeAbsent,
-    MustBeAt,
-    MustExist,
-    Precondition,
     Revision,
     VersionRecord,
 )
@@ -36,30 +30,27 @@ from consistency.core.store import (
     Commit,
     Compacted,
     Denied,
-    Lease,
     NoSpace,
     OutcomeUnknown,
-    Page,
-    Past,
-    PastVersions,
     Put,
     Rejected,
-    Scan,
     StoreError,
     Survey,
     TooLarge,
     Touched,
-    Unavailable,
     Want,
 )
 from consistency.etcd import messages as answers
-from consistency.etcd.calls import Call, Calls, snake_case
+from consistency.etcd.calls import Call, Calls
 from consistency.etcd.config import EtcdConfig
-from consistency.etcd.endpoint import Connect, EtcdNode, connect, metadata_for
-from consistency.etcd.errors import Failed, NoSuchLease
-from consistency.etcd.layout import Layout, encode, range_end
+from consistency.etcd.endpoint import Connect, EtcdNode, connect
+from consistency.etcd.layout import Layout, range_end
+from consistency.etcd.leases import Leases
+from consistency.etcd.listings import Listings
 from consistency.etcd.past import PastReads, then
+from consistency.etcd.requests import absent, compare, delete_op, range_op
 from consistency.etcd.watch import EtcdWatch
+from consistency.etcd.watches import Watches
 from consistency.tasks import Worker
 
 __all__ = ["MAX_CHANGES", "MAX_REQUEST", "MAX_WANTS", "EtcdConfig", "EtcdStore", "EtcdWatch"]
@@ -80,7 +71,7 @@ LOOK_FOR = 2.0
 """Seconds for which an endpoint that failed is asked whether it is well again."""
 
 
-class EtcdStore:
+class EtcdStore(Leases, Listings, Watches):
     """`consistency.core.store.Store` over etcd, and `version`. Belongs to one loop; see the module's opening.
 
     connect: makes the channels. clock: seconds, for deadlines and for what observers are told.
@@ -97,7 +88,7 @@ class EtcdStore:
         self._observer = observer
         self._clock = clock
         self._layout = Layout(config.prefix)
-        self._ask_version = _range_op(self._layout.version)
+        self._ask_version = range_op(self._layout.version)
         self._nodes = tuple(EtcdNode(endpoint, config, connect, clock) for endpoint in config.servers())
         self._calls = Calls(
             self._nodes, cheap_read(self._layout), login(config), observer, clock, on_down=self._look_again
@@ -137,28 +128,6 @@ class EtcdStore:
                 raise
         return await self._survey(None, deadline - self._clock())
 
-    async def past(self, key: str, revision: Revision, *, timeout: float) -> Past:
-        """See Store.past. Raises ValueError for a revision below 1."""
-        request = pb.RangeRequest(key=self._layout.document(key), revision=then(revision))
-        answer = await self._calls.ask(Call("past", "range", request), timeout)
-        return Past(answers.header(answer), answers.found(answer).document)
-
-    async def values(
-        self, keys: Sequence[str], at: Revision, *, names_only: bool = False, timeout: float
-    ) -> tuple[Document | None, ...]:
-        """See Store.values. Raises ValueError over MAX_WANTS, or for a revision below 1."""
-        return await self._past.values(keys, at, names_only, timeout)
-
-    async def scan(
-        self, prefix: str, *, after: str | bytes, limit: int, at: Revision, names_only: bool = False, timeout: float
-    ) -> Scan:
-        """See Store.scan. Raises ValueError for a revision below 1."""
-        return await self._past.scan(prefix, after, limit, at, names_only, timeout)
-
-    async def versions(self, after: Revision, until: Revision, *, most: int, timeout: float) -> PastVersions:
-        """See Store.versions."""
-        return await self._past.versions(after, until, most, timeout)
-
     async def touched(self, since: Revision, *, limit: int, timeout: float) -> Touched:
         """See Store.touched. The latest come first.
 
@@ -168,7 +137,7 @@ class EtcdStore:
         """
         deadline = self._clock() + timeout
         end = range_end(self._layout.documents)
-        latest = _range_op(
+        latest = range_op(
             self._layout.documents,
             range_end=end,
             min_mod_revision=since + 1,
@@ -177,7 +146,7 @@ class EtcdStore:
             sort_target=pb.RangeRequest.MOD,
             sort_order=pb.RangeRequest.DESCEND,
         )
-        everything = _range_op(self._layout.documents, range_end=end, count_only=True)
+        everything = range_op(self._layout.documents, range_end=end, count_only=True)
         request = pb.TxnRequest(success=(latest, everything, self._ask_version))
         answer = await self._range_by_range("touched", request, deadline)
         found, counted, version = (response.response_range for response in answer.responses)
@@ -193,25 +162,9 @@ class EtcdStore:
         """See Store.existed. Raises ValueError over MAX_WANTS, or for a revision below 1."""
         if len(keys) > MAX_WANTS:
             raise ValueError(f"at most {MAX_WANTS} keys at once, not {len(keys)}")
-        asked = [_range_op(self._layout.document(key), revision=then(at), count_only=True) for key in keys]
+        asked = [range_op(self._layout.document(key), revision=then(at), count_only=True) for key in keys]
         answer = await self._snapshot("existed", pb.TxnRequest(success=asked), timeout)
         return tuple(response.response_range.count > 0 for response in answer.responses)
-
-    async def page(self, prefix: str, *, after: str | bytes, limit: int, timeout: float) -> Page:
-        """See Store.page. Moves no values. Other tools' keys may have up to a megabyte each."""
-        deadline = self._clock() + timeout
-        first, end = self._layout.listing(prefix, after)
-        while True:
-            request = pb.RangeRequest(key=first, range_end=end, limit=limit + 1, keys_only=True)
-            try:
-                answer = await self._calls.ask(Call("page", "range", request), deadline - self._clock())
-                break
-            except TooLarge:
-                if limit == 1:
-                    raise
-                limit //= 2
-        listed = answers.listed(self._layout, answer.kvs[:limit])
-        return Page(answers.header(answer), listed, more=len(answer.kvs) > limit)
 
     async def version(self, timeout: float) -> tuple[str, str]:
         """The endpoint that answered, and the version there: "" if it tells root alone. Raises Unavailable, Denied."""
@@ -243,94 +196,7 @@ class EtcdStore:
             before = tuple(map(answers.mod_revision, ranges))
         return Commit(header, answer.succeeded, before, members)
 
-    async def acknowledge(self, slot: int, lease: int, applied: Revision, *, timeout: float) -> None:
-        """See Store.acknowledge."""
-        ours = _held_by(self._layout.member(slot), lease)
-        put = _put_op(self._layout.ack(slot), b"%d" % applied, lease)
-        request = pb.TxnRequest(compare=(ours,), success=(put,))
-        if not (await self._calls.send(Call("acknowledge", "txn", request, write=True), timeout)).succeeded:
-            raise Rejected(f"slot {slot:02d} is not held by lease {lease:x}")
-
-    async def claim(self, slot: int, lease: int, description: str, *, timeout: float) -> bool:
-        """See Store.claim. An absent key has no lease, either."""
-        key = self._layout.member(slot)
-        # In this order: who watches sees the slot held before the place is given up, and takes nobody for lost.
-        claimed = (_put_op(key, encode(description), lease), _delete_op(self._layout.wait(lease)))
-        request = pb.TxnRequest(compare=(_held_by(key, 0),), success=claimed)
-        return bool((await self._calls.send(Call("claim", "txn", request, write=True), timeout)).succeeded)
-
-    async def wait(self, lease: int, description: str, *, timeout: float) -> None:
-        """See Store.wait."""
-        put = _put_op(self._layout.wait(lease), encode(description), lease)
-        await self._calls.send(Call("wait", "txn", pb.TxnRequest(success=(put,)), write=True), timeout)
-
-    async def fleet(self, candidate: str, *, timeout: float) -> str:
-        """See Store.fleet. A read first: it is retried, and etcd answers it when it is out of space, too."""
-        deadline, key = self._clock() + timeout, self._layout.fleet
-        answer = await self._calls.ask(Call("fleet", "range", pb.RangeRequest(key=key)), timeout)
-        if not answer.kvs:
-            put, look = _put_op(key, candidate.encode()), _range_op(key)
-            request = pb.TxnRequest(compare=(_absent(key),), success=(put,), failure=(look,))
-            made = await self._calls.send(Call("fleet", "txn", request, write=True), deadline - self._clock())
-            if made.succeeded:
-                return candidate
-            answer = answers.ranges(made)[0]
-        return answers.fleet_id(self._layout, answer)
-
-    async def grant(self, ttl: int, *, timeout: float) -> Lease:
-        """See Store.grant."""
-        answer = await self._calls.send(Call("grant", "grant", pb.LeaseGrantRequest(TTL=ttl), write=True), timeout)
-        return Lease(answer.ID, answer.TTL)
-
-    async def keep_alive(self, lease: int, *, timeout: float) -> int:
-        """See Store.keep_alive. Renewing twice is renewing, so this is retried as a read is."""
-        answer = await self._calls.ask(Call("keep_alive", "keep_alive", pb.LeaseKeepAliveRequest(ID=lease)), timeout)
-        return max(0, int(answer.TTL))
-
-    async def revoke(self, lease: int, *, timeout: float) -> None:
-        """See Store.revoke."""
-        with contextlib.suppress(NoSuchLease):
-            await self._calls.send(Call("revoke", "revoke", pb.LeaseRevokeRequest(ID=lease), write=True), timeout)
-
-    async def record(self, departure: Departure, lease: int, *, timeout: float) -> bool:
-        """See Store.record."""
-        key = self._layout.departure(departure.lease)
-        request = pb.TxnRequest(compare=(_absent(key),), success=(_put_op(key, departure.encode(), lease),))
-        return bool((await self._calls.send(Call("record", "txn", request, write=True), timeout)).succeeded)
-
-    async def erase(self, departed: Sequence[int], *, timeout: float) -> None:
-        """See Store.erase."""
-        deletions = [_delete_op(self._layout.departure(lease)) for lease in departed[:MAX_CHANGES]]
-        await self._calls.send(Call("erase", "txn", pb.TxnRequest(success=deletions), write=True), timeout)
-
-    # --- the watch, and the end
-
-    async def watch(self, version_from: Revision, members_from: Revision, *, timeout: float) -> EtcdWatch:
-        """See Store.watch. One that starts before a compaction ends with Compacted when it is iterated.
-
-        A cheap read goes before it: it finds an endpoint that answers, and a watch can't tell a refused token from a
-        missing permission. Who answers reads may still refuse streams, as a proxy does: then another is asked.
-        """
-        versions = _watch_request(self._layout.version, b"", version_from)
-        members = _watch_request(self._layout.members, range_end(self._layout.members), members_from)
-        return await self._watch((versions, members), timeout)
-
-    async def _watch_versions(self, version_from: Revision, timeout: float) -> EtcdWatch:
-        return await self._watch((_watch_request(self._layout.version, b"", version_from),), timeout)
-
-    async def _watch(self, requests: Sequence[Any], timeout: float) -> EtcdWatch:
-        deadline, said, asked = self._clock() + timeout, "", 0
-        async for node in self._calls.answering(timeout):
-            left = (deadline - self._clock()) / (len(self._nodes) - asked)
-            asked += 1
-            try:
-                return await self._open_watch(node, requests, left)
-            except Failed as failed:
-                if not failed.diagnosis.may_be_better_elsewhere:
-                    raise failed.error(f"watch {said}at {node.name}", write=False) from failed
-                self._calls.stream_failed(node, failed)
-                said += f"at {node.name}: {failed.diagnosis.finding}; "
-        raise Unavailable(f"no etcd endpoint opened a watch: {said.removesuffix('; ')}")
+    # --- the end
 
     async def close(self) -> None:
         """See Store.close. May be called twice."""
@@ -364,7 +230,7 @@ class EtcdStore:
     async def _survey(self, at: Revision | None, timeout: float) -> Survey:
         request = pb.TxnRequest(success=(self._ask_version, self._range_members()))
         if at:
-            request.success.append(_range_op(self._layout.version, revision=at))
+            request.success.append(range_op(self._layout.version, revision=at))
         answer = await self._snapshot("survey", request, timeout)
         version, fleet, *then = [response.response_range for response in answer.responses]
         return Survey(
@@ -405,24 +271,27 @@ class EtcdStore:
         may_fail = only_if_new or any(change.precondition is not None for change in changes)
         for change in changes:
             key = self._layout.document(change.key)
-            before = _range_op(key, keys_only=True)
+            before = pb.RequestOp(request_range=pb.RangeRequest(key=key, keys_only=True))
             if change.precondition is not None:
-                request.compare.append(_compare(key, change.precondition))
+                request.compare.append(compare(key, change.precondition))
             if len(changes) <= MAX_LOOKED_AT:
                 request.success.append(before)
-            request.success.append(_put_op(key, change.value) if isinstance(change, Put) else _delete_op(key))
+            if isinstance(change, Put):
+                request.success.add().request_put.MergeFrom(pb.PutRequest(key=key, value=change.value))
+            else:
+                request.success.append(delete_op(key))
             if may_fail:
                 request.failure.append(before)
         if only_if_new:
-            request.compare.append(_absent(self._layout.version))
-        request.success.append(_put_op(self._layout.version, version.encode()))
+            request.compare.append(absent(self._layout.version))
+        request.success.add().request_put.MergeFrom(pb.PutRequest(key=self._layout.version, value=version.encode()))
         if version.ack:
             request.success.append(self._range_slots())
         return request
 
     async def _before(self, changes: Sequence[Change], revision: Revision, timeout: float) -> tuple[Revision, ...]:
         """What a large write found, looked up in the revision before it. Raises OutcomeUnknown, though it happened."""
-        asked = (_range_op(self._layout.document(each.key), keys_only=True, revision=revision - 1) for each in changes)
+        asked = (range_op(self._layout.document(each.key), keys_only=True, revision=revision - 1) for each in changes)
         try:
             answer = await self._calls.ask(Call("before", "txn", pb.TxnRequest(success=asked)), timeout)
         except StoreError as error:
@@ -432,24 +301,11 @@ class EtcdStore:
         return tuple(answers.mod_revision(response.response_range) for response in answer.responses)
 
     def _range_members(self) -> Any:
-        return _range_op(self._layout.members, range_end=range_end(self._layout.members))
+        return range_op(self._layout.members, range_end=range_end(self._layout.members))
 
     def _range_slots(self) -> Any:
         """Without whoever has gone: a synchronous write has no use for them."""
-        return _range_op(self._layout.members, range_end=self._layout.slots_end, keys_only=True)
-
-    async def _open_watch(self, node: EtcdNode, requests: Sequence[Any], timeout: float) -> EtcdWatch:
-        started, outcome = self._clock(), "ok"
-        try:
-            token = await self._calls.token(node, timeout)
-            stream = EtcdWatch(node.stream("watch", metadata=metadata_for(token)), self._layout, node.name, self._clock)
-            await stream.begin(requests, timeout)
-        except Failed as failed:
-            outcome = snake_case(failed.diagnosis.meaning(write=False))
-            raise
-        finally:
-            self._observer(StoreCalled("watch", outcome, self._clock() - started))
-        return stream
+        return range_op(self._layout.members, range_end=self._layout.slots_end, keys_only=True)
 
 
 def cheap_read(layout: Layout) -> Call:
@@ -462,39 +318,3 @@ def login(config: EtcdConfig) -> Call | None:
     if config.user is None:
         return None
     return Call("authenticate", "authenticate", pb.AuthenticateRequest(name=config.user, password=config.password))
-
-
-def _range_op(key: bytes, **options: Any) -> Any:
-    return pb.RequestOp(request_range=pb.RangeRequest(key=key, **options))
-
-
-def _put_op(key: bytes, value: bytes, lease: int = 0) -> Any:
-    return pb.RequestOp(request_put=pb.PutRequest(key=key, value=value, lease=lease))
-
-
-def _delete_op(key: bytes) -> Any:
-    return pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=key))
-
-
-def _watch_request(key: bytes, end: bytes, start: Revision) -> Any:
-    return pb.WatchRequest(create_request=pb.WatchCreateRequest(key=key, range_end=end, start_revision=start))
-
-
-def _held_by(key: bytes, lease: int) -> Any:
-    return pb.Compare(key=key, target=pb.Compare.LEASE, result=pb.Compare.EQUAL, lease=lease)
-
-
-def _absent(key: bytes) -> Any:
-    return pb.Compare(key=key, target=pb.Compare.CREATE, result=pb.Compare.EQUAL, create_revision=0)
-
-
-def _compare(key: bytes, precondition: Precondition) -> Any:
-    match precondition:
-        case MustBeAbsent():
-            return _absent(key)
-        case MustExist():
-            return pb.Compare(key=key, target=pb.Compare.CREATE, result=pb.Compare.GREATER, create_revision=0)
-        case MustBeAt(mod_revision=wanted):
-            return pb.Compare(key=key, target=pb.Compare.MOD, result=pb.Compare.EQUAL, mod_revision=wanted)
-        case _:
-            assert_never(precondition)

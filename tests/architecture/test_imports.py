@@ -70,13 +70,16 @@ def test_httpx_is_known_to_one_file_that_is_loaded_when_the_fleet_is_asked() -> 
     assert found.stdout == "[]\n"
 
 
-def test_one_file_connects_to_etcd_and_three_make_messages_for_it() -> None:
+def test_one_file_connects_to_etcd_and_those_that_ask_make_messages_for_it() -> None:
     """One more reads streams, which end with gRPC's errors."""
     assert importers("grpc") == {"consistency/etcd/endpoint.py", "consistency/etcd/watch.py"}
     assert importers("etcd3") == {
         "consistency/etcd/endpoint.py",
         "consistency/etcd/store.py",
+        "consistency/etcd/leases.py",
+        "consistency/etcd/listings.py",
         "consistency/etcd/past.py",
+        "consistency/etcd/requests.py",
         "consistency/etcd/probe.py",
     }
 

@@ -1,0 +1,52 @@
+"""From the words of the protocol to what etcd is asked: pieces of its messages. `messages` reads the answers. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, assert_never
+
+from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
+
+from consistency.core.model import MustBeAbsent, MustBeAt, MustExist, Precondition, Revision
+
+
+def range_op(key: bytes, **options: Any) -> Any:
+    """What is under one key, or from it on to `range_end`; options of etcd's RangeRequest."""
+    return pb.RequestOp(request_range=pb.RangeRequest(key=key, **options))
+
+
+def put_op(key: bytes, value: bytes, lease: int = 0) -> Any:
+    """Put it, attached to the lease if there is one."""
+    return pb.RequestOp(request_put=pb.PutRequest(key=key, value=value, lease=lease))
+
+
+def delete_op(key: bytes) -> Any:
+    """Delete one key."""
+    return pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=key))
+
+
+def watch_request(key: bytes, end: bytes, start: Revision) -> Any:
+    """Watch one key, or from it on to `end`, from a revision on."""
+    return pb.WatchRequest(create_request=pb.WatchCreateRequest(key=key, range_end=end, start_revision=start))
+
+
+def held_by(key: bytes, lease: int) -> Any:
+    """If the key is attached to this lease; an absent one has lease 0."""
+    return pb.Compare(key=key, target=pb.Compare.LEASE, result=pb.Compare.EQUAL, lease=lease)
+
+
+def absent(key: bytes) -> Any:
+    """If there is no such key."""
+    return pb.Compare(key=key, target=pb.Compare.CREATE, result=pb.Compare.EQUAL, create_revision=0)
+
+
+def compare(key: bytes, precondition: Precondition) -> Any:
+    """If the precondition holds."""
+    match precondition:
+        case MustBeAbsent():
+            return absent(key)
+        case MustExist():
+            return pb.Compare(key=key, target=pb.Compare.CREATE, result=pb.Compare.GREATER, create_revision=0)
+        case MustBeAt(mod_revision=wanted):
+            return pb.Compare(key=key, target=pb.Compare.MOD, result=pb.Compare.EQUAL, mod_revision=wanted)
+        case _:
+            assert_never(precondition)
