@@ -1,4 +1,6 @@
-"""What the protocol needs of a store, and its errors. Pure: `etcd/store.py` implements it over etcd.
+"""What the protocol needs of a store; and, from their rooms, what it answers and may end with. Pure.
+
+`consistency/etcd/store.py` implements it over etcd.
 
 Every read is linearizable, every write is one transaction, every call has a deadline (`timeout`, seconds). A store
 belongs to one loop. A call may be cancelled; of a write that was sent nobody can tell then. Errors answer "did it
@@ -8,222 +10,77 @@ happen?": `Rejected` and `Unavailable` mean that nothing was done, `OutcomeUnkno
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from consistency.core.answers import (
+    Answer,
+    Change,
+    Commit,
+    Delete,
+    Found,
+    Header,
+    Lease,
+    Listed,
+    Page,
+    Past,
+    PastVersions,
+    Put,
+    Scan,
+    Survey,
+    Touched,
+    Want,
+    WatchEvent,
+)
+from consistency.core.errors import (
+    BadCredentials,
+    Compacted,
+    Denied,
+    NoSpace,
+    NotReached,
+    OutcomeUnknown,
+    Rejected,
+    StoreError,
+    TooLarge,
+    Unavailable,
+)
 from consistency.core.model import (
-    AckEvent,
     Departure,
-    DepartureEvent,
     Document,
-    Member,
-    MemberEvent,
-    Precondition,
     Revision,
-    VersionEvent,
     VersionRecord,
-    VersionState,
-    WaitingEvent,
 )
 
-
-class StoreError(Exception):
-    """A store call that gave no answer. The message is for an operator: which endpoint, what was found."""
-
-
-class Rejected(StoreError):
-    """Understood and refused; nothing was done, and the same call will be refused again."""
-
-
-class NoSpace(Rejected):
-    """etcd's quota is used up: writes are refused until it is compacted, defragmented and disarmed."""
-
-
-class Denied(Rejected):
-    """The etcd user lacks the permission."""
-
-
-class TooLarge(Rejected):
-    """The request, or the answer to it, is over etcd's or our own limit."""
-
-
-class Unavailable(StoreError):
-    """Nothing was done: no endpoint could be reached or answered a read in time."""
-
-
-class BadCredentials(Unavailable):
-    """etcd refused the user or the password, or the TLS certificates of the two sides don't match."""
-
-
-class OutcomeUnknown(StoreError):
-    """A write was sent and no answer came back: it may or may not have happened, now or later. Never retried."""
-
-
-class Compacted(StoreError):
-    """The revision asked for has been compacted away."""
-
-
-class NotReached(Rejected):
-    """The revision asked for lies in the future of this store."""
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """Which cluster answered, and the store revision the answer holds at."""
-
-    cluster: int
-    revision: Revision
-
-
-@dataclass(frozen=True, slots=True)
-class Want:
-    """One key to read. With `newer_than` = m the value is moved only if its mod_revision is above m (rule 4)."""
-
-    key: str
-    newer_than: Revision = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a `Want` gave: absent; present with its document; or present and unchanged (`document` None)."""
-
-    present: bool
-    document: Document | None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One linearizable read transaction: all of it held at `header.revision`.
-
-    `member` is the lease that holds the slot asked about; 0 when the slot is free or none was asked about.
-    """
-
-    header: Header
-    version: VersionState
-    member: int
-    found: tuple[Found, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """The version key now and at an earlier revision, and the fleet, in one transaction (rules 6, 7, 9).
-
-    `version_then` is None when that revision is compacted, or not yet reached. `departed`: who has gone lately.
-    `waiting`: who waits for a slot.
-    """
-
-    header: Header
-    version: VersionState
-    version_then: VersionState | None
-    members: tuple[Member, ...]
-    departed: tuple[Departure, ...] = ()
-    waiting: tuple[Member, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """Stores `value` under `key`, if `precondition` holds."""
-
-    key: str
-    value: bytes
-    precondition: Precondition | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Delete:
-    """Removes `key`, if `precondition` holds."""
-
-    key: str
-    precondition: Precondition | None = None
-
-
-Change = Put | Delete
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """The answer to a write transaction.
-
-    committed: False when a precondition did not hold; then nothing was written, no version either.
-    before: for each change the key's mod_revision just before the transaction, 0 if it did not exist.
-    members: the slots held at that revision, if the version asks for acknowledgements (rule 12); else empty.
-    """
-
-    header: Header
-    committed: bool
-    before: tuple[Revision, ...]
-    members: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Past:
-    """One key as it stood at an earlier revision; `document` is None when it was absent."""
-
-    header: Header
-    document: Document | None
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One key of a listing."""
-
-    key: str
-    mod_revision: Revision
-    create_revision: Revision
-
-
-@dataclass(frozen=True, slots=True)
-class Touched:
-    """The documents whose mod_revision lies after some revision, and how many there are in all (rule 13).
-
-    `version` is the version key's state in the same transaction. `complete` is False when there were too many to list.
-    """
-
-    header: Header
-    version: VersionState
-    count: int
-    keys: tuple[Listed, ...]
-    complete: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """A granted lease. `ttl` is what the store granted, in seconds, which may be more than was asked for."""
-
-    id: int
-    ttl: int
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A listing in key order (of the UTF-8 bytes). `more`: there are further keys after the last of these."""
-
-    header: Header
-    keys: tuple[Listed, ...]
-    more: bool
-
-
-@dataclass(frozen=True, slots=True)
-class PastVersions:
-    """How the version key stood at an earlier revision, and every change of it since, in order (rule 18)."""
-
-    start: VersionState
-    events: tuple[VersionEvent, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """Documents in key order (of the UTF-8 bytes), as they stood at one revision. `more`: there are further ones.
-
-    Without values the data of each is empty.
-    """
-
-    header: Header
-    documents: tuple[tuple[str, Document], ...]
-    more: bool
-
-
-WatchEvent = VersionEvent | MemberEvent | AckEvent | DepartureEvent | WaitingEvent
+__all__ = [
+    "Answer",
+    "BadCredentials",
+    "Change",
+    "Commit",
+    "Compacted",
+    "Delete",
+    "Denied",
+    "Found",
+    "Header",
+    "Lease",
+    "Listed",
+    "NoSpace",
+    "NotReached",
+    "OutcomeUnknown",
+    "Page",
+    "Past",
+    "PastVersions",
+    "Put",
+    "Rejected",
+    "Scan",
+    "Store",
+    "StoreError",
+    "Survey",
+    "TooLarge",
+    "Touched",
+    "Unavailable",
+    "Want",
+    "WatchEvent",
+    "WatchStream",
+]
 
 
 class WatchStream(Protocol):

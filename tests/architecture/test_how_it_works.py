@@ -57,7 +57,7 @@ def test_what_is_named_elsewhere_is_defined_in_a_file_that_is_named() -> None:
     """A method without its file beside it, such as a second one of a class; and classes, such as `Ahead`."""
     everything = frozenset().union(*(defined(file) for file, _ in places()))
     errors = frozenset().union(
-        *(defined(f"consistency/core/{room}.py") for room in ("store", "documents", "preconditions"))
+        *(defined(f"consistency/core/{room}.py") for room in ("errors", "documents", "preconditions"))
     )
     headers = {"Age"}
     named = set(re.findall(r"`(_?[A-Z][a-z]\w*(?:\.\w+)?)`", prose()))
