@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import consistency
-from tests.support.asyncio_says import DEBUG, counts
+from tests.support.asyncio_says import DEBUG, beside_moments
 from tests.support.etcd import EtcdServer
 from tests.support.instances import PROJECT
 
@@ -24,7 +24,7 @@ def test_the_examples_run(etcd: EtcdServer, prefix: str) -> None:
         cwd=PROJECT, env={**os.environ, DEBUG: "1"}, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert [line for line in done.stderr.splitlines() if counts(line)] == []
+    assert beside_moments(done.stderr) == ""
     first, *rest = done.stdout.splitlines()
     assert re.fullmatch(r"b'\{\"limit\": 10\}' (BYPASS|MISS|HIT) \d\.\d+", first)
     assert rest[:3] == ["b'{\"limit\": 10}'", "the cache is closed", "{b'{\"limit\": 10}'}"]

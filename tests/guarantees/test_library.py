@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.support.asyncio_says import DEBUG, counts
+from tests.support.asyncio_says import DEBUG, beside_moments
 from tests.support.etcd import EtcdServer
 from tests.support.instances import PROJECT
 
@@ -65,7 +65,7 @@ def said_by(program: str, etcd: EtcdServer, prefix: str) -> str:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert [line for line in done.stderr.splitlines() if counts(line)] == []
+    assert beside_moments(done.stderr) == ""
     return done.stdout
 
 

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from consistency.loop import LoopThread
+from tests.support import asyncio_says
 from tests.support.driver import run
 from tests.support.instances import PROJECT
 
@@ -104,3 +105,12 @@ def test_every_loop_of_these_tests_is_in_debug_mode() -> None:
     loop = LoopThread()
     with loop.used():
         assert loop.run(debugs())
+
+
+@pytest.mark.parametrize("handle", ["<Handle f()>", "<Task coro=<f()>\n created at a.py:1>"])
+def test_a_moment_that_the_machine_has_taken_is_no_complaint(handle: str) -> None:
+    """However many lines it is told in, and whatever is said beside it."""
+    short, long = (f"Executing {handle} took {seconds} seconds" for seconds in ("0.156", "5.002"))
+    assert not asyncio_says.counts(short)
+    assert asyncio_says.counts(long)
+    assert asyncio_says.beside_moments(f"{short}\nan error\n{long}\n{short}\n") == f"an error\n{long}"

@@ -14,7 +14,7 @@ SLOW = 4.0
 DEBUG = "PYTHONASYNCIODEBUG"
 """What a process is told by, if its loops are to look more closely. They take three to five times as long then."""
 
-_SLOW = re.compile(r"\bExecuting .* took ([\d.]+) seconds")
+_SLOW = re.compile(r"\bExecuting (?:(?!\bExecuting ).)* took ([\d.]+) seconds", re.DOTALL)
 _OF_A_PROCESS = re.compile(r'"logger": "asyncio"|\bwas never (?:awaited|retrieved)\b|\bResourceWarning\b')
 
 
@@ -22,6 +22,11 @@ def counts(complaint: str) -> bool:
     """Whether it is more than a moment that the machine has taken."""
     slow = _SLOW.search(complaint)
     return slow is None or float(slow[1]) >= SLOW
+
+
+def beside_moments(said: str) -> str:
+    """What a process has said, but for that."""
+    return _SLOW.sub(lambda slow: slow[0] if counts(slow[0]) else "", said).strip()
 
 
 def complaints_in(output: str) -> list[str]:
