@@ -19,7 +19,7 @@ from service.auth.access import CHANGES, COLLECTION, MEMBERS
 from service.changes.changes import Changes, EventStream, wants_stream
 from service.documents.documents import Documents
 from service.documents.hits import Hits, wire_of_reading
-from service.http.answers import CLOSE, Answer, Head, Wire, head, wire_of
+from service.http.answers import CLOSE, Answer, Wire, head, wire_of
 from service.http.bodies import StreamedBody
 from service.http.bridge import Bridge
 from service.http.departures import Departed, Departures
@@ -217,21 +217,23 @@ class Front:
         if environ["REQUEST_METHOD"] == "HEAD":
             body = b""
         if len(body) > LARGE:
-            with loan or self._room.loan() as taken:
-                if await taken.take(len(body)):
-                    await send_in_pieces(send, status, self._ready(wire, environ, started), body)
-                    return
-            closing = [pair for pair in headers if pair == CLOSE]
-            status, headers, body = _failed(environ, _too_many())
-            wire = status, [*headers, *closing], body
-        await send({"type": "http.response.start", "status": status, "headers": self._ready(wire, environ, started)})
+            await self._send_large(wire, environ, send, started, loan or self._room.loan())
+            return
+        if more := self._door.leave(environ, status, headers, started):
+            headers = [*headers, *head(more)]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def _ready(self, wire: Wire, environ: Environ, started: float) -> Head:
-        """The headers with which an answer leaves."""
-        status, headers, _ = wire
-        more = self._door.leave(environ, status, headers, started)
-        return [*headers, *head(more)] if more else headers
+    async def _send_large(self, wire: Wire, environ: Environ, send: Send, started: float, loan: Loan) -> None:
+        status, headers, body = wire
+        with loan:
+            if await loan.take(len(body)):
+                ready = [*headers, *head(self._door.leave(environ, status, headers, started))]
+                await send_in_pieces(send, status, ready, body)
+                return
+        status, problem, body = _failed(environ, _too_many())
+        closing = [pair for pair in headers if pair == CLOSE]
+        await self._send((status, [*problem, *closing], body), environ, send, started)
 
 
 def _too_many() -> Refused:
