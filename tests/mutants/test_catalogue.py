@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import builtins
+from pathlib import Path
 
 import pytest
 
-from mutants.__main__ import PROJECT
+from mutants.__main__ import COPIED, PROJECT, TESTS
 from mutants.catalogue import IMPOSSIBLE, MUTANTS, Mutant
 from mutants.table import DOCUMENT, document, killers
 
@@ -31,6 +32,29 @@ def test_a_mutant_applies(mutant: Mutant) -> None:
     assert mutant.old in text
     assert mutant.old != mutant.new
     compile(text.replace(mutant.old, mutant.new, 1), mutant.file, "exec")
+
+
+def imported_by(file: Path) -> set[Path]:
+    """The project's modules that a file imports."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{each.name}" for each in node.names)}
+    paths = (PROJECT / name.replace(".", "/") for name in names)
+    return {each for path in paths for each in (path.with_suffix(".py"), path / "__init__.py") if each.exists()}
+
+
+def test_a_copy_has_all_that_its_tests_import() -> None:
+    """One that lacks a part of the project fails every test, and so tells nothing of a mutant."""
+    needed: set[Path] = set()
+    found = {file for room in TESTS for file in (PROJECT / room).rglob("*.py")}
+    while found:
+        needed |= found
+        found = {each for file in found for each in imported_by(file)} - needed
+    copied = tuple(str(PROJECT / each) for each in COPIED)
+    assert sorted(str(file) for file in needed if not str(file).startswith(copied)) == []
 
 
 NAMES = {name for file in (PROJECT / "consistency").rglob("*.py") for name in names_in(file.read_text())}
