@@ -270,6 +270,7 @@ MUTANTS = (
     Mutant(13, "ignore outside writes", AUDIT, "frozenset(unexplained(touched, events) | undone(", "frozenset(undone("),
     Mutant(13, "ignore outside deletions", AUDIT, "max(0, vanished(before, touched) - accounted)", "0"),
     Mutant(13, "ignore outside deletions of what was just put", AUDIT, " | undone(touched, events)", ""),
+    Mutant(13, "let what an audit names account for a deletion", AUDIT, "if event.op != AUDIT)", "if True)"),
     Mutant(13, "take our own deletions for outside ones", AUDIT, "vanished(before, touched) - accounted",
            "vanished(before, touched)"),
     Mutant(13, "tell nobody", AUDIT, "VersionRecord(new_nonce(), names, AUDIT)",

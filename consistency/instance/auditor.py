@@ -15,7 +15,7 @@ instance which comes to an empty fleet, before it joins. All that is in memory t
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from consistency.core.events import AuditFound, Observer
@@ -86,7 +86,7 @@ def unexplained(touched: Touched, events: Events) -> set[str]:
 
 def undone(touched: Touched, events: Events) -> set[str]:
     """The documents that are gone although the last version that names them put them."""
-    last = {name: event.op for event in events for name in event.names or ()}
+    last = {name: event.op for event in _writes(events) for name in event.names or ()}
     here = {listed.key for listed in touched.keys}
     return {name for name, op in last.items() if op == "put" and name not in here}
 
@@ -100,8 +100,17 @@ def vanished(before: Baseline, touched: Touched) -> int:
 def perhaps_deleted(before: Baseline, touched: Touched, events: Events) -> list[str]:
     """The names among which are all that a version accounts for: those that have lived on are not."""
     lived_on = {listed.key for listed in touched.keys if listed.create_revision <= before.revision}
-    named = {name for event in events for name in event.names or ()}
+    named = {name for event in _writes(events) for name in event.names or ()}
     return sorted(named - lived_on)
+
+
+def _writes(events: Events) -> Iterator[VersionEvent]:
+    """The events of writes. What an audit names it has not written, so that it accounts for nothing:
+
+    1. a document is put from outside; 2. an audit names it; 3. it is deleted from outside. The next audit would take
+    that version for the deletion's.
+    """
+    return (event for event in events if event.op != AUDIT)
 
 
 class Auditor:

@@ -33,12 +33,12 @@ def touched(*keys: tuple[str, int, int], count: int = 3) -> Touched:
 
 
 def versions(**names: str | None) -> list[VersionEvent]:
-    """`r11="ab"`: the version of revision 11 put a and b; `d12="c"`: that of 12 deleted c; None: anything."""
+    """`r11="ab"`: the version of revision 11 put a and b; `d12="c"`: that of 12 deleted c; `a13`: an audit's; None: anything."""
     return [
         VersionEvent(
             VersionState(int(at[1:]), 1, int(at[1:]), "n"),
             None if some is None else frozenset(some),
-            op={"r": "put", "d": "delete", "b": "batch"}[at[0]],
+            op={"r": "put", "d": "delete", "b": "batch", "a": "audit"}[at[0]],
         )
         for at, some in names.items()
     ]
@@ -86,6 +86,11 @@ class TestComparison:
         assert undone(touched(("a", 11, 5)), versions(r11="ab", d12="b")) == set()
         assert undone(touched(("a", 11, 5)), versions(d11="ab", r12="b")) == {"b"}
         assert undone(touched(("a", 11, 5)), versions(r11="a", b12="ab")) == set()
+
+    def test_what_an_audit_names_it_has_not_deleted(self) -> None:
+        """1. Put from outside; 2. named by an audit; 3. deleted from outside."""
+        assert perhaps_deleted(BEFORE, touched(), versions(a11="a", d12="b")) == ["b"]
+        assert undone(touched(("b", 11, 5)), versions(r11="ab", a12="a")) == {"a"}
 
 
 @pytest.fixture
