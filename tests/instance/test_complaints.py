@@ -113,4 +113,5 @@ def test_a_moment_that_the_machine_has_taken_is_no_complaint(handle: str) -> Non
     short, long = (f"Executing {handle} took {seconds} seconds" for seconds in ("0.156", "5.002"))
     assert not asyncio_says.counts(short)
     assert asyncio_says.counts(long)
+    assert not asyncio_says.counts("Executing <Task running at /lib/playwright/_impl/a.py:9> took 5.002 seconds")
     assert asyncio_says.beside_moments(f"{short}\nan error\n{long}\n{short}\n") == f"an error\n{long}"
