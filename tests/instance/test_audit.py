@@ -33,7 +33,7 @@ def touched(*keys: tuple[str, int, int], count: int = 3) -> Touched:
 
 
 def versions(**names: str | None) -> list[VersionEvent]:
-    """`r11="ab"`: the version of revision 11 put a and b; `d12="c"`: that of 12 deleted c; `a13`: an audit's; None: anything."""
+    """`r11="ab"`: the version of revision 11 put a and b; `d12`: of 12, deleted; `a13`: an audit's; None: anything."""
     return [
         VersionEvent(
             VersionState(int(at[1:]), 1, int(at[1:]), "n"),
