@@ -115,8 +115,8 @@ class Client:
     # --- what is asked for
 
     def _token(self, ask: Ask) -> int:
-        """The newest revision that its session names."""
-        if ask.level is Level.PAST or ask.kind is not Kind.READ:
+        """The newest revision that its session names; 0 also where the session can't be understood."""
+        if ask.level is Level.PAST or ask.kind is not Kind.READ or _is_unknown(ask):
             return 0
         return {Remembers.NOTHING: 0, Remembers.WRITES: self._wrote, Remembers.ALL: max(self._seen, self._wrote)}[
             self._remembers
@@ -157,7 +157,7 @@ class Client:
                 return cache.get(key, min_revision=token, stale_if_error=float(ask.asked))
             case Level.UNCACHED:
                 return cache.get(key, use_cache=False, min_revision=token)
-            case Level.LINEARIZABLE if ask.client % 2:
+            case Level.LINEARIZABLE if _is_unknown(ask):
                 return cache.get(key, session_unknown=True)
             case _:
                 return cache.get(key, min_revision=token, linearizable=ask.level is Level.LINEARIZABLE)
@@ -226,6 +226,11 @@ class Client:
             self._wrote = max(self._wrote, revision)
         if ask.kind is not Kind.BATCH:
             self._known[ask.keys[0]] = modified
+
+
+def _is_unknown(ask: Ask) -> bool:
+    """Whether the service can't tell what the client has seen (rule 10). Then it names nothing, either."""
+    return ask.level is Level.LINEARIZABLE and ask.client % 2 == 1
 
 
 def _change(key: str, value: str | None, condition: str) -> Change:

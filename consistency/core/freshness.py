@@ -53,6 +53,7 @@ class Freshness:
     proved_at: local seconds at which the last proof was sent; None before the first.
     complete_at: what was committed before is applied here, slot or no slot (rule 18); None before the first proof.
     seen: the highest header revision seen.
+    histories: how many were given up for another one (rule 8).
     slot, lease: our membership; None and 0 without one.
     """
 
@@ -61,6 +62,7 @@ class Freshness:
         self._max_age = max_age
         self._remember = remember
         self.epoch = 0
+        self.histories = 0
         self.slot: int | None = None
         self.lease = 0
         self._forget()
@@ -238,6 +240,7 @@ class Freshness:
     def turn_back(self) -> None:
         """Forgets everything but the membership's name: the store is on another history (rule 8)."""
         self.epoch += 1
+        self.histories += 1
         self._forget()
 
     # Belonging (rule 9)

@@ -42,16 +42,22 @@ Events = Sequence[VersionEvent]
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What the last look saw: `count` documents at `revision`, which bore `version`."""
+    """What the last look saw: `count` documents at `revision`, which bore `version`.
+
+    history: the number of the one that was looked at. Another one may share the version, and not the revision:
+    1. a backup is made; 2. others than the fleet write, and a look is taken; 3. the backup is restored; 4. what is
+    written from outside now, below the revision of that look, would not be written since.
+    """
 
     revision: Revision
     version: VersionState
     count: int
+    history: int = 0
 
 
-def seen_at(touched: Touched) -> Baseline:
+def seen_at(touched: Touched, history: int) -> Baseline:
     """What to compare the next look with."""
-    return Baseline(touched.header.revision, touched.version, touched.count)
+    return Baseline(touched.header.revision, touched.version, touched.count, history)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,18 +146,19 @@ class Auditor:
 
     async def look_first(self) -> None:
         """For who may be about to join an empty fleet. Raises StoreError."""
-        seen = await self._look(0, limit=1)
+        history, seen = self._state.histories, await self._look(0, limit=1)
         if not (await self._store.survey(None, timeout=self._timeout)).members:
-            self._before = seen_at(seen)
+            self._before = seen_at(seen, history)
 
     async def _audit(self) -> None:
         us, before = self._state.snapshot(), self._before
         if us.slot is None or not us.watch_up or us.slot != self._fleet.leader():
             return
-        if before is None or not self._state.has_applied(before.version):
+        history = self._state.histories
+        if before is None or before.history != history or not self._state.has_applied(before.version):
             seen = await self._look(0, limit=1)
             await self._tell(None)
-            self._goes_on_from(seen, before)
+            self._goes_on_from(seen_at(seen, history), before)
         elif us.horizon > before.revision:  # else a proof shows that nobody has written anything since
             await self._compare(before)
 
@@ -169,16 +176,18 @@ class Auditor:
         elif outside.count:
             self._observer(AuditFound(outside.count))
             await self._tell(outside.to_tell)
-        self._goes_on_from(seen, before)  # only now: if nobody could be told, the next one finds it again
+        self._goes_on_from(
+            seen_at(seen, before.history), before
+        )  # only now: if nobody could be told, the next one finds it again
 
-    def _goes_on_from(self, seen: Touched, before: Baseline | None) -> None:
+    def _goes_on_from(self, seen: Baseline, before: Baseline | None) -> None:
         """The next look compares with this one, unless another has come between.
 
         1. An audit is under way, compared with look A; 2. the slot is lost, the fleet is empty, and a first look B is
         taken before the next slot; 3. the audit ends: what it saw is older than B.
         """
         if self._before is before:
-            self._before = seen_at(seen)
+            self._before = seen
 
     async def _look(self, since: Revision, *, limit: int) -> Touched:
         return await self._store.touched(since, limit=limit, timeout=self._timeout)

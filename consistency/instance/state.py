@@ -293,6 +293,11 @@ class LocalState:
         """See `History.holds`."""
         return self._fresh.history.holds(version)
 
+    @property
+    def histories(self) -> int:
+        """How many were given up for another one (rule 8): a number for the present one."""
+        return self._fresh.histories
+
     def events_between(self, start: VersionState, end: VersionState) -> tuple[VersionEvent, ...] | None:
         """See `History.between`."""
         return self._fresh.history.between(start, end)

@@ -10,7 +10,7 @@ import pytest
 
 from consistency import DistributedCache, Scope, Source, Unavailable
 from consistency.core.events import AuditFound, Invalidated, WatchStarted
-from consistency.core.model import VersionEvent, VersionState
+from consistency.core.model import VersionEvent, VersionRecord, VersionState, new_nonce
 from consistency.core.store import Header, Listed, Touched
 from consistency.instance.auditor import Auditor, Baseline, Outside, perhaps_deleted, undone, unexplained, vanished
 from consistency.instance.fleet import Fleet
@@ -321,6 +321,50 @@ class TestFirstLook:
             before = store.calls["commit"]
             audit(auditor, cache, store)
             assert store.calls["commit"] == before + 1
+
+    def test_a_gap_needs_one(self, store: FakeStore, journal: Journal) -> None:
+        """What the versions named that were missed, nobody knows: there is nothing to compare with, now or later."""
+        with started(store, NEVER, journal=journal) as cache:
+            auditor = auditor_of(cache, store, journal)
+            cache.put("k", b"1")
+            audit(auditor, cache, store)
+            cache.get("k")
+            journal.clear()
+            store.deafen_watch()
+            store.put_version(VersionRecord(new_nonce(), frozenset({"other"}), "put"))
+            store.put_outside("k", b"2")
+            store.compact(store.revision)
+            store.cut_watch()
+            journal.await_event(lambda event: isinstance(event, WatchStarted))
+            await_status(cache, lambda status: status.fresh and status.watch_up)
+            before = store.calls["commit"]
+            audit(auditor, cache, store)
+            assert store.calls["commit"] == before + 1
+
+    def test_another_history_needs_one_even_if_it_shares_the_version_of_the_last_look(
+        self, store: FakeStore, journal: Journal
+    ) -> None:
+        """1. a backup; 2. others write, the revision rises, no version does; 3. a look; 4. the backup is restored;
+        5. a document is written from outside, at a revision below that of the last look.
+        """
+        with started(store, NEVER, journal=journal) as cache:
+            auditor = auditor_of(cache, store, journal)
+            cache.put("k", b"1")
+            audit(auditor, cache, store)
+            saved = store.snapshot()
+            for _ in range(40):
+                store.put_raw(b"elsewhere", b"")
+            audit(auditor, cache, store)
+            journal.clear()
+            store.restore(saved)
+            journal.await_event(lambda event: isinstance(event, WatchStarted))
+            await_status(cache, lambda status: status.fresh and status.watch_up)
+            cache.get("k")
+            store.put_outside("k", b"2")
+            for _ in range(40):
+                store.put_raw(b"elsewhere", b"")
+            audit(auditor, cache, store)
+            assert cache.get("k").value == b"2"
 
     def test_what_is_in_memory_when_the_fleet_is_empty_is_validated_after_it(self, store: FakeStore) -> None:
         """1. k is cached; 2. its holder loses its slot, nobody audits; 3. k is put from outside; 4. it joins again."""
