@@ -6,7 +6,8 @@ from pathlib import Path
 
 from service.doctor.report import Finding, wrong
 from service.embedded_etcd.log import NO_SPACE_LEFT
-from service.embedded_etcd.shared import LAST_PAUSE, RunningEtcd, is_etcd_of
+from service.embedded_etcd.others import is_etcd_of
+from service.embedded_etcd.shared import LAST_PAUSE, RunningEtcd
 
 
 def down(running: RunningEtcd, instance: Path) -> Finding:

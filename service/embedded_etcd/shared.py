@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,11 +20,10 @@ import structlog
 
 from consistency.core.events import Observer
 from consistency.tasks import Worker
-from service.embedded_etcd import file as etcd_file
 from service.embedded_etcd.binary import EtcdNotFound, find_etcd
 from service.embedded_etcd.child import EtcdProcess, launched
 from service.embedded_etcd.file import EtcdFile, RunningEtcd
-from service.embedded_etcd.questions import ask_version, takes_writes_over_http
+from service.embedded_etcd.others import can_be_joined, end, find_owned, find_running, is_etcd_of, refuse_open_door
 from service.process.startup import StartupError
 
 __all__ = ["EmbeddedEtcd", "EtcdNotFound", "RunningEtcd", "find_etcd", "find_owned", "find_running"]
@@ -34,7 +31,6 @@ __all__ = ["EmbeddedEtcd", "EtcdNotFound", "RunningEtcd", "find_etcd", "find_own
 START_WITHIN = 30.0
 """Seconds until an etcd has to answer; replaying a long log takes some."""
 
-ORPHAN_WITHIN = 5.0
 POLL = 0.05
 
 LOOK = 0.25
@@ -131,7 +127,7 @@ class EmbeddedEtcd:
         try:
             while not file.try_lock():
                 if (running := file.read()) and await can_be_joined(running):
-                    await _refuse_open_door(running)
+                    await refuse_open_door(running)
                     self._running = running
                     return running
                 if time.monotonic() > deadline:
@@ -170,7 +166,7 @@ class EmbeddedEtcd:
     async def _end_orphan(self, file: EtcdFile) -> None:
         if (former := file.read()) and is_etcd_of(former.pid, self._data):
             self._tell(f"ending the etcd that an earlier run has left behind (process {former.pid})")
-            await _end(former.pid)
+            await end(former.pid)
 
     def _now_runs(self, process: EtcdProcess) -> RunningEtcd:
         self._process = process
@@ -255,12 +251,6 @@ class EmbeddedEtcd:
             return
 
 
-def find_running(directory: Path) -> RunningEtcd | None:
-    """The embedded etcd of `directory` if it runs. Starts nothing, and takes no lock. For who runs no loop."""
-    running = etcd_file.read(directory)
-    return running if running and asyncio.run(can_be_joined(running)) else None
-
-
 def _absolute(directory: Path) -> Path:
     try:
         return directory.absolute()
@@ -269,68 +259,3 @@ def _absolute(directory: Path) -> Path:
             f"the working directory is gone or closed to this user: {error.strerror}. Expected one in which "
             f"{directory} can be kept. Start in another directory"
         ) from error
-
-
-def find_owned(directory: Path) -> RunningEtcd | None:
-    """What is known of the embedded etcd of `directory` if its owner lives, whether it answers or not."""
-    running = etcd_file.read(directory)
-    return running if running and etcd_file.is_owned(directory) else None
-
-
-async def can_be_joined(running: RunningEtcd) -> bool:
-    """Whether the etcd that a file tells of is there, and is the one it means."""
-    # 1. A is killed, its etcd.json stays.  2. B takes the lock.  3. We fail to lock, and read A's file.
-    # 4. B empties it.  At 3 another etcd may answer at A's endpoint: so A itself has to be alive, too.
-    # Likewise while A waits to start its etcd again: then the file says so.
-    return not running.trouble and _is_alive(running.owner) and await ask_version(running.address) is not None
-
-
-async def _refuse_open_door(running: RunningEtcd) -> None:
-    """Raises StartupError for an etcd of a release that left its gateway on: its owner alone can start another."""
-    try:
-        is_open = await takes_writes_over_http(running.address)
-    except (OSError, ValueError):
-        return  # it has just ended: whoever uses it will see
-    if is_open:
-        raise StartupError(
-            f"process {running.owner} runs an embedded etcd at {running.endpoint} into which any web page that a "
-            f"browser on this machine shows can write: an earlier release started it. End process {running.owner}, "
-            "then start again; or set ETCD_ENDPOINTS to use another etcd, for example "
-            "ETCD_ENDPOINTS=http://10.0.0.1:2379"
-        )
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def is_etcd_of(pid: int, data: Path) -> bool:
-    """Whether that process is an etcd on our data; the id alone may have gone to another program."""
-    return f"--data-dir={data}" in _command_line(pid)
-
-
-def _command_line(pid: int) -> list[str]:
-    proc = Path(f"/proc/{pid}/cmdline")
-    if Path("/proc/self/cmdline").exists():
-        try:
-            return proc.read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            return []
-    answer = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return answer.stdout.split()
-
-
-async def _end(pid: int) -> None:
-    """Ends a process that is no child of ours."""
-    os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + ORPHAN_WITHIN
-    while _is_alive(pid) and time.monotonic() < deadline:
-        await asyncio.sleep(POLL)
-    if _is_alive(pid):
-        os.kill(pid, signal.SIGKILL)

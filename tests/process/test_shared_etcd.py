@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from service.embedded_etcd.child import CLIENT_PORT
+from service.embedded_etcd.others import can_be_joined
 from service.embedded_etcd.questions import takes_writes_over_http
-from service.embedded_etcd.shared import EmbeddedEtcd, RunningEtcd, can_be_joined, find_etcd
+from service.embedded_etcd.shared import EmbeddedEtcd, RunningEtcd, find_etcd
 from service.process.startup import StartupError
 from tests.support import driver
 from tests.support.etcd import EtcdServer
