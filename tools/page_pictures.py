@@ -1,4 +1,4 @@
-"""Makes the pictures of the fleet page in docs/: `python -m tests.page.screenshots [--all directory]`.
+"""Makes the pictures of the fleet page in docs/: `python -m tools.page_pictures [--all directory]`.
 
 With `--all`, also those that are worth looking at but not worth keeping: empty, full, broken.
 """
@@ -15,10 +15,9 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page
 
-from tests.page.browser import chromium, tab
-from tests.page.conftest import Fleet, running
-from tests.page.test_page import link, press
+from tests.support.browser import chromium, tab
 from tests.support.instances import PROJECT
+from tests.support.page import Fleet, link, press, running
 
 DOCS = PROJECT / "docs"
 WIDE: dict[str, Any] = {"viewport": {"width": 1280, "height": 940}}
@@ -27,7 +26,7 @@ KEYS = ("features/checkout", "features/search", "limits/api", "limits/upload", "
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.page.screenshots", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.page_pictures", description=__doc__)
     parser.add_argument("--all", type=Path, metavar="DIRECTORY", help="where the others go")
     others = parser.parse_args().all
     with chromium() as browser, tempfile.TemporaryDirectory() as directory:
@@ -39,7 +38,7 @@ def main() -> None:
         if others:
             with running(Path(directory) / "one", 1, CACHE_STALENESS_BOUND="1") as alone:
                 shoot(browser, alone, others / "empty.png", **WIDE)
-            with running(Path(directory) / "full", 64, CACHE_STALENESS_BOUND="1", THREADS="4") as full:
+            with running(Path(directory) / "full", 64, CACHE_STALENESS_BOUND="1") as full:
                 prepare(full)
                 shoot(browser, full, others / "full.png", **WIDE)
 

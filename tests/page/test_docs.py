@@ -6,8 +6,8 @@ import yaml
 from playwright.sync_api import Browser, expect
 
 from service.site.docs_routes import DESCRIPTION
-from tests.page.browser import tab
-from tests.page.conftest import Fleet
+from tests.support.browser import tab
+from tests.support.page import Fleet
 
 METHODS = {"get", "head", "put", "post", "delete"}
 

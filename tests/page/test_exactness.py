@@ -9,10 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from playwright.sync_api import Browser, Page, expect
 
-from tests.page.browser import tab
-from tests.page.conftest import Fleet, running
 from tests.page.json_texts import TEXTS, repeats_a_name, without_space
-from tests.page.test_page import link, press
+from tests.support.browser import tab
+from tests.support.page import Fleet, link, press, running
 
 IN_ONE_PAGE = settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, expect
 
-from tests.page.browser import tab
-from tests.page.conftest import Fleet
-from tests.page.test_page import link, opened, press
+from tests.page.test_page import opened
+from tests.support.browser import tab
+from tests.support.page import Fleet, link, press
 
 
 def follow(page: Page, key: str) -> None:

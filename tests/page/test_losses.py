@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.page.browser import tab, violations
-from tests.page.conftest import Fleet, running
 from tests.page.test_page import verdict
+from tests.support.browser import tab, violations
 from tests.support.instances import InstanceProcess
+from tests.support.page import Fleet, running
 
 WITHIN = 30.0
 

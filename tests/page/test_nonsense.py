@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, expect
 
 from tests.http.test_nonsense import DESCRIPTIONS, OWN, members
 from tests.http.test_proofs import answer, listener
-from tests.page.browser import tab
-from tests.page.conftest import running
+from tests.support.browser import tab
+from tests.support.page import running
 
 
 def test_members_that_say_nonsense_leave_the_page_as_it_is(browser: Browser, tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.page.browser import tab, violations
-from tests.page.conftest import BOUND, PREFIX, Fleet
-from tests.page.test_page import link, opened, press, verdict
+from tests.page.test_page import opened, verdict
+from tests.support.browser import tab, violations
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
+from tests.support.page import BOUND, PREFIX, Fleet, link, press
 
 
 def age(page: Page) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.page.browser import DEADLINE, another
+from tests.support.browser import DEADLINE, another
 from tests.support.etcd import EtcdServer, free_ports
 from tests.support.instances import InstanceProcess, within
 

@@ -10,15 +10,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.page.browser import tab, violations
-from tests.page.conftest import BOUND, Fleet, running
+from tests.support.browser import tab, violations
+from tests.support.page import BOUND, Fleet, link, press, running
 
 TOKEN = "operator-0123456789"
 TOKENS = json.dumps([{"name": "operator", "token": TOKEN, "scopes": ["observe", "read", "write"]}])
-
-
-def link(key: str) -> str:
-    return f"#/key/{key.replace('/', '%2F')}"
 
 
 def opened(page: Page, key: str) -> Page:
@@ -27,10 +23,6 @@ def opened(page: Page, key: str) -> Page:
     expect(page.locator("#document-title")).to_have_text(key)
     page.wait_for_selector("#value")
     return page
-
-
-def press(page: Page, name: str) -> None:
-    page.get_by_role("button", name=name, exact=True).click()
 
 
 WELL = re.compile("All is well|instance is held up")
