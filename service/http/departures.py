@@ -52,16 +52,18 @@ class Departures:
     def _look(self) -> None:
         """At those who have been here for long enough; the others stand behind them."""
         loop = asyncio.get_running_loop()
-        self._timer, now = None, loop.time()
-        for watch, since in list(self._young.items()):
+        now = loop.time()
+        self._timer = None
+        while self._young:
+            watch, since = next(iter(self._young.items()))
             if since + LOOK_AFTER > now:
                 self._timer = loop.call_at(since + LOOK_AFTER, self._look)
                 return
             del self._young[watch]
             if watch.body.is_whole:
                 watch.look = self._errands.start(watch.departure(), "departure")
-            elif not watch.body.ended:  # who receives the body sees the end of it
-                self.add(watch)
+            elif not watch.body.ended:  # who receives the body sees the end of it; later it may be all here
+                self._young[watch] = now
 
 
 class Watch:
