@@ -9,19 +9,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import (
-    BeforeValidator,
     Field,
-    SecretBytes,
     SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
-from pydantic.config import JsonDict
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -33,11 +30,21 @@ from pydantic_settings import (
 from consistency.core.model import SLOTS
 from consistency.core.options import CacheOptions
 from service.auth import token_lists
-from service.auth.tokens import Token
 from service.process.startup import StartupError
 from service.settings import names as setting_names
 from service.settings import values as setting_values
 from service.settings import words as setting_words
+from service.settings.fields import (
+    HostNames,
+    JsonObject,
+    KeyPrefix,
+    LogLevel,
+    Pem,
+    SecretPem,
+    Tokens,
+    number,
+    text,
+)
 from service.settings.words import SettingDoc
 
 MAX_VALUE_BYTES_LIMIT = 1_500_000
@@ -53,36 +60,6 @@ class SettingsError(StartupError):
     """The environment can't be used. The message names each variable, what was found, what was expected, an example."""
 
 
-def _text(default: str | None, description: str, expected: str, example: str, *, without: str = "", **more: Any) -> Any:
-    extra: JsonDict = {"expected": expected, "example": example, "without": without}
-    return Field(default, description=description, json_schema_extra=extra, **more)
-
-
-def _number(default: float, unit: str, description: str, low: float, high: float, example: str = "") -> Any:
-    kind = "a whole number" if isinstance(default, int) else "a number"
-    extra: JsonDict = {
-        "expected": f"{kind} from {low} to {high} {unit}".rstrip(),
-        "example": example or f"{default}",
-        "unit": unit,
-        "number": True,
-    }
-    return Field(default, description=description, json_schema_extra=extra, ge=low, le=high)
-
-
-def _flag(default: bool, description: str) -> Any:
-    extra: JsonDict = {"expected": "true or false", "example": str(not default).lower()}
-    return Field(default, description=description, json_schema_extra=extra)
-
-
-Pem = Annotated[bytes | None, BeforeValidator(setting_values.pem)]
-SecretPem = Annotated[SecretBytes | None, BeforeValidator(setting_values.pem)]
-JsonObject = Annotated[Mapping[str, Any] | None, NoDecode, BeforeValidator(setting_values.json_object)]
-LogLevel = Annotated[
-    Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda text: str(text).strip().upper())
-]
-Tokens = Annotated[tuple[Token, ...], NoDecode, BeforeValidator(setting_values.tokens)]
-HostNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(setting_values.host_names)]
-KeyPrefix = Annotated[str, BeforeValidator(setting_values.key_prefix)]
 _PEM = "the path of a PEM file, or PEM text"
 _BY_CF = "Set by Cloud Foundry:"
 
@@ -92,14 +69,14 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=False)
 
-    host: str = _text(
+    host: str = text(
         "0.0.0.0",
         "Address to listen on",
         "an IP address or a host name",
         "127.0.0.1",
         pattern=r"^[^\s/]+$",
     )
-    port: int = _number(8080, "", "TCP port to listen on", 1, 65535)
+    port: int = number(8080, "", "TCP port to listen on", 1, 65535)
     allowed_hosts: HostNames = Field(
         default=(),
         description="Names under which clients reach the service; a request whose Host is another is refused (DNS "
@@ -110,11 +87,11 @@ class Settings(BaseSettings):
             "example": "config.example.com,config.internal",
         },
     )
-    drain_wait: float = _number(
+    drain_wait: float = number(
         0.0, "seconds", "Time between readiness off and the end of listening, for a load balancer to notice", 0, 5
     )
-    log_level: LogLevel = _text("INFO", "Least severity that is logged", "DEBUG, INFO, WARNING or ERROR", "INFO")
-    memory_limit: int | None = _text(
+    log_level: LogLevel = text("INFO", "Least severity that is logged", "DEBUG, INFO, WARNING or ERROR", "INFO")
+    memory_limit: int | None = text(
         None,
         "Most memory that the instance may take in all: how many connections, bodies and large answers there may be at "
         "once follows from it. Without it, what the container has, else the machine",
@@ -122,8 +99,8 @@ class Settings(BaseSettings):
         "268435456",
         ge=64 * 1024**2,
     )
-    max_value_bytes: int = _number(1024 * 1024, "bytes", "Largest document accepted", 1, MAX_VALUE_BYTES_LIMIT)
-    user_key_prefix: KeyPrefix = _text(
+    max_value_bytes: int = number(1024 * 1024, "bytes", "Largest document accepted", 1, MAX_VALUE_BYTES_LIMIT)
+    user_key_prefix: KeyPrefix = text(
         "/config-service",
         "Where in etcd everything is kept; instances with the same prefix are one fleet",
         "1 to 256 bytes without spaces, not among another fleet's documents or members (a slash at its end is dropped)",
@@ -141,7 +118,7 @@ class Settings(BaseSettings):
             "without": EVERYBODY,
         },
     )
-    api_tokens_file: Path | None = _text(
+    api_tokens_file: Path | None = text(
         None,
         "A file that holds what API_TOKENS would; it is read again on SIGHUP",
         "the path of a file",
@@ -149,11 +126,11 @@ class Settings(BaseSettings):
         without=EVERYBODY,
     )
 
-    etcd_user: str | None = _text(None, "User known to etcd", "a user name", "config")
-    etcd_password: SecretStr | None = _text(None, "Password of ETCD_USER", "a password", "...")
-    etcd_ca_cert: Pem = _text(None, "Certificates that vouch for etcd's own", _PEM, "/etc/etcd/ca.pem")
-    etcd_cert: Pem = _text(None, "Client certificate", _PEM, "/etc/etcd/client.pem")
-    etcd_key: SecretPem = _text(None, "Key of the client certificate", _PEM, "/etc/etcd/client-key.pem")
+    etcd_user: str | None = text(None, "User known to etcd", "a user name", "config")
+    etcd_password: SecretStr | None = text(None, "Password of ETCD_USER", "a password", "...")
+    etcd_ca_cert: Pem = text(None, "Certificates that vouch for etcd's own", _PEM, "/etc/etcd/ca.pem")
+    etcd_cert: Pem = text(None, "Client certificate", _PEM, "/etc/etcd/client.pem")
+    etcd_key: SecretPem = text(None, "Key of the client certificate", _PEM, "/etc/etcd/client-key.pem")
     # Behind the certificates: they decide what a bare host:port means.
     etcd_endpoints: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
@@ -164,31 +141,31 @@ class Settings(BaseSettings):
             "example": "http://10.0.0.1:2379,http://10.0.0.2:2379",
         },
     )
-    etcd_timeout: float = _number(3.0, "seconds", "Time that one read or write may take in all", 0.1, 60)
+    etcd_timeout: float = number(3.0, "seconds", "Time that one read or write may take in all", 0.1, 60)
 
-    cache_staleness_bound: float = _number(
+    cache_staleness_bound: float = number(
         1.0, "seconds", "B: a cached answer was current at most this long before its request", 0.05, 60
     )
-    cache_max_entries: int = _number(100_000, "keys", "Most keys kept in memory", 1, 10_000_000)
-    cache_max_bytes: int = _number(
+    cache_max_entries: int = number(100_000, "keys", "Most keys kept in memory", 1, 10_000_000)
+    cache_max_bytes: int = number(
         64 * 1024**2,
         "bytes",
         "Most memory for keys and values; less by default where MEMORY_LIMIT is below 300 MB",
         1024,
         64 * 1024**3,
     )
-    cache_audit_interval: float = _number(
+    cache_audit_interval: float = number(
         5.0, "seconds", "Time between looks for writes that bypassed the service", 0.1, 3600
     )
-    cache_max_age: float = _number(300.0, "seconds", "Age at which an entry is loaded whole again", 1, 86_400)
-    history_max_bytes: int = _number(
+    cache_max_age: float = number(300.0, "seconds", "Age at which an entry is loaded whole again", 1, 86_400)
+    history_max_bytes: int = number(
         8 * 1024**2, "bytes", "Memory for what changed lately, from which clients of /changes are told", 1024, 1024**3
     )
-    max_waiters: int = _number(10_000, "clients", "Most clients that wait for changes here", 1, 1_000_000)
-    max_waiters_per_token: int = _number(
+    max_waiters: int = number(10_000, "clients", "Most clients that wait for changes here", 1, 1_000_000)
+    max_waiters_per_token: int = number(
         2_000, "clients", "Most clients with one API token that wait for changes here", 1, 1_000_000
     )
-    expected_instances: int = _number(
+    expected_instances: int = number(
         0,
         "instances",
         "How many should run; fewer are told on the page, in /readyz and by an alert. 0: not said",
@@ -196,15 +173,15 @@ class Settings(BaseSettings):
         1000,
         example="4",
     )
-    lease_ttl: int = _number(10, "seconds", "Time until the slot of a crashed instance is free", 2, 3600)
+    lease_ttl: int = number(10, "seconds", "Time until the slot of a crashed instance is free", 2, 3600)
 
-    cf_instance_index: int | None = _text(None, f"{_BY_CF} the slot to try first", "a number from 0 on", "0", ge=0)
-    cf_instance_guid: str | None = _text(None, f"{_BY_CF} identity of this instance", "a text", "0f2a-…")
-    cf_instance_internal_ip: str | None = _text(
+    cf_instance_index: int | None = text(None, f"{_BY_CF} the slot to try first", "a number from 0 on", "0", ge=0)
+    cf_instance_guid: str | None = text(None, f"{_BY_CF} identity of this instance", "a text", "0f2a-…")
+    cf_instance_internal_ip: str | None = text(
         None, f"{_BY_CF} address within the fleet", "an IP address", "10.255.0.7"
     )
-    vcap_application: JsonObject = _text(None, f"{_BY_CF} the application", "a JSON object", "{}", repr=False)
-    vcap_services: JsonObject = _text(None, f"{_BY_CF} the bound services", "a JSON object", "{}", repr=False)
+    vcap_application: JsonObject = text(None, f"{_BY_CF} the application", "a JSON object", "{}", repr=False)
+    vcap_services: JsonObject = text(None, f"{_BY_CF} the bound services", "a JSON object", "{}", repr=False)
 
     @field_validator("etcd_endpoints", mode="before")
     @classmethod
