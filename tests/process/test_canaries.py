@@ -199,7 +199,9 @@ SPY = """
     from service.process.entry import main
 
     def held(mark):
-        "Whatever text that an object of this process holds has the mark in it."
+        "Whatever text that an object of this process holds has the mark in it, but for those that nothing holds."
+        gc.unfreeze()  # else we would not be told of what is there from the start
+        gc.collect()
         left, seen, found = gc.get_objects(), set(), []
         while left:
             each = left.pop()
