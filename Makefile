@@ -1,7 +1,7 @@
 # `make` tells what there is. Every target installs what it needs into .venv: Python 3.11+ and make are enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-secured contract check lint mutants torture simulate faults settings load fleet demo bench bench-scale clean
+.PHONY: help run test test-all test-secured contract check lint mutants torture simulate simulate-coverage faults settings load fleet demo bench bench-scale clean
 .SUFFIXES:
 
 # The newest Python of these that is new enough.
@@ -55,8 +55,15 @@ torture: $(VENV)/.dev  ## Real faults for SECONDS=300, decided by SEED=1, and ev
 	@$(BIN)/python -m torture --seconds $(SECONDS) --seed $(SEED)
 
 simulate: SEEDS ?= 100
-simulate: $(VENV)/.dev  ## The real code in virtual time: SEEDS=100 new runs, every promise checked; SEED=7: that run, and its story if it fails
-	@$(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+simulate: FIXED ?= 0
+simulate: $(VENV)/.dev  ## The real code in virtual time: SEEDS=100 new runs, and the seeds 1 to FIXED=0; SEED=7: that one, told if it fails
+	@$(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --fixed $(FIXED))
+
+simulate-coverage: $(VENV)/.dev  ## Which branches of consistency/ the simulation alone runs: the seeds 1 to 24
+	@mkdir -p instance
+	@$(BIN)/python -m coverage run --branch --source consistency --data-file instance/simulation.coverage \
+		-m simulation --seeds 0 --fixed 24 --jobs 1 --stories 0
+	@$(BIN)/python -m coverage report --data-file instance/simulation.coverage --skip-covered --show-missing
 
 faults: $(VENV)/.dev  ## Run the tests of the fault matrix and write docs/faults.md
 	@$(BIN)/python -m pytest -m fault --faults-report=docs/faults.md

@@ -191,7 +191,7 @@ def plan(seed: int, *, faults: dict[str, Fault] = FAULTS, drift: float = 0.0) ->
     """The run of a seed. `drift`: see `drifting`."""
     random = Random(f"plan {seed}")
     fleet = Fleet(instances=random.randint(2, 8), members=random.choice((1, 3, 3, 3)))
-    seconds = random.uniform(15, 40)
+    seconds = random.uniform(12, 30)
     bound = random.choice((0.3, 1.0, 1.0, 1.0, 2.0))
     drawn = Plan(
         seed=seed,
@@ -231,10 +231,13 @@ def drifting(plan: Plan, drift: float) -> Plan:
 
 
 def _pressing(client: int, seconds: float) -> list[Ask]:
-    """What the first client writes by the second instance the others read, all the time, from the first."""
-    kind, instance = (Kind.PUT, 1) if client == 0 else (Kind.READ, 0)
+    """What the first client writes by the second instance the others read, all the time, from the first.
+
+    They don't wait long for an answer: what is in memory comes at once.
+    """
+    kind, instance, patience = (Kind.PUT, 1, 0.0) if client == 0 else (Kind.READ, 0, 0.02)
     return [
-        Ask(client, turn * 0.02, instance, kind, Level.DEFAULT, (KEYS[turn % 3],), (False,), ("",))
+        Ask(client, turn * 0.02, instance, kind, Level.DEFAULT, (KEYS[turn % 3],), (False,), ("",), 0, patience)
         for turn in range(int(seconds / 0.02))
     ]
 
@@ -266,10 +269,10 @@ def _weather(random: Random) -> Weather:
 
 def _steps(random: Random, faults: dict[str, Fault], fleet: Fleet, seconds: float) -> tuple[Step, ...]:
     names = sorted(faults)
-    chosen = random.sample(names, random.randint(0, min(6, len(names))))
+    chosen = random.sample(names, min(random.choice((0, 2, 5, 10, 15)), len(names)))
     begun: list[tuple[float, str, Sequence[Beat]]] = []
     for kind in chosen:
-        pause = random.choice((2.0, 5.0, 10.0))
+        pause = random.choice((3.0, 5.0, 10.0))
         moment = SETTLING + random.expovariate(1 / pause)
         while moment < seconds:
             begun.append((moment, kind, faults[kind](random, fleet)))
@@ -305,7 +308,7 @@ def _asks(random: Random, fleet: Fleet, seconds: float) -> tuple[Ask, ...]:
     clients = random.randint(2, 20)
     pause = random.choice((0.05, 0.15, 0.4))
     loyal = random.random() < 0.3  # each client has an instance of its own
-    hasty = random.choice((0.0, 0.0, 0.02))
+    hasty = random.choice((0.0, 0.0, 0.02, 0.6))
     asks = []
     for client in range(clients):
         now, mine = 0.0, random.randrange(fleet.instances)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from consistency.core.events import BatchAnswered, ReadServed
-from simulation.plan import Plan
+from simulation.plan import Machine, Plan
 from simulation.verdict import judge, newest
 from simulation.world import Run
 from torture.history import Operation
@@ -47,8 +47,17 @@ def _opening(plan: Plan) -> list[str]:
         f" {len(plan.asks)} operations in {plan.seconds:.1f} s",
         f"faults: {', '.join(kinds) or 'none'}",
         f"weather: {plan.weather}",
-        *(f"instance {number}: {machine}" for number, machine in enumerate(plan.machines)),
+        *(f"instance {number}: {_machine(machine)}" for number, machine in enumerate(plan.machines)),
     ]
+
+
+def _machine(machine: Machine) -> str:
+    options = machine.options
+    return (
+        f"clock rate {machine.rate:.5f}, timeout {options.timeout:g} s, lease {options.lease_ttl} s,"
+        f" at most {options.max_entries} entries of {options.max_bytes} bytes, age {options.max_age:g} s,"
+        f" audit {options.audit_interval:g} s, slot {options.preferred_slot}"
+    )
 
 
 def _told(run: Run, lines: Sequence[Line], violations: Sequence[Violation]) -> list[str]:

@@ -26,7 +26,7 @@ from torture.history import Kind, Level, Operation, Outcome
 
 PROJECT = Path(__file__).parents[2]
 
-SEEDS = (3, 5, 10, 1, 18, 22, 24, 14, 6, 25, 30)
+SEEDS = (3, 8, 5, 10, 1)
 """Short runs. Within so many the deliberate breaks below are found, most of them in the first."""
 
 
@@ -76,7 +76,7 @@ def test_every_step_can_be_done() -> None:
 
 
 def test_operations_end_in_every_way() -> None:
-    history = [operation for seed in (3, 22) for operation in played(planned(seed)).history]
+    history = [operation for seed in (5, 8) for operation in played(planned(seed)).history]
     assert {operation.outcome for operation in history} == set(Outcome)
     served = {operation.cache for operation in history if operation.outcome is Outcome.OK}
     assert {"HIT", "MISS", "BYPASS", "REVALIDATED", "STALE"} <= served
@@ -121,7 +121,7 @@ def test_a_broken_rule_is_found(
 
 
 def test_a_clock_that_drifts_further_than_allowed_breaks_a_promise_and_one_that_does_not_breaks_none() -> None:
-    _, found = first_found(range(1, 9), drift=0.3)
+    _, found = first_found((3, 1, 2), drift=0.3)
     assert "stale read" in found
     assert first_found((3,), drift=0.004) == (0, ())
 

@@ -1,0 +1,146 @@
+"""Which breaks of the protocol the simulation finds, and in how many seeds: `python -m mutants.simulated [word …]`.
+
+Each mutant is a copy of the project with one change, as for the tests; the same seeds run on all of them. The table
+goes into docs/simulation.md. On what no seed finds more seeds run, until one does. Owns the table's form.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple
+
+from mutants.__main__ import PROJECT, copied, plant, tell
+from mutants.catalogue import MUTANTS, Mutant
+
+DOCUMENT = PROJECT / "docs" / "simulation.md"
+SEEDS = 12
+"""Seeds 1 to this are run on each mutant."""
+
+MORE = 150
+"""Seeds 1 to this on one that the first have not found, until one finds it."""
+
+LIMIT = 900
+"""Seconds for all of them: a break may make a run endless, which counts as found."""
+
+BEGIN, END = "<!-- written by python -m mutants.simulated -->\n", "<!-- until here -->\n"
+
+TRIES = 40
+"""Runs that making the story of a mutant short may take."""
+
+ELSEWHERE = ("consistency/blocking.py",)
+"""What the simulation does not run: where threads meet the loop."""
+
+
+class Found(NamedTuple):
+    """seeds: those that found it, of the first. first: the first of all that did, 0 if none. checks: what broke."""
+
+    seeds: int
+    first: int
+    checks: str
+
+
+def main() -> int:
+    asked = arguments()
+    if asked.story is not None:
+        (mutant,) = (mutant for mutant in MUTANTS if mutant.title == " ".join(asked.words))
+        tell(story(mutant, asked.story))
+        return 0
+    chosen = [mutant for mutant in MUTANTS if not asked.words or any(word in mutant.title for word in asked.words)]
+    chosen = [mutant for mutant in chosen if mutant.file not in ELSEWHERE]
+    found = dict[str, Found]()
+    with ThreadPoolExecutor(asked.jobs) as pool:
+        for mutant, each in zip(
+            chosen, pool.map(partial(looked_for, seeds=asked.seeds, more=asked.more), chosen), strict=True
+        ):
+            found[mutant.title] = each
+            tell(row(mutant, each, asked.seeds))
+    if not asked.words:
+        text = DOCUMENT.read_text()
+        DOCUMENT.write_text(
+            text[: text.index(BEGIN)] + table(chosen, found, asked.seeds, asked.more) + text[text.index(END) :]
+        )
+    return 0
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m mutants.simulated", description=__doc__)
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="mutants at a time (default: %(default)s)"
+    )
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="on each mutant (default: %(default)s)")
+    parser.add_argument("--more", type=int, default=MORE, help="where those find nothing (default: %(default)s)")
+    parser.add_argument(
+        "--story", type=int, metavar="SEED", help="of this seed with one mutant, which is named in full"
+    )
+    parser.add_argument("words", nargs="*", metavar="word", help="only mutants whose rule or description has one")
+    return parser.parse_args()
+
+
+def looked_for(mutant: Mutant, *, seeds: int, more: int) -> Found:
+    """Runs the seeds on a copy with the mutant."""
+    with copied() as copy:
+        plant(mutant, copy)
+        told = run(str(copy), "--fixed", str(seeds))
+        if not told:
+            told = run(str(copy), "--fixed", str(more), "--stop") if more > seeds else []
+            return Found(0, told[0][0] if told else 0, told[0][1] if told else "")
+        checks = dict.fromkeys(check for _, each in told for check in each.split(", "))
+        return Found(len(told), told[0][0], ", ".join(checks))
+
+
+def story(mutant: Mutant, seed: int) -> str:
+    """What a failing seed tells on a copy with the mutant."""
+    with copied() as copy:
+        plant(mutant, copy)
+        command = [sys.executable, "-m", "simulation", "--seed", str(seed), "--tries", str(TRIES)]
+        return subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False, timeout=LIMIT).stdout
+
+
+def run(copy: str, *arguments: str) -> list[tuple[int, str]]:
+    """The seeds that failed there, with the names of what broke."""
+    command = [sys.executable, "-m", "simulation", "--seeds", "0", "--jobs", "1", "--stories", "0", *arguments]
+    try:
+        done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False, timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        return [(1, "no end")]
+    failed = [(int(seed), checks) for seed, checks in re.findall(r"^seed (\d+): ([^:]+):", done.stdout, re.MULTILINE)]
+    if not failed and done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or [""]
+        return [(1, f"the run itself failed ({last[0].split(':')[0]})")]
+    return failed
+
+
+def row(mutant: Mutant, found: Found, seeds: int) -> str:
+    """Of the table."""
+    how = f"{found.seeds} of {seeds}" if found.seeds else f"seed {found.first}" if found.first else "not found"
+    return f"| {mutant.rule} | {mutant.break_} | {how} | {found.checks} |"
+
+
+def table(mutants: Sequence[Mutant], found: dict[str, Found], seeds: int, more: int) -> str:
+    """All of it, with its opening."""
+    by_first = sum(each.seeds > 0 for each in found.values())
+    later = sum(not each.seeds and each.first > 0 for each in found.values())
+    return "\n".join(
+        (
+            f"{BEGIN}",
+            f"Of {len(mutants)} mutants the seeds 1 to {seeds} find {by_first}."
+            f" Of the others, later seeds (the first is named), up to {more}, find {later}.",
+            "",
+            "| rule | mutant | found in | by |",
+            "|---|---|---|---|",
+            *(row(mutant, found[mutant.title], seeds) for mutant in mutants),
+            "",
+            "",
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
