@@ -16,12 +16,13 @@
     cluster.nospace(True); cluster.nospace(True, quota=True); cluster.nospace(False)
     cluster.enable_auth(user, password, prefix); cluster.expire_tokens()
     cluster.leases_late(seconds)              # from now on leases end so much later
+    cluster.too_busy = 0.1                    # of writes so many are refused, for certain: etcd lags behind
     cluster.revoke(lease); cluster.write_outside({key: value}, [key], lease=0)       # raw keys, as etcdctl does
     cluster.delete_member_key(layout, slot)
 
 What a nemesis does beside the cluster (`write_outside`, `revoke`, `compact` …) is done at once and returns None (or
-False) if no leader has a quorum. `cluster.flaws` are faults of etcd's own that break promises: off, and with one of
-them on the checks must fail. `cluster.history` has every transaction that changed something, in its order.
+False) if no leader has a quorum. `cluster.flaws` are faults of etcd's own, off: `Flaws` says which of them break
+promises, so that the checks must fail. `cluster.history` has every transaction that changed something, in its order.
 """
 
 from __future__ import annotations
@@ -53,8 +54,9 @@ class Flaws:
     """What releases of etcd got wrong.
 
     stale_reads_after_pause: for so many seconds after a pause a member answers linearizable reads from what it had
-      applied before (etcd #20418).
-    renews_dead_leases: a renewal of a lease that has been revoked says that it lives (before 3.4.38).
+      applied before (etcd #20418). Nothing is linearizable then: the checks must fail.
+    renews_dead_leases: a renewal of a lease that has been revoked says that it lives (before 3.4.38). Harmless: every
+      proof reads the member key.
     over_quota_reads: whether over its quota etcd still takes transactions that only read (3.4.23 does, 3.5.1 doesn't).
     """
 
@@ -97,6 +99,8 @@ class Cluster:
         self.flaws = Flaws()
         self.slow_watches = 0.0
         """Chance, for each watch and each change, that it falls behind for a moment, and then catches up at once."""
+        self.too_busy = 0.0
+        """Chance, for each write, that etcd refuses it because it lags behind with what it has been asked already."""
         self.over_quota = False
         self.history: list[Committed] = []
         self.timeline = 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
 from simulation.etcd.calls import Stream, Unary
-from simulation.etcd.errors import NO_LEADER, Refused, Status
+from simulation.etcd.errors import NO_LEADER, TOO_MANY_REQUESTS, Refused, Status
 from simulation.etcd.raft import Peer
 from simulation.etcd.ranges import Moment
 from simulation.etcd.requests import used
@@ -116,7 +116,11 @@ class Member:
             else:
                 call.answer(result)
 
-        self.raft.propose(self.peer, guarded, done, call.fail)
+        chance = self.cluster.too_busy
+        if chance and self.cluster.network.random.random() < chance:
+            call.fail(TOO_MANY_REQUESTS)
+        else:
+            self.raft.propose(self.peer, guarded, done, call.fail)
 
     def head(self, answer: Any, revision: int | None = None) -> None:
         header = answer.header

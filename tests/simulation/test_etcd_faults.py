@@ -442,6 +442,26 @@ def test_without_space_writes_and_grants_are_refused_and_reads_are_not() -> None
     play(story)
 
 
+def test_a_busy_etcd_refuses_writes_for_certain_and_no_reads() -> None:
+    async def story(hand: Hand) -> None:
+        await hand.put(b"1")
+        hand.cluster.too_busy = 1.0
+        with pytest.raises(Unavailable, match="too many requests"):
+            await hand.put(b"2")
+        assert await hand.get() == b"1"
+        hand.cluster.too_busy = 0.5
+        done = 0
+        for number in range(20):
+            before = hand.there()
+            with contextlib.suppress(Unavailable):  # of four attempts none was taken
+                done += (await hand.put(b"%d" % number)).committed
+                before = b"%d" % number
+            assert hand.there() == before
+        assert done > 10
+
+    play(story, 3)
+
+
 def test_tokens_end_and_are_renewed_and_a_wrong_password_is_refused() -> None:
     async def story(hand: Hand) -> None:
         hand.cluster.enable_auth("tests", "secret", "p/")
