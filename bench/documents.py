@@ -69,7 +69,7 @@ def _transaction(number: int) -> object:
     look = {"request_range": {"key": _base64(key), "keys_only": True}}
     data = {"request_put": {"key": _base64(key), "value": _base64(document(number))}}
     clock = {"request_put": {"key": _base64(version), "value": _base64(record)}}
-    return {"success": [look, data, clock], "failure": [look]}
+    return {"success": [look, data, clock]}
 
 
 def _base64(data: str | bytes) -> str:
