@@ -70,9 +70,8 @@ class Changes:
     def start_draining(self) -> None:
         """Let everybody go, over HASTE seconds: with what has been told, and nothing is lost."""
         self.draining = True
-        loop = asyncio.get_running_loop()
         for following in self._following:
-            loop.call_later(random.uniform(0.0, HASTE), following.hasten)
+            asyncio.get_running_loop().call_later(random.uniform(0.0, HASTE), following.hasten)
 
     async def answer(self, environ: Environ) -> Answer:
         """A long poll. Raises Refused, WrongTimeline, and the store's errors."""
