@@ -346,6 +346,8 @@ MUTANTS = (
            "            return await self._reset(\"compacted\")"),
     Mutant(18, "tell a reset from before what demanded it", FEED,
            "            at_least = feed.state.everything_at", "            at_least = 0"),
+    Mutant(18, "tell a newer proof as that of what was decided before it", FEED, "feed.age_of(complete_at), telling,",
+           "feed.age(), telling,"),
     Mutant(18, "ask once for each who is told", "consistency/instance/shared_reads.py",
            "        task = self._under_way.get(question)", "        task = None"),
 )  # fmt: skip

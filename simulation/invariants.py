@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from consistency.core.history import NAMES_REMEMBERED
 from simulation.instance import Instance, Life
 
 LOOKS_EVERY = 0.1
@@ -44,7 +43,8 @@ class Invariants:
             self._broken(instance, "the window that hits go by is not the present one")
         if len(entries) > options.max_entries or entries.bytes > options.max_bytes:
             self._broken(instance, f"{len(entries)} entries of {entries.bytes} bytes are held")
-        if fresh.history._weight > NAMES_REMEMBERED and len(fresh.history._events) > 1:
+        most = 2 * options.names_remembered  # as much again for a past that was read
+        if fresh.history._weight > most and len(fresh.history._events) > 1:
             self._broken(instance, f"{fresh.history._weight} names are remembered")
 
     def at_rest(self, instance: Instance) -> None:

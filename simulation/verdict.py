@@ -32,10 +32,11 @@ def judge(run: Run) -> list[Violation]:
     problems = [Violation("problem", problem) for problem in run.problems]
     slack = run.plan.bound * SLACK + 1e-6
     if run.split_at is None:
-        promises = check(run.history, run.truth, bound=run.plan.bound, slack=slack)
+        promises = check(run.history, run.truth, bound=run.plan.bound, slack=slack, followed=run.followed)
         return [*promises, *_outside(run.outside, run.truth), *problems]
     before, after = _split(run.history, run.split_at, run.split_at + run.plan.bound + slack)
-    promises = check(before, run.truth, bound=run.plan.bound, slack=slack)
+    followed = [word for word in run.followed if word.returned < run.split_at]
+    promises = check(before, run.truth, bound=run.plan.bound, slack=slack, followed=followed)
     promises += check(after, run.truth_after, bound=run.plan.bound, slack=slack)
     late = [read for read in run.outside if read.invoked > run.split_at + run.plan.bound + slack]
     return [*promises, *_outside(late, run.truth_after), *problems]

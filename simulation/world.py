@@ -19,11 +19,13 @@ from typing import Protocol
 from consistency.core.events import StoreCalled
 from consistency.core.store import Store
 from simulation.client import LAST_LOOK, LAST_WORD, Client
+from simulation.follower import Follower
 from simulation.instance import Clock, Instance
 from simulation.invariants import Invariants
 from simulation.loop import Endless, Loop, Stuck
 from simulation.plan import KEYS, VISIBLE, Ask, Plan
 from simulation.real import refused
+from torture.followed import Told
 from torture.history import Kind, Level, Operation
 from torture.schedule import Step
 from torture.truth import Change, Truth
@@ -36,6 +38,9 @@ RECOVERED_WITHIN = 20.0
 
 PLAYED_WITHIN = 10.0
 """Virtual seconds that the last operations may take."""
+
+FOLLOWERS = 4
+"""Of changes: two that poll, two that stream."""
 
 Tell = Callable[[float, str, object], None]
 
@@ -84,6 +89,8 @@ class Surroundings(Protocol):
 class Run:
     """What a run gave. problems: what needs no checker to be wrong. outside: reads of keys that others write.
 
+    followed: what those were told who follow changes.
+
     truth, truth_after: everything that was committed. split_at: when a backup was restored, so that another history
     began (`truth_after`); None: never. begun: when clients and faults did, virtual seconds. steps: callbacks.
     seconds: virtual, in all.
@@ -92,6 +99,7 @@ class Run:
     plan: Plan
     history: list[Operation] = field(default_factory=list)
     outside: list[Operation] = field(default_factory=list)
+    followed: list[Told] = field(default_factory=list)
     truth: Truth = field(default_factory=lambda: Truth(()))
     split_at: float | None = None
     truth_after: Truth = field(default_factory=lambda: Truth(()))
@@ -105,7 +113,7 @@ class Run:
 def digest(run: Run) -> str:
     """What tells a run from every other: all that was asked, told and committed, and how many steps that took."""
     committed = (run.truth.changes, run.truth_after.changes)
-    told = (run.history, run.outside, run.problems, committed, run.steps, run.seconds)
+    told = (run.history, run.outside, run.followed, run.problems, committed, run.steps, run.seconds)
     return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
 
@@ -188,6 +196,12 @@ class World:
         if self._told is not None:
             self._told(self.loop.now, f"client {operation.client}", operation)
 
+    def follow(self, told: Told) -> None:
+        """One more word to a follower."""
+        self.run.followed.append(told)
+        if self._told is not None:
+            self._told(self.loop.now, f"follower {told.follower}", told)
+
     async def play(self) -> None:
         """All of it."""
         for instance in self.instances:
@@ -219,6 +233,10 @@ class World:
             self.loop.create_task(client.play(asks, begun, until), name=f"client {client.number}")
             for client, asks in clients
         ]
+        for number in range(FOLLOWERS):
+            random = Random(f"follower {self.plan.seed} {number}")
+            follower = Follower(number, self.loop, self.instances, random, self.follow, self.problem)
+            players.append(self.loop.create_task(follower.play(until), name=f"follower {number}"))
         players.append(self.loop.create_task(self._faults(), name="faults"))
         done, late = await asyncio.wait(players, timeout=self.plan.seconds + PLAYED_WITHIN)
         for task in sorted(late, key=hash):

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from torture.followed import Told
 from torture.history import Kind, Level, Operation, Outcome
 from torture.truth import Change, Truth
 
@@ -17,10 +18,13 @@ _STRICT = (Level.UNCACHED, Level.LINEARIZABLE)
 
 
 class Case:
-    """What the checks look at. `bound` and `slack` in seconds."""
+    """What the checks look at. `bound` and `slack` in seconds. followed: what followers of /changes were told."""
 
-    def __init__(self, history: Sequence[Operation], truth: Truth, bound: float, slack: float) -> None:
+    def __init__(
+        self, history: Sequence[Operation], truth: Truth, bound: float, slack: float, followed: Sequence[Told] = ()
+    ) -> None:
         self.history = history
+        self.followed = followed
         self.truth = truth
         self.bound = bound
         self.slack = slack

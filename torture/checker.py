@@ -2,15 +2,16 @@
 
 Each check is one function from a `Case` to violations, O(n log n), and says in its docstring why it is sound: a correct
 service never fails it, however slow the network or odd the schedule. They are in `content` (what is there), `order`
-(who saw what before whom) and `recency` (how old an answer may be).
+(who saw what before whom), `recency` (how old an answer may be) and `replicas` (what those hold who follow changes).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from torture import content, order, recency
+from torture import content, order, recency, replicas
 from torture.case import Case
+from torture.followed import Told
 from torture.history import Operation
 from torture.truth import Truth
 from torture.violations import Violation
@@ -37,10 +38,23 @@ CHECKS: tuple[Check, ...] = (
     recency.age_is_honest,
     recency.tokens_are_honoured,
     recency.sessions_never_go_back,
+    replicas.replicas_are_exact,
+    replicas.silence_is_honest,
+    replicas.streams_tell_in_time,
 )
 
 
-def check(history: Sequence[Operation], truth: Truth, *, bound: float, slack: float = 0.0) -> list[Violation]:
-    """Every broken promise, in the order of CHECKS. `bound` is B, `slack` what clocks may be off, both in seconds."""
-    case = Case(history, truth, bound, slack)
+def check(
+    history: Sequence[Operation],
+    truth: Truth,
+    *,
+    bound: float,
+    slack: float = 0.0,
+    followed: Sequence[Told] = (),
+) -> list[Violation]:
+    """Every broken promise, in the order of CHECKS. `bound` is B, `slack` what clocks may be off, both in seconds.
+
+    followed: what followers of /changes were told, each in the order of its telling.
+    """
+    case = Case(history, truth, bound, slack, followed)
     return [violation for find in CHECKS for violation in find(case)]

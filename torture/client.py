@@ -259,8 +259,11 @@ def offers(port: int) -> tuple[str, ...]:
         Level.STALE: ("GET", "/config/probe?stale_if_error=1", None),
         Level.PAST: ("GET", "/config/probe?revision=1", None),
         Level.SYNC: ("PUT", "/config/probe?sync=true", b"1"),
+        "changes": ("GET", "/changes?key=probe", None),
         "batch": ("POST", "/config/", b'{"operations": [{"op": "put", "key": "probe", "value": 1}]}'),
     }
     answers = {name: connections.send(0, *request, {}) for name, request in asked.items()}
     connections.close()
-    return tuple(str(name) for name, answer in answers.items() if answer.status not in (0, 400, 405, 411, 415))
+    unknown = (0, 400, 405, 411, 415)
+    known = (name for name, answer in answers.items() if answer.status not in unknown)
+    return tuple(str(name) for name in known if name != "changes" or answers[name].status != 404)

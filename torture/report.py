@@ -14,7 +14,7 @@ from torture.world import BOUND
 
 def report(result: Result) -> str:
     """All of it."""
-    parts = (_operations, _staleness, _synchronous, _faults, _violations)
+    parts = (_operations, _staleness, _synchronous, _followed, _faults, _violations)
     return "\n\n".join("\n".join(part(result)) for part in parts)
 
 
@@ -46,6 +46,30 @@ def _synchronous(result: Result) -> Iterator[str]:
     partial = sum(len(set(write.note.split("/"))) > 1 for write in done)
     slowest = max((write.returned - write.invoked for write in done), default=0.0)
     yield f"{len(done):,} synchronous writes, {partial:,} not acknowledged by all; the slowest took {slowest:.3f} s"
+
+
+def _followed(result: Result) -> Iterator[str]:
+    """What followers of /changes were told: each key told is one that the checks have compared."""
+    told = [word for word in result.followed if word.word == "told"]
+    changes = sum(len(word.changes) for word in told)
+    yield f"{len({word.follower for word in result.followed})} followers of changes were told of {changes:,}"
+    for streams, name in ((True, "streams"), (False, "long polls")):
+        words = Counter(word.word for word in result.followed if word.streams is streams)
+        yield f"    {name}: " + ", ".join(f"{word}: {number:,}" for word, number in words.most_common())
+    resets = Counter(word.reset for word in told if word.reset)
+    yield "    resets: " + (", ".join(f"{cause}: {number:,}" for cause, number in resets.most_common()) or "none")
+    lags = sorted(_lags(result))
+    if lags:
+        median, late, worst = (lags[int((len(lags) - 1) * share)] for share in (0.5, 0.99, 1))
+        yield f"    after the harness knew: {median:.3f} s (median), {late:.3f} s (99 %), {worst:.3f} s (the worst)"
+
+
+def _lags(result: Result) -> Iterator[float]:
+    """By how much later than the harness a stream's reader knew of a change, where it had not been away."""
+    seen = {change.revision: change.seen for change in result.truth.changes}
+    for word in result.followed:
+        if word.word == "told" and word.streams and not word.reset and word.to in seen:
+            yield max(0.0, word.returned - max(seen[word.to], word.invoked))
 
 
 def _faults(result: Result) -> Iterator[str]:

@@ -20,6 +20,7 @@ from tests.support.instances import PROJECT, environment
 from torture.case import Case
 from torture.checker import check
 from torture.client import offers
+from torture.followed import Told, read_followed
 from torture.history import Operation, read_history, write_lines
 from torture.order import linearizable_across_keys
 from torture.schedule import Step
@@ -32,6 +33,7 @@ SLACK = 0.01
 """Seconds that clocks of different rates may make of one bound."""
 
 CLIENTS = 40
+FOLLOWERS = 16
 AFTERMATH = 3.0
 """Seconds of work after everything has recovered."""
 
@@ -48,6 +50,7 @@ class Result:
     """What a run gave. `faults`: how many of each kind happened; `missed`: the steps that could not be done."""
 
     history: Sequence[Operation]
+    followed: Sequence[Told]
     truth: Truth
     faults: Counter[str]
     missed: Sequence[str]
@@ -66,7 +69,8 @@ def run(
             offered = offers(world.instances[0].port)
             say(f"{instances} instances on 3 etcd members are ready; beside the basics they offer {', '.join(offered)}")
             ports = tuple(instance.port for instance in world.instances)
-            load = Load(seed, CLIENTS, rate, ports, offered, str(directory / "history.jsonl"))
+            kept = (str(directory / "history.jsonl"), str(directory / "followed.jsonl"))
+            load = Load(seed, CLIENTS, rate, ports, offered, *kept, FOLLOWERS)
             with working(load, directory):
                 faults, missed = _suffer(world, steps, seconds, say)
                 lasting = world.recover()
@@ -85,13 +89,20 @@ def run(
 
 def judge(directory: Path, known: Sequence[Violation] = ()) -> Result:
     """Checks what a directory keeps, also of an earlier run; `known` violations come first. Raises OSError."""
-    history = list(read_history(directory / "history.jsonl"))
+    history, followed = list(read_history(directory / "history.jsonl")), list(_followed(directory / "followed.jsonl"))
     truth = Truth(map(Change.from_json, _lines(directory / "truth.jsonl")))
-    violations = [*known, *check(history, truth, bound=BOUND, slack=SLACK)]
+    violations = [*known, *check(history, truth, bound=BOUND, slack=SLACK, followed=followed)]
     (directory / "violations.txt").write_text("\n\n".join(violation.excerpt(truth) for violation in violations))
     told = [json.loads(line) for line in _lines(directory / "faults.jsonl")]
     faults = Counter({what: many for what, many in told if isinstance(many, int)})
-    return Result(history, truth, faults, [f"{what}: {why}" for what, why in told if isinstance(why, str)], violations)
+    return Result(
+        history, followed, truth, faults, [f"{what}: {why}" for what, why in told if isinstance(why, str)], violations
+    )
+
+
+def _followed(path: Path) -> Iterator[Told]:
+    """Nothing of a run in which nobody followed."""
+    return read_followed(path) if path.exists() else iter(())
 
 
 def _lines(path: Path) -> Iterator[str]:

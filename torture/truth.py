@@ -61,6 +61,9 @@ class Truth:
             self._of[change.key].append(change)
             self._revisions[change.key].append(change.revision)
 
+        self._documented = list(self.documents())
+        self._documented_at = [change.revision for _, change in self._documented]
+
     @property
     def last(self) -> int:
         """The newest revision seen."""
@@ -71,6 +74,12 @@ class Truth:
         for change in self.changes:
             if (name := change.document) is not None:
                 yield name, change
+
+    def documents_between(self, after: int, to: int) -> Iterator[tuple[str, Change]]:
+        """The changes of such documents in (after, to], in order, with the callers' keys."""
+        start = bisect_right(self._documented_at, after)
+        for number in range(start, bisect_right(self._documented_at, to)):
+            yield self._documented[number]
 
     def of(self, document: str) -> Sequence[Change]:
         """The changes of a document, oldest first."""

@@ -18,6 +18,8 @@ from pathlib import Path
 from random import Random
 
 from torture.client import Client, Connections
+from torture.followed import Told
+from torture.following import Follower
 from torture.history import CHECKED, Kind, Level, Operation, Remembers
 
 KEYS = {"hot": 4, "warm": 10, "cold": 300}
@@ -32,7 +34,10 @@ IN_FLIGHT = 6
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the process has to do. `rate`: operations a second, of all clients. `offers`: levels, and "batch"."""
+    """What the process has to do. `rate`: operations a second, of all clients. `offers`: levels, "batch", "changes".
+
+    history, followed: the files in which the clients, and the followers of /changes, write down what they were told.
+    """
 
     seed: int
     clients: int
@@ -40,6 +45,8 @@ class Load:
     ports: tuple[int, ...]
     offers: tuple[str, ...]
     history: str
+    followed: str
+    followers: int
 
     def to_json(self) -> str:
         """One line."""
@@ -153,11 +160,12 @@ class Habits:
 
 
 class Crowd:
-    """All clients of this process. `run` returns when `ended` is set and every client has come back."""
+    """All clients and followers of this process. `run` returns when `ended` is set and every one has come back."""
 
-    def __init__(self, load: Load, record: Callable[[Operation], None]) -> None:
+    def __init__(self, load: Load, record: Callable[[Operation], None], told: Callable[[Told], None]) -> None:
         self._load = load
         self._record = record
+        self._told = told
         self._balancer = Balancer(len(load.ports))
         self.ended = threading.Event()
 
@@ -167,11 +175,18 @@ class Crowd:
             threading.Thread(target=self._live, args=(number,), name=f"client-{number}", daemon=True)
             for number in range(self._load.clients)
         ]
+        followers = self._load.followers if "changes" in self._load.offers else 0
+        following = [Follower(number, self._load.ports, self._load.seed, self._told) for number in range(followers)]
+        for number, follower in enumerate(following):
+            name = f"follower-{number}"
+            threads.append(threading.Thread(target=follower.live, args=(self.ended,), name=name, daemon=True))
         for thread in threads:
             thread.start()
         self.ended.wait()
+        for follower in following:
+            follower.hang_up()
         for thread in threads:
-            thread.join(10)
+            thread.join(20)
 
     def _live(self, number: int) -> None:
         connections = Connections(self._load.ports)
@@ -192,14 +207,18 @@ class Crowd:
 def main() -> None:
     """See the module's opening."""
     load = Load.from_json(sys.stdin.readline())
-    lock = threading.Lock()  # protects the file
-    with Path(load.history).open("w") as file:
+    lock = threading.Lock()  # protects the files
+    with Path(load.history).open("w") as history, Path(load.followed).open("w") as followed:
 
         def record(operation: Operation) -> None:
             with lock:
-                file.write(operation.to_json() + "\n")
+                history.write(operation.to_json() + "\n")
 
-        crowd = Crowd(load, record)
+        def tell(told: Told) -> None:
+            with lock:
+                followed.write(told.to_json() + "\n")
+
+        crowd = Crowd(load, record, tell)
         worker = threading.Thread(target=crowd.run, name="crowd")
         worker.start()
         sys.stdin.read()

@@ -49,6 +49,10 @@ TRIES = 3
 """Resets begun anew because their revision had been compacted meanwhile."""
 
 
+class NoWay(StoreError):
+    """The past does not lead to what is remembered here without a gap: anything may have changed."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Reset:
     """A snapshot that others may share: of which token, and when what it shows was the newest."""
@@ -114,7 +118,10 @@ class Feed:
 
     def age(self) -> float | None:
         """Seconds since everything that had been committed is known to have been applied."""
-        complete_at = self.state.complete_at
+        return self.age_of(self.state.complete_at)
+
+    def age_of(self, complete_at: float | None) -> float | None:
+        """Seconds since then, if it is known."""
         return None if complete_at is None else max(0.0, self.clock() - complete_at)
 
     def is_proven(self) -> bool:
@@ -163,7 +170,8 @@ class Feed:
     async def read_past(self, revision: Revision) -> None:
         """Have the events from `revision` on in memory: one read for all who wait for them.
 
-        Raises Compacted and TooLarge: they can't be had. WrongTimeline: there was no version then. Denied, Unavailable.
+        Raises Compacted, TooLarge and NoWay: they can't be had. WrongTimeline: there was no version then. Denied,
+        Unavailable.
         Whoever was not the first returns when the first has read, and decides again; the next to read asks for the
         oldest that anybody still waits for.
         """
@@ -175,7 +183,7 @@ class Feed:
         wanted, self._wanted_past = self._wanted_past, 0
         try:
             await self._read_past(min(wanted, revision))
-        except (Compacted, TooLarge, WrongTimeline):
+        except (Compacted, TooLarge, NoWay, WrongTimeline):
             if wanted >= revision:
                 raise
             await self._read_past(revision)  # another's was older than can be had; ours may not be
@@ -193,7 +201,7 @@ class Feed:
         if past.start == NO_VERSION:
             raise WrongTimeline(revision, base.revision)
         if not self.state.lengthen(past.start, past.events):
-            raise TooLarge("what was changed since does not lead here without a gap, or is too much")
+            raise NoWay("the version key was deleted, or overwritten, since then")
         self.observer(PastRead(len(past.events)))
 
     def reset_of(self, scope: Scope, values: bool, at_least: Revision) -> _Reset:
@@ -357,6 +365,8 @@ class Following:
             return "compacted"
         except TooLarge:
             return "too much"
+        except NoWay:
+            return "everything"
         return None
 
     async def _begin(self, deadline: float) -> Told | Unproven | None:
@@ -375,7 +385,7 @@ class Following:
     async def _reset(self, cause: str, at_least: Revision = 0) -> Told:
         feed, scope = self._feed, self._followers.scope
         if cause == "everything":
-            at_least = feed.state.everything_at
+            at_least = feed.state.everything_at  # by now
         for _ in range(TRIES):
             reset = feed.reset_of(scope, self._values, at_least)
             if reset.token.revision >= at_least:
@@ -391,8 +401,10 @@ class Following:
 
     async def _snapshot(self, token: Token) -> Told:
         """The next part. What is left of it may have been compacted, however well its first part is remembered."""
+        state = self._feed.state
+        is_newest = isinstance(state.owed(token, self._followers.scope), Nothing)
         try:
-            return await self._page(token, self._feed.state.complete_at, "")
+            return await self._page(token, state.complete_at if is_newest else None, "")
         except Compacted:
             return await self._reset("compacted", at_least=token.revision + 1)
 
@@ -401,14 +413,16 @@ class Following:
         page = await feed.values.page(self._followers.scope, token, self._values)
         self.token = to = Token(token.revision, token.mark, page.place)
         self._begun, self._said_unproven = -1, False
-        age = None if complete_at is None else max(0.0, feed.clock() - complete_at)
+        age = feed.age_of(complete_at)
         return Told(None if cause else since, to, age, page.telling, reset=cause, more=bool(page.place))
 
     async def _tell(self, owed: Named) -> Told | None:
         """None: decide again."""
         feed, since, scope = self._feed, self.token, self._followers.scope
         assert since is not None
-        most, wanted = MOST_NAMES, owed
+        # As of now: 1. what is owed is decided; 2. while its values are read, somebody writes, and a proof shows that;
+        # 3. the state at `to` was not the newest at that proof.
+        most, wanted, complete_at = MOST_NAMES, owed, feed.state.complete_at
         while True:
             try:
                 telling = await feed.values.telling(scope, wanted, self._values, whole=most == 1)
@@ -420,7 +434,7 @@ class Following:
                 fewer = feed.state.owed(since, scope, most)
                 if not isinstance(fewer, Named):
                     return None
-                wanted = fewer
+                wanted, complete_at = fewer, feed.state.complete_at
         self.token, self._said_unproven = wanted.to, False
         feed.observer(ChangesTold(len(telling.changes), feed.applied_ago(wanted.first)))
-        return Told(since, wanted.to, feed.age(), telling, more=wanted.more)
+        return Told(since, wanted.to, feed.age_of(complete_at), telling, more=wanted.more)

@@ -137,6 +137,23 @@ class TestTelling:
         assert (told(one), one.to.revision) == ({"a": b"1"}, first)
         assert told(ask(hand, after=one.to)) == {"a": b"2"}
 
+    def test_the_age_is_that_of_the_proof_before_the_values_were_read(self, store: FakeStore, hand: Hand) -> None:
+        """
+        1. Write 1 is applied, and its value is asked for; 2. write 2 is applied, and a proof shows it; 3. as of that
+        proof, what is told of write 1 was not the newest any more.
+        """
+        gate = store.hold("values")
+        answer = waiting(hand)
+        write(store, "a", b"1")
+        hand.deliver()
+        gate.wait_until_held()
+        hand.clock.advance(0.25)
+        write(store, "a", b"2")
+        hand.deliver()
+        hand.prove()
+        gate.release()
+        assert answer.result().age == pytest.approx(0.25)
+
     def test_a_value_in_memory_that_is_current_is_told_without_a_read(self, store: FakeStore, hand: Hand) -> None:
         since = here(hand)
         write(store, "a", b"1")
@@ -341,6 +358,16 @@ class TestComingBack:
         answer = ask(Hand(store, slot=1, options=small), after=since)
         assert (answer.reset, len(answer.changes)) == ("too much", 8)
 
+    def test_whose_past_has_a_hole_gets_the_whole_scope(self, store: FakeStore) -> None:
+        """Rule 2, backwards: the version key was deleted, and what was written until it was back, nobody knows."""
+        one = Hand(store)
+        since = here(one)
+        write(store, "a", b"1")
+        store.delete_version()
+        write(store, "b", b"2")
+        answer = ask(Hand(store, slot=1), after=since)
+        assert (answer.reset, told(answer)) == ("everything", {"a": b"1", "b": b"2"})
+
     def test_a_version_that_names_nothing_is_everything(self, store: FakeStore, hand: Hand) -> None:
         """Rule 13: an audit that does not know what has vanished."""
         write(store, "a", b"1")
@@ -480,7 +507,7 @@ class TestResets:
             write(store, f"p/{pages:04}", b"new")
             hand.deliver()
             answer = ask(hand, scope, Token.parse(str(answer.to)))
-            assert answer.reset == ""
+            assert (answer.reset, answer.age) == ("", None), "of that revision, which is not the newest any more"
             pages += 1
         assert pages == 5
         assert replica == expected

@@ -62,7 +62,7 @@ def paused_and_asked(seed: int) -> Plan:
 
 def test_old_reads_after_a_pause_are_found() -> None:
     """HAZARDS: etcd #20418. No client of an etcd that does so can be linearizable; without it the same runs are."""
-    plans = [paused_and_asked(seed) for seed in (1,)]
+    plans = [paused_and_asked(seed) for seed in (4,)]
     assert all(broken(each, stale_reads_after_pause=0.5) for each in plans)
     assert not any(broken(each) for each in plans)
 

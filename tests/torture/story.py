@@ -6,6 +6,7 @@ from typing import Any
 
 from consistency.core.model import VersionRecord
 from torture.checker import check
+from torture.followed import Told
 from torture.history import Kind, Level, Operation, Outcome, Remembers
 from torture.truth import DOCUMENTS, VERSION, Change, Truth
 from torture.violations import Violation
@@ -21,6 +22,7 @@ class Story:
     def __init__(self) -> None:
         self.history: list[Operation] = []
         self.changes: list[Change] = []
+        self.followed: list[Told] = []
         self.revision = 1
         self._count = 0
 
@@ -85,6 +87,28 @@ class Story:
         self.history.append(Operation(**fields))
         return self.history[-1]
 
+    def follow(self, when: float, *changes: tuple[str, str | None, int], **more: Any) -> Told:
+        """What a follower of everything is told by a long poll, as of now; with a `reset` if it is the first word."""
+        since = next((word.to for word in reversed(self.followed) if word.word == "told"), 0)
+        fields: dict[str, Any] = {
+            "follower": 1,
+            "streams": False,
+            "instance": 0,
+            "prefixes": ("t/",),
+            "keys": (),
+            "word": "told",
+            "invoked": when,
+            "returned": when + LATENCY,
+            "since": since,
+            "to": self.revision,
+            "reset": "" if since else "asked",
+            "changes": changes,
+            "age": 0.5,
+            **more,
+        }
+        self.followed.append(Told(**fields))
+        return self.followed[-1]
+
     # --- the verdict
 
     @property
@@ -94,7 +118,7 @@ class Story:
 
     def violations(self) -> list[Violation]:
         """What the checker says."""
-        return check(self.history, self.truth, bound=BOUND)
+        return check(self.history, self.truth, bound=BOUND, followed=self.followed)
 
     def found(self) -> set[tuple[str, frozenset[int]]]:
         """The names of the checks that found something, with the numbers of the offending operations."""

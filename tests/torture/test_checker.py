@@ -352,7 +352,65 @@ def session_went_back(story: Story) -> Found:
     return {offenders("session went back", first, second), offenders("version went back", first, second)}
 
 
+def a_replica_lacks_a_key(story: Story) -> Found:
+    story.put(A, '"1"', 0)
+    story.put(B, '"2"', 0.1)
+    story.follow(0.2, (A, '"1"', 2))
+    return {("wrong replica", frozenset())}
+
+
+def a_replica_misses_a_change(story: Story) -> Found:
+    story.put(A, '"1"', 0)
+    story.follow(0.1, (A, '"1"', 2))
+    story.put(A, '"2"', 0.2)
+    story.put(B, '"3"', 0.3)
+    story.follow(0.4, (B, '"3"', 4))
+    return {("wrong replica", frozenset())}
+
+
+def a_replica_keeps_what_is_gone(story: Story) -> Found:
+    story.put(A, '"1"', 0)
+    story.follow(0.1, (A, '"1"', 2))
+    story.delete(A, 0.2)
+    story.follow(0.3)
+    return {("wrong replica", frozenset())}
+
+
+def a_replica_is_told_a_newer_value(story: Story) -> Found:
+    story.put(A, '"1"', 0)
+    story.put(A, '"2"', 0.1)
+    story.follow(0.2, (A, '"2"', 3), to=2)
+    return {("wrong replica", frozenset()), ("told twice", frozenset())}
+
+
+def told_twice(story: Story) -> Found:
+    story.put(A, '"1"', 0)
+    story.follow(0.1, (A, '"1"', 2))
+    story.put(B, '"2"', 0.2)
+    story.follow(0.3, (A, '"1"', 2), (B, '"2"', 3))
+    return {("told twice", frozenset())}
+
+
+def a_dishonest_silence(story: Story) -> Found:
+    story.put(A, '"1"', 0)
+    story.follow(0.1, (A, '"1"', 2))
+    story.put(A, '"2"', 1)
+    story.follow(3, to=2, age=0.5)
+    return {("dishonest silence", frozenset())}
+
+
+def a_stream_tells_late(story: Story) -> Found:
+    story.put(A, '"1"', 0)
+    story.follow(0.1, (A, '"1"', 2), streams=True)
+    story.put(A, '"2"', 1)
+    for when in (8, 16, 24):
+        story.follow(when, to=2, streams=True)
+    return {("told late", frozenset())}
+
+
 SMALLEST = [
+    a_replica_lacks_a_key, a_replica_misses_a_change, a_replica_keeps_what_is_gone, a_replica_is_told_a_newer_value,
+    told_twice, a_dishonest_silence, a_stream_tells_late,
     lost_value, lost_delete, ghost, from_nowhere, written_twice, deletion_from_nowhere, torn_batch,
     a_batch_ignores_a_condition, an_unknown_batch_ignores_a_condition, a_batch_refused_without_cause,
     a_refused_batch_has_written, a_refused_batch_is_a_read, batch_in_two_revisions, condition_ignored,
@@ -384,6 +442,49 @@ def test_every_check_is_broken_by_one_of_them(monkeypatch: pytest.MonkeyPatch) -
 
 
 # --- what is no violation
+
+
+def test_a_follower_may_be_told_of_the_last_of_several_changes_at_once() -> None:
+    story = Story()
+    story.put(A, '"1"', 0)
+    story.follow(0.1, (A, '"1"', 2))
+    story.put(A, '"2"', 0.2)
+    story.put(A, '"3"', 0.3)
+    story.batch(0.4, (B, '"4"'), ("t/c", '"5"'))
+    story.delete("t/c", 0.5)
+    story.follow(0.6, (A, '"3"', 4), (B, '"4"', 5), ("t/c", None, 6))
+    assert story.violations() == []
+
+
+def test_a_snapshot_may_come_in_parts_and_be_begun_anew() -> None:
+    story = Story()
+    story.put(A, '"1"', 0)
+    story.put(B, '"2"', 0.1)
+    story.follow(0.2, (A, '"1"', 2), part=True, more=True)
+    story.put(A, '"3"', 0.3)
+    story.follow(0.4, (A, '"3"', 4), reset="compacted", part=True, more=True)
+    story.follow(0.5, (B, '"2"', 3))
+    assert story.violations() == []
+
+
+@pytest.mark.parametrize("word", ["stale", "lost"])
+def test_a_stream_that_has_said_that_it_knows_nothing_may_be_behind(word: str) -> None:
+    story = Story()
+    story.put(A, '"1"', 0)
+    story.follow(0.1, (A, '"1"', 2), streams=True)
+    story.put(A, '"2"', 1)
+    story.follow(12, to=2, streams=True)
+    story.follow(13, word=word, streams=True)
+    story.follow(24, to=2, streams=True)
+    assert story.violations() == []
+
+
+def test_nobody_is_told_of_what_is_out_of_scope() -> None:
+    story = Story()
+    story.put(A, '"1"', 0)
+    story.put(B, '"2"', 0.1)
+    story.follow(5, (A, '"1"', 2), prefixes=(), keys=(A,))
+    assert story.violations() == []
 
 
 def test_an_unknown_write_may_take_effect_after_its_client_gave_up() -> None:

@@ -1,0 +1,126 @@
+"""Clients that follow a scope: each goes from instance to instance with its token, and writes down what it is told.
+
+Even ones ask as a long poll does, odd ones go on and on as a stream does (`service.changes`), until their instance
+stops, or they have had enough.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+from consistency import AsyncDistributedCache, Scope, StoreError, Token, Told, WrongTimeline
+from simulation.instance import Gone, Instance, Life
+from simulation.loop import Loop
+from torture.followed import Told as Word
+
+SCOPES: Sequence[tuple[tuple[str, ...], tuple[str, ...]]] = (
+    (("t/",), ()),
+    (("t/1", "t/2"), ("t/0",)),
+    ((), ("t/0", "t/1", "t/2", "t/3")),
+)
+"""Prefixes and keys."""
+
+PATIENCE = 5.0
+SILENCE = 2.0
+"""Virtual seconds: beyond what it waits for changes; and for those that go on and on, until they hear of silence."""
+
+Record = Callable[[Word], None]
+
+
+class Follower:
+    """One of them."""
+
+    def __init__(
+        self,
+        number: int,
+        loop: Loop,
+        instances: Sequence[Instance],
+        random: Random,
+        record: Record,
+        problem: Callable[[str], None],
+    ) -> None:
+        self.number = number
+        self._loop = loop
+        self._instances = instances
+        self._random = random
+        self._record = record
+        self._problem = problem
+        self._prefixes, self._keys = SCOPES[number // 2 % len(SCOPES)]
+        self._scope = Scope(frozenset(self._keys), frozenset(self._prefixes))
+        self._streams = number % 2 == 1
+        self._token: Token | None = None
+
+    async def play(self, until: float) -> None:
+        """Follow until then."""
+        while self._loop.now < until:
+            instance = self._random.choice(self._instances)
+            wait = self._random.choice((0.0, 0.3, 2.0))
+            lives = self._random.uniform(0.5, 6.0) if self._streams else wait
+            life, invoked = instance.alive, self._loop.now
+            try:
+                if life is None:
+                    raise Gone("refused")
+                work = self._stream(life, instance, invoked + lives) if self._streams else self._poll(life.cache, wait)
+                told = await life.answer(work, lives + PATIENCE)
+                if told is not None:
+                    self._take(instance, invoked, told)
+                    continue
+            except WrongTimeline:
+                self._token = None
+            except (StoreError, Gone):
+                pass  # it is asked again, perhaps elsewhere
+            except Exception as error:  # noqa: BLE001  # as for any client
+                self._problem(f"follower {self.number}: {type(error).__name__}: {error}")
+            self._note("lost", instance, invoked)
+            await asyncio.sleep(self._random.uniform(0.01, 0.5))
+
+    async def _poll(self, cache: AsyncDistributedCache, wait: float) -> Told:
+        return await cache.changes(self._scope, after=self._token, wait=wait)
+
+    async def _stream(self, life: Life, instance: Instance, until: float) -> None:
+        """What it is told is there at once: the connection to a client is nobody's concern here."""
+        invoked = self._loop.now
+        with life.cache.following(self._scope, after=self._token) as following:
+            self._take(instance, invoked, await following.told(0.0))
+            while self._loop.now < until and not life.stopping:
+                said = await following.next(SILENCE)
+                if isinstance(said, Told):
+                    self._take(instance, invoked, said)
+                else:
+                    self._note("stale", instance, invoked)
+
+    def _take(self, instance: Instance, invoked: float, told: Told) -> None:
+        changes = tuple(
+            (each.key, None if each.value is None else each.value.decode(), each.mod_revision) for each in told.changes
+        )
+        self._record(
+            Word(
+                **self._named(instance, invoked, "told"),
+                since=0 if told.reset or self._token is None else self._token.revision,
+                to=told.to.revision,
+                reset=told.reset,
+                part=bool(told.to.place),
+                more=told.more,
+                changes=changes,
+                age=-1.0 if told.age is None else told.age,
+            )
+        )
+        self._token = told.to
+
+    def _note(self, word: str, instance: Instance, invoked: float) -> None:
+        self._record(Word(**self._named(instance, invoked, word)))
+
+    def _named(self, instance: Instance, invoked: float, word: str) -> dict[str, Any]:
+        return {
+            "follower": self.number,
+            "streams": self._streams,
+            "instance": instance.number,
+            "prefixes": self._prefixes,
+            "keys": self._keys,
+            "word": word,
+            "invoked": invoked,
+            "returned": self._loop.now,
+        }
