@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from consistency.core.events import AuditFound, Observer
 from consistency.core.model import Revision, VersionEvent, VersionRecord, VersionState, new_nonce
@@ -92,9 +93,13 @@ def unexplained(touched: Touched, events: Events) -> set[str]:
 
 def undone(touched: Touched, events: Events) -> set[str]:
     """The documents that are gone although the last version that names them put them."""
-    last = {name: event.op for event in _writes(events) for name in event.names or ()}
-    here = {listed.key for listed in touched.keys}
-    return {name for name, op in last.items() if op == "put" and name not in here}
+    put: set[str] = set()
+    for event in _writes(events):
+        if event.op == "put":
+            put |= event.names or frozenset()
+        else:
+            put -= event.names or frozenset()
+    return put - {listed.key for listed in touched.keys}
 
 
 def vanished(before: Baseline, touched: Touched) -> int:
@@ -104,10 +109,10 @@ def vanished(before: Baseline, touched: Touched) -> int:
 
 
 def perhaps_deleted(before: Baseline, touched: Touched, events: Events) -> list[str]:
-    """The names among which are all that a version accounts for: those that have lived on are not."""
+    """The names among which are all that a version accounts for: those that have lived on are not. MOST of them."""
     lived_on = {listed.key for listed in touched.keys if listed.create_revision <= before.revision}
-    named = {name for event in _writes(events) for name in event.names or ()}
-    return sorted(named - lived_on)
+    named = frozenset[str]().union(*(event.names or () for event in _writes(events)))
+    return sorted(islice(named - lived_on, MOST))
 
 
 def _writes(events: Events) -> Iterator[VersionEvent]:
@@ -204,7 +209,7 @@ class Auditor:
 
     async def _existed(self, keys: Collection[str], since: Revision) -> int:
         """How many of these existed at the last audit."""
-        chosen, found = list(keys)[:MOST], 0
+        chosen, found = list(keys), 0
         for start in range(0, len(chosen), AT_ONCE):
             found += sum(await self._store.existed(chosen[start : start + AT_ONCE], since, timeout=self._timeout))
         return found
