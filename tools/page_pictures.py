@@ -65,6 +65,7 @@ def kept(browser: Browser, fleet: Fleet) -> None:
         press(page, "Who serves what")
         page.wait_for_selector("#everywhere")
         page.mouse.move(0, 0)
+        page.evaluate("scrollTo(0, 0)")  # its head stays at the top of what is seen
         page.screenshot(path=DOCS / "page-light.png", full_page=True)
         page.emulate_media(color_scheme="dark")
         press(page, "History")
