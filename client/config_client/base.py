@@ -133,7 +133,8 @@ class Reading:
         return Feed(self.connection.urls, self._options.feed, chance, view=view, proven_at=proven_at)
 
     def _load(self) -> None:
-        """Begin with what the file has, if it has something."""
+        """Load certificates, and begin with what the file has, if it has something. It may take its time."""
+        self.connection = self.connection.secured()
         found = self._keeper.load() if self._keeper else None
         view, proven_at = (found.view, found.proven_at) if found else (View(), -math.inf)
         self._feed = self._make_feed(view, proven_at)

@@ -60,6 +60,15 @@ class OnALoop:
 
         return OnALoop._Handle(self, self._do(listen()))
 
+    def on_update(self, callback: Callable[[Any], object]) -> OnALoop._Handle:
+        async def listen() -> Any:
+            return self.inner.on_update(callback)
+
+        return OnALoop._Handle(self, self._do(listen()))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.inner
+
     class _Handle:
         def __init__(self, outer: OnALoop, inner: Any) -> None:
             self._outer = outer

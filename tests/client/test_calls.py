@@ -125,6 +125,22 @@ def test_a_write_that_was_certainly_not_done_goes_elsewhere(
         assert put.result(20).revision == 7
 
 
+def test_a_write_that_a_stranger_answers_goes_nowhere_else(
+    make: Make, server: ScriptedServer, other: ScriptedServer
+) -> None:
+    """A proxy that gave up on the service: what was sent to that may have been done."""
+    client = make([server.url, other.url], prefix="app/")
+    with ThreadPoolExecutor(2) as pool:
+        starting = pool.submit(client.start)
+        first_of(server, other).stream(*SNAPSHOT_PIECES)
+        starting.result(20)
+        put = pool.submit(client.put, "limit", 1)
+        server.take().answer(503, b"<html>")
+        with pytest.raises(OutcomeUnknown):
+            put.result(20)
+    assert other.left() == []
+
+
 def first_of(*servers: ScriptedServer) -> Received:
     """The request that comes first to any of them."""
     while True:

@@ -120,6 +120,32 @@ def test_half_a_transaction_is_forgotten_with_its_connection() -> None:
     assert feed.view.documents.keys() == {"a", "b"}
 
 
+def test_half_a_transaction_is_forgotten_at_a_goodbye_too() -> None:
+    feed = made()
+    opened(feed)
+    receive(feed, SNAPSHOT)
+    receive(feed, event("delete", {"key": "b", "mod_revision": 6}) + event("goodbye", retry=1))
+    feed.ended("closed", 0.0)
+    opened(feed)
+    receive(feed, put("a", "3", 7) + sync(7))
+    assert feed.view.documents.keys() == {"a", "b"}
+
+
+def test_after_a_goodbye_another_address_is_asked_without_a_pause() -> None:
+    feed = made("http://a", "http://b")
+    first = opened(feed)
+    receive(feed, SNAPSHOT + event("goodbye", {"reason": "draining"}, retry=5000))
+    feed.ended("closed", 0.0)
+    other = feed.next(0.0)
+    assert isinstance(other, Connect)
+    assert (other.url != first.url, other.after) == (True, "5-a")
+    feed.ended("no route", 0.0)
+    waited = 0.0
+    while isinstance(step := feed.next(waited), Pause):
+        waited += step.seconds
+    assert step.url == other.url, "the first does not want to be asked for five seconds"
+
+
 def test_a_snapshot_in_pages_goes_on_elsewhere() -> None:
     """Its token is one from within the snapshot; nothing is seen before the last page."""
     feed = made()

@@ -10,7 +10,6 @@ from itertools import islice
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
@@ -66,7 +65,7 @@ def tree(application: Application, prefix: str) -> None:
             path += f"{part}/"
             at = folders[path] if path in folders else folders.setdefault(path, at.add(escape(f"{part}/")))
         at.add(escape(last))
-    Console(soft_wrap=True).print(root)
+    shown.drawn(root)
 
 
 @click.command()

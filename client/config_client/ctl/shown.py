@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 import yaml
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -23,7 +23,15 @@ def rows(found: Sequence[Mapping[str, Any]], form: str, columns: Sequence[str]) 
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for each in found:
         table.add_row(*(Text(_cell(each.get(column))) for column in columns))
-    Console(soft_wrap=True).print(table)
+    drawn(table)
+
+
+def drawn(what: RenderableType) -> None:
+    """Show what rich draws, without blanks at the ends of lines."""
+    console = Console(soft_wrap=True)
+    with console.capture() as captured:
+        console.print(what)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def document(found: Any, form: str) -> None:

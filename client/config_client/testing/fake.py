@@ -74,7 +74,6 @@ class FakeConfig(Reading):
         """As `ConfigClient.start`: what there is is read."""
         if self._is_open:
             raise Closed("a client starts once; make another")
-        self._load()
         self._is_open = True
         self.recover()
 

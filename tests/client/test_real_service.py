@@ -1,0 +1,207 @@
+"""Both shells against real instances over a real etcd: what they hold is what was written, whatever happens."""
+
+from __future__ import annotations
+
+import queue
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from config_client import ConfigClient, Fresh, Put, Service, Snapshot, Stale
+from config_client.core.requests import DeleteOperation, PutOperation
+from tests.client.conftest import Made
+from tests.client.real_service import CLIENT, environ
+from tests.client.test_shells import Make, state_of
+from tests.support.etcd import EtcdServer, free_ports
+from tests.support.instances import InstanceProcess, within
+
+
+@pytest.fixture
+def fleet(etcd: EtcdServer, prefix: str, tmp_path: Path) -> Iterator[list[InstanceProcess]]:
+    """Two instances."""
+    ports = free_ports(2)
+    made = [
+        InstanceProcess(tmp_path / f"{port}", ETCD_ENDPOINTS=etcd.endpoint, USER_KEY_PREFIX=prefix, PORT=str(port))
+        for port in ports
+    ]
+    with made[0], made[1]:
+        yield made
+
+
+def values(held: Snapshot) -> dict[str, bytes]:
+    return {name: document.value for name, document in held.items()}
+
+
+def test_a_client_holds_exactly_what_was_written_through_a_rolling_restart(
+    make: Make, fleet: list[InstanceProcess]
+) -> None:
+    """Each update is compared with the state that its revision had; the writer is the only one."""
+    urls = [each.url for each in fleet]
+    updates: queue.Queue[tuple[int, dict[str, bytes]]] = queue.Queue()
+    states: dict[int, dict[str, bytes]] = {}
+    with Service(ConfigClient(urls, trust_env=False).connection) as service:
+        state = {"a": b"0"}
+        service.put("app/a", b"0")
+        client: Made = make(urls, prefix="app/")
+        client.start()
+        client.on_update(lambda _: updates.put((client.revision, values(client.snapshot()))))
+        written = 0
+
+        def write(count: int) -> int:
+            nonlocal written, state
+            last = 0
+            for _ in range(count):
+                written += 1
+                name, value = f"k{written % 7}", str(written).encode()
+                last = service.batch(
+                    [PutOperation(f"app/{name}", value), PutOperation("app/a", value)]
+                    if written % 3
+                    else [DeleteOperation(f"app/{name}")]
+                ).revision
+                state = (
+                    {**state, name: value, "a": value} if written % 3 else {k: v for k, v in state.items() if k != name}
+                )
+                states[last] = state
+            return last
+
+        write(20)
+        for instance in fleet:
+            instance.ask_to_stop()
+            write(20)
+            assert instance.wait() == 0
+            write(20)
+            instance.start().wait_until_ready()
+            write(20)
+        last = write(20)
+        client.wait_for(last)
+        assert values(client.snapshot()) == state
+        assert state_of(client) is Fresh
+    known = sorted(states)
+    assert not updates.empty()
+    while not updates.empty():
+        revision, held = updates.get()
+        at = max((each for each in known if each <= revision), default=None)
+        assert at is None or held == states[at], revision
+
+
+def test_what_a_client_writes_it_reads(make: Make, fleet: list[InstanceProcess]) -> None:
+    client: Made = make([each.url for each in fleet], prefix="app/")
+    client.start()
+    assert list(client.snapshot()) == []
+    for number in range(5):
+        written = client.put("limits", {"rate": number})
+        client.wait_for(written.revision)
+        assert client["limits"] == {"rate": number}
+    written = client.batch([Put("é/x", b"[1.10]"), Put("b", None)])
+    client.wait_for(written.revision)
+    assert values(client.snapshot()) == {"limits": b'{"rate": 4}', "é/x": b"[1.10]", "b": b"null"}
+    client.wait_for(client.delete("limits").revision)
+    assert "limits" not in client
+
+
+def test_an_etcd_that_can_not_be_asked_makes_it_stale_and_not_for_longer(
+    make: Make, tmp_path: Path, new_etcd: type[EtcdServer]
+) -> None:
+    with new_etcd(tmp_path / "etcd") as etcd:
+        settings = {"ETCD_ENDPOINTS": etcd.endpoint, "USER_KEY_PREFIX": "p"}
+        with InstanceProcess(tmp_path / "instance", **settings) as instance:
+            instance.put("app/a", b"1", params={"sync": "true"})
+            client: Made = make(instance.url, prefix="app/")
+            client.start()
+            assert state_of(client) is Fresh
+            etcd.pause()
+            assert within(15, lambda: state_of(client) is Stale)
+            assert client["a"] == 1
+            etcd.resume()
+            assert within(15, lambda: state_of(client) is Fresh)
+
+
+PROGRAM = """
+    import os, sys, time
+    from config_client import ConfigClient
+
+    def until(claim):
+        deadline = time.monotonic() + 20
+        while not claim():
+            if time.monotonic() > deadline:
+                os._exit(7)
+            time.sleep(0.01)
+
+    told = []
+    config = ConfigClient(sys.argv[1], prefix="app/", trust_env=False)
+    config.start()
+    config.on_change("a", lambda change: told.append(change.value))
+    child = os.fork()
+    if not child:
+        until(lambda: config.get("a") == 2 and told == [2])
+        config.wait_for(config.put("b", 3).revision)
+        config.close()
+        os._exit(0 if config_is_closed(config) else 8)
+    config.wait_for(config.put("a", 2).revision)
+    _, status = os.waitpid(child, 0)
+    until(lambda: config.get("b", default=None) == 3 and told == [2])
+    config.close()
+    sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_a_forked_child_follows_anew_and_its_parent_goes_on(fleet: list[InstanceProcess]) -> None:
+    fleet[0].put("app/a", b"1", params={"sync": "true"})
+    program = textwrap.dedent(PROGRAM).replace("config_is_closed(config)", "not config._is_open")
+    done = subprocess.run(
+        [sys.executable, "-c", program, fleet[0].url],
+        cwd=CLIENT, env=environ(), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+FORKED_LOOP = """
+    import asyncio, os, sys
+    from config_client import AsyncConfigClient, Forked
+
+    async def main():
+        async with AsyncConfigClient(sys.argv[1], prefix="app/", trust_env=False) as config:
+            child = os.fork()
+            if not child:
+                assert config["a"] == 1
+                try:
+                    await config.put("a", 2)
+                except Forked as error:
+                    os._exit(0 if "start another here" in str(error) else 8)
+                os._exit(7)
+            _, status = os.waitpid(child, 0)
+            await config.wait_for((await config.put("a", 3)).revision)
+            assert config["a"] == 3
+            return os.waitstatus_to_exitcode(status)
+
+    sys.exit(asyncio.run(main()))
+"""
+
+
+def test_a_child_of_a_loop_is_told_so(fleet: list[InstanceProcess]) -> None:
+    fleet[0].put("app/a", b"1", params={"sync": "true"})
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(FORKED_LOOP), fleet[0].url],
+        cwd=CLIENT, env=environ(), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_ten_thousand_keys_are_read_in_one_go(fleet: list[InstanceProcess]) -> None:
+    """At one revision, in pages: all of them, and no thread is left."""
+    with Service(ConfigClient(fleet[0].url, trust_env=False).connection) as service:
+        for start in range(0, 10_000, 100):
+            last = service.batch(
+                [PutOperation(f"app/{number:05}", b"%d" % number) for number in range(start, start + 100)]
+            )
+    with ConfigClient([each.url for each in fleet], prefix="app/", start_within=60.0, trust_env=False) as client:
+        client.wait_for(last.revision)
+        assert {int(name): document.json() for name, document in client.snapshot().items()} == {
+            number: number for number in range(10_000)
+        }
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("config-client")]
