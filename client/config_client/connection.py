@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,7 +29,7 @@ class Connection:
     """
 
     urls: Sequence[str]
-    token: str = ""
+    token: str = field(default="", repr=False)
     token_file: str | Path | None = None
     ca_file: str | Path | None = None
     ssl_context: ssl.SSLContext | None = None

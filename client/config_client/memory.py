@@ -68,11 +68,15 @@ class Memory:
         with self._lock:
             told = []
             for (name, kind), cell in list(self._cells.items()) if names else ():
-                if name in names:
-                    made = _cell(reader_of(kind), update.after.documents.get(self.prefix + name), cell)
-                    self._cells[name, kind] = made
-                    if made.refused:
-                        told.append(InvalidValue(name, made.refused))
+                if name not in names:
+                    continue
+                document = update.after.documents.get(self.prefix + name)
+                if document is None:
+                    del self._cells[name, kind]
+                    continue
+                self._cells[name, kind] = made = _cell(reader_of(kind), document, cell)
+                if made.refused:
+                    told.append(InvalidValue(name, made.refused))
             self.view = update.after
             self._count_invalid()
             hearers = list(self._hearers)
@@ -87,9 +91,11 @@ class Memory:
     def _make(self, name: str, kind: Any) -> Cell:
         reader = reader_of(kind)
         with self._lock:
-            made = _cell(reader, self.view.documents.get(self.prefix + name), None)
-            self._cells[name, kind] = made
-            self._count_invalid()
+            document = self.view.documents.get(self.prefix + name)
+            made = _cell(reader, document, None)
+            if document is not None:  # names that there are not have no bound
+                self._cells[name, kind] = made
+                self._count_invalid()
             return made
 
     def _count_invalid(self) -> None:

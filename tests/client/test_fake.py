@@ -10,6 +10,7 @@ from config_client import (
     Change,
     Closed,
     ConfigError,
+    Connection,
     Fresh,
     InvalidValue,
     Lost,
@@ -19,6 +20,8 @@ from config_client import (
     Stale,
     TimedOut,
 )
+from config_client.core.calls import Attempt
+from config_client.core.requests import plain
 from config_client.testing import FakeConfig, FolderConfig
 
 pytest_plugins = ("config_client.testing.plugin",)
@@ -94,6 +97,25 @@ def test_a_type_refuses_as_it_does_in_earnest() -> None:
         config.set(a="x")
         assert config.get("a", int) == 1
     assert [each.key for each in refused] == ["a"]
+
+
+def test_names_that_there_are_not_are_not_kept() -> None:
+    """Whoever takes names from requests shall not fill its memory with them."""
+    with FakeConfig({"a": 1}) as config:
+        for number in range(1000):
+            assert config.get(f"none-{number}", default=None) is None
+        assert config["a"] == 1
+        config.remove("a")
+        assert config.get("a", default=None) is None
+        assert config._memory._cells == {}
+        config.set(a=2)
+        assert config["a"] == 2
+
+
+def test_a_token_is_not_shown() -> None:
+    connection = Connection("http://127.0.0.1:1", token="hunter2")
+    attempt = Attempt("http://127.0.0.1:1", plain("/readyz"), "hunter2")
+    assert "hunter2" not in f"{connection!r} {attempt!r}"
 
 
 def test_a_folder_is_configuration_too(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ goes elsewhere only if it is certain that nothing was done: it was not sent, or 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from config_client.core.requests import Answer, Request
 from config_client.errors import OutcomeUnknown, Unavailable
@@ -19,7 +19,7 @@ class Attempt:
 
     url: str
     request: Request
-    token: str
+    token: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
