@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from config_client import ConfigClient, Fresh, Put, Service, Snapshot, Stale
-from config_client.core.requests import DeleteOperation, PutOperation
+from config_client import ConfigClient, Connection, Fresh, Put, Service, Snapshot, Stale
+from config_client.core.requests import DeleteOperation, Operation, PutOperation
 from tests.client.conftest import Made
 from tests.client.real_service import CLIENT, environ
 from tests.client.test_shells import Make, state_of
@@ -37,56 +37,57 @@ def values(held: Snapshot) -> dict[str, bytes]:
     return {name: document.value for name, document in held.items()}
 
 
+class Writer:
+    """The only one who writes: so it knows what was there at each revision."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self.state: dict[str, bytes] = {}
+        self.states: dict[int, dict[str, bytes]] = {}
+
+    def write(self, instance: InstanceProcess, count: int) -> int:
+        """Write so many times by an instance; return the last revision."""
+        with Service(Connection(instance.url, trust_env=False)) as service:
+            for _ in range(count):
+                self._count += 1
+                name, value = f"k{self._count % 7}", b"%d" % self._count
+                self.state = {**self.state, "a": value, name: value}
+                operations: list[Operation] = [PutOperation("app/a", value)]
+                if self._count % 3:
+                    operations.append(PutOperation(f"app/{name}", value))
+                else:
+                    operations.append(DeleteOperation(f"app/{name}"))
+                    del self.state[name]
+                last = service.batch(operations).revision
+                self.states[last] = self.state
+        return last
+
+
 def test_a_client_holds_exactly_what_was_written_through_a_rolling_restart(
     make: Make, fleet: list[InstanceProcess]
 ) -> None:
-    """Each update is compared with the state that its revision had; the writer is the only one."""
-    urls = [each.url for each in fleet]
-    updates: queue.Queue[tuple[int, dict[str, bytes]]] = queue.Queue()
-    states: dict[int, dict[str, bytes]] = {}
-    with Service(ConfigClient(urls, trust_env=False).connection) as service:
-        state = {"a": b"0"}
-        service.put("app/a", b"0")
-        client: Made = make(urls, prefix="app/")
-        client.start()
-        client.on_update(lambda _: updates.put((client.revision, values(client.snapshot()))))
-        written = 0
-
-        def write(count: int) -> int:
-            nonlocal written, state
-            last = 0
-            for _ in range(count):
-                written += 1
-                name, value = f"k{written % 7}", str(written).encode()
-                last = service.batch(
-                    [PutOperation(f"app/{name}", value), PutOperation("app/a", value)]
-                    if written % 3
-                    else [DeleteOperation(f"app/{name}")]
-                ).revision
-                state = (
-                    {**state, name: value, "a": value} if written % 3 else {k: v for k, v in state.items() if k != name}
-                )
-                states[last] = state
-            return last
-
-        write(20)
-        for instance in fleet:
-            instance.ask_to_stop()
-            write(20)
-            assert instance.wait() == 0
-            write(20)
-            instance.start().wait_until_ready()
-            write(20)
-        last = write(20)
-        client.wait_for(last)
-        assert values(client.snapshot()) == state
-        assert state_of(client) is Fresh
-    known = sorted(states)
+    """Each update is compared with the state that its revision had."""
+    updates: queue.Queue[Snapshot] = queue.Queue()
+    writer, (first, second) = Writer(), fleet
+    writer.write(first, 20)
+    client: Made = make([each.url for each in fleet], prefix="app/")
+    client.start()
+    client.on_update(lambda _: updates.put(client.snapshot()))
+    for instance, other in ((first, second), (second, first)):
+        instance.ask_to_stop()
+        writer.write(other, 20)
+        assert instance.wait() == 0
+        writer.write(other, 20)
+        instance.start().wait_until_ready()
+        writer.write(other, 20)
+    client.wait_for(writer.write(first, 20))
+    assert values(client.snapshot()) == writer.state
+    assert state_of(client) is Fresh
     assert not updates.empty()
     while not updates.empty():
-        revision, held = updates.get()
-        at = max((each for each in known if each <= revision), default=None)
-        assert at is None or held == states[at], revision
+        held = updates.get()
+        at = max(revision for revision in writer.states if revision <= held.revision)
+        assert values(held) == writer.states[at], held.revision
 
 
 def test_what_a_client_writes_it_reads(make: Make, fleet: list[InstanceProcess]) -> None:
@@ -194,7 +195,7 @@ def test_a_child_of_a_loop_is_told_so(fleet: list[InstanceProcess]) -> None:
 
 def test_ten_thousand_keys_are_read_in_one_go(fleet: list[InstanceProcess]) -> None:
     """At one revision, in pages: all of them, and no thread is left."""
-    with Service(ConfigClient(fleet[0].url, trust_env=False).connection) as service:
+    with Service(Connection(fleet[0].url, trust_env=False)) as service:
         for start in range(0, 10_000, 100):
             last = service.batch(
                 [PutOperation(f"app/{number:05}", b"%d" % number) for number in range(start, start + 100)]
