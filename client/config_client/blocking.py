@@ -146,6 +146,8 @@ class ConfigClient(Reading):
 
     def wait_for(self, revision: int, timeout: float = 30.0) -> None:
         """Return when what is read is no older than `revision`. Raises TimedOut, Closed."""
+        if not self._is_open:
+            self._refuse()
         until = time.monotonic() + timeout
         with self._moved:
             while self._memory.view.revision < revision:

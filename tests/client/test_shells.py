@@ -358,6 +358,23 @@ def test_it_closes_at_once_wherever_it_waits(make: Make, server: ScriptedServer,
         client.get("limit")
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client["limit"],
+        lambda client: client.snapshot(),
+        lambda client: client.state,
+        lambda client: client.put("limit", 1),
+        lambda client: client.wait_for(1),
+        lambda client: client.on_change("", print),
+    ],
+)
+def test_a_client_that_was_not_started_says_so(make: Make, call: Callable[[Made], object]) -> None:
+    client = make("http://127.0.0.1:1")
+    with pytest.raises(Closed, match="use it as a context manager, or call start"):
+        call(client)
+
+
 def test_a_value_can_be_any_type_that_pydantic_can_read(make: Make, server: ScriptedServer) -> None:
     from pydantic import BaseModel
 
