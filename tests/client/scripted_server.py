@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import socket
+import ssl
 import threading
 from collections.abc import Mapping
 from types import TracebackType
@@ -85,9 +86,10 @@ def _head(status: int, headers: Mapping[str, str]) -> bytes:
 class ScriptedServer:
     """See the module's opening. As a context manager it is ended at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._tls = tls
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._listener.getsockname()[1]}"
         self._requests: queue.Queue[Received] = queue.Queue()
         self._open: list[socket.socket] = []
         self._thread = threading.Thread(target=self._accept, name="scripted-server", daemon=True)
@@ -134,6 +136,11 @@ class ScriptedServer:
         with contextlib.suppress(OSError):
             while True:
                 connection = self._listener.accept()[0]
+                if self._tls is not None:
+                    try:
+                        connection = self._tls.wrap_socket(connection, server_side=True)
+                    except (ConnectionError, ssl.SSLError):  # who does not trust us is gone
+                        continue
                 self._open.append(connection)
                 if (received := self._read(connection)) is not None:
                     self._requests.put(received)
