@@ -230,8 +230,10 @@ class ConfigClient(Reading):
 
     def _begin_anew(self) -> None:
         """In a forked child: no thread has come along, and whoever held a lock is not here."""
+        for listener in self._listeners:
+            listener.after_fork()
         self._memory.after_fork()
-        self._feed = self._make_feed(self._memory.view, self._feed.proven_at)
+        self._feed = self._make_feed(self._memory.view, self._feed.known_at)
         self._begin()
         for listener in self._listeners:
             listener.start_anew()

@@ -40,10 +40,13 @@ class Listener:
         self._on_close = on_close
         self._thread.start()
 
-    def start_anew(self) -> None:
-        """Start a thread in a forked child, which has none."""
+    def after_fork(self) -> None:
+        """Make anew what a forked child has not got: locks that can be taken, and a thread, to be started."""
         self._gathering.after_fork()
         self._set_up()
+
+    def start_anew(self) -> None:
+        """Start that thread. There may be something to tell."""
         self._bell.set()
         self._thread.start()
 

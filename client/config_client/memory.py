@@ -39,6 +39,7 @@ class Memory:
         self._lock = threading.Lock()
         self._hearers: list[Callable[[Update], None]] = []
         self.invalid: tuple[str, ...] = ()
+        self._untold: Update | None = None  # an update that hearers have not all been told of
 
     def get(self, name: str, kind: Any, default: Any) -> Any:
         """Return a value. Raises NoSuchKey, unless there is a default, and InvalidValue."""
@@ -77,16 +78,25 @@ class Memory:
                 self._cells[name, kind] = made = _cell(reader_of(kind), document, cell)
                 if made.refused:
                     told.append(InvalidValue(name, made.refused))
-            self.view = update.after
+            self._untold, self.view = update, update.after
             self._count_invalid()
-            hearers = list(self._hearers)
-        for hearer in hearers:
-            hearer(update)
+        self._tell(update)
         return told
 
+    def _tell(self, update: Update) -> None:
+        for hearer in list(self._hearers):
+            hearer(update)
+        self._untold = None
+
     def after_fork(self) -> None:
-        """Whoever held the lock is not in this process."""
+        """Whoever held the lock is not in this process; nor is who would have told of the last update.
+
+        1. A view takes the place of another; 2. the process is forked; 3. in the child nobody would ever be told of the
+        difference, since the feed goes on from the later one. Who was told already bears to be told again.
+        """
         self._lock = threading.Lock()
+        if self._untold is not None and self._untold.after is self.view:
+            self._tell(self._untold)
 
     def _make(self, name: str, kind: Any) -> Cell:
         reader = reader_of(kind)

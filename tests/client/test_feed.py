@@ -8,12 +8,14 @@ from collections.abc import Callable
 import pytest
 
 from config_client import Fresh, Lost, Stale, View
+from config_client.changes import Backlog
 from config_client.core.backoff import Addresses, BackoffOptions
 from config_client.core.feed import Connect, Feed, FeedOptions, OutOfOrder, Pause, Phase
 from config_client.core.last_good import read, written
 from config_client.core.model import Document
 from config_client.core.replica import Update
 from config_client.errors import BadFallback
+from config_client.memory import Memory
 from tests.client.scripted_history import event
 from tests.client.test_shells import put, sync
 
@@ -314,3 +316,27 @@ def test_each_byte_of_a_file_counts() -> None:
 def test_a_file_has_an_age(now: float, said: str) -> None:
     with pytest.raises(BadFallback, match=said):
         read(written(View({}, "9-a", 9), "p/", 1000.0), "p/", now, 60.0)
+
+
+# What is told when a process is forked in the middle of it
+
+
+def test_an_update_that_a_fork_has_cut_in_two_is_told_in_the_child() -> None:
+    """1. The view has changed; 2. the process is forked before listeners hear of it. The test stops there instead."""
+    before, after = View({}, "1-a", 1), View({"a": Document("a", b"1", 2)}, "2-a", 2)
+    memory, backlog = Memory("", before), Backlog("", "")
+    stop = [True]
+
+    def hear(update: Update) -> None:
+        if stop:
+            raise InterruptedError
+        backlog.add(update)
+
+    memory.hear(hear)
+    with pytest.raises(InterruptedError):
+        memory.publish(Update(before, after, ("a",)))
+    stop.clear()
+    memory.after_fork()
+    assert [change.name for change in backlog.take()] == ["a"]
+    memory.after_fork()
+    assert backlog.take() == [], "once is enough"

@@ -112,6 +112,11 @@ class Feed:
         return self._heard.proven_at
 
     @property
+    def known_at(self) -> float:
+        """When what has been applied was the newest."""
+        return self._known.proven_at
+
+    @property
     def is_refused(self) -> bool:
         """Whether each address has refused for good: asking again won't help until somebody changes something."""
         return self._refused.keys() >= set(self._addresses.urls)
