@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse
 from consistency.core.feed import Token, mark_of
 from consistency.core.model import VersionRecord, new_nonce
 from consistency.core.store import Put
+from consistency.etcd.calls import Call, Calls
 from service.auth.tokens import Bearers
 from service.changes.changes import STREAM, SYNC_EVERY
 from tests.http.conftest import Gateway, StartGateway, start_gateway
@@ -385,6 +386,33 @@ class TestStream:
         gateway.cache.do(store.commit((Put("raw", b"\xff\x00"),), record, timeout=3))
         (change,) = changes(gateway, f"after={since}&wait=10")["changes"]
         assert (base64.b64decode(change["base64"]), "value" in change) == (b"\xff\x00", False)
+
+
+class TestCost:
+    """Counted where it is sent to etcd: whoever waits costs nothing, and a change one read, however many are told."""
+
+    def test_a_change_costs_one_read_and_who_waits_none(
+        self, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sent: list[str] = []
+        ask = Calls.ask
+
+        async def counted(calls: Calls[Any], call: Call, timeout: float) -> Any:
+            sent.append(call.kind)
+            return await ask(calls, call, timeout)
+
+        monkeypatch.setattr(Calls, "ask", counted)
+        put(gateway, "team/a", b"1")
+        with ExitStack() as stack:
+            streams = [stack.enter_context(streaming(gateway, "prefix=team/")) for _ in range(30)]
+            streams += [stack.enter_context(streaming(gateway, "key=team/a")) for _ in range(30)]
+            for stream in streams:
+                stream.until("sync")
+            assert [kind for kind in sent if kind != "read"] == ["scan", "values"], "one for all of each scope"
+            put(gateway, "team/a", b"2")
+            for stream in streams:
+                assert stream.until("sync", 2)[-2].data["value"] == "2"
+        assert [kind for kind in sent if kind != "read"] == ["scan", "values", "values"]
 
 
 class TestLimits:
