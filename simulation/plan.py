@@ -20,6 +20,9 @@ from consistency.core.options import CLOCK_RATE_ERROR, CacheOptions
 from torture.history import CHECKED, Kind, Level
 from torture.schedule import Beat, Step
 
+FOLLOWERS = (0, 1, 2, 3)
+"""Who follows changes: the even ones poll, the odd ones stream."""
+
 SETTLING = 3.0
 """Virtual seconds at the beginning without a fault."""
 
@@ -83,6 +86,7 @@ class Ask:
 class Plan:
     """A run. steps: of the faults, by time. asks: of each client in its order, all of them by `client`.
 
+    followers: the numbers of those who follow changes; what each does is decided by the seed and its number.
     cut_short: it ends with its last operation; nobody is asked to recover, and nothing is looked at.
     """
 
@@ -96,6 +100,7 @@ class Plan:
     machines: tuple[Machine, ...]
     steps: tuple[Step, ...]
     asks: tuple[Ask, ...]
+    followers: tuple[int, ...] = FOLLOWERS
     cut_short: bool = False
 
 

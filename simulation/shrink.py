@@ -44,6 +44,7 @@ class Search:
         self._leave_out(
             clients, lambda kept: replace(self.best, asks=tuple(a for a in self.best.asks if a.client in set(kept)))
         )
+        self._leave_out(self.best.followers, lambda kept: replace(self.best, followers=tuple(kept)))
         self._end_early()
         self._leave_out(self.best.asks, lambda kept: replace(self.best, asks=tuple(kept)))
         return self.best

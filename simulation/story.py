@@ -8,6 +8,7 @@ from consistency.core.events import BatchAnswered, ReadServed
 from simulation.plan import Machine, Plan
 from simulation.verdict import judge, newest
 from simulation.world import Run
+from torture.followed import Told
 from torture.history import Operation
 from torture.schedule import Step
 from torture.violations import Violation, describe
@@ -69,13 +70,24 @@ def _told(run: Run, lines: Sequence[Line], violations: Sequence[Violation]) -> l
     for now, who, what in lines:
         if isinstance(what, ReadServed) or (isinstance(what, BatchAnswered) and not what.wants):
             continue  # the first stands with its operation, the second is how an instance breathes
-        if isinstance(what, Operation):
+        if isinstance(what, Told):
+            if first <= now <= last and (what.changes or what.reset or what.word != "told"):
+                told.append(f"{now:10.4f}  {who}, at instance {what.instance}: {_heard(what)}")
+        elif isinstance(what, Operation):
             concerns = not keys or keys & {*dict(what.changes), what.key}
             if concerns and first <= now <= last:
                 told.append(f"{what.invoked:10.4f} … {now:10.4f}  {describe(what)}")
         elif isinstance(what, Step) or who == "fault" or first <= now <= last:
             told.append(f"{now:10.4f}  {who}: {what.kind + ': ' + _call(what) if isinstance(what, Step) else what}")
     return told if len(told) <= LONGEST else [f"({len(told) - LONGEST} lines before)", *told[-LONGEST:]]
+
+
+def _heard(told: Told) -> str:
+    if told.word != "told":
+        return f"{told.word} {told.note}".rstrip()
+    since = f"reset ({told.reset})" if told.reset else f"after {told.since}"
+    changes = ", ".join(f"{key}={'deleted' if value is None else value} of {at}" for key, value, at in told.changes)
+    return f"{since}, up to {told.to}{' in part' if told.part else ''}: {changes or 'nothing'}"
 
 
 def _call(step: Step) -> str:

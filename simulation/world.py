@@ -39,9 +39,6 @@ RECOVERED_WITHIN = 20.0
 PLAYED_WITHIN = 10.0
 """Virtual seconds that the last operations may take."""
 
-FOLLOWERS = 4
-"""Of changes: two that poll, two that stream."""
-
 Tell = Callable[[float, str, object], None]
 
 
@@ -233,7 +230,7 @@ class World:
             self.loop.create_task(client.play(asks, begun, until), name=f"client {client.number}")
             for client, asks in clients
         ]
-        for number in range(FOLLOWERS):
+        for number in self.plan.followers:
             random = Random(f"follower {self.plan.seed} {number}")
             follower = Follower(number, self.loop, self.instances, random, self.follow, self.problem)
             players.append(self.loop.create_task(follower.play(until), name=f"follower {number}"))

@@ -35,6 +35,7 @@ class Member:
         self._streams: dict[int, WatchStream] = {}
         self._forgot = 0  # tokens up to that one: its last restart forgot them
         self._stale_until = -1.0  # for a release with that flaw: reads are answered as of before the pause
+        self._before_pause: Moment | None = None
         peer.on_applied = self._applied
         peer.on_leaderless = self._leaderless
 
@@ -51,6 +52,8 @@ class Member:
     @property
     def moment(self) -> Moment:
         """What it shows."""
+        if self._before_pause is not None and self.cluster.now() < self._stale_until:
+            return self._before_pause
         return self.cluster.moment_of(self.peer)
 
     def header(self, revision: int | None = None) -> Any:
@@ -147,6 +150,7 @@ class Member:
     def resumed(self) -> None:
         """It goes on after a pause."""
         if self.cluster.flaws.stale_reads_after_pause:
+            self._before_pause = self.cluster.moment_of(self.peer)
             self._stale_until = self.cluster.now() + self.cluster.flaws.stale_reads_after_pause
 
     def over(self, stream: Stream) -> None:
