@@ -34,6 +34,7 @@ def end(shell: subprocess.Popen[bytes]) -> None:
     shell.wait(5)
 
 
+@pytest.mark.alone  # three members that elect a leader, and commands that don't ask twice
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have one loopback address, unless told otherwise")
 def test_every_command_does_what_it_says(tmp_path: Path, etcd_recent: Path) -> None:
     need("openssl")
