@@ -36,8 +36,8 @@ READY_WITHIN = 30.0
 RECOVERED_WITHIN = 20.0
 """Virtual seconds after the last fault in which every instance has to be ready again, and a member."""
 
-PLAYED_WITHIN = 10.0
-"""Virtual seconds that the last operations may take."""
+PLAYED_WITHIN = 15.0
+"""Virtual seconds that the last operations may take: a stream lives for 6, and is waited for for 5 more."""
 
 Tell = Callable[[float, str, object], None]
 
