@@ -603,7 +603,8 @@ def test_two_streams_see_the_same(subject: Subject) -> None:
 
 def test_a_closed_stream_ends_with_unavailable(subject: Subject) -> None:
     """WatchStream.close: twice is no error, and iterating tells."""
-    stream = run(subject.store.watch(1, 1, timeout=TIMEOUT))
+    now = subject.put("a").header.revision
+    stream = run(subject.store.watch(now, now, timeout=TIMEOUT))
     stream.close()
     stream.close()
     with pytest.raises(Unavailable):
@@ -662,8 +663,8 @@ def test_a_page_shows_neither_the_version_nor_the_members(subject: Subject) -> N
 
 def test_a_closed_store_is_unavailable(subject: Subject) -> None:
     """Store.close: nothing is done any more, and it is said which way."""
-    subject.put("a")
-    stream = run(subject.store.watch(1, 1, timeout=TIMEOUT))
+    now = subject.put("a").header.revision
+    stream = run(subject.store.watch(now, now, timeout=TIMEOUT))
     run(subject.store.close())
     with pytest.raises(Unavailable, match="closed"):
         read_one(subject, "a")

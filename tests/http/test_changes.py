@@ -28,9 +28,12 @@ WITHIN = 10.0
 
 
 def put(gateway: Gateway, key: str, document: bytes) -> int:
+    """The revision. This instance has applied it: before that, who asks is told the rest first, and this after it."""
     answer = gateway.ask("PUT", f"/config/{key}", document)
     assert answer.status_code in (200, 201), answer.data
-    return int(answer.headers["X-Config-Revision"])
+    revision = int(answer.headers["X-Config-Revision"])
+    wait_for(lambda: gateway.cache.status().horizon >= revision)
+    return revision
 
 
 def told(answer: TestResponse) -> dict[str, Any]:
