@@ -6,16 +6,27 @@ was read in a history that is lost is nobody's answer in another. Fills nothing:
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from consistency.core.feed import ChangedKey, Named, Scope, Telling, Token, in_order
 from consistency.core.model import Document, Revision
-from consistency.core.store import Store, TooLarge
+from consistency.core.store import Store, TooLarge, Unavailable
 from consistency.instance.shared_reads import SharedReads
 from consistency.instance.state import LocalState
 from consistency.tasks import Errands
+
+T = TypeVar("T")
+
+TOLD_AT_ONCE = 1024 * 1024
+"""Bytes of values that are told at once, unless one document or one transaction alone has more: a client that doesn't
+read keeps so much here. What is left is told next."""
+
+READS_AT_ONCE = 4
+"""Reads of the past under way: an answer may take 16 MiB until what is too much of it has been let go."""
 
 KEPT = 4 * 1024 * 1024
 """Bytes of what was told lately, of each kind, for those who are told the same a little later."""
@@ -43,6 +54,7 @@ class PastValues:
         self._store = store
         self._state = state
         self._timeout = timeout
+        self._turns = asyncio.Semaphore(READS_AT_ONCE)
         self._tellings = SharedReads[Telling]("feed-read", errands, _size, KEPT)
         self._documents = SharedReads[Document | None]("feed-read", errands, _document_size, KEPT)
         self._pages = SharedReads[Page]("feed-read", errands, lambda page: _size(page.telling), KEPT)
@@ -65,9 +77,11 @@ class PastValues:
         for name in names:
             if (change := self._known(name, owed, values)) is not None:
                 known[name] = change
+        _refuse_more(known.values(), whole)
         missing = [name for name in names if name not in known]
         for name, document in (await self._read(missing, owed.to, values, whole)).items():
             known[name] = _changed(name, document, owed.names[name].state.revision, values)
+        _refuse_more(known.values(), whole)
         return Telling(tuple(known[name] for name in names))
 
     def _known(self, name: str, owed: Named, values: bool) -> ChangedKey | None:
@@ -92,14 +106,18 @@ class PastValues:
         return found
 
     async def _read_one(self, name: str, at: Revision, values: bool) -> Document | None:
-        (document,) = await self._store.values((name,), at, names_only=not values, timeout=self._timeout)
+        (document,) = await self._in_turn(
+            lambda: self._store.values((name,), at, names_only=not values, timeout=self._timeout)
+        )
         return document
 
     async def _read_some(
         self, names: Sequence[str], at: Revision, values: bool, whole: bool
     ) -> dict[str, Document | None]:
         try:
-            documents = await self._store.values(names, at, names_only=not values, timeout=self._timeout)
+            documents = await self._in_turn(
+                lambda: self._store.values(names, at, names_only=not values, timeout=self._timeout)
+            )
         except TooLarge:
             if not whole or len(names) < 2:
                 raise
@@ -114,22 +132,49 @@ class PastValues:
         parts = [part for part in scope.parts() if _is_left(part, place)]
         keys = [name for name, _ in itertools.takewhile(lambda part: not part[1], parts)]
         if keys:
-            found = await self._read_some(keys, at, values, whole=True)
-            there = {key: document for key, document in found.items() if document is not None}
-            return Page(_telling(there.items(), values), _start_of(parts[len(keys) :]))
+            found = await self._read_first(keys, at, values)
+            there = [(key, document) for key, document in found.items() if document is not None]
+            told = _fitting(there)
+            if len(told) < len(there):
+                return Page(_telling(told, values), in_order(there[len(told)][0]))
+            return Page(_telling(told, values), _start_of(parts[len(found) :]))
         if not parts:
             return Page(Telling(()), b"")
         prefix = parts[0][0]
-        scan = await self._store.scan(
-            prefix,
-            after=max(place, in_order(prefix)),
-            limit=PAGE if values else PAGE_OF_NAMES,
-            at=at,
-            names_only=not values,
-            timeout=self._timeout,
+        scan = await self._in_turn(
+            lambda: self._store.scan(
+                prefix,
+                after=max(place, in_order(prefix)),
+                limit=PAGE if values else PAGE_OF_NAMES,
+                at=at,
+                names_only=not values,
+                timeout=self._timeout,
+            )
         )
-        rest = in_order(scan.documents[-1][0]) + b"\x00" if scan.more else _start_of(parts[1:])
-        return Page(_telling(scan.documents, values), rest)
+        told = _fitting(scan.documents)
+        more = scan.more or len(told) < len(scan.documents)
+        return Page(_telling(told, values), in_order(told[-1][0]) + b"\x00" if more else _start_of(parts[1:]))
+
+    async def _read_first(self, keys: Sequence[str], at: Revision, values: bool) -> dict[str, Document | None]:
+        """As many of the first keys as one read takes."""
+        try:
+            return await self._read_some(keys, at, values, whole=False)
+        except TooLarge:
+            if len(keys) < 2:
+                raise
+            return await self._read_first(keys[: len(keys) // 2], at, values)
+
+    async def _in_turn(self, read: Callable[[], Awaitable[T]]) -> T:
+        """What a read returns, when few enough are under way. Raises Unavailable when that takes too long."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise Unavailable("too many reads of the past are under way") from None
+        try:
+            return await read()
+        finally:
+            self._turns.release()
 
 
 def _is_left(part: tuple[str, bool], place: bytes) -> bool:
@@ -140,6 +185,22 @@ def _is_left(part: tuple[str, bool], place: bytes) -> bool:
 
 def _start_of(parts: Sequence[tuple[str, bool]]) -> bytes:
     return in_order(parts[0][0]) if parts else b""
+
+
+def _fitting(documents: Sequence[tuple[str, Document]]) -> Sequence[tuple[str, Document]]:
+    """The first of them, as many as are told at once."""
+    left = TOLD_AT_ONCE
+    for number, (_, document) in enumerate(documents):
+        left -= len(document.data)
+        if left < 0:
+            return documents[: max(1, number)]
+    return documents
+
+
+def _refuse_more(changes: Collection[ChangedKey], whole: bool) -> None:
+    """Raises TooLarge when these are more than is told at once, and can be told in parts."""
+    if not whole and len(changes) > 1 and sum(len(each.value or b"") for each in changes) > TOLD_AT_ONCE:
+        raise TooLarge(f"what has changed has more than {TOLD_AT_ONCE} bytes")
 
 
 def _telling(documents: Iterable[tuple[str, Document]], values: bool) -> Telling:

@@ -140,6 +140,10 @@ class EventStream:
         """Follow no more."""
         self._held.close()
 
+    def without_room(self) -> bytes:
+        """What is said where the next events are more than can be kept for this client. It has its token."""
+        return goodbye("busy", _retry())
+
     async def pieces(self) -> AsyncIterator[bytes]:
         """Whole events. Ends when the instance drains, and when the client has lost its rights."""
         yield b"retry: %d\n\n" % _retry()

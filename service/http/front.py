@@ -203,7 +203,8 @@ class Front:
         try:
             with self._departures.watched(body, lambda: None):
                 more = self._door.leave(environ, HTTPStatus.OK, stream.headers, started)
-                await send_stream(send, head([*stream.headers, *more]), stream.pieces())
+                with self._room.loan() as loan:
+                    await send_stream(send, head([*stream.headers, *more]), stream.pieces(), loan, stream.without_room)
         except Departed:
             raise
         except Exception as error:  # noqa: BLE001  # in the middle of an answer there is no other answer

@@ -1,25 +1,39 @@
-"""Sends an answer without an end, as its client takes it: who doesn't read is waited for a while, and then let go."""
+"""Sends an answer without an end, as its client takes it: who doesn't read is waited for a while, and then let go.
+
+What a piece takes until then is counted with the other large answers (`service.http.sending`).
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from service.http.answers import Head
-from service.http.sending import PIECE, Send
+from service.http.pace import allowed
+from service.http.sending import PIECE, Loan, Send
 
 TAKEN_WITHIN = 30.0
-"""Seconds for a client to take one piece, or what was sent before it."""
+"""Seconds for a client to take one piece, or what was sent before it; a large one at the pace of other answers."""
 
 
-async def send_stream(send: Send, headers: Head, pieces: AsyncIterator[bytes]) -> None:
-    """Send all pieces, each when the one before has been taken; return at their end, or when one is not taken."""
+async def send_stream(
+    send: Send, headers: Head, pieces: AsyncIterator[bytes], loan: Loan, without_room: Callable[[], bytes]
+) -> None:
+    """Send all pieces, each when the one before has been taken; return at their end, or when one is not taken.
+
+    without_room: what is said in the place of a piece for which there is no room, as the end.
+    """
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     try:
         async for piece in pieces:
+            if not await loan.take(len(piece)):
+                await send({"type": "http.response.body", "body": without_room(), "more_body": True})
+                break
+            begun = asyncio.get_running_loop().time()
             for at in range(0, len(piece), PIECE):
-                async with asyncio.timeout(TAKEN_WITHIN):
+                async with asyncio.timeout_at(begun + max(TAKEN_WITHIN, allowed(at))):
                     await send({"type": "http.response.body", "body": piece[at : at + PIECE], "more_body": True})
+            loan.give_back()
     except TimeoutError:
         return  # the server finds that the end was not sent, and ends the connection
     await send({"type": "http.response.body", "body": b""})

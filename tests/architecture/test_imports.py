@@ -185,7 +185,9 @@ def test_the_protocol_has_no_lock_but_where_the_blocking_facade_meets_the_loop()
     assert callers("Lock", "RLock", "Semaphore", "BoundedSemaphore", "Condition", "Barrier") == {
         "consistency/blocking.py",
         "consistency/loop.py",
+        "consistency/instance/past_values.py",  # guards nothing: it bounds how many large answers are on their way
     }
+    assert callers("Lock", "RLock", "Condition", "Barrier") == {"consistency/blocking.py", "consistency/loop.py"}
 
 
 def test_no_cancellation_is_swallowed_by_wait_for() -> None:

@@ -168,6 +168,24 @@ def test_beyond_the_room_a_large_answer_is_503_and_counted_as_that(with_document
     assert (counted(with_documents, 200), counted(with_documents, 503)) == (before[0] + 3, before[1] + 2)
 
 
+def test_a_stream_whose_events_find_no_room_says_goodbye(with_documents: Gateway, narrow: Front) -> None:
+    """What it would keep while its client takes nothing is counted with the other large answers; it has its token."""
+    follow = Request("GET", b"/changes?prefix=big", ((b"host", b"localhost"), (b"accept", b"text/event-stream")))
+
+    async def scenario() -> Answer:
+        exchange, answering = await taking(narrow, get(b"/config/big"))
+        told = await ask(narrow, follow)
+        exchange.take()
+        await answering
+        return told
+
+    told = do(with_documents, scenario())
+    assert (told.status, told.is_whole) == (200, True)
+    assert b'event: goodbye\ndata: {"reason": "busy"}' in told.body
+    assert len(told.body) < LARGE
+    assert b"event: sync" not in told.body
+
+
 def test_a_write_whose_answer_finds_no_room_is_not_done(with_documents: Gateway, narrow: Front) -> None:
     """Else the 503 in the place of its answer would deny what has happened."""
 

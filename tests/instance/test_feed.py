@@ -13,6 +13,7 @@ from consistency.core.feed import Scope, Token, Told, Unproven, mark_of
 from consistency.core.model import VersionRecord, new_nonce
 from consistency.core.store import Delete, Put, Unavailable
 from consistency.instance.feed import Following
+from consistency.instance.past_values import READS_AT_ONCE, TOLD_AT_ONCE
 from tests.instance.hand import BOUND, PATIENCE, Hand, remove, write
 from tests.support.driver import Meanwhile, run, settle
 from tests.support.fake_store import FakeStore
@@ -444,6 +445,34 @@ class TestComingBack:
         assert told(second)["k000"] == b"again"
         assert first.to.revision < second.to.revision == store.revision
 
+    @pytest.mark.parametrize("known", [True, False], ids=["current entries", "read"])
+    def test_large_changes_are_told_a_few_at_a_time(self, store: FakeStore, hand: Hand, known: bool) -> None:
+        """A client that does not read keeps no more than so much."""
+        since, large = here(hand), b"1" * (TOLD_AT_ONCE // 3)
+        for number in range(8):
+            write(store, f"k{number}", large)
+        hand.deliver(8)
+        if known:
+            hand.prove()
+            assert all(hand.get(f"k{number}").value == large for number in range(8))
+        replica: dict[str, bytes | None] = {}
+        more = True
+        while more:
+            answer = ask(hand, after=since)
+            assert sum(len(value or b"") for value in told(answer).values()) <= TOLD_AT_ONCE
+            replica |= told(answer)
+            since, more = answer.to, answer.more
+        assert replica == {f"k{number}": large for number in range(8)}
+
+    def test_a_large_transaction_is_told_whole(self, store: FakeStore, hand: Hand) -> None:
+        since, large = here(hand), b"1" * (TOLD_AT_ONCE * 2 // 5)
+        keys = ["a", "b", "c"]
+        writes = [Put(key, large) for key in keys]
+        run(store.commit(writes, VersionRecord(new_nonce(), frozenset(keys), "batch"), timeout=1.0))
+        hand.deliver()
+        answer = ask(hand, after=since)
+        assert (told(answer), answer.more) == (dict.fromkeys(keys, large), False)
+
     def test_who_goes_on_is_told_the_rest_though_nothing_happened_since_it_came(
         self, store: FakeStore, hand: Hand, stack: ExitStack
     ) -> None:
@@ -513,6 +542,40 @@ class TestResets:
         assert replica == expected
         rest = ask(hand, scope, answer.to)
         assert told(rest) == {f"p/{page:04}": b"new" for page in range(1, pages)}
+
+    @pytest.mark.parametrize(
+        "scope", [ALL, Scope(frozenset(f"p/{number}" for number in range(8)))], ids=["all", "keys"]
+    )
+    def test_a_page_of_large_documents_has_a_few(self, store: FakeStore, hand: Hand, scope: Scope) -> None:
+        large = b"1" * (TOLD_AT_ONCE // 3)
+        for number in range(8):
+            write(store, f"p/{number}", large)
+        hand.deliver(8)
+        hand.prove()
+        answer = ask(hand, scope)
+        replica: dict[str, bytes | None] = {}
+        while True:
+            assert len(answer.changes) <= 3
+            assert not replica.keys() & told(answer).keys(), "each key once"
+            replica |= told(answer)
+            if not answer.more:
+                break
+            answer = ask(hand, scope, answer.to)
+        assert replica == {f"p/{number}": large for number in range(8)}
+
+    def test_few_reads_of_the_past_are_under_way_at_once(self, store: FakeStore, hand: Hand) -> None:
+        """However many ask for scopes of their own: each answer of etcd may be large."""
+        write(store, "p", b"1")
+        hand.deliver()
+        hand.prove()
+        gates = [store.hold("scan", At.REQUEST) for _ in range(3 * READS_AT_ONCE)]
+        scopes = [Scope(prefixes=frozenset({f"p{number}"})) for number in range(len(gates))]
+        asked = [Meanwhile(hand.feed.changes(scope, None, wait=0.0, values=True)) for scope in scopes]
+        settle()
+        assert sum(gate._held for gate in gates) == READS_AT_ONCE
+        for gate in gates:
+            gate.release()
+        assert all(each.result().reset == "asked" for each in asked)
 
     def test_one_that_is_compacted_in_the_middle_begins_anew(self, store: FakeStore, hand: Hand) -> None:
         for number in range(300):
