@@ -7,6 +7,7 @@ import base64
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -465,3 +466,28 @@ class TestTheEnd:
 
 async def _take(stream: Stream) -> None:
     stream._exchange.take()
+
+
+def test_flask_tells_the_same(gateway: Gateway) -> None:
+    """Both encodings, and a refusal: whoever serves `create_app` by a server of their own has all of it."""
+    put(gateway, "team/a", b'{"n": 1}')
+    flask = replace(gateway, through_flask=True)
+    for query in ("prefix=team/", "prefix=team/&values=false", "key=team/a&key=team/none"):
+        answers = [changes(each, query) for each in (gateway, flask)]
+        for answer in answers:
+            assert answer.pop("age") < WITHIN
+        assert answers[0] == answers[1]
+    refused = [each.ask("GET", "/changes?wait=1&waits=2") for each in (gateway, flask)]
+    assert [(each.status_code, each.data) for each in refused] == [(400, refused[0].data)] * 2
+    stream = flask.app.test_client().get("/changes?prefix=team/", headers={"Accept": STREAM}, buffered=False)
+    assert (stream.status_code, stream.headers["Content-Type"]) == (200, STREAM)
+    told = b""
+    for piece in stream.response:
+        told += piece if isinstance(piece, bytes) else piece.encode()
+        if b"event: sync" in told:
+            break
+    stream.close()
+    assert [line for line in told.splitlines() if line.startswith(b"event:")] == [
+        b"event: reset", b"event: put", b"event: sync",
+    ]  # fmt: skip
+    assert waiters(gateway) == 0
