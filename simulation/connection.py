@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from simulation.etcd.errors import PING_TIMEOUT, SOCKET_CLOSED, Status
+from simulation.way import Way
 
 if TYPE_CHECKING:
     from simulation.network import Network
@@ -21,13 +21,6 @@ Deliver = Callable[[], object]
 
 PING = (2.0, 8.0)
 """Seconds until a client finds that nothing comes back: at most 6 s of keepalive, then 2 s for the ping."""
-
-
-class Way(Enum):
-    """One direction of a connection."""
-
-    TO_SERVER = "to the server"
-    TO_CLIENT = "to the client"
 
 
 class Server(Protocol):

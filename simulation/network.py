@@ -31,10 +31,11 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from simulation.connection import Connection, Server, Way
+from simulation.connection import Connection, Server
 from simulation.etcd.errors import CONNECTION_REFUSED, CONNECTION_SILENT, SOCKET_CLOSED, Status
+from simulation.way import Way
 
-__all__ = ["Connection", "Network", "Server", "Way", "drawn"]
+__all__ = ["Connection", "Network", "Server", "drawn"]
 
 CONNECT_TIMEOUT = 2.0
 """Seconds after which a client gives an attempt to connect up (gRPC's `min_reconnect_backoff_ms`)."""

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 
-from simulation.plan import Plan, plan
-from simulation.surroundings import FAULTS, SimulatedEtcd
+from simulation.drawing import plan
+from simulation.faults import FAULTS
+from simulation.plan import Plan
+from simulation.surroundings import SimulatedEtcd
 from simulation.verdict import judge
 from simulation.world import Run, Tell, play
 

@@ -1,11 +1,11 @@
 """Etcd and the network as a run has them: a simulated cluster, and what a plan's steps may do to it.
 
-Owns the catalogue of these faults. `World` does those that befall an instance's own process.
+Owns the actions of these faults (`faults` names them). `processes` does those that befall an instance's own process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
@@ -13,13 +13,11 @@ from consistency.core.model import Revision
 from consistency.core.store import Store
 from consistency.etcd.layout import Layout
 from consistency.etcd.store import EtcdStore
-from simulation import plan as plans
 from simulation.etcd.cluster import Cluster, Snapshot
 from simulation.instance import Clock
 from simulation.loop import Loop
-from simulation.network import Way
-from simulation.plan import VISIBLE, Fault, Fleet, Plan, Weather
-from torture.schedule import Beat
+from simulation.plan import VISIBLE, Plan, Weather
+from simulation.way import Way
 from torture.truth import Change
 
 PREFIX = "simulated"
@@ -207,101 +205,3 @@ class Restored:
 
 def _name(number: int) -> str:
     return f"i-{number}"
-
-
-# --- the faults
-
-
-def _write_outside(random: Random, fleet: Fleet) -> Sequence[Beat]:
-    del fleet
-    many = random.randrange(len(VISIBLE) + 1)
-    return ((0, "write_outside", (many, random.randrange(len(VISIBLE) + 1 - many))),)
-
-
-def _quorum_lost(random: Random, fleet: Fleet) -> Sequence[Beat]:
-    harm, cure = random.choice((("pause_member", "resume_member"), ("kill_member", "restart_member")))
-    whom, end = random.sample(range(fleet.members), fleet.members // 2 + 1), random.uniform(1, 6)
-    return [beat for who in whom for beat in ((0.0, harm, (who,)), (end, cure, (who,)))]
-
-
-def _isolated(random: Random, fleet: Fleet) -> Sequence[Beat]:
-    return ((0, "isolate_member", (random.randrange(fleet.members),)), (random.uniform(1, 8), "heal_etcd", ()))
-
-
-def _late_leases(random: Random, fleet: Fleet) -> Sequence[Beat]:
-    del fleet
-    return ((0, "leases_late", (random.uniform(1, 20),)), (random.uniform(5, 15), "leases_late", (0.0,)))
-
-
-def _one_member_away(random: Random, fleet: Fleet) -> Sequence[Beat]:
-    who, number = random.randrange(fleet.instances), random.randrange(fleet.members)
-    return ((0, "cut_off_from", (who, number)), (random.uniform(1, 8), "heal_instance", (who,)))
-
-
-def _cut_off_and_compacted(random: Random, fleet: Fleet) -> Sequence[Beat]:
-    """Its stream ends, and before it is back its horizon is forgotten."""
-    who = random.randrange(fleet.instances)
-    return (
-        (0, "cut_off", (who,)),
-        (0.01, "reset", (who, False)),
-        (random.uniform(0.1, 2), "compact", ()),
-        (random.uniform(2, 4), "heal_instance", (who,)),
-    )
-
-
-def _killed_while_writing(random: Random, fleet: Fleet) -> Sequence[Beat]:
-    """Its writes reach etcd, the answers don't, and then there is nobody to receive them."""
-    who = random.randrange(fleet.instances)
-    return (
-        (0, "cut_off", (who, Way.TO_CLIENT.value)),
-        (random.uniform(0.05, 0.4), "kill_instance", (who,)),
-        (0.5, "heal_instance", (who,)),
-        (random.uniform(0.6, 3), "start_instance", (who,)),
-    )
-
-
-def _resets(random: Random, fleet: Fleet) -> Sequence[Beat]:
-    """Its connections break, some times in a row."""
-    who = random.randrange(fleet.instances)
-    return [(random.uniform(0, 2), "reset", (who, random.random() < 0.5)) for _ in range(random.randrange(1, 6))]
-
-
-def _restored(random: Random, fleet: Fleet) -> Sequence[Beat]:
-    """Some instances meet the other history late: they are cut off while it happens."""
-    lost, away = random.uniform(0.3, 6), random.sample(range(fleet.instances), random.randrange(fleet.instances))
-    return (
-        (0, "save", ()),
-        *((lost - 0.1, "cut_off", (who,)) for who in away),
-        (lost, "restore", (random.random() < 0.5,)),
-        *((lost + random.uniform(0.1, 5), "heal_instance", (who,)) for who in away),
-    )
-
-
-FAULTS: dict[str, Fault] = {
-    **plans.FAULTS,
-    "member paused": plans.member("pause_member", "resume_member", 0.5, 10),
-    "member killed": plans.member("kill_member", "restart_member", 0.5, 5),
-    "member isolated": _isolated,
-    "quorum lost": _quorum_lost,
-    "leader moved": plans.at_once("move_leader"),
-    "compaction": plans.at_once("compact"),
-    "outside writes": _write_outside,
-    "version key deleted": plans.at_once("delete_version"),
-    "version key overwritten": plans.at_once("overwrite_version"),
-    "no space": plans.switched("nospace", 0.5, 4),
-    "tokens expired": plans.at_once("expire_tokens"),
-    "leases late": _late_leases,
-    "lease revoked": plans.some_instance("revoke_lease"),
-    "member key deleted": plans.some_instance("delete_member_key_of"),
-    "cut off": plans.instance("cut_off", "heal_instance", 0.3, 12),
-    "requests held": plans.instance("cut_off", "heal_instance", 0.3, 12, Way.TO_SERVER.value),
-    "answers held": plans.instance("cut_off", "heal_instance", 0.3, 12, Way.TO_CLIENT.value),
-    "cut off from a member": _one_member_away,
-    "watch stalled": plans.instance("stall_streams", "heal_instance", 0.5, 8),
-    "half open": plans.instance("half_open", "heal_instance", 0.5, 8),
-    "connections reset": _resets,
-    "cut off, and compacted": _cut_off_and_compacted,
-    "killed while writing": _killed_while_writing,
-    "restored from a backup": _restored,
-}
-"""Every kind there is, by name."""

@@ -26,9 +26,9 @@ from consistency.core.store import (
     WatchStream,
 )
 from consistency.etcd.store import EtcdStore
-from simulation.connection import Way
 from simulation.etcd import Cluster
 from simulation.etcd.errors import Refused
+from simulation.way import Way
 from tests.simulation.virtual import virtually
 
 PREFIX = "p"

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
+from simulation.drawing import plan
 from simulation.etcd import Flaws
+from simulation.faults import FAULTS
 from simulation.loop import Loop
-from simulation.plan import Ask, Plan, Weather, plan
-from simulation.surroundings import FAULTS, SimulatedEtcd
+from simulation.plan import Ask, Plan, Weather
+from simulation.surroundings import SimulatedEtcd
 from simulation.verdict import judge
 from simulation.world import play
 from torture.history import Kind, Level

@@ -15,11 +15,12 @@ from consistency.core.freshness import Freshness
 from consistency.instance.auditor import Auditor
 from consistency.instance.state import LocalState
 from consistency.instance.writes import Writes
-from simulation.plan import plan
+from simulation.drawing import plan
+from simulation.faults import FAULTS
 from simulation.runs import planned, played, summaries
 from simulation.shrink import Search
 from simulation.story import story
-from simulation.surroundings import FAULTS, SimulatedEtcd
+from simulation.surroundings import SimulatedEtcd
 from simulation.verdict import judge
 from simulation.world import World, digest
 from torture.history import Kind, Level, Operation, Outcome

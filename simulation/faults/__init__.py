@@ -1,0 +1,15 @@
+"""Every kind of fault there is, by name: what a plan's steps are drawn from. A room for each of whom they befall.
+
+kinds       what a fault is, and the usual shapes of one: harm, and its cure after some seconds
+processes   the instances' own processes
+etcd        the members, and what they hold
+network     the way between instances and etcd
+combined    several of these at moments that hurt
+"""
+
+from simulation.faults import combined, etcd, network, processes
+from simulation.faults.kinds import Fault, Fleet
+
+__all__ = ["FAULTS", "Fault", "Fleet"]
+
+FAULTS: dict[str, Fault] = {**processes.FAULTS, **etcd.FAULTS, **network.FAULTS, **combined.FAULTS}

@@ -1,0 +1,78 @@
+"""What clients ask for, drawn from a plan's seed: which operations, which keys, where, how long they wait. Pure."""
+
+from __future__ import annotations
+
+import itertools
+from random import Random
+
+from simulation.faults import Fleet
+from simulation.plan import KEYS, VISIBLE, Ask
+from torture.history import Kind, Level
+
+_KEYS_UP_TO = tuple(itertools.accumulate((8.0,) * 3 + (3.0,) * 7 + (0.4,) * 40))
+
+_ACTS = (
+    ("read", Level.DEFAULT, 56),
+    ("read", Level.UNCACHED, 6),
+    ("read", Level.LINEARIZABLE, 8),
+    ("read", Level.STALE, 5),
+    ("read", Level.PAST, 2),
+    ("put", Level.DEFAULT, 9),
+    ("put", Level.SYNC, 3),
+    ("delete", Level.DEFAULT, 2),
+    ("delete", Level.SYNC, 1),
+    ("conditional", Level.DEFAULT, 4),
+    ("batch", Level.DEFAULT, 3),
+    ("batch", Level.SYNC, 1),
+)
+_ACTS_UP_TO = tuple(itertools.accumulate(weight for *_, weight in _ACTS))
+
+
+def asks(random: Random, fleet: Fleet, seconds: float) -> tuple[Ask, ...]:
+    """Of 2 to 20 clients, each in its order."""
+    clients = random.randint(2, 20)
+    pause = random.choice((0.05, 0.15, 0.4))
+    loyal = random.random() < 0.3  # each client has an instance of its own
+    hasty = random.choice((0.0, 0.0, 0.02, 0.6))
+    drawn = []
+    for client in range(clients):
+        now, mine = 0.0, random.randrange(fleet.instances)
+        while now < seconds:
+            now += 0.0 if random.random() < 0.2 else random.expovariate(1 / pause)
+            where = mine if loyal else random.randrange(fleet.instances)
+            patience = random.uniform(0, 0.05) if random.random() < hasty else 0.0
+            drawn.append(_ask(random, client, round(now, 4), where, patience))
+    return tuple(drawn)
+
+
+def _ask(random: Random, client: int, at: float, instance: int, patience: float) -> Ask:
+    act, level, _ = random.choices(_ACTS, cum_weights=_ACTS_UP_TO)[0]
+    keys: tuple[str, ...] = (_key(random),)
+    deletes: tuple[bool, ...] = (False,)
+    conditions: tuple[str, ...] = ("",)
+    asked = 0
+    kind = Kind(act) if act != "conditional" else random.choice((Kind.PUT, Kind.PUT, Kind.DELETE))
+    if kind is Kind.READ:
+        asked = {Level.STALE: random.choice((2, 10)), Level.PAST: random.randrange(1, 60)}.get(level, 0)
+        if level is not Level.PAST and random.random() < 0.05:
+            keys = (random.choice(VISIBLE),)
+    elif kind is Kind.DELETE:
+        deletes = (True,)
+    elif kind is Kind.BATCH:
+        keys = tuple(dict.fromkeys(_key(random) for _ in range(random.randrange(2, 6))))
+        deletes = tuple(random.random() < 0.2 for _ in keys)
+        conditions = tuple(_condition(random, delete) for delete in deletes)
+    if act == "conditional":
+        conditions = (random.choice(("known", "known", "exists", "absent")),)
+        if deletes[0] and conditions[0] == "absent":
+            conditions = ("exists",)
+    return Ask(client, at, instance, kind, level, keys, deletes, conditions, asked, patience)
+
+
+def _key(random: Random) -> str:
+    return random.choices(KEYS, cum_weights=_KEYS_UP_TO)[0]
+
+
+def _condition(random: Random, delete: bool) -> str:
+    chosen = random.choice(("", "", "", "", "", "exists", "absent", "known"))
+    return "" if delete and chosen == "absent" else chosen
