@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+TICK = 0.001
+"""Seconds: uvloop's timers end up to this much early, and a shorter one at once. To set a timer anew for what is left
+would be to do so again and again until it is over."""
+
 
 class News:
     """Wakes all who wait at each change; who comes later waits for the next one.
@@ -50,7 +54,7 @@ class News:
                 _wake(waiter, False)
         self._stop_timer()
         if left := [end for end in self._waiters.values() if end > now]:
-            self._set_timer(loop, min(left))
+            self._set_timer(loop, max(min(left), now + TICK))
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
         self._stop_timer()

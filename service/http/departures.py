@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from types import TracebackType
 
+from consistency.news import TICK
 from consistency.tasks import Errands
 from service.http.bodies import StreamedBody
 
@@ -57,7 +58,7 @@ class Departures:
         while self._young:
             watch, since = next(iter(self._young.items()))
             if since + LOOK_AFTER > now:
-                self._timer = loop.call_at(since + LOOK_AFTER, self._look)
+                self._timer = loop.call_later(max(TICK, since + LOOK_AFTER - now), self._look)
                 return
             del self._young[watch]
             if watch.body.is_whole:

@@ -47,9 +47,16 @@ def version(*names: str, nonce: str = "") -> VersionRecord:
 
 
 @pytest.fixture(scope="session")
-def grpc_proxy(etcd: EtcdServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GrpcProxy]:
-    """etcd's own proxy, in front of the etcd of the session."""
-    with GrpcProxy(etcd, tmp_path_factory.mktemp("proxy")) as proxy:
+def contract_etcd(new_etcd: type[EtcdServer], tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+    """The contract's own: some of its tests take the past away, and that is everybody's."""
+    with new_etcd(tmp_path_factory.mktemp("contract-etcd")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def grpc_proxy(contract_etcd: EtcdServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GrpcProxy]:
+    """etcd's own proxy, in front of the contract's etcd."""
+    with GrpcProxy(contract_etcd, tmp_path_factory.mktemp("proxy")) as proxy:
         yield proxy
 
 
@@ -61,7 +68,7 @@ def subject(request: pytest.FixtureRequest, prefix: str) -> Iterator[Subject]:
     elif request.param == "simulated":
         made = run(simulated_subject(prefix))
     else:
-        made = etcd_subject(request.getfixturevalue("etcd"), prefix)
+        made = etcd_subject(request.getfixturevalue("contract_etcd"), prefix)
     if request.param == "proxy":
         made = replace(made, store=EtcdStore(request.getfixturevalue("grpc_proxy").config(prefix)))
     yield made

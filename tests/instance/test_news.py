@@ -23,3 +23,27 @@ def test_who_waits_beside_another_is_told_or_gives_up(first: float) -> None:
         return [wait.result() for wait in waits]
 
     assert run(scenario()) == [first > 0.05, False, False, True]
+
+
+class Counted(News):
+    """With how often the timer rang."""
+
+    rings = 0
+
+    def _ring(self) -> None:
+        self.rings += 1
+        super()._ring()
+
+
+def test_a_timer_that_rings_early_is_not_set_again_and_again() -> None:
+    """uvloop's rings up to a millisecond early, and at once if it is set for less."""
+    waits = 60
+
+    async def scenario() -> int:
+        news = Counted()
+        async with asyncio.TaskGroup() as group:
+            for number in range(waits):
+                group.create_task(news.wait(0.0303 + number * 0.003))
+        return news.rings
+
+    assert run(scenario()) <= 2 * waits

@@ -71,6 +71,22 @@ def test_changes_are_kept_until_they_may_go(browser: Browser, fleet: Fleet, way:
 
 
 @pytest.mark.usefixtures("keys")
+def test_who_is_asked_again_at_once_is_heard_again(browser: Browser, fleet: Fleet) -> None:
+    """A dialog says a moment after it has closed that it did; the next question must not take that for its own end."""
+    with tab(browser, fleet.url) as page:
+        editing(page, '"mine"')
+        press(page, "Cancel")
+        page.evaluate("""() => {
+            document.getElementById("question-no").click();
+            [...document.querySelectorAll("button")].find((button) => button.textContent === "Cancel").click();
+        }""")
+        expect(page.locator("#question-no")).to_be_focused()
+        press(page, "Go on editing")
+        expect(page.locator("#question")).to_be_hidden()
+        expect(page.locator("#text")).to_have_value('"mine"')
+
+
+@pytest.mark.usefixtures("keys")
 @pytest.mark.parametrize("way", WAYS)
 def test_without_a_change_nothing_is_asked(browser: Browser, fleet: Fleet, way: str) -> None:
     """Nor when it was taken back."""

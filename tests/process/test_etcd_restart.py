@@ -140,14 +140,18 @@ def test_an_etcd_whose_disk_was_full_recovers_once_there_is_space(tmp_path: Path
         answered = write_until_refused(instance, body)
         assert within(SOON, lambda: "there is no space left on the disk" in instance.printed()), instance.printed()
         assert within(SOON, lambda: "no space left" in instance.request("GET", "/readyz").text)
-        done = run_service(tmp_path, "doctor", env=environment())
-        assert done.returncode == 1
-        assert "Make room on the disk" in done.stdout
+        assert within(SOON, lambda: "Make room on the disk" in blamed(tmp_path))
         filler.unlink()
         assert within(2 * SOON, lambda: is_up(instance)), instance.printed()
         for number in range(answered):
             assert instance.get(f"k{number}", params={"use_cache": "false"}).content == body
         assert instance.stop() == 0
+
+
+def blamed(directory: Path) -> str:
+    """What the doctor says is wrong; "" if nothing: an etcd that keeps dying works for moments."""
+    done = run_service(directory, "doctor", env=environment())
+    return done.stdout if done.returncode == 1 else ""
 
 
 def write_until_refused(instance: InstanceProcess, body: bytes) -> int:

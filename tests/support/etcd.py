@@ -72,6 +72,7 @@ class EtcdServer:
         self._durable = durable
         self._arguments = tuple(arguments)
         self._process: subprocess.Popen[bytes] | None = None
+        self.keeps_its_past = False
         self.pick_ports()
 
     def __enter__(self) -> Self:
@@ -202,6 +203,7 @@ class EtcdServer:
 
     def etcdctl(self, *arguments: str, user: str = "", stdin: str = "") -> str:
         """Runs etcdctl, as `user` ("name:password"); what it printed. Raises AssertionError when it failed."""
+        assert not (self.keeps_its_past and arguments[0].startswith("compact")), "others read this etcd's past"
         flags = [f"--endpoints={self.endpoint}", *([f"--user={user}"] if user else []), *self._client_tls()]
         return self._run(self.program.parent / "etcdctl", *flags, *arguments, stdin=stdin)
 

@@ -2,12 +2,15 @@
 
 import { $, fill } from "./dom.js";
 
+const last = new WeakMap(); // a dialog's last answer: there once the dialog has said that it is closed
+
 /**
  * Asks for a confirmation, or, with a label, for a line of text. Resolves to true or the text; null for no. danger: yes
  * takes something away. Whoever only presses Enter has said no, unless there was something to be written.
  */
-export function question({ title, text, yes, no = "Cancel", danger = false, label = "", value = "" }) {
+export async function question({ title, text, yes, no = "Cancel", danger = false, label = "", value = "" }) {
   const dialog = $("question"), input = $("question-input");
+  if (!await isFree(dialog)) return null;
   $("question-title").textContent = title;
   fill($("question-text"), text);
   $("question-yes").textContent = yes;
@@ -20,35 +23,47 @@ export function question({ title, text, yes, no = "Cancel", danger = false, labe
 }
 
 /** Asks for a token; null when there is none to be had. */
-export function askForToken(why) {
-  const input = $("token");
+export async function askForToken(why) {
+  const dialog = $("token-dialog"), input = $("token");
+  if (!await isFree(dialog)) return null;
   $("token-why").textContent = why;
   input.value = "";
-  return answered($("token-dialog"), $("token-cancel"), () => {
+  return answered(dialog, $("token-cancel"), () => {
     const given = input.value.trim();
     input.value = "";
     return given || null;
   }, input);
 }
 
+/**
+ * False while it asks somebody. 1. It closes, and says so a moment later. 2. If it were opened in between, the new question
+ * would take that for its own end, and hear none of its buttons. So what was asked last is waited for.
+ */
+async function isFree(dialog) {
+  if (dialog.open) return false;
+  await last.get(dialog);
+  return !dialog.open;
+}
+
 function answered(dialog, no, value, first) {
-  if (dialog.open) return Promise.resolve(null);
-  return new Promise((resolve) => {
+  const answer = new Promise((resolve) => {
     const form = dialog.querySelector("form");
-    let answer = null;
+    let given = null;
     const finish = new AbortController();
     const on = (target, event, listener) => target.addEventListener(event, listener, { signal: finish.signal });
     on(form, "submit", (event) => {
       event.preventDefault();
-      answer = value();
+      given = value();
       dialog.close();
     });
     on(no, "click", () => dialog.close());
     on(dialog, "close", () => {
       finish.abort();
-      resolve(answer);
+      resolve(given);
     });
     dialog.showModal();
     first.focus();
   });
+  last.set(dialog, answer);
+  return answer;
 }
