@@ -19,9 +19,10 @@ from consistency.core.store import Change, Page, Put, Store, StoreError
 from consistency.instance.acknowledger import Acknowledger
 from consistency.instance.auditor import Auditor
 from consistency.instance.clock import boottime
-from consistency.instance.feed import Feed, Following
+from consistency.instance.feed import Feed
 from consistency.instance.fleet import Fleet
 from consistency.instance.fleet_id import FleetId
+from consistency.instance.following import Following
 from consistency.instance.lag import LoopLag
 from consistency.instance.membership import Membership
 from consistency.instance.prover import Prover

@@ -53,7 +53,8 @@ SHARED = "consistency/instance/shared_calls.py"
 TASKS = "consistency/tasks.py"
 FLEET_ID = "consistency/instance/fleet_id.py"
 OWED = "consistency/core/feed.py"
-FEED = "consistency/instance/feed.py"
+FOLLOWING = "consistency/instance/following.py"
+SHARED_PAST = "consistency/instance/shared_past.py"
 FOLLOWERS = "consistency/instance/followers.py"
 PAST_VALUES = "consistency/instance/past_values.py"
 
@@ -326,28 +327,29 @@ MUTANTS = (
     Mutant(18, "read values as of the horizon, not as of `to`", PAST_VALUES,
            "self._read_some(names[start : start + AT_ONCE], at.revision,",
            "self._read_some(names[start : start + AT_ONCE], self._state.here().revision,"),
-    Mutant(18, "say that nothing happened without a proof", FEED,
+    Mutant(18, "say that nothing happened without a proof", FOLLOWING,
            "        if not feed.is_proven() or here is None:", "        if here is None:"),
-    Mutant(18, "tell a whole scope without a proof", FEED, "        if not self._feed.is_proven():\n            if",
+    Mutant(18, "tell a whole scope without a proof", FOLLOWING,
+           "        if not self._feed.is_proven():\n            if",
            "        if False:\n            if"),
     Mutant(18, "take an answer that is ahead of the watch for a proof of silence", FRESHNESS,
            "if self.history.standing(answer.version, answer.header.revision) is Standing.OURS:",
            "if self.history.standing(answer.version, answer.header.revision) is not Standing.FOREIGN:"),
     Mutant(18, "forget who follows by a prefix", FOLLOWERS, "if length <= len(name):", "if length < 0:"),
-    Mutant(18, "take what was known of a token for known in another history", FEED,
-           "            self.begun += 1\n", ""),
+    Mutant(18, "take what was known of a token for known in another history", SHARED_PAST,
+           "        self.begun += 1\n", ""),
     Mutant(18, "don't look whether a scope was touched before it was followed", FOLLOWERS,
            "return self.since <= revision and self.touched <= revision", "return self.touched <= revision"),
-    Mutant(18, "read the past once for each client", FEED, "        if self._reading_past:\n", "        if False:\n"),
-    Mutant(18, "forget an older past that somebody waits for", FEED,
-           "            await self._read_past(min(wanted, revision))", "            await self._read_past(revision)"),
-    Mutant(18, "go on with a snapshot that was compacted", FEED,
+    Mutant(18, "read the past once for each client", SHARED_PAST, "        if self._reading:\n", "        if False:\n"),
+    Mutant(18, "forget an older past that somebody waits for", SHARED_PAST,
+           "            await self._read(min(wanted, revision))", "            await self._read(revision)"),
+    Mutant(18, "go on with a snapshot that was compacted", FOLLOWING,
            "            return await self._reset(\"compacted\", at_least=token.revision + 1)",
            "            return await self._reset(\"compacted\")"),
-    Mutant(18, "tell a reset from before what demanded it", FEED,
+    Mutant(18, "tell a reset from before what demanded it", FOLLOWING,
            "            at_least = feed.state.everything_at", "            at_least = 0"),
-    Mutant(18, "tell a newer proof as that of what was decided before it", FEED, "feed.age_of(complete_at), telling,",
-           "feed.age(), telling,"),
+    Mutant(18, "tell a newer proof as that of what was decided before it", FOLLOWING,
+           "feed.age_of(complete_at), telling,", "feed.age(), telling,"),
     Mutant(18, "ask once for each who is told", "consistency/instance/shared_reads.py",
            "        task = self._under_way.get(question)", "        task = None"),
 )  # fmt: skip

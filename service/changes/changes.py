@@ -18,7 +18,7 @@ from consistency import AsyncDistributedCache
 from consistency.core.feed import Told, Unproven
 from consistency.core.model import WrongTimeline
 from consistency.core.store import StoreError
-from consistency.instance.feed import Following
+from consistency.instance.following import Following
 from service.changes.admission import Admission
 from service.changes.encoding import Encoder, goodbye, stale, sync
 from service.http.answers import JSON_TYPE, NO_STORE, Answer

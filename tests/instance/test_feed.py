@@ -12,7 +12,7 @@ from consistency.core.events import ScopeReset
 from consistency.core.feed import Scope, Token, Told, Unproven, mark_of
 from consistency.core.model import VersionRecord, new_nonce
 from consistency.core.store import Delete, Put, Unavailable
-from consistency.instance.feed import Following
+from consistency.instance.following import Following
 from consistency.instance.past_values import READS_AT_ONCE, TOLD_AT_ONCE
 from tests.instance.hand import BOUND, PATIENCE, Hand, remove, write
 from tests.support.driver import Meanwhile, run, settle
