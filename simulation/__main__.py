@@ -11,11 +11,11 @@ import secrets
 import sys
 import time
 
+from simulation.record import digest
 from simulation.runs import Totals, fresh_seeds, planned, played, summaries
 from simulation.shrink import TRIES, Search
 from simulation.story import story
 from simulation.verdict import judge
-from simulation.world import digest
 
 SHOWN = 3
 """Failing seeds whose stories are told."""

@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
-from consistency import AsyncDistributedCache
-from consistency.core.model import (
-    Applied,
-    MustBeAbsent,
-    MustBeAt,
-    MustExist,
-    Precondition,
-    PreconditionFailed,
-    Reading,
-    Written,
-    WrongTimeline,
-)
-from consistency.core.store import (
-    Change,
-    Compacted,
-    Delete,
-    NoSpace,
-    NotReached,
-    OutcomeUnknown,
-    Put,
-    Rejected,
-    StoreError,
-    Unavailable,
-)
-from simulation.instance import Gone, Instance
+from consistency.core.model import Applied, PreconditionFailed, Reading, Written, WrongTimeline
+from simulation.instance import Instance
+from simulation.life import Gone
 from simulation.loop import Loop
 from simulation.plan import Ask
+from simulation.requests import Wanted, ended, is_unknown, work
 from torture.history import Kind, Level, Operation, Outcome, Remembers
 
 PATIENCE = 5.0
@@ -107,7 +85,9 @@ class Client:
             ):
                 told = hit
             else:
-                told = await life.answer(self._work(life.cache, ask, wanted, token), ask.patience or PATIENCE)
+                told = await life.answer(
+                    work(life.cache, ask, wanted, token, self._asked(ask)), ask.patience or PATIENCE
+                )
         except Exception as error:  # noqa: BLE001  # told apart below; one that is not foreseen is a problem
             told = error
         self._note(ask, wanted, token, invoked, told)
@@ -116,14 +96,13 @@ class Client:
 
     def _token(self, ask: Ask) -> int:
         """The newest revision that its session names; 0 also where the session can't be understood."""
-        if ask.level is Level.PAST or ask.kind is not Kind.READ or _is_unknown(ask):
+        if ask.level is Level.PAST or ask.kind is not Kind.READ or is_unknown(ask):
             return 0
         return {Remembers.NOTHING: 0, Remembers.WRITES: self._wrote, Remembers.ALL: max(self._seen, self._wrote)}[
             self._remembers
         ]
 
-    def _wanted(self, ask: Ask) -> tuple[tuple[str, str | None, str], ...]:
-        """Keys with their new values and their conditions, in the history's words. Empty for a read."""
+    def _wanted(self, ask: Ask) -> Wanted:
         if ask.kind is Kind.READ:
             return ()
         wanted = []
@@ -134,46 +113,18 @@ class Client:
             wanted.append((key, None if delete else f'"{self.number}-{self._values}"', named))
         return tuple(wanted)
 
-    def _work(
-        self, cache: AsyncDistributedCache, ask: Ask, wanted: Sequence[tuple[str, str | None, str]], token: int
-    ) -> Coroutine[Any, Any, Any]:
-        if ask.kind is Kind.READ:
-            return self._read(cache, ask, token)
-        sync = ask.level is Level.SYNC
-        changes = [_change(*each) for each in wanted]
-        if ask.kind is Kind.BATCH:
-            return cache.apply(changes, sync=sync)
-        (change,) = changes
-        if isinstance(change, Put):
-            return cache.put(change.key, change.value, precondition=change.precondition, sync=sync)
-        return cache.delete(change.key, precondition=change.precondition, sync=sync)
-
-    def _read(self, cache: AsyncDistributedCache, ask: Ask, token: int) -> Coroutine[Any, Any, Reading]:
-        (key,) = ask.keys
-        match ask.level:
-            case Level.PAST:
-                return cache.get_at(key, self._asked(ask))
-            case Level.STALE:
-                return cache.get(key, min_revision=token, stale_if_error=float(ask.asked))
-            case Level.UNCACHED:
-                return cache.get(key, use_cache=False, min_revision=token)
-            case Level.LINEARIZABLE if _is_unknown(ask):
-                return cache.get(key, session_unknown=True)
-            case _:
-                return cache.get(key, min_revision=token, linearizable=ask.level is Level.LINEARIZABLE)
-
     def _asked(self, ask: Ask) -> int:
         return max(1, self._seen - ask.asked) if ask.level is Level.PAST else ask.asked
 
     # --- what it was told
 
     def _note(
-        self, ask: Ask, wanted: Sequence[tuple[str, str | None, str]], token: int, invoked: float,
+        self, ask: Ask, wanted: Wanted, token: int, invoked: float,
         told: Reading | Written | Applied | BaseException,
     ) -> None:  # fmt: skip
         batch = ask.kind is Kind.BATCH
         asked = self._asked(ask)
-        outcome, status = _outcome(ask.kind, told)
+        outcome, status = ended(ask.kind, told)
         if status == 500:
             self._problem(f"client {self.number}: {type(told).__name__}: {told}")
         refusal = told if isinstance(told, PreconditionFailed) else None
@@ -226,46 +177,3 @@ class Client:
             self._wrote = max(self._wrote, revision)
         if ask.kind is not Kind.BATCH:
             self._known[ask.keys[0]] = modified
-
-
-def _is_unknown(ask: Ask) -> bool:
-    """Whether the service can't tell what the client has seen (rule 10). Then it names nothing, either."""
-    return ask.level is Level.LINEARIZABLE and ask.client % 2 == 1
-
-
-def _change(key: str, value: str | None, condition: str) -> Change:
-    precondition: Precondition | None
-    match condition:
-        case "":
-            precondition = None
-        case "absent":
-            precondition = MustBeAbsent()
-        case "exists":
-            precondition = MustExist()
-        case _:
-            precondition = MustBeAt(int(condition))
-    return Delete(key, precondition) if value is None else Put(key, value.encode(), precondition)
-
-
-def _outcome(kind: Kind, told: object) -> tuple[Outcome, int]:
-    """What is known of it, and the status that the service would answer; 500: nobody foresaw this."""
-    match told:
-        case Reading() | Written() | Applied():
-            return Outcome.OK, 200
-        case PreconditionFailed():
-            return Outcome.REFUSED, 412
-        case OutcomeUnknown():
-            return Outcome.UNKNOWN, 504
-        case Gone():
-            undone = kind is Kind.READ or str(told) == "refused"
-            return Outcome.FAILED if undone else Outcome.UNKNOWN, 0
-        case NoSpace():
-            return Outcome.FAILED, 507
-        case WrongTimeline() | Compacted() | NotReached():
-            return Outcome.FAILED, 410
-        case Unavailable() | Rejected():
-            return Outcome.FAILED, 503
-        case StoreError():
-            return Outcome.FAILED, 503
-        case _:
-            return Outcome.FAILED if kind is Kind.READ else Outcome.UNKNOWN, 500

@@ -12,7 +12,8 @@ from random import Random
 from typing import Any
 
 from consistency import AsyncDistributedCache, Scope, StoreError, Token, Told, WrongTimeline
-from simulation.instance import Gone, Instance, Life
+from simulation.instance import Instance
+from simulation.life import Gone, Life
 from simulation.loop import Loop
 from torture.followed import Told as Word
 

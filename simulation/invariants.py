@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from simulation.instance import Instance, Life
+from simulation.instance import Instance
+from simulation.life import Life
 
 LOOKS_EVERY = 0.1
 """Virtual seconds."""

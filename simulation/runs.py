@@ -15,9 +15,11 @@ from random import Random
 from simulation.drawing import plan
 from simulation.faults import FAULTS
 from simulation.plan import Plan
+from simulation.play import play
+from simulation.record import Run
 from simulation.surroundings import SimulatedEtcd
 from simulation.verdict import judge
-from simulation.world import Run, Tell, play
+from simulation.world import Tell
 
 
 @dataclass(frozen=True)

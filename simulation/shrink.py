@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from simulation.plan import Plan, Weather
+from simulation.record import Run
 from simulation.verdict import judge
-from simulation.world import Run
 from torture.violations import Violation
 
 T = TypeVar("T")

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from consistency.core.events import BatchAnswered, ReadServed
 from simulation.plan import Machine, Plan
+from simulation.record import Run
 from simulation.verdict import judge, newest
-from simulation.world import Run
 from torture.followed import Told
 from torture.history import Operation
 from torture.schedule import Step

@@ -13,8 +13,9 @@ from consistency.core.model import Revision
 from consistency.core.store import Store
 from consistency.etcd.layout import Layout
 from consistency.etcd.store import EtcdStore
-from simulation.etcd.cluster import Cluster, Snapshot
-from simulation.instance import Clock
+from simulation.etcd.cluster import Cluster
+from simulation.etcd.records import Snapshot
+from simulation.life import Clock
 from simulation.loop import Loop
 from simulation.plan import VISIBLE, Plan, Weather
 from simulation.way import Way
@@ -40,19 +41,19 @@ class SimulatedEtcd:
         if plan.secured:
             self.cluster.enable_auth(USER, PASSWORD, f"{PREFIX}/")
 
-    # --- for the world: see Surroundings
+    # --- for the world
 
     def connect(self, number: int, clock: Clock) -> Store:
-        """See Surroundings."""
+        """The store of a new process of that instance."""
         user = (USER, PASSWORD) if self._secured else (None, None)
         return EtcdStore(self.cluster.config(PREFIX, *user), connect=self.cluster.connect(_name(number)), clock=clock)
 
     def lost(self, number: int) -> None:
-        """See Surroundings."""
+        """The process of that instance has died: its connections end."""
         self._network.vanish(_name(number))
 
     def begin(self) -> None:
-        """See Surroundings."""
+        """The weather of the plan, from now on."""
         self._expose(self._weather)
 
     def _expose(self, weather: Weather) -> None:
@@ -62,7 +63,7 @@ class SimulatedEtcd:
         self.cluster.slow_watches = weather.slow_watches
 
     def heal(self) -> None:
-        """See Surroundings."""
+        """End every fault, and the weather."""
         self._expose(Weather())
         self.cluster.nospace(False)
         self.cluster.leases_late(0.0)
@@ -70,11 +71,11 @@ class SimulatedEtcd:
 
     @property
     def restored(self) -> Restored | None:
-        """See Surroundings."""
+        """When a backup was restored, if one was."""
         return self._restored
 
     def changes(self, timeline: int) -> Iterator[Change]:
-        """See Surroundings."""
+        """Everything that was committed, with the moment of its commit. timeline: how many backups were restored."""
         prefix = f"{PREFIX}/".encode()
         for committed in self.cluster.history:
             kept = self._restored is not None and committed.revision <= self._restored.revision

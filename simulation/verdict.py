@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from consistency.core.options import CLOCK_RATE_ERROR
 from simulation.client import LAST_LOOK, LAST_WORD
-from simulation.world import Run
+from simulation.record import Run
 from torture.checker import check
 from torture.history import Kind, Level, Operation, Outcome
 from torture.truth import Truth

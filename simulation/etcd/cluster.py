@@ -27,9 +27,7 @@ promises, so that the checks must fail. `cluster.history` has every transaction 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -37,58 +35,20 @@ from consistency.etcd.config import Endpoint, EtcdConfig
 from consistency.etcd.layout import Layout
 from simulation.etcd.auth import User
 from simulation.etcd.channel import Channel
+from simulation.etcd.ensemble import Ensemble
 from simulation.etcd.errors import Refused
+from simulation.etcd.expiry import Expiry
 from simulation.etcd.machine import Machine
 from simulation.etcd.member import Member
-from simulation.etcd.mvcc import Kv, Mvcc
-from simulation.etcd.raft import Peer, Raft
+from simulation.etcd.mvcc import Kv
+from simulation.etcd.peers import Peer
+from simulation.etcd.raft import Raft
 from simulation.etcd.ranges import Moment
+from simulation.etcd.records import Committed, Flaws, Snapshot
 from simulation.network import Network
 
-EXPIRY = 0.5
-"""Seconds between two times at which a leader looks for leases that have ended."""
 
-
-@dataclass(slots=True)
-class Flaws:
-    """What releases of etcd got wrong.
-
-    stale_reads_after_pause: for so many seconds after a pause a member answers linearizable reads from what it had
-      applied before (etcd #20418). Nothing is linearizable then: the checks must fail.
-    renews_dead_leases: a renewal of a lease that has been revoked says that it lives (before 3.4.38). Harmless: every
-      proof reads the member key.
-    over_quota_reads: whether over its quota etcd still takes transactions that only read (3.4.23 does, 3.5.1 doesn't).
-    """
-
-    stale_reads_after_pause: float = 0.0
-    renews_dead_leases: bool = False
-    over_quota_reads: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """One transaction that changed something. timeline: how many backups had been restored before it.
-
-    at: seconds of the loop. changes: the keys as they stand from `revision` on, in their order.
-    """
-
-    timeline: int
-    revision: int
-    at: float
-    changes: tuple[Kv, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A backup."""
-
-    timeline: int
-    revision: int
-    store: Mvcc
-    ttls: dict[int, int]
-
-
-class Cluster:
+class Cluster(Ensemble):
     """See the module's opening. Belongs to the loop on which it was made; all chance comes from `random`."""
 
     def __init__(self, random: Random, members: int = 3, version: str = "3.5.22") -> None:
@@ -113,8 +73,7 @@ class Cluster:
         self.members = [Member(self, peer) for peer in self.raft.peers]
         for member in self.members:
             self.network.serve(member)
-        self._late = 0.0
-        self._expiry: asyncio.TimerHandle | None = None
+        self._expiry = Expiry(self.machine, self.raft, self.network, self.revoke)
 
     # --- for instances
 
@@ -132,75 +91,6 @@ class Cluster:
             return Channel(self.network, client, name, member.serve)
 
         return connect
-
-    # --- what befalls the members
-
-    def pause(self, number: int) -> None:
-        """The process stands still; nothing is lost."""
-        if self.raft.peers[number].able:
-            self.raft.peers[number].paused = True
-            self.raft.look()
-            self.network.changed(self.members[number])
-
-    def resume(self, number: int) -> None:
-        """It goes on, and reads what has come meanwhile."""
-        if self.raft.peers[number].paused:
-            self.raft.peers[number].paused = False
-            self.members[number].resumed()
-            self.raft.look()
-            self.network.changed(self.members[number])
-
-    def kill(self, number: int) -> None:
-        """The process ends at once. Connections break; what was proposed may still be committed."""
-        peer = self.raft.peers[number]
-        if peer.running:
-            self.raft.stop(peer)
-            self.members[number].died()
-            self.raft.look()
-            self.network.killed(self.members[number])
-
-    def restart(self, number: int) -> None:
-        """The process is there again, with what it had applied."""
-        peer = self.raft.peers[number]
-        if not peer.running:
-            peer.running = True
-            self.raft.look()
-
-    def partition(self, *groups: Sequence[int]) -> None:
-        """Members of different groups don't hear each other; who is in no group hears everybody."""
-        peers = self.raft.peers
-        for position, group in enumerate(groups):
-            for other in groups[position + 1 :]:
-                for one in group:
-                    for two in other:
-                        self.raft.sever(peers[one], peers[two])
-        self.raft.look()
-
-    def move_leader(self, number: int | None = None) -> None:
-        """Another member leads (None: drawn). Nothing happens if it could not lead."""
-        others = [peer for peer in self.raft.peers if peer is not self.raft.leader and peer.in_touch]
-        wanted = [peer for peer in others if number in (None, peer.index)]
-        if wanted:
-            self.raft.move_leader(self.network.random.choice(wanted))
-
-    def heal(self) -> None:
-        """All members run and hear each other, and the network is whole. What was lost stays lost."""
-        self.raft.heal()
-        for number in range(len(self.members)):
-            self.resume(number)
-            self.restart(number)
-        self.raft.look()
-        self.network.heal()
-
-    @property
-    def working(self) -> bool:
-        """Whether a leader has a quorum, so that something can be committed."""
-        return self.raft.working
-
-    @property
-    def leader(self) -> int | None:
-        """The number of the member that leads, if it has a quorum."""
-        return self.raft.leader.index if self.raft.leader is not None and self.working else None
 
     # --- what somebody does beside the service
 
@@ -224,7 +114,7 @@ class Cluster:
 
     def leases_late(self, seconds: float) -> None:
         """From now on leases end so many seconds after their time."""
-        self._late = seconds
+        self._expiry.late = seconds
 
     def nospace(self, on: bool, *, quota: bool = False) -> None:
         """Raise the alarm: puts and grants are refused. quota: transactions are, too, by members over their quota."""
@@ -268,7 +158,7 @@ class Cluster:
             self._moments = [self.machine.moment()]
         for number in range(len(self.members)):
             self.restart(number)
-        self._watch_leases()
+        self._expiry.watch()
 
     # --- for the members
 
@@ -287,29 +177,9 @@ class Cluster:
     def granted_lease(self, lease: int, ttl: int) -> None:
         """See to it that it is ended in its time."""
         self.granted[lease] = ttl
-        self._watch_leases()
+        self._expiry.watch()
 
     # --- how it is done
-
-    def _watch_leases(self) -> None:
-        """Look again when the first lease ends. Renewals put it off: then there is nothing to do at that look."""
-        leases = self.machine.leases.values()
-        if not leases:
-            return
-        due = max(self.now(), min(lease.expires for lease in leases) + self._late)
-        if self._expiry is None or due < self._expiry.when():
-            if self._expiry is not None:
-                self._expiry.cancel()
-            self._expiry = self.network.at(due + self.network.random.uniform(0.0, EXPIRY), self._expire)
-
-    def _expire(self) -> None:
-        self._expiry = None
-        if not self.working:
-            self._expiry = self.network.after(EXPIRY, self._expire)
-            return
-        for lease in self.machine.expired(self.now() - self._late):
-            self.revoke(lease)
-        self._watch_leases()
 
     def _changed(self, changes: Sequence[Kv]) -> None:
         if changes:

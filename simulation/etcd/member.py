@@ -13,7 +13,7 @@ from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
 from simulation.etcd.calls import Stream, Unary
 from simulation.etcd.errors import NO_LEADER, TOO_MANY_REQUESTS, Refused, Status
-from simulation.etcd.raft import Peer
+from simulation.etcd.peers import Peer
 from simulation.etcd.ranges import Moment
 from simulation.etcd.requests import used
 from simulation.etcd.rpcs import METHODS, keep_alive

@@ -11,9 +11,9 @@ from simulation.etcd import Flaws
 from simulation.faults import FAULTS
 from simulation.loop import Loop
 from simulation.plan import Ask, Plan, Weather
+from simulation.play import play
 from simulation.surroundings import SimulatedEtcd
 from simulation.verdict import judge
-from simulation.world import play
 from torture.history import Kind, Level
 from torture.schedule import Step
 

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 from tenacity import AsyncRetrying
 
-from simulation.loop import OWNER, Endless, Loop, Owner, Stuck
+from simulation.loop import Endless, Loop, Stuck
+from simulation.owners import OWNER, Owner
 from simulation.real import Refused, refused
 
 

@@ -17,12 +17,13 @@ from consistency.instance.state import LocalState
 from consistency.instance.writes import Writes
 from simulation.drawing import plan
 from simulation.faults import FAULTS
+from simulation.processes import Processes
+from simulation.record import digest
 from simulation.runs import planned, played, summaries
 from simulation.shrink import Search
 from simulation.story import story
 from simulation.surroundings import SimulatedEtcd
 from simulation.verdict import judge
-from simulation.world import World, digest
 from torture.history import Kind, Level, Operation, Outcome
 
 PROJECT = Path(__file__).parents[2]
@@ -73,7 +74,7 @@ def test_clients_do_all_that_clients_can_do_and_every_fault_comes() -> None:
 
 def test_every_step_can_be_done() -> None:
     for name in {step.action for seed in range(60) for step in planned(seed).steps}:
-        assert callable(getattr(World, name, None) or getattr(SimulatedEtcd, name, None)), name
+        assert callable(getattr(Processes, name, None) or getattr(SimulatedEtcd, name, None)), name
 
 
 def test_operations_end_in_every_way() -> None:

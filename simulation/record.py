@@ -1,0 +1,44 @@
+"""What a run gave: all that clients were told, all that etcd committed, and what was wrong without a checker."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+
+from simulation.plan import Plan
+from torture.followed import Told
+from torture.history import Operation
+from torture.truth import Truth
+
+
+@dataclass
+class Run:
+    """What a run gave. problems: what needs no checker to be wrong. outside: reads of keys that others write.
+
+    followed: what those were told who follow changes.
+
+    truth, truth_after: everything that was committed. split_at: when a backup was restored, so that another history
+    began (`truth_after`); None: never. begun: when clients and faults did, virtual seconds. steps: callbacks.
+    seconds: virtual, in all.
+    """
+
+    plan: Plan
+    history: list[Operation] = field(default_factory=list)
+    outside: list[Operation] = field(default_factory=list)
+    followed: list[Told] = field(default_factory=list)
+    truth: Truth = field(default_factory=lambda: Truth(()))
+    split_at: float | None = None
+    truth_after: Truth = field(default_factory=lambda: Truth(()))
+    problems: list[str] = field(default_factory=list)
+    faults: Counter[str] = field(default_factory=Counter)
+    begun: float = 0.0
+    steps: int = 0
+    seconds: float = 0.0
+
+
+def digest(run: Run) -> str:
+    """What tells a run from every other: all that was asked, told and committed, and how many steps that took."""
+    committed = (run.truth.changes, run.truth_after.changes)
+    told = (run.history, run.outside, run.followed, run.problems, committed, run.steps, run.seconds)
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]

@@ -1,0 +1,98 @@
+"""After the faults: all is healed, everybody well again within seconds, a last look at every key, an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from simulation.client import LAST_LOOK, LAST_WORD, Client
+from simulation.instance import Instance
+from simulation.loop import Loop
+from simulation.plan import KEYS, VISIBLE, Ask, Plan
+from simulation.surroundings import SimulatedEtcd
+from torture.history import Kind, Level
+
+
+class Recovery:
+    """See the module's opening. made: a client of that number. `problem` is told of whoever is late."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        loop: Loop,
+        instances: Sequence[Instance],
+        surroundings: SimulatedEtcd,
+        made: Callable[[int], Client],
+        tell: Callable[[str, object], None],
+        problem: Callable[[str], None],
+    ) -> None:
+        self._plan = plan
+        self._loop = loop
+        self._instances = instances
+        self._surroundings = surroundings
+        self._made = made
+        self._tell = tell
+        self._problem = problem
+
+    def heal(self) -> None:
+        """End every fault."""
+        self._tell("fault", "all faults end")
+        self._surroundings.heal()
+        for instance in self._instances:
+            while instance.alive and instance.alive.owner.held is not None:
+                instance.resume()
+
+    async def recovered(self, what: str, within: float) -> None:
+        """Each of them, at some moment from now on."""
+        deadline, late = self._loop.now + within, list(self._instances)
+        while late := [instance for instance in late if not self._is_well(instance)]:
+            if self._loop.now >= deadline:
+                for instance in late:
+                    self._problem(f"instance {instance.number} has not {what} within {within:g} s: {_how(instance)}")
+                return
+            await asyncio.sleep(0.05)
+
+    def _is_well(self, instance: Instance) -> bool:
+        life = instance.alive
+        if life is None:
+            instance.start()
+        if life is None or life.stopping:
+            return False
+        status = life.cache.status()
+        return status.fresh and status.watch_up and status.slot is not None
+
+    async def look_at_everything(self) -> None:
+        """Every key as every instance has it, long after the last write; then what is written past the service."""
+        await asyncio.sleep(self._plan.bound + 0.1)
+        clients = [self._made(LAST_LOOK + instance.number) for instance in self._instances]
+        await self._look(clients, KEYS)
+        # Nobody audits while the lowest slot is held by the lease of somebody dead: a backup brings such leases back.
+        await asyncio.sleep(max(machine.options.lease_ttl for machine in self._plan.machines) + 1.0)
+        for many, deletes in ((2, 0), (1, 2)):
+            await self._look(clients, VISIBLE)
+            self._surroundings.write_outside(many, deletes)
+            await asyncio.sleep(2 * max(machine.options.audit_interval for machine in self._plan.machines) + 1.0)
+            await self._look([self._made(LAST_WORD + client.number) for client in clients], VISIBLE)
+
+    async def _look(self, clients: Sequence[Client], keys: Sequence[str]) -> None:
+        looks = (self._look_at(*each, keys) for each in zip(self._instances, clients, strict=True))
+        await asyncio.gather(*looks)
+
+    async def _look_at(self, instance: Instance, client: Client, keys: Sequence[str]) -> None:
+        for key in keys:
+            await client.do(Ask(client.number, 0.0, instance.number, Kind.READ, Level.DEFAULT, (key,)))
+
+    async def end(self) -> None:
+        """Stop every instance in good order."""
+        ends = [instance.stop() for instance in self._instances]
+        for end in ends:
+            if end is not None:
+                await asyncio.wait((end,))
+
+
+def _how(instance: Instance) -> str:
+    life = instance.alive
+    if life is None:
+        return "it is dead"
+    status = life.cache.status()
+    return f"slot {status.slot}, fresh {status.fresh}, watch up {status.watch_up}, {status.why_not_ready or 'ready'}"
