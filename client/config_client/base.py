@@ -76,6 +76,11 @@ class Reading:
         self._is_open = False
         self._told = False  # whether the service itself has told of what is held, since the start
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it was started and is not closed."""
+        return self._is_open
+
     # --- reads
 
     @overload

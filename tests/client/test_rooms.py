@@ -61,7 +61,7 @@ def test_threads_are_started_where_somebody_joins_them() -> None:
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Thread")
     }
-    assert threads == {"following.py", "listening.py", "ctl/supervising.py"}
+    assert threads == {"following.py", "listening.py", "ctl/supervising.py", "adapters/openfeature.py"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))

@@ -72,7 +72,7 @@ def test_it_installs_a_library_a_command_and_a_fixture(wheel: Path, tmp_path: Pa
     assert "1 passed" in tested.stdout, tested.stdout + tested.stderr
 
 
-@pytest.mark.parametrize("module", ["click", "rich", "yaml", "jinja2", "pydantic", "pytest"])
+@pytest.mark.parametrize("module", ["click", "rich", "yaml", "jinja2", "pydantic", "pytest", "flask", "openfeature"])
 def test_the_library_alone_needs_httpx_and_nothing_else(module: str) -> None:
     program = f"import sys; sys.modules[{module!r}] = None; import config_client, config_client.testing"
     subprocess.run([sys.executable, "-c", program], env=environ(), timeout=60, check=True)

@@ -70,6 +70,14 @@ class FakeConfig(Reading):
     ) -> None:
         self.close()
 
+    async def __aenter__(self: F) -> F:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
     def start(self) -> None:
         """As `ConfigClient.start`: what there is is read."""
         if self._is_open:
