@@ -1,6 +1,7 @@
 """`AsyncDistributedCache`: one instance's access to the configuration. See PROTOCOL.md for the rules cited here.
 
-Puts the parts of the protocol together and owns their tasks. Does not own the store: who made it closes it.
+Owns what callers see: what each call promises, and what is ready. `instance.parts` does it. Does not own the store:
+who made it closes it.
 """
 
 from __future__ import annotations
@@ -11,30 +12,15 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from consistency.core.events import Event, Left, Observer, TimeWentBackwards, ignore
+from consistency.core.events import Observer, ignore
 from consistency.core.feed import Scope, Token, Told
 from consistency.core.model import Applied, Demand, Precondition, Reading, Revision, Source, Status, Written
 from consistency.core.options import CacheOptions
-from consistency.core.store import Change, Page, Put, Store, StoreError
-from consistency.instance.acknowledger import Acknowledger
-from consistency.instance.auditor import Auditor
+from consistency.core.store import Change, Page, Put, Store
 from consistency.instance.clock import boottime
-from consistency.instance.feed import Feed
-from consistency.instance.fleet import Fleet
-from consistency.instance.fleet_id import FleetId
 from consistency.instance.following import Following
-from consistency.instance.lag import LoopLag
-from consistency.instance.membership import Membership
-from consistency.instance.prover import Prover
-from consistency.instance.reads import HIT, Reads
-from consistency.instance.recorder import Recorder
-from consistency.instance.state import LocalState
-from consistency.instance.watch import VersionWatch
-from consistency.instance.writes import Writes
-from consistency.tasks import Errands, Worker
-
-STOP_WITHIN = 5.0
-"""Seconds for all tasks together to end at `close`."""
+from consistency.instance.parts import Parts
+from consistency.instance.reads import HIT
 
 
 class AsyncDistributedCache:
@@ -64,86 +50,9 @@ class AsyncDistributedCache:
         self._clock = clock
         self._etcd_trouble = etcd_trouble
         self._observer = observer
-        self._errands = Errands(observer)
-        self._state = LocalState(options, self._notice, clock)
-        self._fleet = Fleet(options.staleness_bound, clock, wall)
-        self._fleet_id = FleetId(store, clock, self._errands)
-        self._reads = Reads(store, self._state, options, observer=observer, clock=clock, errands=self._errands)
-        self._writes = Writes(
-            store,
-            self._state,
-            self._fleet,
-            options,
-            observer=observer,
-            clock=clock,
-            errands=self._errands,
-            refuse_if_down=self._reads.refuse_if_down,
-        )
-        self._watch = VersionWatch(
-            store,
-            self._state,
-            self._fleet,
-            timeout=options.timeout,
-            observer=observer,
-            on_moved=self._ask_soon,
-            on_owed=self._acknowledge_soon,
-            on_fleet=self._record_soon,
-        )
-        auditor = Auditor(
-            store,
-            self._state,
-            self._fleet,
-            interval=options.audit_interval,
-            timeout=options.timeout,
-            observer=observer,
-        )
-        self._membership = Membership(
-            store,
-            self._state,
-            ttl=options.lease_ttl,
-            preferred_slot=options.preferred_slot,
-            description=description,
-            timeout=options.timeout,
-            observer=observer,
-            before_joining=self._identify,
-            before_first=auditor.look_first,
-            on_joined=self._joined,
-            wall=wall,
-        )
-        prover = Prover(
-            self._reads,
-            self._state,
-            interval=options.proof_interval,
-            patience=options.staleness_bound,
-            clock=clock,
-            on_stuck=self._watch_again,
-        )
-        self._feed = Feed(
-            store, self._state, self._reads, options, observer=observer, clock=clock, errands=self._errands
-        )
-        acknowledger = Acknowledger(store, self._state, self._fleet, timeout=options.timeout)
-        self._follower = Worker("version-watch", self._watch.run, observer)
-        self._joiner = Worker("membership", self._membership.run, observer)
-        self._prover = Worker("prover", prover.run, observer)
-        self._acknowledger = Worker("acknowledger", acknowledger.run, observer)
-        self._auditor = Worker("auditor", auditor.run, observer)
-        recorder = Recorder(store, self._state, self._fleet, timeout=options.timeout)
-        self._recorder = Worker("recorder", recorder.run, observer)
-        self._feeder = Worker("feed", self._feed.run, observer)
-        self._feed.bell = self._feeder.wake
-        self._lag = LoopLag(clock)
-        self._workers = (
-            Worker("loop-lag", self._lag.run, observer),
-            self._follower,
-            self._joiner,
-            self._prover,
-            self._acknowledger,
-            self._auditor,
-            self._recorder,
-            self._feeder,
-        )
-        self._started = False
-        self._closed = False
+        self._parts = parts = Parts(store, options, description, observer, clock, wall)
+        self._state, self._fleet, self._fleet_id = parts.state, parts.fleet, parts.fleet_id
+        self._reads, self._writes, self._feed = parts.reads, parts.writes, parts.feed
 
     async def __aenter__(self) -> Self:
         self.start()
@@ -159,29 +68,14 @@ class AsyncDistributedCache:
 
         Raises RuntimeError when it was started, or closed, before.
         """
-        if self._started or self._closed:
-            raise RuntimeError("this cache was started before, or closed; make another one")
-        self._started = True
-        for worker in self._workers:
-            worker.start()
+        self._parts.start()
 
     async def close(self) -> None:
         """Stop hits, give the slot back, end and await every task. Who calls it again waits for the same end.
 
         Raises RuntimeError if a task does not end in time.
         """
-        deadline = self._clock() + STOP_WITHIN
-        if not self._closed:
-            self._closed = True
-            self._state.leave("closed")
-            self._feed.close()
-            for worker in self._workers:  # once: a second time would cut short what they have to give back
-                worker.cancel()
-        ends = [(worker.name, await worker.ended(deadline - self._clock())) for worker in self._workers]
-        ends.append(("reads and writes", await self._errands.stop(deadline - self._clock())))
-        late = [name for name, ended in ends if not ended]
-        if late:
-            raise RuntimeError(f"tasks did not end within {STOP_WITHIN:g} s: {', '.join(late)}")
+        await self._parts.close()
 
     async def get(
         self,
@@ -311,53 +205,13 @@ class AsyncDistributedCache:
             members=self._fleet.members(),
             departed=self._fleet.departed(),
             waiting=self._fleet.waiting(),
-            lease=snapshot.lease or self._membership.waiting,
+            lease=snapshot.lease or self._parts.membership.waiting,
             lease_age=None if snapshot.slot is None else max(0.0, now - snapshot.renewed_at),
-            loop_lag=self._lag.greatest(),
+            loop_lag=self._parts.lag.greatest(),
         )
 
-    # What one part of the protocol finds out and another has to act upon
-
-    def _notice(self, event: Event) -> None:
-        self._observer(event)
-        match event:
-            case TimeWentBackwards():
-                self._start_over()
-            case Left(cause="expired" | "taken"):
-                self._joiner.wake()
-
-    async def _identify(self) -> None:
-        """Before anybody needs it. Who can't find it out now joins all the same: whoever needs it asks."""
-        with contextlib.suppress(StoreError):
-            await self._fleet_id.get(self._clock() + self._options.timeout)
-
-    def _ask_soon(self) -> None:
-        self._joiner.wake()
-        self._prover.wake()
-
-    def _joined(self) -> None:
-        self._prover.wake()
-        self._recorder.wake()
-
-    def _acknowledge_soon(self) -> None:
-        self._acknowledger.wake()
-
-    def _record_soon(self) -> None:
-        self._recorder.wake()
-
-    def _watch_again(self) -> None:
-        self._watch.restart("stuck")
-
-    def _start_over(self) -> None:
-        """Another history: the watch starts from a survey, and a slot is claimed anew (rule 8)."""
-        self._state.leave("history")
-        self._fleet.forget()
-        self._fleet_id.forget()
-        self._watch.restart("history")
-        self._joiner.wake()
-
     def _why_not_routed(self) -> str:
-        if self._closed:
+        if self._parts.closed:
             return "this instance is shutting down"
         if self._reads.answered_at is None:
             return f"etcd has not answered yet: {self._reads.last_error}{self._known_trouble()}"

@@ -38,7 +38,7 @@ STATE = "consistency/instance/state.py"
 ENTRIES = "consistency/core/entries.py"
 READS = "consistency/instance/reads.py"
 BATCH = "consistency/instance/read_batches.py"
-CACHE = "consistency/cache.py"
+PARTS = "consistency/instance/parts.py"
 MEMBERS = "consistency/instance/membership.py"
 ROLL = "consistency/core/acks.py"
 AUDIT = "consistency/instance/auditor.py"
@@ -145,7 +145,7 @@ MUTANTS = (
            "if False:"),
     Mutant(7, "apply events of an earlier stream", STATE, "epoch != self._fresh.epoch or not", "not"),
     Mutant(7, "take over a survey that came too late", STATE, "if ticket.epoch != self._fresh.epoch:", "if False:"),
-    Mutant(7, "never restart a silent watch", CACHE, 'self._watch.restart("stuck")', "pass"),
+    Mutant(7, "never restart a silent watch", PARTS, 'self._watch.restart("stuck")', "pass"),
     Mutant(7, "let a task end for good at its first error", TASKS, "while not self._stopped:", "for _ in range(1):"),
     Mutant(7, "take gRPC's cancellation for the end of the task", TASKS,
            "return task is None or task.cancelling() > 0", "return True"),
@@ -166,7 +166,7 @@ MUTANTS = (
            "self._fresh.turn_back()"),
     Mutant(8, "ignore a write that was answered by another history", STATE,
            "if detail := self._fresh.contradiction(ticket, header):", "if detail := '':"),
-    Mutant(8, "keep the slot of the lost history", CACHE, 'self._state.leave("history")', "pass"),
+    Mutant(8, "keep the slot of the lost history", PARTS, 'self.state.leave("history")', "pass"),
     Mutant(8, "prove by an answer of an earlier epoch", FRESHNESS,
            "        if ticket.epoch != self.epoch:\n            return Unproven()\n", ""),
     Mutant(9, "hit without a slot", FRESHNESS, "if not self.lease:", "if False:"),
@@ -184,9 +184,9 @@ MUTANTS = (
            "            await self._give_back(lease)\n\n    @property",
            "            await self._say_that_we_leave(slot, lease)\n            await self._give_back(lease)\n\n"
            "    @property"),
-    Mutant(9, "let the joiner take an orderly end for a loss", CACHE,
-           "            self._state.leave(\"closed\")\n",
-           "            self._state.leave(\"closed\")\n            import asyncio\n"
+    Mutant(9, "let the joiner take an orderly end for a loss", PARTS,
+           "            self.state.leave(\"closed\")\n",
+           "            self.state.leave(\"closed\")\n            import asyncio\n"
            "            await asyncio.sleep(0)\n"),
     Mutant(9, "take an orderly leave for a loss", DEPARTURES,
            "if member.lease in self._written:", "if False:"),
@@ -224,7 +224,7 @@ MUTANTS = (
            "linearizable=True, stale_if_error=0.0)", "linearizable=True)"),
     Mutant(10, "take an answer of a lost history for the fleet's id", FLEET_ID, "if self._histories == asked_of:",
            "if True:"),
-    Mutant(10, "keep the id of the lost history", CACHE, "        self._fleet_id.forget()\n", ""),
+    Mutant(10, "keep the id of the lost history", PARTS, "        self.fleet_id.forget()\n", ""),
     Mutant(11, "trust the clock for a linearizable read", FRESHNESS, "if confirm or now >= self.fresh_until:",
            "if now >= self.fresh_until:"),
     Mutant(11, "let a linearizable read follow a load in flight", READS,

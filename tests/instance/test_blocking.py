@@ -144,7 +144,7 @@ def test_a_write_that_a_close_cuts_short_is_unknown_never_not_done(
     loop: LoopThread, condition: MustExist | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """1. it is sent, and done; 2. the cache is closed; 3. etcd has not answered when the time of the close is up."""
-    monkeypatch.setattr("consistency.cache.STOP_WITHIN", 0.2)
+    monkeypatch.setattr("consistency.instance.parts.STOP_WITHIN", 0.2)
     store = FakeStore()
     cache = cache_on(loop, store, PATIENT)
     cache.start()

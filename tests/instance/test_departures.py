@@ -126,7 +126,7 @@ def test_an_end_is_in_order_although_the_joiner_has_just_been_woken(store: FakeS
         def __call__(self, event: Event) -> None:
             super().__call__(event)
             if isinstance(event, Left):
-                cache._cache._joiner.wake()
+                cache._cache._parts.joiner.wake()
 
     with started(store, journal=Hurried()) as cache:
         lease = run(store.survey(None, timeout=1)).members[0].lease

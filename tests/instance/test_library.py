@@ -148,7 +148,7 @@ def test_many_threads_use_it_at_once(cache: DistributedCache) -> None:
 def test_a_read_that_waits_when_it_is_closed_ends(
     store: FakeStore, cache: DistributedCache, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("consistency.cache.STOP_WITHIN", 0.2)
+    monkeypatch.setattr("consistency.instance.parts.STOP_WITHIN", 0.2)
     gate = store.hold({"page": "page", "get_at": "past"}.get(name, "read"))
     inside = Background(lambda: CALLS[name](cache))
     gate.wait_until_held()
@@ -180,7 +180,7 @@ def test_a_client_of_the_loop_that_goes_away_gives_up_its_wait_and_not_its_write
                 with pytest.raises(asyncio.CancelledError):
                     await writing
                 gate.release()
-                while cache._errands._tasks:
+                while cache._parts.errands._tasks:
                     await asyncio.sleep(0)
                 seen.append((await cache.get("k")).value)
         return seen

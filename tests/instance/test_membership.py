@@ -101,7 +101,7 @@ def test_the_65th_instance_serves_uncached_and_says_so(store: FakeStore) -> None
         status = await_status(cache, lambda status: status.why_not_ready == "")
         assert (status.slot, status.entries) == (None, 0)
         store.vanish(leases[40])
-        cache.do(_wake(cache._cache._joiner))  # it would look by itself after half a lease
+        cache.do(_wake(cache._cache._parts.joiner))  # it would look by itself after half a lease
         await_status(cache, lambda status: status.slot == 40 and status.fresh)
 
 
