@@ -4,11 +4,12 @@ Owns the messages and their meaning. Refuses to guess: a write is sent once, to 
 an answer that doesn't come is OutcomeUnknown. Makes no connection before the first call, so that it can be built
 anywhere and before a fork.
 
-Here are the reads and writes of documents. The rest of it stands beside it: `leases` (to be one of a fleet), `listings`
-and `past`, `watches` (opening one). They use `calls` (whom to ask, and how often), `endpoint` (the connections to one),
-`watch` (one stream), and, pure: `config` (where etcd is), `errors` (what a failure means), `failover` (whom to ask
-next), `health` (which endpoints fail), `token` (one Authenticate for all), `requests` and `messages` (writing and
-reading messages), `layout` (names of keys). No other module speaks to etcd, but for the doctor's questions in `probe`.
+Here are the reads of documents. The rest of it stands beside it: `commits` (their writes), `leases` (to be one of a
+fleet), `listings` and `past`, `watches` (opening one). They use `calls` (whom to ask, and how often), `endpoint` (the
+connections to one), `watch` (one stream), and, pure: `config` (where etcd is), `errors` (what a failure means),
+`failover` (whom to ask next), `health` (which endpoints fail), `token` (one Authenticate for all), `requests` and
+`messages` (writing and reading messages), `layout` (names of keys). No other module speaks to etcd, but for the
+doctor's questions in `probe`.
 """
 
 from __future__ import annotations
@@ -20,35 +21,18 @@ from typing import Any
 from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
 from consistency.core.events import Observer, ignore
-from consistency.core.model import (
-    Revision,
-    VersionRecord,
-)
-from consistency.core.store import (
-    Answer,
-    Change,
-    Commit,
-    Compacted,
-    Denied,
-    NoSpace,
-    OutcomeUnknown,
-    Put,
-    Rejected,
-    StoreError,
-    Survey,
-    TooLarge,
-    Touched,
-    Want,
-)
+from consistency.core.model import Revision
+from consistency.core.store import Answer, Compacted, Denied, NoSpace, Rejected, Survey, Touched, Want
 from consistency.etcd import messages as answers
 from consistency.etcd.calls import Call, Calls
+from consistency.etcd.commits import MAX_CHANGES, MAX_REQUEST, Commits
 from consistency.etcd.config import EtcdConfig
 from consistency.etcd.endpoint import Connect, EtcdNode, connect
 from consistency.etcd.layout import Layout, range_end
 from consistency.etcd.leases import Leases
 from consistency.etcd.listings import Listings
 from consistency.etcd.past import PastReads, then
-from consistency.etcd.requests import absent, compare, delete_op, range_op
+from consistency.etcd.requests import range_op
 from consistency.etcd.watch import EtcdWatch
 from consistency.etcd.watches import Watches
 from consistency.tasks import Worker
@@ -58,20 +42,11 @@ __all__ = ["MAX_CHANGES", "MAX_REQUEST", "MAX_WANTS", "EtcdConfig", "EtcdStore",
 MAX_WANTS = 126
 """Most wants of one read: etcd's 128 operations, less the version key and the member key."""
 
-MAX_CHANGES = 100
-"""Most changes of one commit."""
-
-MAX_LOOKED_AT = 62
-"""Most changes that leave room, in etcd's 128 operations, for a look at what was there before each."""
-
-MAX_REQUEST = 1_572_000
-"""Most bytes of one write, all included: etcd's 1.5 MiB less what it adds itself."""
-
 LOOK_FOR = 2.0
 """Seconds for which an endpoint that failed is asked whether it is well again."""
 
 
-class EtcdStore(Leases, Listings, Watches):
+class EtcdStore(Commits, Leases, Listings, Watches):
     """`consistency.core.store.Store` over etcd, and `version`. Belongs to one loop; see the module's opening.
 
     connect: makes the channels. clock: seconds, for deadlines and for what observers are told.
@@ -174,28 +149,6 @@ class EtcdStore(Leases, Listings, Watches):
             return (await self._calls.probe(timeout)).name, ""
         return node.name, answer.version
 
-    # --- writes
-
-    async def commit(
-        self, changes: Sequence[Change], version: VersionRecord, *, only_if_new: bool = False, timeout: float
-    ) -> Commit:
-        """See Store.commit. Raises TooLarge over MAX_CHANGES or MAX_REQUEST, before anything is sent."""
-        request = self._transaction(changes, version, only_if_new)
-        if len(changes) > MAX_CHANGES or request.ByteSize() > MAX_REQUEST:
-            raise TooLarge(
-                f"a write of {len(changes)} changes and {request.ByteSize():,} bytes; "
-                f"etcd takes at most {MAX_CHANGES} changes and {MAX_REQUEST:,} bytes"
-            )
-        deadline = self._clock() + timeout
-        answer = await self._calls.send(Call("commit", "txn", request, write=True), timeout)
-        header, ranges = answers.header(answer), answers.ranges(answer)
-        members = answers.slots(self._layout, ranges.pop()) if answer.succeeded and version.ack else ()
-        if answer.succeeded and len(changes) > MAX_LOOKED_AT:
-            before = await self._before(changes, header.revision, deadline - self._clock())
-        else:
-            before = tuple(map(answers.mod_revision, ranges))
-        return Commit(header, answer.succeeded, before, members)
-
     # --- the end
 
     async def close(self) -> None:
@@ -265,47 +218,8 @@ class EtcdStore(Leases, Listings, Watches):
             answer.responses.add().response_range.CopyFrom(found)
         return answer
 
-    def _transaction(self, changes: Sequence[Change], version: VersionRecord, only_if_new: bool) -> Any:
-        """What was there before is asked for in the same breath, unless that would be too many operations."""
-        request = pb.TxnRequest()
-        may_fail = only_if_new or any(change.precondition is not None for change in changes)
-        for change in changes:
-            key = self._layout.document(change.key)
-            before = pb.RequestOp(request_range=pb.RangeRequest(key=key, keys_only=True))
-            if change.precondition is not None:
-                request.compare.append(compare(key, change.precondition))
-            if len(changes) <= MAX_LOOKED_AT:
-                request.success.append(before)
-            if isinstance(change, Put):
-                request.success.add().request_put.MergeFrom(pb.PutRequest(key=key, value=change.value))
-            else:
-                request.success.append(delete_op(key))
-            if may_fail:
-                request.failure.append(before)
-        if only_if_new:
-            request.compare.append(absent(self._layout.version))
-        request.success.add().request_put.MergeFrom(pb.PutRequest(key=self._layout.version, value=version.encode()))
-        if version.ack:
-            request.success.append(self._range_slots())
-        return request
-
-    async def _before(self, changes: Sequence[Change], revision: Revision, timeout: float) -> tuple[Revision, ...]:
-        """What a large write found, looked up in the revision before it. Raises OutcomeUnknown, though it happened."""
-        asked = (range_op(self._layout.document(each.key), keys_only=True, revision=revision - 1) for each in changes)
-        try:
-            answer = await self._calls.ask(Call("before", "txn", pb.TxnRequest(success=asked)), timeout)
-        except StoreError as error:
-            raise OutcomeUnknown(
-                f"written at revision {revision}, but what was there before is lost: {error}"
-            ) from error
-        return tuple(answers.mod_revision(response.response_range) for response in answer.responses)
-
     def _range_members(self) -> Any:
         return range_op(self._layout.members, range_end=range_end(self._layout.members))
-
-    def _range_slots(self) -> Any:
-        """Without whoever has gone: a synchronous write has no use for them."""
-        return range_op(self._layout.members, range_end=self._layout.slots_end, keys_only=True)
 
 
 def cheap_read(layout: Layout) -> Call:

@@ -14,8 +14,7 @@ window before and after looking at an entry has seen both as they stood together
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import assert_never
 
@@ -24,7 +23,6 @@ from consistency.core.decisions import (
     Backwards,
     Decision,
     Elsewhere,
-    Lineage,
     NotMember,
     Proof,
     SameHistory,
@@ -36,50 +34,19 @@ from consistency.core.decisions import (
 )
 from consistency.core.entries import Entry, NearCache
 from consistency.core.events import Event, Evicted, Invalidated, Joined, Left, Observer, TimeWentBackwards
-from consistency.core.feed import MOST_NAMES, Owed, Scope, Token, is_value_at, owed, token_at
 from consistency.core.freshness import Freshness
 from consistency.core.model import Demand, MemberEvent, Reading, Revision, Source, VersionEvent, VersionState
 from consistency.core.options import CacheOptions
 from consistency.core.store import Found, Header, Survey
+from consistency.instance.moments import Snapshot, Start
 from consistency.instance.read_batches import Need, Part
+from consistency.instance.state_of_changes import Follow, StateOfChanges, nobody
 from consistency.news import News
 
 DEFAULT = Demand()
 
 FOREVER: Revision = 1 << 63
 """Above every revision: what is invalidated by it is stale whatever it was validated at."""
-
-
-Follow = Callable[[VersionEvent | None], None]
-"""Told of each version that has been applied; None: of a beginning anew, after which anything may be different."""
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Where a new watch stream starts: after these revisions. Its events count only while `epoch` lasts.
-
-    lineage: how the history found stands to the one known before.
-    """
-
-    version_after: Revision
-    members_after: Revision
-    epoch: int
-    lineage: Lineage
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """All of the state at one moment; the times are local seconds, as in `Freshness`."""
-
-    slot: int | None
-    lease: int
-    horizon: Revision
-    proved_at: float | None
-    fresh_until: float
-    entries: int
-    bytes: int
-    watch_up: bool
-    renewed_at: float
 
 
 class _Changing:
@@ -99,7 +66,7 @@ class _Changing:
         self._tell()
 
 
-class LocalState:
+class LocalState(StateOfChanges):
     """Everything an instance knows. For its loop alone, but for `hit`, which any thread may call."""
 
     def __init__(self, options: CacheOptions, observer: Observer, clock: Callable[[], float]) -> None:
@@ -109,7 +76,7 @@ class LocalState:
         self._fresh = Freshness(options.staleness_bound, options.max_age, options.names_remembered)
         self._entries = NearCache(options.max_entries, options.max_bytes)
         self._watch_up = False
-        self._follow: Follow = _nobody
+        self._follow: Follow = nobody
         self._renewed_at = 0.0  # local seconds, as all times here
         self._happened: list[Event] = []  # for the observer, when the change is complete
         self._window = self._fresh.window()  # read by any thread
@@ -173,6 +140,14 @@ class LocalState:
 
     async def _has_moved(self, deadline: float) -> bool:
         return await self._moved.wait(deadline - self._clock())
+
+    def tell_moved(self) -> None:
+        """Wake who waits: something has been read that they need."""
+        self._moved.tell()
+
+    async def await_move(self, seconds: float) -> bool:
+        """Wait until the horizon, the epoch or the watch has changed, or another proof has come; whether so."""
+        return await self._moved.wait(seconds)
 
     def _settle(self, part: Part) -> Verdict:
         verdict = self._fresh.judge(part.ticket, part.answer)
@@ -314,53 +289,6 @@ class LocalState:
         self._moved.tell()
         self._follow(None)
 
-    # Telling of changes (rule 18)
-
-    def tell_changes_to(self, follow: Follow) -> None:
-        """From now on, `follow` is told of each change of what has been applied."""
-        self._follow = follow
-
-    def owed(self, token: Token, scope: Scope, most: int = MOST_NAMES) -> Owed:
-        """What is owed of the scope after the token, as of what has been applied."""
-        return owed(self._fresh.history, self._fresh.horizon, token, scope, most)
-
-    def here(self) -> Token | None:
-        """The token of the horizon; None while nothing has been applied."""
-        applied = self._fresh.history.applied
-        return token_at(self._fresh.horizon, applied) if applied.count else None
-
-    def value_at(self, key: str, revision: Revision) -> Entry | None:
-        """The entry, if what it holds is what the key had at `revision`."""
-        entry, fresh = self._entries.get(key), self._fresh
-        return entry if entry and is_value_at(entry, fresh.floor, fresh.horizon, revision) else None
-
-    @property
-    def complete_at(self) -> float | None:
-        """See `Freshness.complete_at`."""
-        return self._fresh.complete_at
-
-    @property
-    def remembered(self) -> VersionState:
-        """From which version on the events are in memory."""
-        return self._fresh.history.base
-
-    def lengthen(self, start: VersionState, events: Sequence[VersionEvent]) -> bool:
-        """See `History.lengthen`."""
-        return self._fresh.history.lengthen(start, events)
-
-    @property
-    def everything_at(self) -> Revision:
-        """The last version in memory that may have changed anything; 0 for none."""
-        return self._fresh.history.all_named
-
-    def tell_moved(self) -> None:
-        """Wake who waits: something has been read that they need."""
-        self._moved.tell()
-
-    async def await_move(self, seconds: float) -> bool:
-        """Wait until the horizon, the epoch or the watch has changed, or another proof has come; whether so."""
-        return await self._moved.wait(seconds)
-
     # Belonging
 
     @property
@@ -422,10 +350,6 @@ class LocalState:
         happened, self._happened = self._happened, []
         for event in happened:
             self._observer(event)
-
-
-def _nobody(_: VersionEvent | None) -> None:
-    """Who is told as long as nobody follows."""
 
 
 def _learned(need: Need, found: Found, at: Revision, now: float) -> Entry | None:

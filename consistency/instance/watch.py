@@ -27,7 +27,8 @@ from consistency.core.model import (
 )
 from consistency.core.store import Compacted, Denied, Store, StoreError, WatchEvent, WatchStream
 from consistency.instance.fleet import Fleet
-from consistency.instance.state import LocalState, Start
+from consistency.instance.moments import Start
+from consistency.instance.state import LocalState
 from consistency.tasks import Worker
 
 BACKOFF = wait_random_exponential(multiplier=0.1, max=2.0)
