@@ -41,6 +41,7 @@ CHECKS: tuple[Check, ...] = (
     replicas.replicas_are_exact,
     replicas.silence_is_honest,
     replicas.streams_tell_in_time,
+    replicas.libraries_know_how_old,
 )
 
 

@@ -17,6 +17,9 @@ from torture.violations import Violation
 EVERY = 10.0
 """Seconds within which a stream says something, if its connection lives."""
 
+FRESH = 12.0
+"""Seconds after which a client of the library has to doubt."""
+
 DELAY = 3.0
 """Seconds that a word of a stream may take from its making to its reader, on a loaded machine."""
 
@@ -52,7 +55,8 @@ def silence_is_honest(case: Case) -> Iterator[Violation]:
     committed before the proof was sent is told.
     """
     for word in case.followed:
-        if word.word == "told" and not word.streams and not word.more and word.age >= 0:
+        polled = not word.streams and not word.library
+        if word.word == "told" and polled and not word.more and word.age >= 0:
             yield from _missed(word, case.truth, word.invoked - word.age - case.slack)
 
 
@@ -75,6 +79,22 @@ def streams_tell_in_time(case: Case) -> Iterator[Violation]:
             limit = word.returned - case.bound - EVERY - DELAY
             if limit > heard and not word.more:
                 yield from _missed(word, case.truth, limit)
+
+
+def libraries_know_how_old(case: Case) -> Iterator[Violation]:
+    """A client of the library is no surer of what it holds than it may be, be it fresh, stale or lost; and its listener
+    has been told of all of it.
+
+    Sound, if no word takes longer than DELAY to it: an instance has proven that this was the newest `age` seconds
+    before it was looked at, and the word's way before that.
+    """
+    for word in case.followed:
+        if word.word == "told" and word.library and word.age >= 0:
+            yield from _missed(word, case.truth, word.invoked - word.age - DELAY)
+        if word.word == "told" and word.note == "Fresh" and word.age > FRESH:
+            yield _violation("late doubt", word, f"it is fresh at the age of {word.age:.3f} s")
+        if word.word == "unlike":
+            yield _violation("lost change", word, "its listener was not told of all that it holds")
 
 
 def _by_follower(words: Sequence[Told]) -> Iterable[Sequence[Told]]:
@@ -113,7 +133,7 @@ def _differences(word: Told, held: dict[str, tuple[str, int]], truth: Truth, who
 def _missed(word: Told, truth: Truth, known_before: float) -> Iterator[Violation]:
     for name, change in truth.documents_between(word.to, truth.last):
         if change.seen < known_before and word.concerns(name):
-            check = "told late" if word.streams else "dishonest silence"
+            check = "told late" if word.streams else "dishonest age" if word.library else "dishonest silence"
             yield _violation(check, word, f"{name} of {change.revision} had been known for long", (change,))
             return
         if change.seen >= known_before:
@@ -121,6 +141,6 @@ def _missed(word: Told, truth: Truth, known_before: float) -> Iterator[Violation
 
 
 def _violation(check: str, word: Told, claim: str, changes: tuple[Change, ...] = ()) -> Violation:
-    kind = "stream" if word.streams else "poll"
+    kind = "stream" if word.streams else "library" if word.library else "poll"
     asked = f"follower {word.follower} ({kind}) at instance {word.instance}, told ({word.since}, {word.to}]"
     return Violation(check, f"{asked} {word.reset}: {claim}", (), changes)

@@ -14,7 +14,7 @@ from torture.world import BOUND
 
 def report(result: Result) -> str:
     """All of it."""
-    parts = (_operations, _staleness, _synchronous, _followed, _faults, _violations)
+    parts = (_operations, _staleness, _synchronous, _followed, _library, _faults, _violations)
     return "\n\n".join("\n".join(part(result)) for part in parts)
 
 
@@ -50,11 +50,11 @@ def _synchronous(result: Result) -> Iterator[str]:
 
 def _followed(result: Result) -> Iterator[str]:
     """What followers of /changes were told: each key told is one that the checks have compared."""
-    told = [word for word in result.followed if word.word == "told"]
+    told = [word for word in result.followed if word.word == "told" and not word.library]
     changes = sum(len(word.changes) for word in told)
-    yield f"{len({word.follower for word in result.followed})} followers of changes were told of {changes:,}"
+    yield f"{len({word.follower for word in told})} followers of changes were told of {changes:,}"
     for streams, name in ((True, "streams"), (False, "long polls")):
-        words = Counter(word.word for word in result.followed if word.streams is streams)
+        words = Counter(word.word for word in result.followed if word.streams is streams and not word.library)
         yield f"    {name}: " + ", ".join(f"{word}: {number:,}" for word, number in words.most_common())
     resets = Counter(word.reset for word in told if word.reset)
     yield "    resets: " + (", ".join(f"{cause}: {number:,}" for cause, number in resets.most_common()) or "none")
@@ -62,6 +62,18 @@ def _followed(result: Result) -> Iterator[str]:
     if lags:
         median, late, worst = (lags[int((len(lags) - 1) * share)] for share in (0.5, 0.99, 1))
         yield f"    after the harness knew: {median:.3f} s (median), {late:.3f} s (99 %), {worst:.3f} s (the worst)"
+
+
+def _library(result: Result) -> Iterator[str]:
+    """What clients of the library held, each time they were looked at."""
+    looks = [word for word in result.followed if word.library]
+    changes = sum(len(word.changes) for word in looks)
+    clients = len({word.follower for word in looks})
+    yield f"{clients} clients of the library, looked at {len(looks):,} times, had taken up {changes:,} changes"
+    states = Counter(word.note for word in looks if word.word == "told")
+    yield "    " + ", ".join(f"{state}: {number:,}" for state, number in states.most_common())
+    listened = Counter(word.word for word in looks if word.word != "told")
+    yield "    " + ", ".join(f"{word}: {number:,}" for word, number in listened.most_common())
 
 
 def _lags(result: Result) -> Iterator[float]:

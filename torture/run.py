@@ -34,8 +34,12 @@ SLACK = 0.01
 
 CLIENTS = 40
 FOLLOWERS = 16
+LIBRARY = 20
 AFTERMATH = 3.0
 """Seconds of work after everything has recovered."""
+
+ENDS_WITHIN = 30.0
+"""Seconds that a process of clients may take to come back."""
 
 SHOWN = 10
 """Violations of one check that are rendered."""
@@ -69,9 +73,10 @@ def run(
             offered = offers(world.instances[0].port)
             say(f"{instances} instances on 3 etcd members are ready; beside the basics they offer {', '.join(offered)}")
             ports = tuple(instance.port for instance in world.instances)
-            kept = (str(directory / "history.jsonl"), str(directory / "followed.jsonl"))
-            load = Load(seed, CLIENTS, rate, ports, offered, *kept, FOLLOWERS)
-            with working(load, directory):
+            history, followed, held = (str(directory / f"{name}.jsonl") for name in ("history", "followed", "held"))
+            library = LIBRARY if "changes" in offered else 0
+            load = Load(seed, CLIENTS, rate, ports, offered, history, followed, held, FOLLOWERS, library)
+            with working("workload", load, directory), working("library", load, directory):
                 faults, missed = _suffer(world, steps, seconds, say)
                 lasting = world.recover()
                 say("every fault is over; a few more operations")
@@ -89,7 +94,8 @@ def run(
 
 def judge(directory: Path, known: Sequence[Violation] = ()) -> Result:
     """Checks what a directory keeps, also of an earlier run; `known` violations come first. Raises OSError."""
-    history, followed = list(read_history(directory / "history.jsonl")), list(_followed(directory / "followed.jsonl"))
+    history = list(read_history(directory / "history.jsonl"))
+    followed = [*_followed(directory / "followed.jsonl"), *_followed(directory / "held.jsonl")]
     truth = Truth(map(Change.from_json, _lines(directory / "truth.jsonl")))
     violations = [*known, *check(history, truth, bound=BOUND, slack=SLACK, followed=followed)]
     (directory / "violations.txt").write_text("\n\n".join(violation.excerpt(truth) for violation in violations))
@@ -111,21 +117,23 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def working(load: Load, directory: Path) -> Iterator[None]:
-    """The workload's process, which must live until the end."""
-    with (directory / "workload.log").open("wb") as log:
+def working(name: str, load: Load, directory: Path) -> Iterator[None]:
+    """A process of clients, which must live until the end: torture.workload, torture.library."""
+    log = directory / f"{name}.log"
+    with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "torture.workload"],
-            stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=PROJECT, env=environment(),
+            [sys.executable, "-m", f"torture.{name}"],
+            stdin=subprocess.PIPE, stdout=file, stderr=file, cwd=PROJECT,
+            env=environment(PYTHONPATH=str(PROJECT / "client")),
         )  # fmt: skip
         assert process.stdin is not None
         try:
             process.stdin.write(load.to_json().encode() + b"\n")
             process.stdin.flush()
             yield
-            assert process.poll() is None, f"the workload ended by itself; see {directory / 'workload.log'}"
+            assert process.poll() is None, f"torture.{name} ended by itself; see {log}"
             process.stdin.close()
-            assert process.wait(20) == 0, f"the workload failed; see {directory / 'workload.log'}"
+            assert process.wait(ENDS_WITHIN) == 0, f"torture.{name} failed; see {log}"
         finally:
             process.kill()
             process.wait()

@@ -36,7 +36,8 @@ IN_FLIGHT = 6
 class Load:
     """What the process has to do. `rate`: operations a second, of all clients. `offers`: levels, "batch", "changes".
 
-    history, followed: the files in which the clients, and the followers of /changes, write down what they were told.
+    history, followed, held: the files in which the clients, the followers of /changes, and the clients of the library
+    write down what they were told, or hold.
     """
 
     seed: int
@@ -46,7 +47,9 @@ class Load:
     offers: tuple[str, ...]
     history: str
     followed: str
+    held: str
     followers: int
+    library: int
 
     def to_json(self) -> str:
         """One line."""

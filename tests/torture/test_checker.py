@@ -408,7 +408,36 @@ def a_stream_tells_late(story: Story) -> Found:
     return {("told late", frozenset())}
 
 
+def a_client_of_the_library_holds_what_is_gone(story: Story) -> Found:
+    story.put(A, '"1"', 0)
+    story.follow(0.1, (A, '"1"', 2), library=True)
+    story.delete(A, 1)
+    story.follow(2, library=True)
+    return {("wrong replica", frozenset())}
+
+
+def a_client_of_the_library_is_too_sure(story: Story) -> Found:
+    story.put(A, '"1"', 0)
+    story.follow(0.1, (A, '"1"', 2), library=True, note="Fresh")
+    story.put(A, '"2"', 1)
+    story.follow(15, to=2, library=True, age=9, note="Lost")
+    return {("dishonest age", frozenset())}
+
+
+def a_client_of_the_library_doubts_late(story: Story) -> Found:
+    story.put(A, '"1"', 0)
+    story.follow(13, (A, '"1"', 2), library=True, age=12.5, note="Fresh")
+    return {("late doubt", frozenset())}
+
+
+def a_listener_misses_a_change(story: Story) -> Found:
+    story.follow(1, word="unlike", library=True)
+    return {("lost change", frozenset())}
+
+
 SMALLEST = [
+    a_client_of_the_library_holds_what_is_gone, a_client_of_the_library_is_too_sure,
+    a_client_of_the_library_doubts_late, a_listener_misses_a_change,
     a_replica_lacks_a_key, a_replica_misses_a_change, a_replica_keeps_what_is_gone, a_replica_is_told_a_newer_value,
     told_twice, a_dishonest_silence, a_stream_tells_late,
     lost_value, lost_delete, ghost, from_nowhere, written_twice, deletion_from_nowhere, torn_batch,
@@ -464,6 +493,16 @@ def test_a_snapshot_may_come_in_parts_and_be_begun_anew() -> None:
     story.put(A, '"3"', 0.3)
     story.follow(0.4, (A, '"3"', 4), reset="compacted", part=True, more=True)
     story.follow(0.5, (B, '"2"', 3))
+    assert story.violations() == []
+
+
+@pytest.mark.parametrize(("age", "state"), [(13.5, "Stale"), (13.5, "Lost"), (-1, "Lost"), (11.5, "Fresh")])
+def test_a_client_of_the_library_may_be_behind_if_it_says_so(age: float, state: str) -> None:
+    story = Story()
+    story.put(A, '"1"', 0)
+    story.follow(0.1, (A, '"1"', 2), library=True)
+    story.put(A, '"2"', 1)
+    story.follow(14, to=2, library=True, age=age, note=state)
     assert story.violations() == []
 
 
