@@ -1,65 +1,139 @@
-"""What holds of an instance at every moment, and of one at rest. Looks into its parts, and changes nothing."""
+"""What holds of an instance after each of its steps, at each round, and at rest. Looks into its parts, changes nothing.
+
+A step is a callback that ran for an instance. After each some numbers are compared; entries only where one has come, or
+what they are measured by is another than before. What takes longer waits for a round.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 
+from consistency.core.entries import Kept
 from simulation.instance import Instance
 from simulation.life import Life
+from simulation.owners import Owner
 
-LOOKS_EVERY = 0.1
+ROUND_EVERY = 0.1
 """Virtual seconds."""
+
+Current = Callable[[str, int], int | None]
+"""The mod_revision that a key had in etcd at a revision, 0 if it was absent; None: that can't be said."""
+
+_validated_at: Callable[[Kept], int] = itemgetter(2)
 
 
 class Invariants:
-    """`problem` is told of each that is broken."""
+    """`problem` is told of each that is broken, once in a life."""
 
-    def __init__(self, instances: Sequence[Instance], problem: Callable[[str], None]) -> None:
+    def __init__(self, instances: Sequence[Instance], current: Current, problem: Callable[[str], None]) -> None:
         self._instances = instances
+        self._current = current
         self._problem = problem
+        self._watched: dict[Owner, Watched] = {}
 
-    async def watch(self) -> None:
+    def after_step(self, owner: Owner) -> None:
+        """A callback of this process has just run."""
+        watched = self._watched.get(owner) or self._found(owner)
+        if watched is not None:
+            watched.after_step()
+
+    def _found(self, owner: Owner) -> Watched | None:
+        for instance in self._instances:
+            life = instance.life
+            if life is not None and life.owner is owner:
+                return self._watched.setdefault(owner, Watched(instance, life, self._problem))
+        return None  # another one lives now
+
+    async def rounds(self) -> None:
         """Look at all of them, over and over."""
         while True:
             for instance in self._instances:
-                if (life := instance.alive) is not None:
-                    self._look(instance, life)
-            await asyncio.sleep(LOOKS_EVERY)
+                if (life := instance.alive) is not None and (watched := self._found(life.owner)) is not None:
+                    watched.round(self._current)
+            await asyncio.sleep(ROUND_EVERY)
 
-    def _look(self, instance: Instance, life: Life) -> None:
-        state = life.cache._state
-        fresh, entries, options = state._fresh, state._entries, instance.machine.options
-        if any(entry.validated_at > fresh.horizon for entry in entries.values()):
-            self._broken(instance, "an entry is validated beyond the horizon")
-        if fresh.floor > fresh.horizon and fresh.fresh_until and fresh.lease:
-            self._broken(
-                instance, f"hits are allowed although the floor {fresh.floor} is above the horizon {fresh.horizon}"
-            )
-        if fresh.fresh_until and not fresh.lease:
-            self._broken(instance, "hits are allowed without a slot")
-        if fresh.fresh_until > life.cache._clock() + options.staleness_bound:
-            self._broken(instance, "hits are allowed beyond the bound")
-        if state._window != fresh.window():
-            self._broken(instance, "the window that hits go by is not the present one")
-        if len(entries) > options.max_entries or entries.bytes > options.max_bytes:
-            self._broken(instance, f"{len(entries)} entries of {entries.bytes} bytes are held")
-        most = 2 * options.names_remembered  # as much again for a past that was read
-        if fresh.history._weight > most and len(fresh.history._events) > 1:
-            self._broken(instance, f"{fresh.history._weight} names are remembered")
-
-    def at_rest(self, instance: Instance) -> None:
+    def at_rest(self) -> None:
         """Nobody asks for anything: nothing waits, nothing is under way that should have ended."""
-        life = instance.alive
-        if life is None:
-            return
-        queues = (life.cache._reads._batches._calls, life.cache._writes._group._calls)
-        if any(calls.queue for calls in queues):
-            self._broken(instance, "a call waits in a queue, and nobody waits for it")
-        if life.requests:
-            self._broken(instance, f"{life.requests} requests have not ended")
-        if life.cache._state._moved.waiting:
-            self._broken(instance, "somebody waits for a change of the state")
+        for instance in self._instances:
+            if (life := instance.alive) is not None and (watched := self._found(life.owner)) is not None:
+                watched.at_rest()
 
-    def _broken(self, instance: Instance, what: str) -> None:
-        self._problem(f"instance {instance.number}: {what}")
+
+class Watched:
+    """One life of an instance, and what was seen at the last look."""
+
+    def __init__(self, instance: Instance, life: Life, problem: Callable[[str], None]) -> None:
+        self._name = f"instance {instance.number}"
+        self._options = instance.machine.options
+        self._life = life
+        self._state = life.cache._state
+        self._clock = life.cache._clock
+        self._problem = problem
+        self._told = set[str]()
+        self._seen: tuple[object, ...] = ()
+        self._histories = 0
+        self._horizon = 0
+
+    def after_step(self) -> None:
+        """What one callback can break, and the next one mend."""
+        state, options = self._state, self._options
+        fresh, entries, window = state._fresh, state._entries, state._window
+        until, horizon, floor = fresh.fresh_until, fresh.horizon, fresh.floor
+        if until:
+            if not fresh.lease:
+                self._broken("hits are allowed without a slot")
+            if floor > horizon:
+                self._broken("hits are allowed although the floor is above the horizon", f"{floor}, {horizon}")
+            if until > self._clock() + options.staleness_bound:
+                self._broken("hits are allowed beyond the bound")
+        if window.until != until or window.horizon != horizon or window.floor != floor:
+            self._broken("the window that hits go by is not the present one")
+        kept = entries._entries
+        if len(kept) > options.max_entries or entries._bytes > options.max_bytes:
+            self._broken("more is held than is allowed", f"{len(kept)} entries of {entries._bytes} bytes")
+        if horizon < self._horizon and fresh.histories == self._histories:
+            self._broken("the horizon went back", f"from {self._horizon} to {horizon}")
+        self._horizon, self._histories = horizon, fresh.histories
+        seen = (window, horizon, len(kept), entries._bytes)
+        if seen != self._seen:
+            self._seen = seen
+            if max(map(_validated_at, kept.values()), default=0) > horizon:
+                self._broken("an entry is validated beyond the horizon")
+
+    def round(self, current: Current) -> None:
+        """The whole of the memory."""
+        state = self._state
+        fresh, history = state._fresh, state._fresh.history
+        if max(map(_validated_at, state._entries._entries.values()), default=0) > fresh.horizon:
+            self._broken("an entry is validated beyond the horizon")
+        if state._window != fresh.window():
+            self._broken("the window that hits go by is not the present one")
+        most = 2 * self._options.names_remembered  # as much again for a past that was read
+        if history._weight > most and len(history._events) > 1:
+            self._broken("too many names are remembered", f"{history._weight}")
+        for key, (_, mod_revision, validated_at, _, stale) in state._entries._entries.items():
+            if stale or validated_at < fresh.floor:
+                continue  # it is asked for again before it is served
+            if (expected := current(key, fresh.horizon)) not in (None, mod_revision):
+                self._broken(
+                    "what is held as current is not what etcd had",
+                    f"{key} of {mod_revision}, {expected} at {fresh.horizon}",
+                )
+
+    def at_rest(self) -> None:
+        """See `Invariants.at_rest`."""
+        cache = self._life.cache
+        queues = (cache._reads._batches._calls, cache._writes._group._calls)
+        if any(calls.queue for calls in queues):
+            self._broken("a call waits in a queue, and nobody waits for it")
+        if self._life.requests:
+            self._broken("requests have not ended", f"{self._life.requests}")
+        if self._state._moved.waiting:
+            self._broken("somebody waits for a change of the state")
+
+    def _broken(self, what: str, detail: str = "") -> None:
+        if what not in self._told:
+            self._told.add(what)
+            self._problem(f"{self._name}: {what}{f': {detail}' if detail else ''}")

@@ -45,6 +45,8 @@ class Loop(asyncio.AbstractEventLoop):
         self.now = 0.0
         self.steps = 0
         self.complaints: list[str] = []
+        self.after_step: Callable[[Owner], object] | None = None
+        """Told of each owner's every callback when it has run. It must not touch anything."""
         self._chance = random.random
         self._fifo = fifo
         self._ready: list[Handle] = []
@@ -79,6 +81,7 @@ class Loop(asyncio.AbstractEventLoop):
     def _moment(self) -> None:
         """All that happens before time passes."""
         ready, chance, fifo = self._ready, self._chance, self._fifo
+        after_step = self.after_step
         place, ran = 0, 0
         while (left := len(ready) - place) > 0:
             if fifo:
@@ -102,6 +105,8 @@ class Loop(asyncio.AbstractEventLoop):
                 handle.context.run(handle.callback, *handle.args)
             except Exception as error:  # noqa: BLE001  # as asyncio does: told, and the others go on
                 self.call_exception_handler({"message": f"a callback failed: {handle.callback!r}", "exception": error})
+            if after_step is not None and owner is not None and not owner.dead:
+                after_step(owner)
             if ran > AT_ONE_MOMENT:
                 raise Endless(f"{ran} callbacks at {self.now:.6f} s, the last one {handle.callback!r}")
         ready.clear()

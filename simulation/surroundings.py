@@ -13,6 +13,7 @@ from consistency.core.model import Revision
 from consistency.core.store import Store
 from consistency.etcd.layout import Layout
 from consistency.etcd.store import EtcdStore
+from simulation.documents import Documents
 from simulation.etcd.cluster import Cluster
 from simulation.etcd.records import Snapshot
 from simulation.life import Clock
@@ -38,6 +39,7 @@ class SimulatedEtcd:
         self._saved: Snapshot | None = None
         self._restored: Restored | None = None
         self._outside = 0
+        self._documents = Documents(self.cluster.history, self._layout.documents)
         if plan.secured:
             self.cluster.enable_auth(USER, PASSWORD, f"{PREFIX}/")
 
@@ -86,6 +88,12 @@ class SimulatedEtcd:
                     value = kv.value.decode() if kv.version else None
                     key = kv.key.removeprefix(prefix).decode()
                     yield Change(committed.revision, key, value, kv.version, committed.at)
+
+    def current(self, key: str, revision: Revision) -> Revision | None:
+        """The mod_revision of a key at a revision; 0: absent. None: others write it, or a backup was restored."""
+        if self._restored is not None or key in VISIBLE:
+            return None
+        return self._documents.mod_revision_at(key, revision)
 
     def revoke(self, lease: int) -> None:
         """The lease of a living instance ends."""

@@ -62,7 +62,8 @@ class World:
             for number, machine in enumerate(plan.machines)
         ]
         self._numbers = itertools.count(1)
-        self._invariants = Invariants(self.instances, self.problem)
+        self._invariants = Invariants(self.instances, self.surroundings.current, self.problem)
+        loop.after_step = self._invariants.after_step
         self._processes = Processes(self.instances, self.surroundings)
         self._recovery = Recovery(plan, loop, self.instances, self.surroundings, self._client, self.tell, self.problem)
 
@@ -95,20 +96,19 @@ class World:
         for instance in self.instances:
             instance.start()
         await self._recovery.recovered("come up", READY_WITHIN)
-        watch = self.loop.create_task(self._invariants.watch(), name="invariants")
+        rounds = self.loop.create_task(self._invariants.rounds(), name="invariants")
         await self._suffer()
         if self.plan.cut_short:
             return
         self._recovery.heal()
         await self._recovery.recovered("recovered", RECOVERED_WITHIN)
         await self._recovery.look_at_everything()
-        for instance in self.instances:
-            self._invariants.at_rest(instance)
-        watch.cancel()
+        self._invariants.at_rest()
+        rounds.cancel()
         await self._recovery.end()
         mine = asyncio.current_task()
         for task in self.loop.tasks():
-            if task is not mine and not (task.owner and task.owner.dead) and task is not watch:
+            if task is not mine and not (task.owner and task.owner.dead) and task is not rounds:
                 self.problem(f"a task is left: {task.get_name()}")
 
     async def _suffer(self) -> None:
