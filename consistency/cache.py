@@ -6,7 +6,6 @@ who made it closes it.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -150,9 +149,7 @@ class AsyncDistributedCache:
         """
         return await self._feed.changes(scope, after, wait=wait, values=values)
 
-    def following(
-        self, scope: Scope, *, after: Token | None = None, values: bool = True
-    ) -> contextlib.AbstractContextManager[Following]:
+    def following(self, scope: Scope, *, after: Token | None = None, values: bool = True) -> Following:
         """The same for who goes on and on: a context, in which `next` tells what comes, and also that nothing does."""
         return self._feed.following(scope, after, values=values)
 

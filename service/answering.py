@@ -61,10 +61,15 @@ class Answering:
         self.hits = Hits(cache)
         self.changes = Changes(
             cache,
-            Admission(settings.max_waiters, settings.max_waiters_per_token, instruments.waiters),
+            Admission(
+                min(settings.max_waiters, room.waiters) if room else settings.max_waiters,
+                settings.max_waiters_per_token,
+                instruments.waiters,
+            ),
             Encoder(instruments.left_out),
             prefix_of,
             self.door.admit_again,
+            settings.stream_lifetime,
         )
         self.fleet = WholeFleet(
             cache.status,

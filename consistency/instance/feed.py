@@ -8,15 +8,14 @@ instance's own proofs are everybody's.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from consistency.core.events import Observer
 from consistency.core.feed import Scope, Token, Told
 from consistency.core.model import Revision, VersionEvent
 from consistency.core.options import CacheOptions
 from consistency.core.store import Store, StoreError, Unavailable
-from consistency.instance.followers import Index
+from consistency.instance.followers import Followers, Index
 from consistency.instance.following import Following
 from consistency.instance.past_values import PastValues
 from consistency.instance.reads import SESSION_PATIENCE, Reads
@@ -56,21 +55,21 @@ class Feed:
         self.bell: Callable[[], None] = lambda: None
         state.tell_changes_to(self._see)
 
-    @contextmanager
-    def following(self, scope: Scope, after: Token | None, *, values: bool) -> Iterator[Following]:
-        """The way of one client through a scope, from a token on; None: from a reset."""
-        here = self.state.here()
-        followers = self.index.join(scope, here.revision if here else 0)
-        self.bell()
-        try:
-            yield Following(self, followers, after, values)
-        finally:
-            self.index.leave(followers)
+    def following(self, scope: Scope, after: Token | None, *, values: bool) -> Following:
+        """The way of one client through a scope, from a token on; None: from a reset. A context: in it, it goes on."""
+        return Following(self, scope, after, values)
 
     async def changes(self, scope: Scope, after: Token | None, *, wait: float, values: bool) -> Told:
         """See `AsyncDistributedCache.changes`."""
         with self.following(scope, after, values=values) as following:
             return await following.told(wait)
+
+    def join(self, scope: Scope) -> Followers:
+        """Have a scope looked after, until its followers are left (`Index.leave`)."""
+        here = self.state.here()
+        followers = self.index.join(scope, here.revision if here else 0)
+        self.bell()
+        return followers
 
     async def prove(self) -> None:
         """Ask for a proof, shared with all who do. Raises Unavailable if none has come."""

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 
 from consistency.core.feed import Scope
 from consistency.core.model import Revision
+from consistency.instance.alarms import Alarms, Waiter
 
 AT_ONCE = 20
 """Waiters woken in one turn of the loop: what they do next takes some 2 ms."""
@@ -22,7 +23,7 @@ AT_ONCE = 20
 class Followers:
     """All who follow one scope. since: their scope has been looked after since this revision was applied.
 
-    touched: the last revision since at which an event concerned it; 0 for none.
+    touched: the last revision since at which an event concerned it; 0 for none. waiters: with their alarms.
     """
 
     __slots__ = ("scope", "since", "touched", "users", "waiters")
@@ -32,7 +33,7 @@ class Followers:
         self.since = since
         self.touched: Revision = 0
         self.users = 0
-        self.waiters: dict[asyncio.Future[None], None] = {}
+        self.waiters: dict[Waiter, int] = {}
 
     def has_seen_nothing_since(self, revision: Revision) -> bool:
         """Whether no event after `revision` has concerned the scope; False also when that can't be told."""
@@ -47,7 +48,8 @@ class Index:
         self._by_key: dict[str, dict[Followers, None]] = {}
         self._by_prefix: dict[str, dict[Followers, None]] = {}
         self._lengths: Counter[int] = Counter()  # of the prefixes; a name is looked up under each of them
-        self._to_wake: deque[asyncio.Future[None]] = deque()
+        self._to_wake: deque[Waiter] = deque()
+        self._alarms = Alarms(self._wake_in_turn)
 
     def __bool__(self) -> bool:
         return bool(self._all)
@@ -91,19 +93,19 @@ class Index:
         for followers in self._all.values():
             self._wake(followers)
 
-    def waiter(self) -> asyncio.Future[None]:
-        """What `wait` waits by; whoever else has it may `wake` it."""
-        return asyncio.get_running_loop().create_future()
+    def waiter(self, followers: Followers, seconds: float) -> Waiter:
+        """What is done when it is worth looking again, or after `seconds`; whoever has it may `wake` it. To be `left`.
 
-    async def wait(self, followers: Followers, waiter: asyncio.Future[None], seconds: float) -> None:
-        """Return when it is worth looking again, or after `seconds`."""
-        timer = waiter.get_loop().call_later(max(0.0, seconds), wake, waiter)
-        followers.waiters[waiter] = None
-        try:
-            await waiter
-        finally:
-            timer.cancel()
-            followers.waiters.pop(waiter, None)
+        No coroutine, so that it costs a waiter no frame.
+        """
+        waiter = asyncio.get_running_loop().create_future()
+        followers.waiters[waiter] = self._alarms.set(waiter, seconds)
+        return waiter
+
+    def left(self, followers: Followers, waiter: Waiter) -> None:
+        """Nobody waits by this any more."""
+        if (step := followers.waiters.pop(waiter, None)) is not None:
+            self._alarms.unset(waiter, step)
 
     def _concerned(self, names: Iterable[str]) -> Iterator[Followers]:
         found: dict[Followers, None] = {}
@@ -115,12 +117,15 @@ class Index:
         return iter(found)
 
     def _wake(self, followers: Followers) -> None:
-        if not followers.waiters:
-            return
+        woken, followers.waiters = followers.waiters, {}
+        for waiter, step in woken.items():
+            self._alarms.unset(waiter, step)
+        self._wake_in_turn(woken)
+
+    def _wake_in_turn(self, waiters: Iterable[Waiter]) -> None:
         begun = bool(self._to_wake)
-        self._to_wake.extend(followers.waiters)
-        followers.waiters.clear()
-        if not begun:
+        self._to_wake.extend(waiters)
+        if self._to_wake and not begun:
             self._wake_some()
 
     def _wake_some(self) -> None:
@@ -130,7 +135,7 @@ class Index:
             self._to_wake[0].get_loop().call_soon(self._wake_some)
 
 
-def wake(waiter: asyncio.Future[None]) -> None:
+def wake(waiter: Waiter) -> None:
     """Once: it may have been woken before, or its owner gone."""
     if not waiter.done():
         waiter.set_result(None)

@@ -6,9 +6,9 @@ kept for a client that doesn't ask: it has its token, and is told from there whe
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, assert_never
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, assert_never
 
 from consistency.core.events import ChangesTold, ScopeReset
 from consistency.core.feed import (
@@ -21,13 +21,15 @@ from consistency.core.feed import (
     OfAnother,
     Older,
     Owed,
+    Scope,
     Token,
     Told,
     Unproven,
 )
 from consistency.core.model import Revision, WrongTimeline
 from consistency.core.store import Compacted, TooLarge, Unavailable
-from consistency.instance.followers import Followers, wake
+from consistency.instance.alarms import Waiter
+from consistency.instance.followers import wake
 from consistency.instance.shared_past import NoWay
 
 if TYPE_CHECKING:  # it makes what is here
@@ -41,18 +43,46 @@ TRIES = 3
 
 
 class Following:
-    """One client's way through a scope. `token`: what it has been told of; None before a reset."""
+    """One client's way through a scope, inside of its context. `token`: what it has been told of; None before a reset.
 
-    def __init__(self, feed: Feed, followers: Followers, token: Token | None, values: bool) -> None:
+    There are thousands, and most of them wait: each attribute counts.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_cause",
+        "_feed",
+        "_followers",
+        "_hastened",
+        "_said_unproven",
+        "_scope",
+        "_tells_doubt",
+        "_values",
+        "_waiter",
+        "token",
+    )
+
+    def __init__(self, feed: Feed, scope: Scope, token: Token | None, values: bool) -> None:
         self._feed = feed
-        self._followers = followers
+        self._scope = scope
         self._values = values
         self._begun = -1  # in which beginning of the history the token was judged to be of it
         self._said_unproven = False
+        self._tells_doubt = True
         self._hastened = False
         self._cause = "asked"  # of the reset that comes when there is no token
-        self._waiter: asyncio.Future[None] | None = None  # while it waits
+        self._waiter: Waiter | None = None  # by which it waits, or has waited last
         self.token = token
+
+    def __enter__(self) -> Self:
+        self._followers = self._feed.join(self._scope)
+        self._scope = self._followers.scope  # one object for all who follow the same
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._feed.index.leave(self._followers)
 
     def hasten(self) -> None:
         """From now on `next` waits for nothing."""
@@ -77,12 +107,13 @@ class Following:
     async def told(self, wait: float) -> Told:
         """As `next`, for who has no use for Unproven. Raises Unavailable when nothing can be proven after `wait`."""
         deadline = self._feed.clock() + wait
+        self._tells_doubt = False
         while True:
             said = await self.next(deadline - self._feed.clock())
             if isinstance(said, Told):
+                self._tells_doubt = True
                 return said
-            if self._hastened or self._feed.clock() >= deadline:
-                await self._feed.prove()
+            await self._feed.prove()
 
     async def next(self, wait: float) -> Told | Unproven:
         """What has changed, as soon as there is something; after `wait` seconds, that there was nothing.
@@ -99,7 +130,11 @@ class Following:
                 case Nothing():
                     if (said := self._silence(deadline)) is not None:
                         return said
-                    await self._wait(deadline - feed.clock())
+                    self._waiter = feed.index.waiter(self._followers, deadline - feed.clock())
+                    try:
+                        await self._waiter
+                    finally:
+                        feed.index.left(self._followers, self._waiter)
                 case NotYet():
                     if not await feed.reach(self.token.revision if self.token else 1):
                         if (said := self._not_yet(deadline)) is not None:
@@ -123,13 +158,6 @@ class Following:
                     assert_never(owed)
         raise Unavailable("this instance is shutting down")
 
-    async def _wait(self, seconds: float) -> None:
-        self._waiter = self._feed.index.waiter()
-        try:
-            await self._feed.index.wait(self._followers, self._waiter, seconds)
-        finally:
-            self._waiter = None
-
     def _owed(self) -> Owed | None:
         """None: a snapshot, or the rest of one."""
         token, feed = self.token, self._feed
@@ -141,7 +169,7 @@ class Following:
             and self._followers.has_seen_nothing_since(token.revision)
         ):
             return Nothing()
-        owed = feed.state.owed(token, self._followers.scope)
+        owed = feed.state.owed(token, self._scope)
         if isinstance(owed, Nothing | Named | Everything):
             self._begun = feed.past.begun
             return None if token.place else owed
@@ -153,13 +181,14 @@ class Following:
         over = self._hastened or feed.clock() >= deadline
         if not feed.is_proven() or here is None:
             return self._not_yet(deadline)
-        if not over and not self._said_unproven:
+        if not over and not (self._said_unproven and self._tells_doubt):
             return None
         since, self.token, self._said_unproven = self.token, here, False
         return Told(since, here, feed.age(), NOTHING_TOLD)
 
     def _not_yet(self, deadline: float) -> Unproven | None:
-        if self._said_unproven and not self._hastened and self._feed.clock() < deadline:
+        silent = self._said_unproven or not self._tells_doubt
+        if silent and not self._hastened and self._feed.clock() < deadline:
             return None
         return self.unproven()
 
@@ -190,7 +219,7 @@ class Following:
         return await self._reset(self._cause)
 
     async def _reset(self, cause: str, at_least: Revision = 0) -> Told:
-        feed, scope = self._feed, self._followers.scope
+        feed, scope = self._feed, self._scope
         if cause == "everything":
             at_least = feed.state.everything_at  # by now
         for _ in range(TRIES):
@@ -209,7 +238,7 @@ class Following:
     async def _snapshot(self, token: Token) -> Told:
         """The next part. What is left of it may have been compacted, however well its first part is remembered."""
         state = self._feed.state
-        is_newest = isinstance(state.owed(token, self._followers.scope), Nothing)
+        is_newest = isinstance(state.owed(token, self._scope), Nothing)
         try:
             return await self._page(token, state.complete_at if is_newest else None, "")
         except Compacted:
@@ -217,7 +246,7 @@ class Following:
 
     async def _page(self, token: Token, complete_at: float | None, cause: str) -> Told:
         feed, since = self._feed, self.token
-        page = await feed.values.page(self._followers.scope, token, self._values)
+        page = await feed.values.page(self._scope, token, self._values)
         self.token = to = Token(token.revision, token.mark, page.place)
         self._begun, self._said_unproven = -1, False
         age = feed.age_of(complete_at)
@@ -225,7 +254,7 @@ class Following:
 
     async def _tell(self, owed: Named) -> Told | None:
         """None: decide again."""
-        feed, since, scope = self._feed, self.token, self._followers.scope
+        feed, since, scope = self._feed, self.token, self._scope
         assert since is not None
         # As of now: 1. what is owed is decided; 2. while its values are read, somebody writes, and a proof shows that;
         # 3. the state at `to` was not the newest at that proof.

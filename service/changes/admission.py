@@ -1,22 +1,32 @@
-"""How many may wait for changes: of an instance, and of those who bear one token. Whoever comes later is told when."""
+"""Who waits for changes, and how many may: of an instance, and of those who bear one token.
+
+Whoever comes later is told when. An instance that drains lets all go who are here, each at a moment of its own.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from http import HTTPStatus
+from types import TracebackType
+from typing import Self
 
+from consistency.instance.following import Following
 from service.http.problems import refused
 
 RETRY_AFTER = 5
 """Seconds after which whoever was refused may try again."""
 
+HASTE = 1.0
+"""Seconds over which those who wait are let go when the instance drains, each at a moment of its own."""
+
 
 class Admission:
     """most: of all together. most_of_token: of those who bear the same one; who bears none is bound by `most` alone.
 
-    counted: is told the change of how many wait, by encoding.
+    counted: is told the change of how many wait, by encoding. Belongs to one loop.
     """
 
     def __init__(self, most: int, most_of_token: int, counted: Callable[[str, int], None]) -> None:
@@ -24,30 +34,77 @@ class Admission:
         self._most_of_token = most_of_token
         self._counted = counted
         self._by_token: Counter[str] = Counter()
-        self.waiting = 0
+        self._places: set[Place] = set()
+        self.draining = False
 
-    @contextmanager
-    def admitted(self, encoding: str, token: str) -> Iterator[None]:
-        """One more, for as long as the block lasts. token: its name, or "". Raises Refused (429)."""
+    @property
+    def waiting(self) -> int:
+        """How many do."""
+        return len(self._places)
+
+    def start_draining(self) -> None:
+        """Let everybody go, over HASTE seconds: with what has been told, and nothing is lost."""
+        self.draining = True
+        for place in self._places:
+            asyncio.get_running_loop().call_later(random.uniform(0.0, HASTE), place.following.hasten)
+
+    def enter(self, place: Place) -> None:
+        """One more waits, until it leaves. Raises Refused (429)."""
+        token = place.token
         if self.waiting >= self._most:
             raise self._too_many(f"This instance has {self.waiting} clients that wait for changes, and takes no more.")
         if token and self._by_token[token] >= self._most_of_token:
             many = self._by_token[token]
             raise self._too_many(f"{many} clients with the token {token} wait for changes here, and no more may.")
-        self._count(encoding, token, 1)
-        try:
-            yield
-        finally:
-            self._count(encoding, token, -1)
+        self._places.add(place)
+        self._count(place, 1)
+        if self.draining:
+            place.following.hasten()
 
-    def _count(self, encoding: str, token: str, change: int) -> None:
-        self.waiting += change
-        if token:
+    def leave(self, place: Place) -> None:
+        """It waits no more."""
+        self._places.discard(place)
+        self._count(place, -1)
+
+    def _count(self, place: Place, change: int) -> None:
+        if token := place.token:
             self._by_token[token] += change
             if not self._by_token[token]:
                 del self._by_token[token]
-        self._counted(encoding, change)
+        self._counted(place.encoding, change)
 
     @staticmethod
     def _too_many(detail: str) -> Exception:
         return refused(HTTPStatus.TOO_MANY_REQUESTS, "too-many-waiters", detail, retry_after=RETRY_AFTER)
+
+
+class Place:
+    """What one client has while it waits: it is counted, and follows its scope. A context.
+
+    encoding: in which it is told. token: the name of the one that it bears, or "". Without a generator behind it: there
+    are thousands of these.
+    """
+
+    __slots__ = ("_admission", "encoding", "following", "token")
+
+    def __init__(self, admission: Admission, following: Following, encoding: str, token: str) -> None:
+        self._admission = admission
+        self.following = following
+        self.encoding = encoding
+        self.token = token
+
+    @property
+    def draining(self) -> bool:
+        """Whether it is to be left soon."""
+        return self._admission.draining
+
+    def __enter__(self) -> Self:
+        self._admission.enter(self)
+        self.following.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.following.__exit__(kind, error, trace)
+        self._admission.leave(self)

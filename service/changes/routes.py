@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 from flask import Blueprint, request
 
 from service.auth.access import CHANGES
-from service.changes.changes import Changes, EventStream, wants_stream
+from service.changes.changes import Changes, wants_stream
+from service.changes.streams import EventStream
 from service.http.responses import Response, Run, respond
 
 

@@ -94,10 +94,11 @@ class StreamedBody:
                 return bytes(piece)
         return b""
 
-    async def departure(self) -> None:
-        """Return when the client has gone; to be asked once all of the body has been received."""
+    async def departure(self, tell: Callable[[], None]) -> None:
+        """Wait until the client has gone, and tell; to be asked once all of the body has been received."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        tell()
 
 
 class WholeBody:

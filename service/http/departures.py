@@ -62,7 +62,7 @@ class Departures:
                 return
             del self._young[watch]
             if watch.body.is_whole:
-                watch.look = self._errands.start(watch.departure(), "departure")
+                watch.look = self._errands.start(watch.body.departure(watch.tell), "departure")
             elif not watch.body.ended:  # who receives the body sees the end of it; later it may be all here
                 self._young[watch] = now
 
@@ -94,9 +94,8 @@ class Watch:
         if self._has_gone and (kind is None or issubclass(kind, Exception) or self._claims_cancellation()):
             raise Departed from None
 
-    async def departure(self) -> None:
-        """Wait until the client has gone, and see to it that its request knows."""
-        await self.body.departure()
+    def tell(self) -> None:
+        """The client has gone: see to it that its request knows."""
         self._has_gone = True
         self._gone()
         if not self._sees_through and self._request is not None:

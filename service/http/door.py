@@ -46,6 +46,8 @@ WAITED = "config_service.waited"
 _PREFIX = "config_service.prefix"
 """With what the keys start that it may be about."""
 
+_OF_RIGHTS = ("REQUEST_METHOD", "PATH_INFO", "HTTP_AUTHORIZATION", BEARER, _PREFIX)
+
 _HOSTS_KEPT = 256
 """Host headers that are known to be good. There are few; whoever sends others pays for having them read."""
 
@@ -85,6 +87,12 @@ class Door:
             self._check_token(self._keyring, environ, environ["REQUEST_METHOD"])
             if environ[_PREFIX] != before:
                 raise refused(HTTPStatus.FORBIDDEN, "insufficient-scope", "This token is for other keys now.")
+
+    def keep_rights(self, environ: Environ) -> None:
+        """Forget of a request what `admit_again` does not ask for: there are thousands that last for minutes."""
+        kept = {} if self._keyring is None else {name: environ[name] for name in _OF_RIGHTS if name in environ}
+        environ.clear()
+        environ |= kept
 
     def leave(
         self, environ: Environ, status: int, headers: Iterable[tuple[str, str] | tuple[bytes, bytes]], started: float

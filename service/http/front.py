@@ -16,10 +16,11 @@ from typing import Any
 from consistency.core.events import Observer
 from consistency.tasks import Errands
 from service.auth.access import CHANGES, COLLECTION, MEMBERS
-from service.changes.changes import Changes, EventStream, wants_stream
+from service.changes.changes import Changes, wants_stream
+from service.changes.streams import EventStream
 from service.documents.documents import Documents
 from service.documents.hits import Hits, wire_of_reading
-from service.http.answers import CLOSE, Answer, Wire, head, wire_of
+from service.http.answers import CLOSE, Answer, Head, Wire, head, wire_of
 from service.http.bodies import StreamedBody
 from service.http.bridge import Bridge
 from service.http.departures import Departed, Departures
@@ -87,9 +88,10 @@ class Front:
             if hit is not None:
                 await self._send(hit, environ, send, started)
             else:
+                scope.clear()  # the server keeps it as long as the request lasts, which may be minutes
                 body = StreamedBody(receive, environ)
-                loan = None if body.is_small(LARGE - ANSWER_EXCEEDS) else self._room.loan()
-                await self._serve(environ, body, send, started, loan, refusal)
+                if (stream := await self._serve(environ, body, send, started, refusal)) is not None:
+                    await self._send_stream(stream, environ, body, send, started)
         except Departed:
             return  # it has been counted when it left
         finally:
@@ -117,19 +119,17 @@ class Front:
         body: StreamedBody,
         send: Send,
         started: float,
-        loan: Loan | None,
         refusal: Exception | None,
-    ) -> None:
-        """loan: room for the answer to a large body."""
+    ) -> EventStream | None:
+        """Answer a request; or return the stream that it is to be sent, which has begun and is to be closed."""
         gone = partial(self._door.leave, environ, GONE, (), started)
+        loan = None if body.is_small(LARGE - ANSWER_EXCEEDS) else self._room.loan()  # for the answer to a large body
         try:
             try:
                 if refusal is not None:
                     wire = _failed(environ, refusal)
                 elif environ["PATH_INFO"] == CHANGES and wants_stream(environ):
-                    stream = await self._stream(environ, body, gone)
-                    await self._send_stream(stream, environ, body, send, started)
-                    return
+                    return await self._stream(environ, body, gone)
                 else:
                     wire = await self._answer(environ, body, loan, gone)
             except Departed:
@@ -138,7 +138,7 @@ class Front:
                 wire = _failed(environ, error)
             if body.is_whole:
                 await self._send(wire, environ, send, started, loan)
-                return
+                return None
             status, headers, content = wire
             await self._send((status, [*headers, CLOSE], content), environ, send, started, loan)
         finally:
@@ -146,6 +146,7 @@ class Front:
                 loan.give_back()
         if not waits_to_be_asked(environ, body):
             await discard(body)
+        return None
 
     async def _answer(
         self, environ: Environ, body: StreamedBody, loan: Loan | None, gone: Callable[[], object]
@@ -201,16 +202,21 @@ class Front:
     ) -> None:
         """It is counted, and timed, as it begins: that its client goes is how it mostly ends."""
         try:
-            with self._departures.watched(body, lambda: None):
-                more = self._door.leave(environ, HTTPStatus.OK, stream.headers, started)
-                with self._room.loan() as loan:
-                    await send_stream(send, head([*stream.headers, *more]), stream.pieces(), loan, stream.without_room)
+            with self._departures.watched(body, _nothing), self._room.loan() as loan:
+                await send_stream(
+                    send, self._leave(stream, environ, started), stream.pieces(), loan, stream.without_room
+                )
         except Departed:
             raise
         except Exception as error:  # noqa: BLE001  # in the middle of an answer there is no other answer
             asyncio.get_running_loop().call_exception_handler({"message": "a stream failed", "exception": error})
         finally:
             stream.close()
+
+    def _leave(self, stream: EventStream, environ: Environ, started: float) -> Head:
+        headers = head([*stream.headers, *self._door.leave(environ, HTTPStatus.OK, stream.headers, started)])
+        self._door.keep_rights(environ)
+        return headers
 
     async def _send(self, wire: Wire, environ: Environ, send: Send, started: float, loan: Loan | None = None) -> None:
         """loan: what was taken for this answer before there was one."""
@@ -235,6 +241,10 @@ class Front:
         status, problem, body = _failed(environ, _too_many())
         closing = [pair for pair in headers if pair == CLOSE]
         await self._send((status, [*problem, *closing], body), environ, send, started)
+
+
+def _nothing() -> None:
+    """Of a stream whose client has gone there is no more to tell."""
 
 
 def _too_many() -> Refused:

@@ -7,7 +7,6 @@ Order at the end: readiness off, wait for the load balancer if asked to, no new 
 from __future__ import annotations
 
 import asyncio
-import resource
 import socket
 from typing import Any
 
@@ -30,9 +29,6 @@ LOOK = 0.01
 MAX_HEADER = 16 * 1024
 """Bytes of a request before its body; beyond: 431. A client in the middle of one may cost twice as many."""
 
-RESERVED_FILES = 256
-"""File descriptors for everything but clients."""
-
 
 class ServerFailed(Exception):
     """The HTTP server has ended by itself, or never begun."""
@@ -42,7 +38,7 @@ class Server:
     """Granian on a port that is reserved (`service.process.listener.reserve`)."""
 
     def __init__(self, front: Front, held: socket.socket, *, connections: int) -> None:
-        """`connections`: that may be open at once, if the limit on open files allows it."""
+        """`connections`: that may be open at once."""
         self._front = front
         self._address: tuple[str, int] = held.getsockname()[:2]
         self._granian = Granian(
@@ -55,7 +51,7 @@ class Server:
             # The header timeout also ends idle connections, which routers keep for 90 s: as long as Granian lets us.
             http1_settings=HTTP1Settings(header_read_timeout=60_000, max_buffer_size=MAX_HEADER),
             backlog=BACKLOG,
-            backpressure=_connections(connections),
+            backpressure=connections,
             log_dictconfig=GRANIAN,
             log_level=LogLevels.error,
         )
@@ -101,14 +97,3 @@ def _hear_granian_out(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) 
 def _why_it_ended(serving: asyncio.Task[None]) -> str:
     error = None if serving.cancelled() else serving.exception()
     return f"it ended by itself: {type(error).__name__}: {error}" if error else "it ended by itself"
-
-
-def _connections(most: int) -> int:
-    """How many clients may be connected at once: what the limit on open files leaves, raised as far as needed."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = most + RESERVED_FILES
-    unlimited = hard == resource.RLIM_INFINITY
-    allowed = wanted if unlimited else min(hard, wanted)
-    if soft != resource.RLIM_INFINITY and soft < allowed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    return max(64, allowed - RESERVED_FILES)

@@ -24,6 +24,7 @@ async def send_stream(
     without_room: what is said in the place of a piece for which there is no room, as the end.
     """
     await send({"type": "http.response.start", "status": 200, "headers": headers})
+    del headers  # there are thousands of these frames, and most of them wait
     try:
         async for piece in pieces:
             if not await loan.take(len(piece)):
@@ -34,6 +35,7 @@ async def send_stream(
                 async with asyncio.timeout_at(begun + max(TAKEN_WITHIN, allowed(at))):
                     await send({"type": "http.response.body", "body": piece[at : at + PIECE], "more_body": True})
             loan.give_back()
+            del piece  # nor is it kept while the next one is waited for
     except TimeoutError:
         return  # the server finds that the end was not sent, and ends the connection
     await send({"type": "http.response.body", "body": b""})

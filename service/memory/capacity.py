@@ -5,7 +5,7 @@ Of the memory limit, an instance takes BASE when idle (with an embedded etcd EMB
 | part | for | of 256 MB | one costs |
 |---|---|---|---|
 | 30 % | the cache, at most CACHE_MAX_BYTES | 53 MB | what it weighs (`consistency.core.entries`) |
-| 25 % | connections, at most 10,000 | 44 MB: 1,126 | CONNECTION: twice a header of 16 kB, or one small answer |
+| 25 % | connections, at most 12,000 | 44 MB: 1,126 | CONNECTION: twice a header of 16 kB, or one small answer |
 | 25 % | bodies: received, checked, written | 44 MB: 4 of 1 MiB | its length, a large one COPIES times |
 | 15 % | large answers that clients have not taken yet | 26 MB: 13 of 1 MiB | OF_ANSWER times its length |
 | 5 % | what the allocator can't give back | 9 MB | |
@@ -26,8 +26,11 @@ EMBEDDED = 64 * MEBIBYTE
 CONNECTION = 40 * 1024
 """Bytes. Measured: 37 kB with 15 kB of a header that never ends."""
 
-MOST_CONNECTIONS = 10_000
+MOST_CONNECTIONS = 12_000
 LEAST_CONNECTIONS = 64
+
+WAITING = 5 / 6
+"""Part of the connections that may be those of clients that wait for changes: they stay for minutes."""
 
 COPIES = 7
 """Of a large document that is being written. Measured: as received, in etcd's messages, in gRPC, in its buffers."""
@@ -50,6 +53,11 @@ class Capacity:
     bodies: int
     answers: int
     cache: int
+
+    @property
+    def waiters(self) -> int:
+        """Clients that may wait for changes: the other connections are for everybody else, and for probes."""
+        return int(self.connections * WAITING)
 
 
 def capacity(limit: int, settings: Settings, *, embedded: bool) -> Capacity:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, MutableMapping
+from dataclasses import replace
 
 import structlog
 
@@ -19,6 +20,7 @@ from service.memory.limit import memory_limit
 from service.process import logs
 from service.process.console import Console
 from service.process.listener import is_public, reserve
+from service.process.open_files import connections_allowed
 from service.process.stopping import Stop
 from service.process.surroundings import Surroundings
 from service.settings.connection import INSTANCE, Connection, resolve
@@ -48,6 +50,7 @@ def run(environ: MutableMapping[str, str]) -> int:
     console = Console()
     connection, keyring = resolve(settings), _keyring(settings, stop)
     room = capacity(settings.memory_limit or memory_limit(), settings, embedded=connection.embedded)
+    room = replace(room, connections=connections_allowed(room.connections))
     settings = settings.without_secrets()
     with _surroundings(settings, connection, keyring, console.say, stop) as surroundings:
         stop.check()

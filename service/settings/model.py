@@ -161,9 +161,23 @@ class Settings(BaseSettings):
     history_max_bytes: int = number(
         8 * 1024**2, "bytes", "Memory for what changed lately, from which clients of /changes are told", 1024, 1024**3
     )
-    max_waiters: int = number(10_000, "clients", "Most clients that wait for changes here", 1, 1_000_000)
+    max_waiters: int = number(
+        10_000,
+        "clients",
+        "Most clients that wait for changes here; never more than five in six of the connections that there may be",
+        1,
+        1_000_000,
+    )
     max_waiters_per_token: int = number(
         2_000, "clients", "Most clients with one API token that wait for changes here", 1, 1_000_000
+    )
+    stream_lifetime: float = number(
+        840.0,
+        "seconds",
+        "Most time that a stream of /changes takes; it ends in the last quarter of it, and its client comes back. Less "
+        "than what a router allows to one request: Cloud Foundry's 15 minutes",
+        1,
+        86_400,
     )
     expected_instances: int = number(
         0,

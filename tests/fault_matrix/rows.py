@@ -247,7 +247,7 @@ ROWS = (
         health="answered; bounded memory and descriptors",
         membership="kept",
         note=(
-            "10,000 is where the service stops accepting; who comes then waits until another leaves. Where the limit "
+            "12,000 is where the service stops accepting; who comes then waits until another leaves. Where the limit "
             "on open files is lower, so is this"
         ),
     ),

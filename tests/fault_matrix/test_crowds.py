@@ -16,6 +16,7 @@ from typing import Self
 
 import pytest
 
+from service.memory.capacity import MOST_CONNECTIONS
 from tests.fault_matrix.scene import always, is_hit, membership, metric, running, times_written, warm
 from tests.http.test_on_the_wire import ask, request
 from tests.support.etcd import EtcdServer
@@ -24,7 +25,7 @@ from tests.support.meanwhile import meanwhile
 from torture.client import Connections
 
 SLOW = 1_000
-MANY = 10_000
+MANY = MOST_CONNECTIONS
 SPARE_FILES = 500
 """Descriptors that tests and service need for everything else."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -19,7 +20,7 @@ from consistency.core.model import VersionRecord, new_nonce
 from consistency.core.store import Put
 from consistency.etcd.calls import Call, Calls
 from service.auth.tokens import Bearers
-from service.changes.changes import STREAM, SYNC_EVERY
+from service.changes.streams import SPREAD, STREAM, SYNC_EVERY
 from tests.http.conftest import Gateway, StartGateway, start_gateway
 from tests.support import asgi
 from tests.support.etcd import EtcdServer, wait_for
@@ -383,7 +384,7 @@ class TestStream:
             stream.until("sync")
             assert waiters(gateway) == 1
         assert waiters(gateway) == 0
-        assert not gateway.answering.changes._following
+        assert not gateway.answering.changes._admission._places
 
     def test_a_document_of_another_tool_that_is_not_utf_8(self, gateway: Gateway) -> None:
         store = gateway.cache._store
@@ -421,6 +422,38 @@ class TestCost:
             for stream in streams:
                 assert stream.until("sync", 2)[-2].data["value"] == "2"
         assert sent == ["scan", "values", "values"]
+
+
+class TestMemory:
+    def test_who_waits_keeps_nothing_of_its_request(self, gateways: StartGateway) -> None:
+        """There are thousands, for minutes: no header, and of the environment what their rights are looked at by."""
+        gateway = gateways(tokens=list(TestRights.TOKENS))
+        scope = asgi.Request("GET", b"/changes?prefix=team/").scope
+        lines = {b"host": b"localhost", b"authorization": TestRights.bearing("t").encode(), b"accept": STREAM.encode()}
+        scope["headers"] = [*lines.items(), (b"cookie", b"much=" + b"x" * 4000)]
+        exchange = asgi.Exchange(asgi.Request("GET", b""))
+        exchange.say(b"", more=False)
+
+        async def begin() -> None:
+            task = asyncio.create_task(gateway.front(scope, exchange.receive, exchange.send))
+            while len(exchange.sent) < 3:
+                await asyncio.sleep(0.01)
+            kept.append(sorted(map(str, _locals_of(task)["environ"])))
+            exchange.leave()
+            await task
+
+        kept = list[list[str]]()
+        gateway.cache.do(begin())
+        assert scope == {}
+        assert kept == [
+            ["HTTP_AUTHORIZATION", "PATH_INFO", "REQUEST_METHOD", "config_service.bearer", "config_service.prefix"]
+        ]
+
+
+def _locals_of(task: asyncio.Task[None]) -> dict[str, Any]:
+    """What the coroutine of a task that waits keeps."""
+    (frame,) = task.get_stack(limit=1)
+    return frame.f_locals
 
 
 class TestLimits:
@@ -466,6 +499,34 @@ class TestTheEnd:
         with streaming(gateway, f"after={since}") as late:
             late.until("goodbye")
             assert late.names() == ["sync", "goodbye"]
+
+    def test_a_stream_ends_in_order_before_a_router_ends_it_and_each_at_its_time(self, gateways: StartGateway) -> None:
+        """Cloud Foundry allows a request 15 minutes. Nothing is lost, and not all come back at once."""
+        gateway = gateways(stream_lifetime=2.0)
+        begun = time.monotonic()
+        with ExitStack() as stack:
+            streams = [stack.enter_context(streaming(gateway)) for _ in range(8)]
+            ended = dict[int, float]()
+
+            def all_have_ended() -> bool:
+                for number, stream in enumerate(streams):
+                    if stream.ended:
+                        ended.setdefault(number, time.monotonic() - begun)
+                return len(ended) == len(streams)
+
+            wait_for(all_have_ended, what="the end of the streams")
+            for stream in streams:
+                assert stream.names() == ["reset", "sync", "sync", "goodbye"]
+                assert stream.events[-1].data == {"reason": "lifetime"}
+                assert (500 <= stream.retry <= 4000, stream.whole) == (True, True)
+            assert min(ended.values()) >= 2.0 * (1 - SPREAD)
+            assert max(ended.values()) - min(ended.values()) >= 0.05, "a step of the clock that wakes them"
+            last = streams[0].events[-1].id
+        assert waiters(gateway) == 0
+        at = put(gateway, "a", b"1")
+        with streaming(gateway, Last_Event_ID=last) as stream:
+            assert stream.until("sync")[-1].data["revision"] == at
+            assert stream.names() == ["put", "sync"]
 
 
 async def _take(stream: Stream) -> None:

@@ -276,6 +276,19 @@ class TestSilence:
         assert (answer.changes, answer.age) == ((), 0.0)
         assert store.calls["values"] == 0
 
+    def test_a_long_poll_waits_on_through_a_doubt(self, store: FakeStore, hand: Hand) -> None:
+        """Else a moment without a proof has all of them ask again at once."""
+        answer = waiting(hand)
+        hand.clock.advance(BOUND)
+        hand.feed.index.wake_all()
+        assert answer.running
+        hand.prove()
+        hand.feed.index.wake_all()
+        assert answer.running
+        write(store, "a", b"1")
+        hand.deliver()
+        assert told(answer.result()) == {"a": b"1"}
+
     def test_waiting_costs_no_call_and_each_leaves_nothing_behind(self, store: FakeStore, hand: Hand) -> None:
         before = sum(store.calls.values())
         crowd = [waiting(hand, Scope(frozenset({f"k{number % 20}"}))) for number in range(200)]

@@ -67,9 +67,9 @@ def test_what_is_held_at_once_fits_into_the_limit(limit: int, embedded: bool) ->
 
 
 def test_with_plenty_of_memory_nothing_is_smaller_than_it_was() -> None:
-    """10,000 connections, the whole default of the cache, hundreds of large answers."""
+    """12,000 connections, 10,000 of them of clients that wait, the whole default of the cache, and large answers."""
     found = capacity(8192 * MB, Settings(), embedded=False)
-    assert (found.connections, found.cache) == (10_000, 64 * MB)
+    assert (found.connections, found.waiters, found.cache) == (12_000, 10_000, 64 * MB)
     assert found.answers > 500 * OF_ANSWER * MB
 
 
