@@ -2,47 +2,48 @@
 
 import { $, fill } from "./dom.js";
 
-const last = new WeakMap(); // a dialog's last answer: there once the dialog has said that it is closed
+const asked = new WeakMap(); // the answer under way of a dialog that has not said yet that it is closed
 
 /**
  * Asks for a confirmation, or, with a label, for a line of text. Resolves to true or the text; null for no. danger: yes
  * takes something away. Whoever only presses Enter has said no, unless there was something to be written.
  */
-export async function question({ title, text, yes, no = "Cancel", danger = false, label = "", value = "" }) {
-  const dialog = $("question"), input = $("question-input");
-  if (!await isFree(dialog)) return null;
-  $("question-title").textContent = title;
-  fill($("question-text"), text);
-  $("question-yes").textContent = yes;
-  $("question-yes").className = danger ? "danger" : "main";
-  $("question-no").textContent = no;
-  $("question-label").textContent = label;
-  $("question-label").hidden = input.hidden = !label;
-  input.value = value;
-  return answered(dialog, $("question-no"), () => (label ? input.value : true), label ? input : $("question-no"));
+export function question({ title, text, yes, no = "Cancel", danger = false, label = "", value = "" }) {
+  return whenFree($("question"), (dialog) => {
+    const input = $("question-input");
+    $("question-title").textContent = title;
+    fill($("question-text"), text);
+    $("question-yes").textContent = yes;
+    $("question-yes").className = danger ? "danger" : "main";
+    $("question-no").textContent = no;
+    $("question-label").textContent = label;
+    $("question-label").hidden = input.hidden = !label;
+    input.value = value;
+    return answered(dialog, $("question-no"), () => (label ? input.value : true), label ? input : $("question-no"));
+  });
 }
 
 /** Asks for a token; null when there is none to be had. */
-export async function askForToken(why) {
-  const dialog = $("token-dialog"), input = $("token");
-  if (!await isFree(dialog)) return null;
-  $("token-why").textContent = why;
-  input.value = "";
-  return answered(dialog, $("token-cancel"), () => {
-    const given = input.value.trim();
+export function askForToken(why) {
+  return whenFree($("token-dialog"), (dialog) => {
+    const input = $("token");
+    $("token-why").textContent = why;
     input.value = "";
-    return given || null;
-  }, input);
+    return answered(dialog, $("token-cancel"), () => {
+      const given = input.value.trim();
+      input.value = "";
+      return given || null;
+    }, input);
+  });
 }
 
 /**
- * False while it asks somebody. 1. It closes, and says so a moment later. 2. If it were opened in between, the new question
- * would take that for its own end, and hear none of its buttons. So what was asked last is waited for.
+ * Asks, unless the dialog asks somebody already: then null. 1. It closes, and says so a moment later. 2. If it were opened in
+ * between, the new question would take that for its own end, and hear none of its buttons. So it waits for that moment.
  */
-async function isFree(dialog) {
-  if (dialog.open) return false;
-  await last.get(dialog);
-  return !dialog.open;
+function whenFree(dialog, ask) {
+  if (dialog.open) return Promise.resolve(null);
+  return asked.get(dialog)?.then(() => whenFree(dialog, ask)) ?? ask(dialog);
 }
 
 function answered(dialog, no, value, first) {
@@ -59,11 +60,12 @@ function answered(dialog, no, value, first) {
     on(no, "click", () => dialog.close());
     on(dialog, "close", () => {
       finish.abort();
+      asked.delete(dialog);
       resolve(given);
     });
     dialog.showModal();
     first.focus();
   });
-  last.set(dialog, answer);
+  asked.set(dialog, answer);
   return answer;
 }
