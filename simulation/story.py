@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from consistency.core.events import BatchAnswered, ReadServed
-from simulation.plan import Machine, Plan
+from simulation.diary import Noted
+from simulation.plan import KEYS, VISIBLE, Machine, Plan
 from simulation.record import Run
 from simulation.verdict import judge, newest
 from torture.followed import Told
@@ -18,6 +20,9 @@ Line = tuple[float, str, object]
 
 BEFORE = 3.0
 """Virtual seconds before the first of the offending operations from which on a story tells of everybody."""
+
+_AT = re.compile(r"at ([\d.]+) s: ")
+"""How a problem begins that was found while the run went on."""
 
 LONGEST = 200
 """Lines of a story; faults are told, whatever else is left out."""
@@ -62,10 +67,7 @@ def _machine(machine: Machine) -> str:
 
 
 def _told(run: Run, lines: Sequence[Line], violations: Sequence[Violation]) -> list[str]:
-    operations = [operation for violation in violations[:1] for operation in violation.operations]
-    keys = {key for operation in operations for key in (*dict(operation.changes), operation.key)}
-    first = min((operation.invoked for operation in operations), default=run.seconds) - BEFORE
-    last = max((operation.returned for operation in operations), default=run.seconds)
+    keys, first, last = _concerned(run, violations)
     told = []
     for now, who, what in lines:
         if isinstance(what, ReadServed) or (isinstance(what, BatchAnswered) and not what.wants):
@@ -75,11 +77,25 @@ def _told(run: Run, lines: Sequence[Line], violations: Sequence[Violation]) -> l
                 told.append(f"{now:10.4f}  {who}, at instance {what.instance}: {_heard(what)}")
         elif isinstance(what, Operation):
             concerns = not keys or keys & {*dict(what.changes), what.key}
-            if concerns and first <= now <= last:
+            if concerns and first <= now and what.invoked <= last:  # one that is answered later may be the cause
                 told.append(f"{what.invoked:10.4f} … {now:10.4f}  {describe(what)}")
+        elif isinstance(what, Noted):
+            if keys & (keys if what.keys is None else what.keys) and first <= now <= last:
+                told.append(f"{now:10.4f}  {who}: {what}")
         elif isinstance(what, Step) or who == "fault" or first <= now <= last:
             told.append(f"{now:10.4f}  {who}: {what.kind + ': ' + _call(what) if isinstance(what, Step) else what}")
     return told if len(told) <= LONGEST else [f"({len(told) - LONGEST} lines before)", *told[-LONGEST:]]
+
+
+def _concerned(run: Run, violations: Sequence[Violation]) -> tuple[set[str], float, float]:
+    """The keys that the first violation is about, and from when to when a story tells of everybody."""
+    operations = [operation for violation in violations[:1] for operation in violation.operations]
+    claim = violations[0].claim if violations else ""
+    moment = float(found[1]) if not operations and (found := _AT.match(claim)) else run.seconds
+    keys = {key for operation in operations for key in (*dict(operation.changes), operation.key)}
+    keys |= set() if operations else {key for key in (*KEYS, *VISIBLE) if f"{key} " in claim}
+    first = min((operation.invoked for operation in operations), default=moment) - BEFORE
+    return keys, first, max((operation.returned for operation in operations), default=moment)
 
 
 def _heard(told: Told) -> str:

@@ -13,10 +13,12 @@ from random import Random
 
 from consistency.core.events import StoreCalled
 from simulation.client import Client
+from simulation.diary import Diary
 from simulation.follower import Follower
 from simulation.instance import Instance
 from simulation.invariants import Invariants
 from simulation.loop import Loop
+from simulation.owners import Owner
 from simulation.plan import VISIBLE, Plan
 from simulation.processes import Processes
 from simulation.record import Run
@@ -63,7 +65,8 @@ class World:
         ]
         self._numbers = itertools.count(1)
         self._invariants = Invariants(self.instances, self.surroundings.current, self.problem)
-        loop.after_step = self._invariants.after_step
+        self._diary = Diary(self.instances, self.tell)
+        loop.after_step = self._invariants.after_step if tell is None else self._look
         self._processes = Processes(self.instances, self.surroundings)
         self._recovery = Recovery(plan, loop, self.instances, self.surroundings, self._client, self.tell, self.problem)
 
@@ -71,6 +74,10 @@ class World:
         """For the story."""
         if not self.over and self._told is not None and not isinstance(what, StoreCalled):
             self._told(self.loop.now, who, what)
+
+    def _look(self, owner: Owner) -> None:
+        self._diary.after_step(owner)
+        self._invariants.after_step(owner)
 
     def problem(self, what: str) -> None:
         """Something that must not happen has happened."""
