@@ -6,19 +6,18 @@ under way, give the slot back. The balancer's own means against a refused connec
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.guarantees.renewed import balanced, running
 from tests.guarantees.user import User, users
 from tests.load.requirements import need_haproxy
 from tests.support.balancer import Balancer
 from tests.support.etcd import EtcdServer, wait_for
 from tests.support.instances import InstanceProcess
 from tests.support.meanwhile import meanwhile
-from torture.world import quiet_ports
 
 pytestmark = pytest.mark.secured
 
@@ -43,19 +42,8 @@ def etcd(new_etcd: type[EtcdServer], tmp_path: Path) -> Iterator[EtcdServer]:
 
 @pytest.fixture
 def fleet(tmp_path: Path, etcd: EtcdServer) -> Iterator[list[InstanceProcess]]:
-    """Instances that hold slots, on ports that nobody takes while they are away."""
-    settings = {**etcd.settings(PREFIX), "DRAIN_WAIT": str(DRAIN_WAIT)}
-    ports = itertools.islice(quiet_ports(), SIZE)
-    fleet = [InstanceProcess(tmp_path / "fleet", PORT=str(port), **settings) for port in ports]
-    try:
-        for instance in fleet:
-            instance.start()
-        for instance in fleet:
-            instance.wait_until_ready().wait_for_slot()
+    with running(tmp_path / "fleet", SIZE, **etcd.settings(PREFIX), DRAIN_WAIT=str(DRAIN_WAIT)) as fleet:
         yield fleet
-    finally:
-        for instance in fleet:
-            instance.kill()
 
 
 @pytest.fixture
@@ -66,8 +54,7 @@ def clients(balancer: Balancer) -> Iterator[list[User]]:
 
 @pytest.fixture
 def balancer(tmp_path: Path, fleet: list[InstanceProcess]) -> Iterator[Balancer]:
-    port, statistics_port = itertools.islice(quiet_ports(), 2)
-    with Balancer(tmp_path, port, statistics_port, [instance.port for instance in fleet]) as balancer:
+    with balanced(tmp_path, fleet) as balancer:
         yield balancer
 
 

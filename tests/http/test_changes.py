@@ -21,6 +21,7 @@ from consistency.core.store import Put
 from consistency.etcd.calls import Call, Calls
 from service.auth.tokens import Bearers
 from service.changes.streams import SPREAD, STREAM, SYNC_EVERY
+from service.settings.model import Settings
 from tests.http.conftest import Gateway, StartGateway, start_gateway
 from tests.support import asgi
 from tests.support.etcd import EtcdServer, wait_for
@@ -502,6 +503,7 @@ class TestTheEnd:
 
     def test_a_stream_ends_in_order_before_a_router_ends_it_and_each_at_its_time(self, gateways: StartGateway) -> None:
         """Cloud Foundry allows a request 15 minutes. Nothing is lost, and not all come back at once."""
+        assert Settings().stream_lifetime < 15 * 60
         gateway = gateways(stream_lifetime=2.0)
         begun = time.monotonic()
         with ExitStack() as stack:

@@ -186,6 +186,13 @@ def test_a_stream_whose_events_find_no_room_says_goodbye(with_documents: Gateway
     assert b"event: sync" not in told.body
 
 
+def test_a_stream_is_not_asked_for_with_a_body(with_documents: Gateway) -> None:
+    """Nobody would receive it, nor hear that its client has gone; no answer comes after which it could be discarded."""
+    lines = ((b"host", b"localhost"), (b"accept", b"text/event-stream"), (b"content-length", b"3"))
+    told = do(with_documents, ask(with_documents.front, Request("GET", b"/changes", lines, b"[1]")))
+    assert (told.status, slug(told), told.header(b"connection")) == (400, "unexpected-body", b"close")
+
+
 def test_a_write_whose_answer_finds_no_room_is_not_done(with_documents: Gateway, narrow: Front) -> None:
     """Else the 503 in the place of its answer would deny what has happened."""
 
