@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bench.alone import fresh_elsewhere, full, idle, raw_watch
 from bench.contest import Contest, at_least, at_most
+from bench.library import library
 from bench.measures import (
     CROWD,
     EVERY,
@@ -61,6 +62,13 @@ CONTESTS: tuple[Contest[Stage], ...] = (
         {"MB": at_most(75), "% of a CPU": at_most(1), "MB more with 2,000 clients": at_most(40)},
     ),
     Contest("an instance with 100,000 entries of 100 bytes", "", full, None, {"MB": at_most(150)}),
+    Contest(
+        "a client of the library that holds 10,000 documents",
+        "",
+        library,
+        None,
+        {"µs a read": at_most(2), "s to start": at_most(1), "MB": at_most(20)},
+    ),
     *LATENCIES,
     Contest(
         "hits, 1,000 connections", "hits at 64", under(1_000, hit), under(CROWD, hit), {"requests/s": at_least(0.8)}

@@ -34,14 +34,16 @@ class Effort:
     """rounds: of each contest; in each, both sides are measured once. seconds: of one measurement (whole ones).
 
     hot: documents that hits are of beside misses. documents: entries of an instance whose memory is looked at.
-    fleet, wide: instances of a fleet, and of a wider one. waiting: clients that are connected and ask nothing.
-    idle: seconds for which an idle instance is watched. writes: of one round that are followed until they are seen.
+    held: documents that a client of the library holds. fleet, wide: instances of a fleet, and of a wider one.
+    waiting: clients that are connected and ask nothing. idle: seconds for which an idle instance is watched.
+    writes: of one round that are followed until they are seen.
     """
 
     rounds: int = 5
     seconds: int = 2
     hot: int = 1_000
     documents: int = 100_000
+    held: int = 10_000
     fleet: int = 4
     wide: int = 8
     waiting: int = 2_000
@@ -50,7 +52,7 @@ class Effort:
 
 
 QUICK = Effort(
-    rounds=1, seconds=1, hot=100, documents=4_000, fleet=2, wide=3, waiting=200, idle=1.0, writes=20
+    rounds=1, seconds=1, hot=100, documents=4_000, held=500, fleet=2, wide=3, waiting=200, idle=1.0, writes=20
 )  # fmt: skip
 """Shows that everything runs, not how fast."""
 
