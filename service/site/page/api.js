@@ -32,7 +32,7 @@ export class Failure extends Error {
 
 /** The answer as {status, bytes, text, headers}. Throws Failure for everything but 2xx and the `accepted` statuses. */
 export async function ask(path, { method = "GET", headers = {}, body, accepted = [], deadline = DEADLINE } = {}) {
-  const sent = token ? { ...headers, Authorization: `Bearer ${token}` } : headers;
+  const sent = bearing(headers);
   const signal = AbortSignal.timeout(deadline);
   let answer, bytes;
   try {
@@ -48,6 +48,64 @@ export async function ask(path, { method = "GET", headers = {}, body, accepted =
   if (method === "GET") failure.outcome = ""; // there was nothing to be done
   if (answer.status === 401) onDenied(failure);
   throw failure;
+}
+
+/**
+ * Hears a stream of events, until it ends or `controller` ends it: heard({name, data, retry}) for each. Throws Failure
+ * when there is none, when it breaks, and when nothing has come for `silence` ms.
+ */
+export async function listen(path, heard, controller, silence) {
+  let timer = 0, reader, rest = "";
+  const alive = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => controller.abort(new Error("nothing has come for too long")), silence);
+  };
+  alive();
+  try {
+    reader = await streamed(path, controller.signal);
+    for (;;) {
+      const { done, value } = await unbroken(reader.read());
+      if (done) return;
+      alive();
+      const events = (rest + value).split("\n\n");
+      rest = events.pop();
+      events.map(eventIn).forEach(heard);
+    }
+  } finally {
+    clearTimeout(timer);
+    controller.abort(); // what is left of it, if `heard` has thrown
+  }
+}
+
+async function streamed(path, signal) {
+  const headers = bearing({ Accept: "text/event-stream" });
+  const answer = await unbroken(fetch(path, { headers, signal, cache: "no-store", credentials: "omit" }));
+  if (answer.ok) return answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  const failure = failureOf(answer, await unbroken(answer.text()));
+  if (answer.status === 401) onDenied(failure);
+  throw failure;
+}
+
+async function unbroken(promise) {
+  try {
+    return await promise;
+  } catch (error) {
+    throw new Failure(0, "No answer", `The service did not answer: ${error.message}`, "");
+  }
+}
+
+/** Of a stream, as the service writes it: each field on one line. */
+function eventIn(text) {
+  const fields = Object.fromEntries(text.split("\n").map((line) => line.split(/: (.*)/s)));
+  return {
+    name: fields.event ?? "",
+    data: fields.data === undefined ? null : exactly(fields.data),
+    retry: fields.retry === undefined ? undefined : Number(fields.retry),
+  };
+}
+
+function bearing(headers) {
+  return token ? { ...headers, Authorization: `Bearer ${token}` } : headers;
 }
 
 export async function askJson(path, options) {

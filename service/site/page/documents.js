@@ -3,7 +3,12 @@
 import { ask, pathOf } from "./api.js";
 import { revision } from "./revisions.js";
 
-let seen = 0n; // the revision of this page's last write: reads after it must not show less (read your writes)
+let seen = 0n; // the revision of what this page wrote or was told of last: reads after it must not show less
+
+/** Something was written at this revision. */
+export function heardOf(at) {
+  if (at > seen) seen = at;
+}
 
 /** As `documentIn` tells it. Whatever instance answers. */
 export async function read(key, { cached = true } = {}) {

@@ -12,14 +12,16 @@ let more = null; // where the next page begins
 let horizon = 0n; // as of which revision
 let asked = 0; // when, in ms
 let marked = null;
+let timer = 0; // of a look that waits
 let latest = 0; // the number of the last question: answers to earlier ones are dropped
 
+/** A promise that the first page of them has been read. */
 export function start() {
   $("filter").addEventListener("submit", (event) => event.preventDefault());
   $("prefix").addEventListener("input", reload);
   $("more-keys").addEventListener("click", () => load(more));
   $("new-key").addEventListener("click", invent);
-  reload();
+  return load(null);
 }
 
 export function linkTo(key) {
@@ -36,6 +38,20 @@ export function changed(newest) {
   if (newest === horizon || Date.now() - asked < CALM || shown.length > PAGE) return;
   horizon = newest;
   reload();
+}
+
+/** These keys were written or deleted; null: any may have been. */
+export function told(names) {
+  const prefix = $("prefix").value;
+  if (names !== null && ![...names].some((name) => name.startsWith(prefix))) return;
+  if (shown.length > PAGE) return;
+  clearTimeout(timer);
+  timer = setTimeout(reload, Math.max(0, asked + CALM - Date.now()));
+}
+
+/** One of them; null if none is listed. */
+export function any() {
+  return shown[0]?.key ?? null;
 }
 
 /** Which of them is open. */

@@ -1,8 +1,11 @@
-// Joins the parts: asks for the states again and again, follows the address, and asks for a token when it has to.
+// Joins the parts: asks for the states again and again, passes on what is told of changes, follows the address, and asks
+// for a token when it has to.
 
 import { askJson, Failure, hasToken, useToken, whenDenied } from "./api.js";
+import * as changes from "./changes.js";
 import { askForToken } from "./dialogs.js";
 import { $ } from "./dom.js";
+import * as documents from "./documents.js";
 import * as fleet from "./fleet.js";
 import * as keys from "./keys.js";
 import { linkTo } from "./keys.js";
@@ -24,9 +27,11 @@ async function look() {
     fleet.show(said);
     const bound = Math.min(...said.members.map(({ state }) => state?.bound ?? Infinity));
     pause = Math.min(LONGEST, Math.max(SHORTEST, (bound * 1000) / 8));
-    const horizon = fleet.newestHorizon(said.members);
-    keys.changed(horizon);
-    viewer.changed(horizon);
+    if (!changes.isTelling()) {
+      const horizon = fleet.newestHorizon(said.members);
+      keys.changed(horizon);
+      viewer.changed(horizon);
+    }
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     if (error.status === 401 || error.status === 403) fleet.closed(error.message);
@@ -37,6 +42,17 @@ async function look() {
   }
 }
 
+const LISTENER = {
+  told(names, revision) {
+    documents.heardOf(revision);
+    keys.told(names);
+    viewer.told(names);
+  },
+  doubt: () => viewer.prove(false),
+  sure: () => viewer.prove(true),
+  aKey: () => viewer.opened() ?? keys.any(),
+};
+
 function start() {
   whenDenied((failure) => {
     if (refused === failure.message) return; // asked for once; the button asks again
@@ -45,9 +61,10 @@ function start() {
   });
   $("token-button").addEventListener("click", () => renewToken("Requests bear it from now on, in place of any before."));
   document.addEventListener("visibilitychange", look);
+  document.addEventListener("visibilitychange", changes.follow);
   window.addEventListener("hashchange", follow);
   window.addEventListener("beforeunload", (event) => viewer.unsaved() !== null && event.preventDefault());
-  keys.start();
+  keys.start().then(() => changes.start(LISTENER));
   viewer.start();
   follow();
   look();
@@ -61,6 +78,7 @@ async function renewToken(why) {
   keys.reload();
   viewer.reload();
   look();
+  changes.follow();
 }
 
 /** The address says which document is open. If another one has changes that are not saved, it stays until they may go. */

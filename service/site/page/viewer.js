@@ -12,15 +12,20 @@ import * as keys from "./keys.js";
 import { facts, pieces } from "./value.js";
 
 const CALM = 1000; // ms between two looks at the document that is open
+const SOON = 250; // ms between two reads of what changes again and again
 const AGAIN = 2000; // ms from a read that failed to the next one
+
+const UNPROVEN = "It may have changed: the service can't prove at the moment that this is the latest version.";
 
 let key = null;
 let current = null; // as documents.read tells it
 let editor = null; // while it is edited, it must not change under one's hands
 let drawn = null; // the text that is on view
 let failure = null; // why the last read failed; what is shown is then of the read before
+let unproven = false; // nothing proves that there is no newer version than the one on view
 let horizon = 0n;
 let asked = 0;
+let timer = 0; // of a read that waits
 
 export function start() {
   setInterval(grow, CALM);
@@ -60,6 +65,25 @@ export function changed(newest) {
   if (newest === horizon || Date.now() - asked < CALM) return;
   horizon = newest;
   reload();
+}
+
+/** These keys were written or deleted; null: any may have been. */
+export function told(names) {
+  if (key === null || (names !== null && !names.has(key))) return;
+  clearTimeout(timer);
+  timer = setTimeout(reload, Math.max(0, asked + SOON - Date.now()));
+}
+
+/** Whether it is known at the moment that what was told is all there is. */
+export function prove(proven) {
+  if (unproven === !proven) return;
+  unproven = !proven;
+  if (current && !editor) renew();
+}
+
+/** The key of the document that is open; null: none is. */
+export function opened() {
+  return key;
 }
 
 /** The service may be away: if so, what is shown of it is old from now on. */
@@ -104,8 +128,8 @@ function grow() {
 
 /** What is beneath it stays: a version that comes must not take away what somebody is reading. */
 function renew() {
-  $("document-body").classList.toggle("old", failure !== null);
-  say($("old"), failure ? `It could not be read again. ${failure.message}` : "");
+  $("document-body").classList.toggle("old", failure !== null || unproven);
+  say($("old"), failure ? `It could not be read again. ${failure.message}` : unproven ? UNPROVEN : "");
   say($("facts"), facts(current, failure !== null));
   if (current.text === null || current.text === drawn) return;
   drawn = current.text;

@@ -1,0 +1,127 @@
+"""The page is told of changes: by the stream of one instance, whichever has written, and it asks for nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, Request, expect
+
+from tests.page.test_page import TOKEN, TOKENS, opened, verdict
+from tests.support.browser import tab, violations
+from tests.support.instances import within
+from tests.support.page import BOUND, Fleet, link, press, running
+
+UNPROVEN = "It may have changed: the service can't prove at the moment that this is the latest version."
+FOLLOWING = "async () => (await import('/page/changes.js')).isTelling()"
+
+
+STATES = "async () => (await (await import('/page/api.js')).ask('/members/states?recent=true')).text"
+
+
+@contextmanager
+def frozen(page: Page) -> Iterator[None]:
+    """For so long, the states of the fleet are told to this page as they were: they say nothing of changes."""
+    body = page.evaluate(STATES)
+    page.route(
+        "**/members/states*", lambda route: route.fulfill(status=200, content_type="application/json", body=body)
+    )
+    yield
+    page.unroute_all(behavior="wait")
+
+
+def asked(page: Page, part: str) -> Callable[[], int]:
+    """How many requests of the page have had this in their address from now on."""
+    found: list[str] = []
+
+    def note(request: Request) -> None:
+        if part in request.url:
+            found.append(request.url)
+
+    page.on("request", note)
+    return lambda: len(found)
+
+
+def follows(page: Page) -> bool:
+    return within(15, lambda: bool(page.evaluate(FOLLOWING)))
+
+
+def test_a_change_by_another_instance_is_told_though_the_states_say_nothing(browser: Browser, fleet: Fleet) -> None:
+    """The document that is open, and the list: within the bound, and without a look in between."""
+    fleet.write("followed/limit", "1")
+    fleet.write("followed/other", "1")
+    with tab(browser, fleet.url) as page, frozen(page):
+        opened(page, "followed/limit")
+        assert follows(page)
+        fleet.write("followed/other", "2")
+        revision = fleet.write("followed/limit", "[2]")
+        expect(page.locator("#value")).to_have_text("[\n  2\n]", timeout=BOUND * 1000)
+        expect(page.locator("#facts")).to_contain_text(f"Revision {revision} ")
+        expect(page.locator("#key-list")).to_contain_text(f"{revision}", timeout=BOUND * 1000)
+        reads = asked(page, "/config/followed/limit")
+        fleet.write("followed/other", "3")
+        fleet.write("followed/new", "1")
+        expect(page.locator("#key-list")).to_contain_text("followed/new", timeout=BOUND * 1000)
+        assert reads() == 0, "that others have changed is no reason"
+        fleet.instances[1].delete("followed/limit")
+        expect(page.locator("#facts")).to_contain_text("There is no such key", timeout=BOUND * 1000)
+
+
+def test_it_says_when_proofs_stop_and_when_they_are_back(browser: Browser, fleet: Fleet) -> None:
+    """Silence is not taken for "nothing has changed". What was written meanwhile comes by itself."""
+    fleet.write("followed/proven", "1")
+    with tab(browser, fleet.url + link("followed/proven")) as page:
+        expect(page.locator("#value")).to_have_text("1")
+        assert follows(page)
+        fleet.etcd.pause()
+        try:
+            expect(page.locator("#old")).to_have_text(UNPROVEN, timeout=(BOUND + 12) * 1000)
+            expect(page.locator("#document-body")).to_have_class("old")
+            expect(page.locator("#value")).to_have_text("1")
+            assert violations(page) == []
+        finally:
+            fleet.etcd.resume()
+        expect(page.locator("#old")).to_be_hidden(timeout=20_000)
+        expect(page.locator("#document-body")).not_to_have_class("old")
+        verdict(page, re.compile("All is well|held up"), within=30)
+        fleet.write("followed/proven", "2")
+        expect(page.locator("#value")).to_have_text("2", timeout=BOUND * 1000)
+
+
+def test_what_was_written_while_nobody_looked_is_told_afterwards(browser: Browser, fleet: Fleet) -> None:
+    """A page that is hidden keeps no connection; it goes on from where it was told to."""
+    fleet.write("followed/hidden", "1")
+    with tab(browser, fleet.url + link("followed/hidden")) as page, frozen(page):
+        expect(page.locator("#value")).to_have_text("1")
+        assert follows(page)
+        hide = "hidden => Object.defineProperty(document, 'hidden', { value: hidden, configurable: true })"
+        change = "() => document.dispatchEvent(new Event('visibilitychange'))"
+        page.evaluate(hide, True)
+        page.evaluate(change)
+        assert not page.evaluate(FOLLOWING)
+        fleet.write("followed/hidden", "2")
+        page.evaluate(hide, False)
+        streams = asked(page, "/changes?")
+        page.evaluate(change)
+        expect(page.locator("#value")).to_have_text("2", timeout=BOUND * 1000)
+        assert streams() == 1, "with the token that it had"
+
+
+def test_a_token_is_borne_by_the_stream_too(browser: Browser, tmp_path: Path) -> None:
+    """Before there is one, nothing is told, and nothing is asked for again and again."""
+    with running(tmp_path, 1, API_TOKENS=TOKENS) as fleet:
+        fleet.instances[0].token = TOKEN
+        fleet.instances[0].wait_for_slot()
+        fleet.write("followed/secret", "1", 0)
+        with tab(browser, fleet.url + link("followed/secret")) as page:
+            expect(page.locator("#token-dialog")).to_be_visible()
+            assert not page.evaluate(FOLLOWING)
+            page.fill("#token", TOKEN)
+            press(page, "Use it")
+            expect(page.locator("#value")).to_have_text("1")
+            with frozen(page):
+                assert follows(page)
+                fleet.write("followed/secret", "2", 0)
+                expect(page.locator("#value")).to_have_text("2", timeout=BOUND * 1000)
