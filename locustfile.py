@@ -9,7 +9,7 @@
 A user sends one request after another and checks each answer, byte for byte; a failure begins with the guarantee that
 broke. Cookies are kept, as browsers and most clients do; that alone makes each user read its own writes, on whichever
 instance the balancer picks. ConfigUser, below, is the load of the contract, and the only one where no other is chosen;
-the others, in tools/load_users.py, are each about another guarantee.
+the others, in tools/load_users.py and tools/load_followers.py, are each about another guarantee.
 
 Environment: HOST, the URL to load; LOAD_PAUSE, seconds between two requests of a user (0.1); LOAD_TOKEN, a token with
 the scopes read and write, if the service wants one; LOAD_BOUND, its CACHE_STALENESS_BOUND in seconds (1); LOAD_READS,
@@ -54,6 +54,7 @@ from tools.load_checks import (
     seconds,
     settle,
 )
+from tools.load_followers import FollowingUser
 from tools.load_leftovers import Run, dead_runs, delete_keys
 from tools.load_users import (
     BOUND,
@@ -65,7 +66,7 @@ from tools.load_users import (
 )
 from tools.shared_documents import Document
 
-__all__ = ["ConditionalUser", "ConfigUser", "HotKeyUser", "LinearizableUser", "SynchronousUser"]
+__all__ = ["ConditionalUser", "ConfigUser", "FollowingUser", "HotKeyUser", "LinearizableUser", "SynchronousUser"]
 
 READS = int(seconds("LOAD_READS", "150"))
 """Reads for each write, of all documents, by whoever has written."""

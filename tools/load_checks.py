@@ -19,6 +19,7 @@ MONOTONIC_READS = "monotonic reads"
 LINEARIZABLE = "linearizable"
 CONDITIONAL_WRITE = "conditional write"
 SYNCHRONOUS_WRITE = "synchronous write"
+NOTHING_LOST = "nothing lost"
 
 JSON = {"Content-Type": "application/json"}
 

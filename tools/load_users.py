@@ -139,14 +139,45 @@ class SharingUser(CheckingUser):
                 _delete(self, key.path)
 
 
-class HotKeyUser(SharingUser):
+class ChangingUser(SharingUser):
+    """One of many who change a few keys now and then."""
+
+    abstract = True
+    how_many = 4
+    write_name = ""
+
+    @task(1)
+    def change(self) -> None:
+        """What has not been changed for a while; by one user at a time, so that the last number is the last written."""
+        now = time.monotonic()
+        due = [key for key in self._usable() if not key.writing and now - key.changed_at > CHANGE_EVERY]
+        if due:
+            self._write(random.choice(due), now)
+
+    def _write(self, key: SharedKey, now: float) -> None:
+        key.changed_at = now
+        key.writing, number = True, next(key.numbers)
+        with self.send("PUT", key.path, self.write_name, data=b"%d" % number, headers=JSON) as answer:
+            wrong = settle(answer, complaint(answer, 201 if number == 1 else 200, b"%d" % number))
+        key.writing = False
+        if not wrong:
+            key.answered.append((time.monotonic(), number))
+        else:
+            key.retired = True
+            self.keys.append(SharedKey())
+
+    def _usable(self) -> list[SharedKey]:
+        return [key for key in self.keys if not key.retired]
+
+
+class HotKeyUser(ChangingUser):
     """Reads a few keys over and over, mostly from memory, while each is changed now and then.
 
     Bounded staleness: never a value that was replaced longer than LOAD_BOUND before the request. Monotonic reads: with
     `min_revision`, never one that is older than what this user has seen.
     """
 
-    how_many = 4
+    write_name = "PUT hot"
 
     def on_start(self) -> None:
         """Has seen nothing yet."""
@@ -170,29 +201,6 @@ class HotKeyUser(SharingUser):
         least = self.seen.get(key.path, 0)
         query = f"?min_revision={self.revision}"
         self._get(key, query, "GET hot min_revision", least, MONOTONIC_READS, f"{least} had been read before")
-
-    @task(1)
-    def change(self) -> None:
-        """What has not been changed for a while; by one user at a time, so that the last number is the last written."""
-        now = time.monotonic()
-        due = [key for key in self._usable() if not key.writing and now - key.changed_at > CHANGE_EVERY]
-        if due:
-            self._write(random.choice(due), now)
-
-    def _write(self, key: SharedKey, now: float) -> None:
-        key.changed_at = now
-        key.writing, number = True, next(key.numbers)
-        with self.send("PUT", key.path, "PUT hot", data=b"%d" % number, headers=JSON) as answer:
-            wrong = settle(answer, complaint(answer, 201 if number == 1 else 200, b"%d" % number))
-        key.writing = False
-        if not wrong:
-            key.answered.append((time.monotonic(), number))
-        else:
-            key.retired = True
-            self.keys.append(SharedKey())
-
-    def _usable(self) -> list[SharedKey]:
-        return [key for key in self.keys if not key.retired]
 
     def _any(self) -> SharedKey:
         return random.choice(self._usable())

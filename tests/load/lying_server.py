@@ -17,6 +17,9 @@ from urllib.parse import parse_qs, urlsplit
 SLOW = 1.5
 """Seconds that a slow PUT takes."""
 
+SLICE = 0.02
+"""Seconds between two looks for changes."""
+
 LIES = {
     "": "none",
     "stale": "reads with use_cache=true see the first value for ever",
@@ -29,6 +32,9 @@ LIES = {
     "slow": "a write takes its time",
     "deaf": "conditions are not heard",
     "stubborn": "every condition is refused",
+    "lossy": "who follows changes is not told of every other one",
+    "elsewhere": "nor from where he stands",
+    "backwards": "he is told the value before the last",
 }
 
 
@@ -77,6 +83,9 @@ class _Handler(BaseHTTPRequestHandler):
         if url.path == "/config/":
             self._list(asked["prefix"][0])
             return
+        if url.path == "/changes":
+            self._tell(asked)
+            return
         use_cache, revision = asked.get("use_cache", [""])[0], int(asked.get("min_revision", ["0"])[0])
         with self.server.lock:
             versions, now = self.server.versions.get(url.path, []), self.server.revision
@@ -98,6 +107,27 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def _tell(self, asked: dict[str, list[str]]) -> None:
+        """A long poll. Its token is a revision."""
+        after, until = int(asked.get("after", ["0"])[0]), time.monotonic() + float(asked["wait"][0])
+        while True:
+            with self.server.lock:
+                now = self.server.revision
+                found = {key: self.server.versions.get(f"/config/{key}", []) for key in asked["key"]}
+            changed = {key: versions for key, versions in found.items() if versions and versions[-1].revision > after}
+            if changed or time.monotonic() >= until:
+                break
+            time.sleep(SLICE)
+        lie, since = self.server.lie, after - (self.server.lie == "elsewhere")
+        told = [self._change(key, versions) for key, versions in changed.items()
+                if lie != "lossy" or versions[-1].revision % 2]  # fmt: skip
+        answer = {"from": str(since), "to": str(now), "reset": not after, "age": 0.0, "more": False, "changes": told}
+        self._answer(200, Version(now, json.dumps(answer).encode()), now)
+
+    def _change(self, key: str, versions: list[Version]) -> dict[str, object]:
+        back = self.server.lie == "backwards" and len(versions) > 2 and versions[-1].revision % 2
+        return {"key": key, "op": "put", "value": versions[-3 if back else -1].body.decode()}
 
     def do_PUT(self) -> None:
         body, path = self.rfile.read(int(self.headers["Content-Length"])), urlsplit(self.path).path

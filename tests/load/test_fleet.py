@@ -42,11 +42,12 @@ def test_load_passes_without_a_failure_and_from_the_cache(fleet: RunningFleet, t
 
 
 def test_users_of_every_guarantee_pass(fleet: RunningFleet, tmp_path: Path) -> None:
-    """Bounded, monotonic, linearizable, conditional and synchronous, on instances that take turns, by one run."""
-    users = ("ConditionalUser", "HotKeyUser", "LinearizableUser", "SynchronousUser")
+    """Bounded, monotonic, linearizable, conditional and synchronous, and told, by instances that take turns."""
+    users = ("ConditionalUser", "FollowingUser", "HotKeyUser", "LinearizableUser", "SynchronousUser")
     result = run(fleet.address, tmp_path, *users, users=20, seconds=5, pause=0.1)
     assert result.exit_code == 0, result.output
-    names = ("GET hot", "GET hot min_revision", "PUT if-match", "GET consistency=linearizable", "GET after sync=true")
+    names = ("GET hot", "GET hot min_revision", "PUT if-match", "GET consistency=linearizable", "GET after sync=true",
+             "GET changes")  # fmt: skip
     assert all(result.rows[name].requests > 10 for name in names), result.output
     assert requests.get(f"{fleet.address}/config/?prefix=performance_tests/", timeout=5).json()["keys"] == []
 

@@ -68,21 +68,21 @@ def test_lie_is_a_failure_that_says_what_was_expected(tmp_path: Path, lie: str, 
     assert said in result.output
 
 
-OTHERS = ("ConditionalUser", "HotKeyUser", "LinearizableUser", "SynchronousUser")
+OTHERS = ("ConditionalUser", "FollowingUser", "HotKeyUser", "LinearizableUser", "SynchronousUser")
 
 
 def test_all_others_pass_an_honest_service_and_leave_nothing(tmp_path: Path) -> None:
     """They bear the token, which nobody gets to see, and have rows of their own in the result."""
     with lying("") as server:
         result = run(
-            server.address, tmp_path, *OTHERS, users=12, seconds=3, pause=0.02, LOAD_BOUND="0.3", LOAD_TOKEN="s3cret"
+            server.address, tmp_path, *OTHERS, users=15, seconds=3, pause=0.02, LOAD_BOUND="0.3", LOAD_TOKEN="s3cret"
         )
     assert result.exit_code == 0, result.output
     assert server.documents == {}
     assert server.tokens == {"Bearer s3cret"}
     assert "s3cret" not in result.output
     assert not result.rows.keys() & {*table.ALWAYS}
-    rare = {"DELETE at the end", "PUT hot"}
+    rare = {"DELETE at the end", "PUT hot", "PUT followed"}
     assert all(row.requests > 20 for name, row in result.rows.items() if name not in rare), result.rows
 
 
@@ -99,6 +99,13 @@ def test_all_others_pass_an_honest_service_and_leave_nothing(tmp_path: Path) -> 
             ),
         ),
         ("forgetful", ("HotKeyUser",), ("had been read before, got b'", "monotonic reads: revision ")),
+        ("lossy", ("FollowingUser",), (r"GET changes: nothing lost: \d+ had been written [\d.]+ s before, \d+ is ",)),
+        (
+            "elsewhere",
+            ("FollowingUser",),
+            (r"GET changes: nothing lost: asked what has changed since \d+, told since ",),
+        ),
+        ("backwards", ("FollowingUser",), (r"GET changes: nothing lost: \d+ had been told before, got \d+",)),
         ("deaf", ("ConditionalUser",), (r"PUT if-match: conditional write: edit \d+ was acknowledged twice",)),
         ("stubborn", ("ConditionalUser",), ("PUT if-match: conditional write: refused, although ",)),
     ],

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.alone
 
 TOKEN = "load-0123456789-load-0123456789"
 TOKENS = json.dumps([{"name": "load", "token": TOKEN, "scopes": ["read", "write"]}])
-EVERYBODY = ["ConditionalUser", "ConfigUser", "HotKeyUser", "LinearizableUser", "SynchronousUser"]
+EVERYBODY = ["ConditionalUser", "ConfigUser", "FollowingUser", "HotKeyUser", "LinearizableUser", "SynchronousUser"]
 
 
 @pytest.fixture(scope="module")
