@@ -19,6 +19,7 @@ from consistency.loop import PROCESS_LOOP, run
 from service.auth import token_sources
 from service.auth.keyring import Keyring
 from service.doctor import cluster, embedded, endpoints, material
+from service.doctor.changes import changes
 from service.doctor.fleet import fleet
 from service.doctor.keys import keys
 from service.doctor.pace import clocks, latencies
@@ -130,6 +131,7 @@ def _ask_cluster(etcd: Etcd, looks: list[endpoints.Look], settings: Settings) ->
     if all(finding.level is Level.OK for finding in permitted):
         yield from latencies(etcd, settings)
         yield from fleet(etcd)
+        yield changes(etcd)
         yield keys(etcd)
 
 
