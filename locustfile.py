@@ -189,6 +189,9 @@ _run = Run(RUN)
 
 
 def _prepare(environment: Environment, **_: Any) -> None:
+    # Its timers count from when it last looked at the clock, which was before all was imported: a short run on a busy
+    # machine was over before it began.
+    gevent.get_hub().loop.update_now()
     options = environment.parsed_options
     # Locust would take all there are; a worker takes those that its master sends.
     if options and not (options.user_classes or options.class_picker or options.worker):
