@@ -56,3 +56,18 @@ def test_a_write_can_be_tried(browser: Browser, fleet: Fleet) -> None:
         block.get_by_role("button", name="Execute").click()
         expect(block.locator(".live-responses-table tbody .response-col_status").first).to_contain_text("201")
     assert fleet.instances[0].get("docs/written?use_cache=false").content == b'{"limit": 11}'
+
+
+def test_the_stream_can_be_tried(browser: Browser, fleet: Fleet) -> None:
+    """It has no end, so what is shown is its beginning: what there is, and that this is all."""
+    fleet.write("team/streamed", '{"limit": 12}', instance=0)
+    with tab(browser, f"{fleet.url}docs") as page:
+        block = page.locator(".opblock-get").filter(has_text="/changes").first
+        block.locator(".opblock-summary-control").click()
+        block.get_by_role("button", name="Try it out").click()
+        block.locator(".responses-inner select.content-type").first.select_option("text/event-stream")
+        block.get_by_role("button", name="Execute").click()
+        answer = block.locator(".live-responses-table")
+        expect(answer).to_contain_text("event: put", timeout=30_000)
+        expect(answer).to_contain_text("team/streamed")
+        expect(answer).to_contain_text("event: sync")
