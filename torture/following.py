@@ -36,14 +36,21 @@ Record = Callable[[Told], None]
 
 
 class Follower:
-    """One of them; `live` is its thread's. Even ones poll, odd ones read streams."""
+    """One of them; `live` is its thread's. Even ones poll, odd ones read streams. scope: prefixes and keys."""
 
-    def __init__(self, number: int, ports: Sequence[int], seed: int, record: Record) -> None:
+    def __init__(
+        self,
+        number: int,
+        ports: Sequence[int],
+        seed: int,
+        record: Record,
+        scope: tuple[tuple[str, ...], tuple[str, ...]] | None = None,
+    ) -> None:
         self._number = number
         self._ports = ports
         self._random = Random(f"follower:{seed}:{number}")
         self._record = record
-        self._prefixes, self._keys = SCOPES[number // 2 % len(SCOPES)]
+        self._prefixes, self._keys = scope or SCOPES[number // 2 % len(SCOPES)]
         self._streams = number % 2 == 1
         self._token = ""
         self._revision = 0  # of what is held; 0: nothing

@@ -15,12 +15,15 @@ from pathlib import Path
 import pytest
 import requests
 
+from config_client import ConfigClient, Fresh
 from consistency.core.model import VersionRecord, new_nonce
 from consistency.core.store import Put, Unavailable
 from consistency.etcd.store import EtcdConfig, EtcdStore
 from tests.support.driver import run_beside
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
+from torture.followed import Told
+from torture.following import Follower
 from torture.proxy import Link, Network, Way
 
 pytestmark = pytest.mark.alone
@@ -263,3 +266,72 @@ def test_connected_instances_drop_what_was_lost_with_the_first_contact_and_at_th
         assert lost
         assert max(lost) < min(contact, restored + bound)
         assert {value for invoked, _, value in reader.answers if invoked > contact} == {KEPT}
+
+
+class Replica:
+    """What a follower of `/changes` holds by what it was told."""
+
+    def __init__(self, number: int, instances: list[InstanceProcess]) -> None:
+        self.held: dict[str, str] = {}
+        self.resets = list[str]()
+        self.ended = threading.Event()
+        self._follower = Follower(number, [each.port for each in instances], 1, self._take, scope=(("k",), ()))
+        self._thread = threading.Thread(target=self._follower.live, args=(self.ended,), daemon=True)
+
+    def __enter__(self) -> Replica:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ended.set()
+        self._follower.hang_up()
+        self._thread.join(20.0)
+
+    def _take(self, told: Told) -> None:
+        if told.reset:
+            self.resets.append(told.reset)
+            self.held = {}
+        for key, value, _ in told.changes:
+            self.held = {name: held for name, held in self.held.items() if name != key}
+            if value is not None:
+                self.held[key] = value
+
+
+def values(client: ConfigClient) -> dict[str, bytes]:
+    return {name: document.value for name, document in client.snapshot().items()}
+
+
+@pytest.mark.fault("older snapshot restored")
+@pytest.mark.parametrize("outrun", [False, True], ids=["older revisions", "revisions that outran the lost ones"])
+def test_who_follows_changes_is_told_of_the_restored_state_and_goes_on(
+    world: World, tmp_path: Path, outrun: bool
+) -> None:
+    """Rule 18: a token of a lost history is told from the rest by its nonce. The library, polls and streams."""
+    instances = [world.instance, world.other]
+    write(world, KEPT)
+    snapshot = world.etcd.save_snapshot(tmp_path / "snapshot.db")
+    write(world, LOST)
+    with contextlib.ExitStack() as stack:
+        urls = [each.url for each in instances]
+        clients = [
+            stack.enter_context(ConfigClient(order, trust_env=False, prefix="k")) for order in (urls, urls[::-1])
+        ]
+        replicas = [stack.enter_context(Replica(number, instances)) for number in range(2)]
+
+        def all_hold(value: bytes) -> bool:
+            return all(
+                list(values(client).values()) == [value] * len(KEYS) and isinstance(client.state, Fresh)
+                for client in clients
+            ) and all(replica.held == dict.fromkeys(KEYS, value.decode()) for replica in replicas)
+
+        assert within(15.0, lambda: all_hold(LOST))
+        world.etcd.restore_snapshot(snapshot)
+        if outrun:
+            assert within(10.0, lambda: world.other.put(KEYS[0], NEW).ok)
+            for _ in range(3):
+                write(world, NEW)
+        assert within(30.0, lambda: all_hold(NEW if outrun else KEPT))
+        assert all(len(replica.resets) > 1 for replica in replicas), [replica.resets for replica in replicas]
+        last = b'"last"'
+        write(world, last)
+        assert within(15.0, lambda: all_hold(last))
