@@ -28,7 +28,8 @@ from service.documents.check import check, check_document
 from service.documents.listings import listing
 from service.http import parameters, sessions
 from service.http.answers import Answer, answer_batch, answer_delete, answer_page, answer_put, answer_reading
-from service.http.bodies import Body, BodyReader
+from service.http.bodies import BodyReader
+from service.http.clients import Body
 from service.http.conditions import UNCONDITIONAL, AnyOf, ReadCondition, read_condition, write_condition
 from service.http.door import KEYS
 from service.http.environ import Environ

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, request
 
 from service.documents.documents import Documents
-from service.http.bodies import Body, WholeBody
+from service.http.clients import Body, WholeBody
 from service.http.responses import Response, Run, respond
 
 

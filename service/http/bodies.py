@@ -8,15 +8,14 @@ here.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
+from service.http.clients import LENGTH, Body, allowed
 from service.http.environ import Environ
-from service.http.pace import allowed
 from service.http.problems import Refused, bad_request, refused
 from service.http.request_log import BEARER
 from service.memory.budget import Budget
@@ -34,92 +33,7 @@ LEAST = 4 * 1024
 CHECKED_WITHIN = 2.0
 """Seconds to wait until other large documents have been checked. One of 1 MiB takes from 10 to 500 ms."""
 
-_LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
-_NOTHING = ("", "0")
-
 T = TypeVar("T")
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-
-
-class Body(Protocol):
-    """What a request carries."""
-
-    async def receive(self, length: int) -> bytes:
-        """Return `length` bytes, or fewer when it ends before."""
-
-
-class StreamedBody:
-    """The body of a request that a server passes on in pieces (ASGI), counted."""
-
-    def __init__(self, receive: Receive, environ: Environ) -> None:
-        self._receive = receive
-        self._announced = announced(environ)
-        self._ended = False
-        self.received = 0
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing of it is left to be received."""
-        return self.received == self._announced
-
-    def is_small(self, most: int) -> bool:
-        """Whether it is said to have so many bytes at most."""
-        return self._announced is not None and self._announced <= most
-
-    @property
-    def ended(self) -> bool:
-        """Whether no more of it will come."""
-        return self._ended
-
-    async def receive(self, length: int) -> bytes:
-        """Return `length` bytes, or fewer when it ends before; what is beyond is discarded."""
-        document = await self.piece()
-        if len(document) >= length or not document:
-            return document[:length]
-        longer = bytearray(document)
-        while len(longer) < length and (piece := await self.piece()):
-            longer += piece
-        return bytes(longer[:length])
-
-    async def piece(self) -> bytes:
-        """Return the next bytes; none at the end, or when the client has gone."""
-        while not self._ended:
-            message = await self._receive()
-            if message["type"] != "http.request":
-                self._ended = True
-                break
-            self._ended = not message.get("more_body", False)
-            if piece := message.get("body", b""):
-                self.received += len(piece)
-                return bytes(piece)
-        return b""
-
-    async def departure(self, tell: Callable[[], None]) -> None:
-        """Wait until the client has gone, and tell; to be asked once all of the body has been received."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        tell()
-
-
-class WholeBody:
-    """A body that has been received already."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    async def receive(self, length: int) -> bytes:
-        """Return it."""
-        return self._body[:length]
-
-
-def announced(environ: Environ) -> int | None:
-    """The bytes that the body has; None if that can't be told: with a Transfer-Encoding a proxy may see another end."""
-    if "HTTP_TRANSFER_ENCODING" in environ:
-        return None
-    length = environ.get("CONTENT_LENGTH", "")
-    if length in _NOTHING:
-        return 0
-    return int(length) if _LENGTH.fullmatch(length) else None
 
 
 class BodyReader:
@@ -208,7 +122,7 @@ class BodyReader:
         given = environ.get("CONTENT_LENGTH", "")
         if not given:
             raise refused(HTTPStatus.LENGTH_REQUIRED, "length-required", "A body needs a Content-Length.")
-        if not _LENGTH.fullmatch(given):
+        if not LENGTH.fullmatch(given):
             raise bad_request("invalid-length", "Content-Length must be a number of bytes.")
         length = int(given)
         if length > self._max_bytes:

@@ -21,9 +21,8 @@ from service.changes.streams import EventStream
 from service.documents.documents import Documents
 from service.documents.hits import Hits, wire_of_reading
 from service.http.answers import CLOSE, Answer, Head, Wire, head, wire_of
-from service.http.bodies import StreamedBody
 from service.http.bridge import Bridge
-from service.http.departures import Departed, Departures
+from service.http.clients import Departed, Departures, StreamedBody
 from service.http.door import DOCUMENT, FAILURE, ROUTE, Door
 from service.http.environ import Environ, carries_body, environ_of
 from service.http.failures import answer_failure

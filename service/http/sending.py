@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from service.http.answers import Head
-from service.http.pace import allowed
+from service.http.clients import allowed
 from service.memory.budget import Budget
 from service.memory.capacity import OF_ANSWER
 

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from service.http.answers import Head
-from service.http.pace import allowed
+from service.http.clients import allowed
 from service.http.sending import PIECE, Loan, Send
 
 TAKEN_WITHIN = 30.0

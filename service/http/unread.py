@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 
-from service.http.bodies import StreamedBody
+from service.http.clients import StreamedBody
 from service.http.environ import Environ
 
 LINGER = 5.0

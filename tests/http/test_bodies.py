@@ -11,9 +11,9 @@ import pytest
 
 from service.documents.check import check, check_document
 from service.http import bodies
-from service.http.bodies import LARGE, LEAST, BodyReader, StreamedBody, WholeBody
+from service.http.bodies import LARGE, LEAST, BodyReader
+from service.http.clients import GRACE, LEAST_RATE, StreamedBody, WholeBody, allowed
 from service.http.environ import Environ
-from service.http.pace import GRACE, LEAST_RATE, allowed
 from service.http.problems import Refused
 from service.http.request_log import BEARER
 from service.memory.capacity import COPIES, FOR_SMALL

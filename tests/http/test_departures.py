@@ -10,9 +10,8 @@ import pytest
 
 from consistency.core.events import ignore
 from consistency.tasks import Errands
-from service.http import departures
-from service.http.bodies import StreamedBody
-from service.http.departures import Departures
+from service.http import clients
+from service.http.clients import Departures, StreamedBody
 from tests.support.driver import run
 
 LOOK_AFTER = 0.01
@@ -38,7 +37,7 @@ def test_one_timer_looks_at_all_requests_however_long_their_bodies_take(monkeypa
     """1. A body is not whole yet: it is to be looked at again; 2. the next one is to be looked at later: both ask for a
     timer. With one for each there would be twice as many timers after each look.
     """
-    monkeypatch.setattr(departures, "LOOK_AFTER", LOOK_AFTER)
+    monkeypatch.setattr(clients, "LOOK_AFTER", LOOK_AFTER)
 
     async def scenario() -> int:
         counted = Counted(Errands(ignore))

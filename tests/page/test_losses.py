@@ -77,7 +77,7 @@ HELD = """async (lags) => {
 def test_the_page_tells_of_a_loop_that_is_held(browser: Browser, fleet: Fleet) -> None:
     """From the alert's threshold on. An instance of an earlier release says nothing of it."""
     with tab(browser, fleet.url) as page:
-        expect(page.locator("#figures")).to_contain_text(re.compile(r"Loop lag\d+ ms"))
+        expect(page.locator("#figures")).to_contain_text(re.compile(r"Loop lag[\d.]+ m?s"))
         assert page.evaluate(HELD, [0.01, 0.5, None])["level"] == "good"
         assert page.evaluate(HELD, [0.01, 0.75, 0.65]) == {
             "level": "careful",

@@ -1,21 +1,121 @@
-"""Notices that a client has gone, so that nobody waits in its place: what was sent to etcd goes on all the same.
+"""The client of a request: its body as it comes, how slow it may be, and that it has gone.
 
-One timer looks at all requests under way, and only those that take long have their client looked after: to do so is to
-ask the server, with a task that waits for its answer.
+Nobody waits in the place of one that has gone; what was sent to etcd goes on. One timer looks at all requests under
+way, and only those that take long have their client looked after: to do so is to ask the server, with a task that waits
+for its answer.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import Awaitable, Callable
 from types import TracebackType
+from typing import Any, Protocol
 
 from consistency.news import TICK
 from consistency.tasks import Errands
-from service.http.bodies import StreamedBody
+from service.http.environ import Environ
+
+GRACE = 5.0
+"""Seconds that any body and any answer may take."""
+
+LEAST_RATE = 64 * 1024
+"""Bytes a second, beyond the grace."""
 
 LOOK_AFTER = 0.1
 """Seconds a request takes before its client is looked after; most are answered by then, and spared it."""
+
+LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
+_NOTHING = ("", "0")
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+
+def allowed(length: int) -> float:
+    """Seconds in which so many bytes must have been sent or taken."""
+    return GRACE + length / LEAST_RATE
+
+
+class Body(Protocol):
+    """What a request carries."""
+
+    async def receive(self, length: int) -> bytes:
+        """Return `length` bytes, or fewer when it ends before."""
+
+
+class StreamedBody:
+    """The body of a request that a server passes on in pieces (ASGI), counted."""
+
+    def __init__(self, receive: Receive, environ: Environ) -> None:
+        self._receive = receive
+        self._announced = announced(environ)
+        self._ended = False
+        self.received = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing of it is left to be received."""
+        return self.received == self._announced
+
+    def is_small(self, most: int) -> bool:
+        """Whether it is said to have so many bytes at most."""
+        return self._announced is not None and self._announced <= most
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more of it will come."""
+        return self._ended
+
+    async def receive(self, length: int) -> bytes:
+        """Return `length` bytes, or fewer when it ends before; what is beyond is discarded."""
+        document = await self.piece()
+        if len(document) >= length or not document:
+            return document[:length]
+        longer = bytearray(document)
+        while len(longer) < length and (piece := await self.piece()):
+            longer += piece
+        return bytes(longer[:length])
+
+    async def piece(self) -> bytes:
+        """Return the next bytes; none at the end, or when the client has gone."""
+        while not self._ended:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                self._ended = True
+                break
+            self._ended = not message.get("more_body", False)
+            if piece := message.get("body", b""):
+                self.received += len(piece)
+                return bytes(piece)
+        return b""
+
+    async def departure(self, tell: Callable[[], None]) -> None:
+        """Wait until the client has gone, and tell; to be asked once all of the body has been received."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        tell()
+
+
+class WholeBody:
+    """A body that has been received already."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def receive(self, length: int) -> bytes:
+        """Return it."""
+        return self._body[:length]
+
+
+def announced(environ: Environ) -> int | None:
+    """The bytes that the body has; None if that can't be told: with a Transfer-Encoding a proxy may see another end."""
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        return None
+    length = environ.get("CONTENT_LENGTH", "")
+    if length in _NOTHING:
+        return 0
+    return int(length) if LENGTH.fullmatch(length) else None
 
 
 class Departed(Exception):
