@@ -319,6 +319,8 @@ MUTANTS = (
            "                pass\n        self._base"),
     Mutant(18, "join a past that has a gap", HISTORY, "            if not _follows(applied, event):\n",
            "            if False:\n"),
+    Mutant(18, "remember one past after another", HISTORY, "return self._remember - self._lent",
+           "return self._remember"),
     Mutant(18, "join a past that does not lead here", HISTORY, "if applied != self._base or ", "if "),
     Mutant(18, "tell a value that is newer than `to`", OWED, "and since <= revision <= horizon",
            "and revision <= horizon"),

@@ -110,7 +110,7 @@ class Client:
             self._values += not delete
             known = self._known.get(key, 0)
             named = condition if condition != "known" else str(known or ("exists" if delete else "absent"))
-            wanted.append((key, None if delete else f'"{self.number}-{self._values}"', named))
+            wanted.append((key, None if delete else f'"{self.number}-{self._values}{"." * ask.size}"', named))
         return tuple(wanted)
 
     def _asked(self, ask: Ask) -> int:

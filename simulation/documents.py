@@ -21,6 +21,22 @@ class Documents:
 
     def mod_revision_at(self, key: str, revision: Revision) -> Revision:
         """Of the key as it was at a revision; 0 if it was absent."""
+        self._catch_up()
+        versions = self._versions.get(key, ())
+        place = bisect_right(versions, revision, key=itemgetter(0))
+        return versions[place - 1][1] if place else 0
+
+    def all_at(self, revision: Revision) -> dict[str, Revision]:
+        """The mod_revision of each key that was there at a revision."""
+        self._catch_up()
+        return {key: at for key in self._versions if (at := self.mod_revision_at(key, revision))}
+
+    @property
+    def revision(self) -> Revision:
+        """Of the last that has been committed."""
+        return self._history[-1].revision if self._history else 0
+
+    def _catch_up(self) -> None:
         for committed in self._history[self._read :]:
             for kv in committed.changes:
                 if kv.key.startswith(self._prefix):
@@ -28,6 +44,3 @@ class Documents:
                     version = committed.revision, kv.mod if kv.version else 0
                     self._versions.setdefault(name, []).append(version)
         self._read = len(self._history)
-        versions = self._versions.get(key, ())
-        place = bisect_right(versions, revision, key=itemgetter(0))
-        return versions[place - 1][1] if place else 0

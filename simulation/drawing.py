@@ -11,6 +11,7 @@ from random import Random
 
 from consistency.core.options import CLOCK_RATE_ERROR, CacheOptions
 from simulation.drift import drifting
+from simulation.extras import enriched
 from simulation.faults import FAULTS, Fault, Fleet
 from simulation.plan import SETTLING, Machine, Plan, Weather
 from simulation.workload import asks
@@ -35,7 +36,7 @@ def plan(seed: int, *, faults: Mapping[str, Fault] = FAULTS, drift: float = 0.0)
         steps=_steps(random, faults, fleet, seconds),
         asks=asks(random, fleet, seconds),
     )
-    return drifting(drawn, drift) if drift else drawn
+    return drifting(drawn, drift) if drift else enriched(drawn)
 
 
 def _machine(random: Random, bound: float) -> Machine:

@@ -28,6 +28,9 @@ PATIENCE = 5.0
 SILENCE = 2.0
 """Virtual seconds: beyond what it waits for changes; and for those that go on and on, until they hear of silence."""
 
+SLOW = 0.1
+"""Of the times that a stream has told something, so many after which its client takes nothing for a while."""
+
 Record = Callable[[Word], None]
 
 
@@ -92,6 +95,10 @@ class Follower:
                     self._take(instance, invoked, said)
                 else:
                     self._note("stale", instance, invoked)
+                if self._random.random() < SLOW:
+                    await asyncio.sleep(self._random.uniform(0.1, 1.5))  # meanwhile what it is owed gathers
+            following.hasten()
+            self._take(instance, invoked, await following.told(0.0))
 
     def _take(self, instance: Instance, invoked: float, told: Told) -> None:
         changes = tuple(
@@ -109,7 +116,7 @@ class Follower:
                 age=-1.0 if told.age is None else told.age,
             )
         )
-        self._token = told.to
+        self._token = Token.parse(str(told.to))  # as it comes from a client
 
     def _note(self, word: str, instance: Instance, invoked: float) -> None:
         self._record(Word(**self._named(instance, invoked, word)))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 
 from consistency.core.entries import Kept
+from consistency.core.history import weight
 from simulation.instance import Instance
 from simulation.life import Life
 from simulation.owners import Owner
@@ -110,8 +111,8 @@ class Watched:
             self._broken("an entry is validated beyond the horizon")
         if state._window != fresh.window():
             self._broken("the window that hits go by is not the present one")
-        most = 2 * self._options.names_remembered  # as much again for a past that was read
-        if history._weight > most and len(history._events) > 1:
+        usual = self._options.names_remembered
+        if history._weight > 2 * usual and history._weight > usual + max(map(weight, history._events)):
             self._broken("too many names are remembered", f"{history._weight}")
         for key, (_, mod_revision, validated_at, _, stale) in state._entries._entries.items():
             if stale or validated_at < fresh.floor:

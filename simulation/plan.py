@@ -15,6 +15,9 @@ from torture.schedule import Step
 FOLLOWERS = (0, 1, 2, 3)
 """Who follows changes: the even ones poll, the odd ones stream."""
 
+ONLOOKERS = (0, 1)
+"""Who lists keys, and asks what else there is."""
+
 SETTLING = 3.0
 """Virtual seconds at the beginning without a fault."""
 
@@ -59,6 +62,7 @@ class Ask:
     deletes, conditions: of a write, one for each key. A condition: "", "absent", "exists", or "known": at the
     mod_revision that this client saw last. asked: of a STALE read, the seconds that it allows; of one of the PAST, how
     many revisions before what the client has seen. patience: seconds until the client goes away; 0: as long as any.
+    size: bytes that a document is made longer by.
     """
 
     client: int
@@ -71,13 +75,15 @@ class Ask:
     conditions: tuple[str, ...] = ()
     asked: int = 0
     patience: float = 0.0
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A run. steps: of the faults, by time. asks: of each client in its order, all of them by `client`.
 
-    followers: the numbers of those who follow changes; what each does is decided by the seed and its number.
+    followers, onlookers: the numbers of those who follow changes, and of those who list keys; what each does is decided
+    by the seed and its number.
     cut_short: it ends with its last operation; nobody is asked to recover, and nothing is looked at.
     """
 
@@ -92,4 +98,5 @@ class Plan:
     steps: tuple[Step, ...]
     asks: tuple[Ask, ...]
     followers: tuple[int, ...] = FOLLOWERS
+    onlookers: tuple[int, ...] = ONLOOKERS
     cut_short: bool = False

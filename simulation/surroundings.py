@@ -91,9 +91,12 @@ class SimulatedEtcd:
 
     def current(self, key: str, revision: Revision) -> Revision | None:
         """The mod_revision of a key at a revision; 0: absent. None: others write it, or a backup was restored."""
-        if self._restored is not None or key in VISIBLE:
-            return None
-        return self._documents.mod_revision_at(key, revision)
+        documents = self.documents()
+        return None if documents is None or key in VISIBLE else documents.mod_revision_at(key, revision)
+
+    def documents(self) -> Documents | None:
+        """What all documents were; None once a backup was restored, since they have two histories then."""
+        return self._documents if self._restored is None else None
 
     def revoke(self, lease: int) -> None:
         """The lease of a living instance ends."""

@@ -18,6 +18,7 @@ from simulation.follower import Follower
 from simulation.instance import Instance
 from simulation.invariants import Invariants
 from simulation.loop import Loop
+from simulation.onlooker import Onlooker
 from simulation.owners import Owner
 from simulation.plan import VISIBLE, Plan
 from simulation.processes import Processes
@@ -134,6 +135,9 @@ class World:
             random = Random(f"follower {self.plan.seed} {number}")
             follower = Follower(number, self.loop, self.instances, random, self.follow, self.problem)
             players.append(self.loop.create_task(follower.play(until), name=f"follower {number}"))
+        for number in self.plan.onlookers:
+            onlooker = self._onlooker(number)
+            players.append(self.loop.create_task(onlooker.play(until), name=f"onlooker {number}"))
         players.append(self.loop.create_task(self._faults(), name="faults"))
         done, late = await asyncio.wait(players, timeout=self.plan.seconds + PLAYED_WITHIN)
         for task in sorted(late, key=hash):
@@ -144,6 +148,10 @@ class World:
 
     def _client(self, number: int) -> Client:
         return Client(number, self.loop, self.instances, self._numbers, self.record, self.problem)
+
+    def _onlooker(self, number: int) -> Onlooker:
+        random = Random(f"onlooker {self.plan.seed} {number}")
+        return Onlooker(number, self.loop, self.instances, self.surroundings.documents, random, self.problem)
 
     async def _faults(self) -> None:
         begun, seen = self.run.begun, set[int]()

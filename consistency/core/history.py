@@ -75,10 +75,19 @@ class History:
         while self._weight > self._remember + self._lent and len(self._events) > 1:
             self._forget_oldest()
 
+    @property
+    def room(self) -> int:
+        """Names of a past that may be remembered besides (rule 18): as many as of all that came by itself.
+
+        1. A client that was away has its past read: as many names as are remembered at all. 2. One that was away for
+        longer has the past before that read. Each is within the bound, and together they would be without one.
+        """
+        return self._remember - self._lent
+
     def lengthen(self, start: VersionState, events: Sequence[VersionEvent]) -> bool:
         """Remembers what led from `start` to `base`; False, and nothing changed, if these events don't (rule 18).
 
-        As much as may be remembered at all; it is given back as new events come.
+        As much as there is `room` for; it is given back as new events come.
         """
         applied = start
         for event in events:
@@ -86,7 +95,7 @@ class History:
                 return False
             applied = event.state
         more = sum(map(weight, events))
-        if applied != self._base or start == NO_VERSION or more > self._remember:
+        if applied != self._base or start == NO_VERSION or more > self.room:
             return False
         self._events[:0] = events
         for event in events:

@@ -82,9 +82,7 @@ class SharedPast:
 
     async def _read(self, revision: Revision) -> None:
         begun, base = self.begun, self._state.remembered
-        past = await self._store.versions(
-            revision, base.revision, most=self._options.names_remembered, timeout=self._options.timeout
-        )
+        past = await self._store.versions(revision, base.revision, most=self._state.room, timeout=self._options.timeout)
         if begun != self.begun or self._state.remembered != base:
             return  # decide again
         if past.start == NO_VERSION:

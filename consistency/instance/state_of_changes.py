@@ -55,6 +55,11 @@ class StateOfChanges:
         """From which version on the events are in memory."""
         return self._fresh.history.base
 
+    @property
+    def room(self) -> int:
+        """See `History.room`."""
+        return self._fresh.history.room
+
     def lengthen(self, start: VersionState, events: Sequence[VersionEvent]) -> bool:
         """See `History.lengthen`."""
         return self._fresh.history.lengthen(start, events)

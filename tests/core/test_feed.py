@@ -202,6 +202,15 @@ class TestLengthening:
             bases.append(history.base.revision)
         assert bases == [10, 20, 40, 50], "what was lent is given back by those that come"
 
+    def test_one_past_after_another_takes_no_more_than_one_may(self) -> None:
+        history = _history(base=40, remember=7)
+        assert history.lengthen(_state(20), [_event(30), _event(40)])
+        assert history.room == 3
+        assert not history.lengthen(_state(5), [_event(10), _event(20)])
+        history.append(_event(50))
+        assert history.room == 5, "what comes gives back what was lent"
+        assert history.lengthen(_state(10), [_event(20)])
+
     def test_a_version_that_named_nothing_counts_in_the_past_too(self) -> None:
         history = _history(base=30)
         assert history.lengthen(_state(10), [VersionEvent(_state(20), None), _event(30)])

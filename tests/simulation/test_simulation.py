@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from consistency.core.feed import ChangedKey
 from consistency.core.freshness import Freshness
+from consistency.etcd import messages
+from consistency.instance import past_values
 from consistency.instance.auditor import Auditor
 from consistency.instance.state import LocalState
 from consistency.instance.writes import Writes
@@ -187,3 +190,18 @@ def numbers(operations: Collection[Operation]) -> set[int]:
 def test_a_plan_is_decided_by_its_seed() -> None:
     assert plan(5) == plan(5)
     assert plan(5) != plan(6)
+
+
+def test_onlookers_find_a_listing_that_is_not_what_etcd_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = messages.listed
+    monkeypatch.setattr(messages, "listed", lambda layout, kvs: listed(layout, kvs)[1:])
+    assert any(" listed at " in problem for problem in played(replace(planned(3), steps=())).problems)
+
+
+def test_onlookers_find_a_change_that_is_told_as_older_than_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def older(key: str, op: str, mod_revision: int, value: bytes | None = None) -> ChangedKey:
+        return ChangedKey(key, op, mod_revision - 1, value)
+
+    monkeypatch.setattr(past_values, "ChangedKey", older)
+    found = [problem for problem in played(replace(planned(3), steps=())).problems if "onlooker" in problem]
+    assert any("told up to" in problem for problem in found)
