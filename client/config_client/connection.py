@@ -33,7 +33,7 @@ class Connection:
     token_file: str | Path | None = None
     ca_file: str | Path | None = None
     ssl_context: ssl.SSLContext | None = None
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)  # it may bear a password
     trust_env: bool = True
     connect_within: float = 3.0
     answer_within: float = 10.0
@@ -44,6 +44,8 @@ class Connection:
         object.__setattr__(self, "urls", tuple(dict.fromkeys(_checked(url) for url in urls)))
         if not urls:
             raise ConfigError("urls: at least one is expected, for example http://config.internal:8080, found none")
+        if self.proxy is not None and not _is_address(self.proxy, ("http", "https", "socks5", "socks5h")):
+            raise ConfigError("proxy: it is not an address, expected for example http://proxy.internal:3128")
         if self.token and self.token_file:
             raise ConfigError("token and token_file are both set; one is expected")
 
@@ -96,15 +98,19 @@ def _said(error: Exception) -> str:
 
 
 def _checked(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        fits = parts.scheme in ("http", "https") and parts.hostname and not parts.query and not parts.fragment
-        fits = fits and parts.username is None and parts.port != 0
-    except ValueError:
-        fits = False
-    if not fits:  # it is not repeated: it could hold a password
+    if not _is_address(url, ("http", "https")) or urlsplit(url).username is not None:
+        # It is not repeated: it could hold a password.
         raise ConfigError("urls: one is not an address, expected for example http://config.internal:8080")
     return url.rstrip("/")
+
+
+def _is_address(url: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in schemes and parts.hostname and not parts.query and not parts.fragment
+        return bool(fits) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def headers_of(attempt: Attempt) -> dict[str, str]:
