@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from tests.support.instances import within
 from tests.support.page import BOUND, Fleet, link, press, running
 
 UNPROVEN = "It may have changed: the service can't prove at the moment that this is the latest version."
+SOME_TOKEN = "team-0123456789-0123"
+SOME = json.dumps([*json.loads(TOKENS), {"name": "team", "token": SOME_TOKEN, "scopes": ["read"], "prefix": "team/"}])
 FOLLOWING = "async () => (await import('/page/changes.js')).isTelling()"
 
 
@@ -125,3 +128,19 @@ def test_a_token_is_borne_by_the_stream_too(browser: Browser, tmp_path: Path) ->
                 assert follows(page)
                 fleet.write("followed/secret", "2", 0)
                 expect(page.locator("#value")).to_have_text("2", timeout=BOUND * 1000)
+
+
+def test_a_token_for_some_keys_follows_those_though_another_is_open(browser: Browser, tmp_path: Path) -> None:
+    with running(tmp_path, 1, API_TOKENS=SOME) as fleet:
+        fleet.instances[0].token = TOKEN
+        fleet.instances[0].wait_for_slot()
+        fleet.write("other/secret", "1", 0)
+        fleet.write("team/app", "1", 0)
+        with tab(browser, fleet.url + link("other/secret")) as page:
+            page.fill("#token", SOME_TOKEN)
+            press(page, "Use it")
+            expect(page.locator("#document-body")).to_contain_text("This token is for keys that start with")
+            assert follows(page)
+            fleet.write("team/new", "1", 0)
+            expect(page.locator("#key-list")).to_contain_text("team/new", timeout=BOUND * 1000)
+            assert "other" not in page.locator("#key-list").inner_text()

@@ -58,7 +58,12 @@ async function present() {
   names = null; // what has changed until now is not told
   const key = page.aKey();
   if (key === null) return null;
-  return (await askJson(`/changes?${new URLSearchParams({ key, values: "false" })}`)).to;
+  try {
+    return (await askJson(`/changes?${new URLSearchParams({ key, values: "false" })}`)).to;
+  } catch (error) {
+    if (error.status === 403) return null; // the bearer token may be for other keys
+    throw error;
+  }
 }
 
 function query() {
@@ -103,4 +108,5 @@ function failed(error) {
   failures += 1;
   if (error.status === 410) token = null; // another history
   if (error.status === 503) page.doubt();
+  if (error.status === 429) page.sure(); // too many wait: who looks for changes again finds out about proofs, too
 }
