@@ -37,6 +37,7 @@ CHECKS: tuple[Check, ...] = (
     recency.staleness_is_bounded,
     recency.age_is_honest,
     recency.tokens_are_honoured,
+    recency.instances_know_their_own_writes,
     recency.sessions_never_go_back,
     replicas.replicas_are_exact,
     replicas.silence_is_honest,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 
 from torture.case import Case
-from torture.history import Kind, Level, Operation, Remembers
+from torture.history import Kind, Level, Operation, Outcome, Remembers
 from torture.violations import Violation
+
+OUTCOME_UNKNOWN = 504
+"""The status by which an instance says so."""
 
 
 def staleness(case: Case, read: Operation) -> tuple[float, Operation | None]:
@@ -63,6 +67,40 @@ def tokens_are_honoured(case: Case) -> Iterator[Violation]:
     for operation in case.answered:
         if operation.level is not Level.PAST and 0 < operation.revision < operation.token:
             yield Violation("token ignored", f"holds at {operation.revision}", (operation,))
+
+
+def instances_know_their_own_writes(case: Case) -> Iterator[Violation]:
+    """Whoever asks the instance that made a write, after it has returned, is not told anything older.
+
+    Sound: rule 1. What was written there, and what may have been, is not served from memory as it was before: it is
+    asked for, after the write. One whose outcome the instance does not know counts if it is known to have been
+    committed by then; one whose client has gone may be under way. A delete does not say whether it found anything, and
+    has written nothing if not: it is left out. A process that has been started meanwhile holds nothing from before.
+    """
+    made: dict[tuple[int, str], list[tuple[float, int, Operation]]] = defaultdict(list)
+    for write in case.writes:
+        if write.kind is Kind.DELETE or (write.outcome is Outcome.UNKNOWN and write.status != OUTCOME_UNKNOWN):
+            continue
+        for key, _ in write.changes:
+            change = case.placed_write(key, write)
+            if change and (write.outcome is Outcome.OK or change.seen <= write.returned):
+                made[write.instance, key].append((write.returned, change.revision, write))
+    newest = {place: _running_newest(writes) for place, writes in made.items()}
+    for read in case.present_reads():
+        writes = newest.get((read.instance, read.key), [])
+        before = bisect_left(writes, read.invoked, key=lambda each: each[0])
+        if before and case.version(read) < writes[before - 1][1]:
+            _, revision, write = writes[before - 1]
+            yield Violation("own write not seen", f"{read.key} was written at {revision}", (write, read))
+
+
+def _running_newest(writes: list[tuple[float, int, Operation]]) -> list[tuple[float, int, Operation]]:
+    """By when they were known: the newest of those that were by then."""
+    found: list[tuple[float, int, Operation]] = []
+    for known, revision, write in sorted(writes, key=lambda each: each[:2]):
+        if not found or revision > found[-1][1]:
+            found.append((known, revision, write))
+    return found
 
 
 def sessions_never_go_back(case: Case) -> Iterator[Violation]:

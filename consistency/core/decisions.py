@@ -20,6 +20,7 @@ class Ticket:
     epoch: the stretch of certainty it belongs to; answers of an earlier one prove and fill nothing (rules 6, 7).
     horizon, seen: revisions applied and seen in headers by then (rules 14 and 8).
     slot, lease: our membership by then; slot None and lease 0 without one.
+    writes: how many writes made here were over by then (rule 5).
     """
 
     sent_at: float
@@ -28,6 +29,7 @@ class Ticket:
     seen: Revision
     slot: int | None
     lease: int
+    writes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,5 @@
-"""A bounded cache of entries, tombstones included, least recently used out first.
+"""A bounded cache of entries, tombstones included, least recently used out first; and which writes made here are over,
+so that nothing from before one of them becomes an entry.
 
 Pure: no I/O, no clock. `get` may be called from any thread at any time; everything else belongs to one loop.
 
@@ -12,7 +13,7 @@ alone is nothing that the collector of cycles goes through again and again. And 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from sys import getsizeof
 from typing import NamedTuple
@@ -29,6 +30,9 @@ VALUE_OVERHEAD = 37
 
 LET_GO, LET_GO_BYTES = 64, 256 * 1024
 """What was cleared goes whenever an entry is kept: so many entries or bytes, which takes some microseconds."""
+
+WRITES_REMEMBERED = 1000
+"""Names kept of writes made here. What was asked for before one that is forgotten is not cached, which is safe."""
 
 
 class Entry(NamedTuple):
@@ -147,6 +151,38 @@ class NearCache:
             entries, size = entries + 1, size + _size(key, kept)
             if not self._cleared[-1]:
                 self._cleared.pop()
+
+
+class OwnWrites:
+    """The writes made here that are over, by key. `over`: how many, so that a read can say which came before it.
+
+    An entry is marked when such a write is over; what was asked for before comes in later:
+
+        1. a load of k is sent, and etcd executes it,
+        2. a write of k commits, its answer arrives, and what is held of k is marked,
+        3. the answer to the load arrives: a proof, of before the write. No event has named k yet. Kept, it would be
+           served by the very instance that made the write.
+    """
+
+    def __init__(self, remember: int = WRITES_REMEMBERED) -> None:
+        self.over = 0
+        self._remember = remember
+        self._of: dict[str, tuple[int, Revision]] = {}  # the last one of each key, the oldest first
+        self._forgotten = 0
+
+    def note(self, keys: Collection[str], revision: Revision) -> None:
+        """A write of these keys is over; one of unknown outcome at a revision above all."""
+        self.over += 1
+        for key in keys:
+            self._of.pop(key, None)
+            self._of[key] = self.over, revision
+        while len(self._of) > self._remember:
+            self._forgotten, _ = self._of.pop(next(iter(self._of)))
+
+    def since(self, over: int, key: str, at: Revision = 0) -> bool:
+        """Whether what was asked for when so many were over, and is as of `at`, may lack a write of this key."""
+        number, revision = self._of.get(key, (0, 0))
+        return over < self._forgotten or (over < number and at < revision)
 
 
 def _size(key: str, kept: Kept) -> int:

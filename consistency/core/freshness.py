@@ -34,7 +34,7 @@ from consistency.core.decisions import (
     Verdict,
     Window,
 )
-from consistency.core.entries import Entry
+from consistency.core.entries import Entry, OwnWrites
 from consistency.core.history import NAMES_REMEMBERED, History, Standing
 from consistency.core.model import NO_VERSION, Demand, Revision, VersionEvent
 from consistency.core.store import Answer, Header, Survey
@@ -65,6 +65,7 @@ class Freshness:
         self.histories = 0
         self.slot: int | None = None
         self.lease = 0
+        self.own_writes = OwnWrites()
         self._forget()
 
     def _forget(self) -> None:
@@ -122,16 +123,19 @@ class Freshness:
         return next((proved_at for floor, proved_at in self._left if entry.validated_at < floor), self.proved_at)
 
     def overtaken(self, key: str, ticket: Ticket) -> bool:
-        """Whether a load sent with this ticket may miss something applied since (rules 5 and 14)."""
+        """Whether a load sent with this ticket may miss something applied, or written here, since (rules 5 and 14)."""
         return (
-            ticket.epoch != self.epoch or ticket.horizon < self.floor or self.history.named_after(key, ticket.horizon)
+            ticket.epoch != self.epoch
+            or ticket.horizon < self.floor
+            or self.history.named_after(key, ticket.horizon)
+            or self.own_writes.since(ticket.writes, key)
         )
 
     # Asking (rules 4, 5, 8)
 
     def ticket(self, now: float) -> Ticket:
         """To be drawn before a read is sent, never after."""
-        return Ticket(now, self.epoch, self.horizon, self.seen, self.slot, self.lease)
+        return Ticket(now, self.epoch, self.horizon, self.seen, self.slot, self.lease, self.own_writes.over)
 
     def judge(self, ticket: Ticket, answer: Answer) -> Verdict:
         """What an answer to a read sent with this ticket is worth, as of what has been applied now."""
@@ -174,6 +178,8 @@ class Freshness:
     def fills(self, key: str, ticket: Ticket, answer: Answer) -> bool:
         """Whether what a proven answer says of the key is still current (rule 5)."""
         at = answer.header.revision
+        if self.own_writes.since(ticket.writes, key, at):
+            return False
         return ticket.epoch == self.epoch and at >= self.floor and not self.history.named_after(key, at)
 
     def accept(self, ticket: Ticket, proof: Proof) -> None:

@@ -193,11 +193,13 @@ class LocalState(StateOfChanges):
             if detail := self._fresh.contradiction(ticket, header):
                 self._turn_back(detail)
             self._fresh.note(ticket, header)
+            self._fresh.own_writes.note(keys, header.revision)
             self._invalidated("own write", self._mark(keys, header.revision))
 
     def may_have_written(self, keys: Collection[str]) -> None:
         """A write of `keys` has an unknown outcome: what we hold may be old from now on (rule 1)."""
         with self._changing:
+            self._fresh.own_writes.note(keys, FOREVER)
             self._invalidated("unknown outcome", self._mark(keys, FOREVER))
 
     def _mark(self, keys: Collection[str], revision: Revision) -> int:

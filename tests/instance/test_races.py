@@ -36,6 +36,16 @@ def summary(reading: Reading) -> tuple[bytes | None, Source]:
     return reading.value, reading.source
 
 
+def write_here(store: FakeStore, hand: Hand, *, known: bool = True) -> None:
+    """k=2 is committed by this instance, and the event has not come. known: the answer to it has."""
+    ticket = hand.state.ticket()
+    commit = write(store, "k", b"2")
+    if known:
+        hand.state.wrote(("k",), commit.header, ticket)
+    else:
+        hand.state.may_have_written(("k",))
+
+
 class TestProofs:
     """Rule 4."""
 
@@ -166,6 +176,38 @@ class TestFills:
         gate.release()
         first.result()
         assert summary(hand.get("k")) == (b"2", Source.HIT)
+
+    @pytest.mark.parametrize("known", [True, False], ids=["committed", "unknown"])
+    def test_a_load_from_before_a_write_made_here_is_not_kept(self, store: FakeStore, hand: Hand, known: bool) -> None:
+        """1. the load reads k=1; 2. k=2 is written here, and is over; 3. the load's answer comes before the event."""
+        gate = store.hold("read")
+        reading = hand.get_meanwhile("k")
+        gate.wait_until_held()
+        write_here(store, hand, known=known)
+        gate.release()
+        assert reading.result().value == b"1", "current when it was read, which was after the request"
+        assert not hand.serves("k")
+        assert hand.get("k").value == b"2"
+
+    def test_a_load_that_has_the_write_made_here_is_kept(self, store: FakeStore, hand: Hand) -> None:
+        """1. the load is on its way to the store; 2. k=2 is written here, and is over; 3. the answer has it."""
+        gate = store.hold("read", At.REQUEST)
+        reading = hand.get_meanwhile("k")
+        gate.wait_until_held()
+        write_here(store, hand)
+        hand.deliver()
+        gate.release()
+        assert reading.result().value == b"2"
+        assert hand.serves("k")
+
+    def test_a_load_of_another_key_is_kept_beside_a_write_made_here(self, store: FakeStore, hand: Hand) -> None:
+        gate = store.hold("read")
+        reading = hand.get_meanwhile("other")
+        gate.wait_until_held()
+        write_here(store, hand)
+        gate.release()
+        reading.result()
+        assert hand.serves("other")
 
     def test_a_key_with_a_lease_is_never_cached(self, store: FakeStore, hand: Hand) -> None:
         lease = run(store.grant(10, timeout=1))
@@ -547,6 +589,20 @@ class TestHerds:
         assert hand.get("k").value == b"2"
         gate.release()
         first.result()
+
+    @pytest.mark.parametrize("known", [True, False], ids=["committed", "unknown"])
+    def test_a_load_from_before_a_write_made_here_is_not_followed(
+        self, store: FakeStore, hand: Hand, known: bool
+    ) -> None:
+        """1. L reads k=1; 2. k=2 is written here, and is over; 3. a reader who comes now is not given L's answer."""
+        gate = store.hold("read")
+        first = hand.get_meanwhile("k")
+        gate.wait_until_held()
+        write_here(store, hand, known=known)
+        second = hand.get_meanwhile("k")
+        gate.release()
+        first.result()
+        assert second.result().value == b"2"
 
     def test_an_uncached_read_follows_nobody(self, store: FakeStore, hand: Hand) -> None:
         gate = store.hold("read")

@@ -56,12 +56,14 @@ class Story:
         return self.tell(Kind.BATCH, "", when, **{"batch": changes, "revision": self.change(when, *changes), **more})
 
     def read(self, key: str, when: float, *, at: int = 0, **more: Any) -> Operation:
-        """A default read that holds at revision `at` (now, if none is given), from memory."""
+        """A default read that holds at revision `at` (now, if none is given), from the memory of another instance."""
         at = at or self.revision
         found = Truth(self.changes).at(key, at)
         value = found.value if found else None
         answer = {"value": value, "modified": found.revision if found and value else 0, "status": 200 if value else 404}
-        return self.tell(Kind.READ, key, when, **{"revision": at, "cache": "HIT", "age": 1, **answer, **more})
+        return self.tell(
+            Kind.READ, key, when, **{"revision": at, "instance": 1, "cache": "HIT", "age": 1, **answer, **more}
+        )
 
     def tell(self, kind: Kind, key: str, when: float, **more: Any) -> Operation:
         """Any operation."""

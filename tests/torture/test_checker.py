@@ -345,6 +345,19 @@ def own_write_not_read(story: Story) -> Found:
     return {offenders("session went back", write, story.read(B, 0.5, at=1, **mine))}
 
 
+def own_write_not_seen(story: Story) -> Found:
+    """At the instance that made it, by somebody who remembers nothing; within the bound."""
+    story.put(A, '"1"', 0)
+    write = story.put(A, '"2"', 1)
+    return {offenders("own write not seen", write, story.read(A, 1.1, at=2, instance=0))}
+
+
+def own_unknown_write_not_seen(story: Story) -> Found:
+    story.put(A, '"1"', 0)
+    write = story.put(A, '"2"', 1, outcome=Outcome.UNKNOWN, status=504)
+    return {offenders("own write not seen", write, story.read(A, 1.1, at=2, instance=0))}
+
+
 def session_went_back(story: Story) -> Found:
     mine: dict[str, Any] = {"session": "1.0", "remembers": Remembers.ALL}
     story.put(A, '"1"', 0)
@@ -448,7 +461,8 @@ SMALLEST = [
     uncached_from_the_cache, stale_unasked, a_strict_read_misses_a_write, strict_reads_go_back,
     a_default_read_is_evidence, a_refusal_is_a_read, another_key_went_back, read_before_written,
     a_synchronous_write_not_seen, stale, a_deletion_missed_for_too_long, stale_by_what_another_key_shows,
-    a_dishonest_age, staler_than_allowed, token_ignored, own_write_not_read, session_went_back,
+    a_dishonest_age, staler_than_allowed, token_ignored, own_write_not_read, own_write_not_seen,
+    own_unknown_write_not_seen, session_went_back,
 ]  # fmt: skip
 
 
@@ -533,6 +547,24 @@ def test_an_unknown_write_may_take_effect_after_its_client_gave_up() -> None:
     story.read(A, 2, **STRICT)
     story.change(3, (A, '"2"'))
     story.read(A, 4, **STRICT)
+    assert story.violations() == []
+
+
+def test_an_instance_that_has_no_answer_yet_may_serve_what_it_holds() -> None:
+    """The client has gone; etcd has done it, and the instance will know."""
+    story = Story()
+    story.put(A, '"1"', 0)
+    story.put(A, '"2"', 1, outcome=Outcome.UNKNOWN)
+    story.read(A, 1.1, at=2, instance=0)
+    assert story.violations() == []
+
+
+def test_who_deletes_what_somebody_has_deleted_has_written_nothing() -> None:
+    story = Story()
+    story.put(A, '"1"', 0)
+    story.delete(A, 1, instance=1)
+    story.delete(A, 1.1, effect=False)
+    story.read(A, 1.2, at=2, instance=0)
     assert story.violations() == []
 
 
