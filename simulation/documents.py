@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 
 from consistency.core.model import Revision
 from simulation.etcd.records import Committed
+
+_when: Callable[[tuple[Revision, Revision]], Revision] = itemgetter(0)
 
 
 class Documents:
@@ -22,14 +24,12 @@ class Documents:
     def mod_revision_at(self, key: str, revision: Revision) -> Revision:
         """Of the key as it was at a revision; 0 if it was absent."""
         self._catch_up()
-        versions = self._versions.get(key, ())
-        place = bisect_right(versions, revision, key=itemgetter(0))
-        return versions[place - 1][1] if place else 0
+        return _at(self._versions.get(key, ()), revision)
 
     def all_at(self, revision: Revision) -> dict[str, Revision]:
         """The mod_revision of each key that was there at a revision."""
         self._catch_up()
-        return {key: at for key in self._versions if (at := self.mod_revision_at(key, revision))}
+        return {key: at for key, versions in self._versions.items() if (at := _at(versions, revision))}
 
     @property
     def revision(self) -> Revision:
@@ -44,3 +44,8 @@ class Documents:
                     version = committed.revision, kv.mod if kv.version else 0
                     self._versions.setdefault(name, []).append(version)
         self._read = len(self._history)
+
+
+def _at(versions: Sequence[tuple[Revision, Revision]], revision: Revision) -> Revision:
+    place = bisect_right(versions, revision, key=_when)
+    return versions[place - 1][1] if place else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from mutants.__main__ import PROJECT
 from mutants.catalogue import MUTANTS
 from mutants.simulated import DOCUMENT, story
 
@@ -36,3 +37,15 @@ def test_the_story_tells_of_every_operation_that_is_left_and_of_its_cause() -> N
     assert set(re.findall(r" … .*  #(\d+) client", told[2])) == {str(each + 1) for each in range(int(told[1]))}
     cause = r"(instance \d): holds (\S+): absent, current as of (\d+)\n(?:.*\n)*.*\1: has applied revision \d+: \2\n"
     assert re.search(cause, told[2])
+
+
+def test_what_is_said_not_to_be_run_is_there_and_what_is_left_out_is_said() -> None:
+    """The tables are of files of `consistency/`; those that `make simulate-coverage` leaves out have a reason."""
+    tables = TEXT[TEXT.index("## What of the code it runs") : TEXT.index("## A long run")]
+    rows = [row.split(" | ")[0] for row in tables.splitlines() if row.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`([\w/]+\.py)`", row)}
+    folders = ("", "instance/")
+    assert all(any((PROJECT / "consistency" / folder / name).is_file() for folder in folders) for name in named)
+    omitted = re.search(r"^NOT_SIMULATED = (.*)$", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+    assert omitted
+    assert {each.removeprefix("consistency/") for each in omitted[1].split(",")} <= named
