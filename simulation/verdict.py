@@ -38,7 +38,8 @@ def judge(run: Run) -> list[Violation]:
     followed = [word for word in run.followed if word.returned < run.split_at]
     promises = check(before, run.truth, bound=run.plan.bound, slack=slack, followed=followed)
     promises += check(after, run.truth_after, bound=run.plan.bound, slack=slack)
-    late = [read for read in run.outside if read.invoked > run.split_at + run.plan.bound + slack]
+    forgotten = run.split_at + run.plan.bound + slack
+    late = [read for read in run.outside if read.invoked > forgotten and not _is_last_known(read, run.split_at)]
     return [*promises, *_outside(late, run.truth_after), *problems]
 
 
@@ -59,12 +60,16 @@ def _split(history: Iterable[Operation], lost: float, forgotten: float) -> tuple
             before.append(unknown)
         if operation.invoked > forgotten:
             refused = operation.status == WRONG_TIMELINE and operation.level is not Level.PAST
-            last_known = operation.cache == "STALE" and operation.returned - operation.age < lost
-            if not refused and not last_known:
+            if not refused and not _is_last_known(operation, lost):
                 after.append(operation)
         elif writes and operation.outcome is not Outcome.FAILED:
             after.append(unknown)
     return before, after
+
+
+def _is_last_known(operation: Operation, lost: float) -> bool:
+    """Whether it was served though nothing could be proven, as of a moment before a backup was restored."""
+    return operation.cache == "STALE" and operation.returned - operation.age < lost
 
 
 def _outside(reads: Iterable[Operation], truth: Truth) -> Iterator[Violation]:

@@ -20,14 +20,15 @@ from consistency.instance.state import LocalState
 from consistency.instance.writes import Writes
 from simulation.drawing import plan
 from simulation.faults import FAULTS
+from simulation.plan import VISIBLE
 from simulation.processes import Processes
-from simulation.record import digest
+from simulation.record import Run, digest
 from simulation.runs import planned, played, summaries
 from simulation.shrink import Search
 from simulation.story import story
 from simulation.surroundings import SimulatedEtcd
 from simulation.verdict import judge
-from torture.history import Kind, Level, Operation, Outcome
+from torture.history import Kind, Level, Operation, Outcome, Remembers
 
 PROJECT = Path(__file__).parents[2]
 
@@ -205,3 +206,19 @@ def test_onlookers_find_a_change_that_is_told_as_older_than_it_is(monkeypatch: p
     monkeypatch.setattr(past_values, "ChangedKey", older)
     found = [problem for problem in played(replace(planned(3), steps=())).problems if "onlooker" in problem]
     assert any("told up to" in problem for problem in found)
+
+
+def test_the_last_known_of_a_history_that_was_lost_may_be_told_whoever_wrote_it() -> None:
+    """Seed 1452. 1. Somebody writes past the service. 2. An instance proves it, and loses etcd. 3. A backup without it
+    is restored. 4. A client that prefers the last known for 10 s is told it, as of 2: that is what it asked for."""
+    run = Run(planned(1), split_at=13.0)
+    stale = Operation(
+        1, 3, "", Remembers.NOTHING, 2, Kind.READ, Level.STALE, VISIBLE[3], '"outside 4"', 16.9, 16.9, Outcome.OK
+    )
+    told = replace(stale, status=200, modified=68, revision=82, cache="STALE", age=5.0, asked=10)
+    run.outside = [told]
+    assert judge(run) == []
+    run.outside = [replace(told, age=2.0)]
+    assert [violation.check for violation in judge(run)] == ["read from nowhere"], (
+        "proven after the backup was restored"
+    )
