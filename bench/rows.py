@@ -26,6 +26,7 @@ from bench.measures import (
     under,
 )
 from bench.stage import Stage
+from bench.waiting import beside_polls, beside_streams, told, undisturbed, waiting, watched
 
 _BARE, _GATEWAY = "bare RSGI callable", "etcd's JSON gateway"
 _LINEARIZABLE, _UNCACHED = "?consistency=linearizable", "?use_cache=false"
@@ -60,6 +61,13 @@ CONTESTS: tuple[Contest[Stage], ...] = (
         idle,
         None,
         {"MB": at_most(75), "% of a CPU": at_most(1), "MB more with 2,000 clients": at_most(40)},
+    ),
+    Contest(
+        "9,900 clients that wait for changes",
+        "",
+        waiting,
+        None,
+        {"kB a stream": at_most(20), "kB a long poll": at_most(20)},
     ),
     Contest("an instance with 100,000 entries of 100 bytes", "", full, None, {"MB": at_most(150)}),
     Contest(
@@ -121,6 +129,27 @@ CONTESTS: tuple[Contest[Stage], ...] = (
         under(CROWD, puts),
         under(CROWD, gateway_puts),
         {"requests/s": at_least(1.2)},
+    ),
+    Contest(
+        "one write, until 1,000 streams are told",
+        "a watch of etcd's JSON gateway for each",
+        told,
+        watched,
+        {"p50": at_most(2)},
+    ),
+    Contest(
+        "hits, 16 connections, while 1,000 streams are told of changes",
+        "hits alone",
+        beside_streams,
+        undisturbed,
+        {"p99": at_most(3)},
+    ),
+    Contest(
+        "hits, 16 connections, while 1,000 streams are told of changes",
+        "while 1,000 clients ask every second",
+        beside_streams,
+        beside_polls,
+        {"p99": at_most(1)},
     ),
     _among_four(FEW),
     _among_four(CROWD),

@@ -36,7 +36,8 @@ class Effort:
     hot: documents that hits are of beside misses. documents: entries of an instance whose memory is looked at.
     held: documents that a client of the library holds. fleet, wide: instances of a fleet, and of a wider one.
     waiting: clients that are connected and ask nothing. idle: seconds for which an idle instance is watched.
-    writes: of one round that are followed until they are seen.
+    writes: of one round that are followed until they are seen. waiters: clients that wait for changes of an instance
+    whose memory is looked at. followers: those that are told of the same changes; tellings: how often, in one round.
     """
 
     rounds: int = 5
@@ -49,10 +50,14 @@ class Effort:
     waiting: int = 2_000
     idle: float = 10.0
     writes: int = 200
+    waiters: int = 9_900
+    followers: int = 1_000
+    tellings: int = 5
 
 
 QUICK = Effort(
-    rounds=1, seconds=1, hot=100, documents=4_000, held=500, fleet=2, wide=3, waiting=200, idle=1.0, writes=20
+    rounds=1, seconds=1, hot=100, documents=4_000, held=500, fleet=2, wide=3, waiting=200, idle=1.0, writes=20,
+    waiters=500, followers=50, tellings=2,
 )  # fmt: skip
 """Shows that everything runs, not how fast."""
 

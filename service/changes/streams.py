@@ -30,6 +30,9 @@ TRY_AGAIN = 1.0
 RETRY = (500, 4000)
 """Milliseconds, between which a client is told by chance when to come back: the others are not to have all at once."""
 
+LARGE = 16 * 1024
+"""Bytes of events that are not copied for each who is told them."""
+
 SPREAD = 0.25
 """Part of its lifetime by which a stream may end before it is over."""
 
@@ -71,13 +74,12 @@ class EventStream:
         del self._first
         while True:
             if isinstance(said, Told):
-                if events := await self._encoder.events(said):
-                    yield events
-                if not said.to.place:  # else it is not the end of a snapshot
-                    if not self._has_rights():
-                        yield goodbye("rights", _retry())
-                        return
-                    yield sync(said)
+                if not self._has_rights():
+                    yield goodbye("rights", _retry())
+                    return
+                end = b"" if said.to.place else sync(said)  # it is not the end of a snapshot
+                for piece in _together(await self._encoder.events(said), end):
+                    yield piece
             elif said is not None:
                 yield stale(said.age)
             if (wait := self._wait(said)) is None:
@@ -103,6 +105,13 @@ class EventStream:
     @property
     def _is_draining(self) -> bool:
         return self._place.draining or self._place.following.is_over
+
+
+def _together(events: bytes, end: bytes) -> tuple[bytes, ...]:
+    """As one piece, since what is sent costs by the piece; but large events, which all who are told them share."""
+    if len(events) > LARGE:
+        return (events, end) if end else (events,)
+    return (events + end,) if events or end else ()
 
 
 def _now() -> float:

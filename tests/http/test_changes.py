@@ -300,6 +300,7 @@ class TestRights:
             guarded.ask("PUT", "/config/team/a", b"1", Authorization=self.bearing("a"))
             goodbye = stream.until("goodbye")[-1]
             assert goodbye.data == {"reason": "rights"}
+            assert stream.names() == ["reset", "sync", "goodbye"], "nothing is told any more"
             wait_for(lambda: stream.ended, what="the end of the stream")
             assert stream.whole
 
