@@ -32,7 +32,7 @@ from torture.history import Kind, Level, Operation, Outcome, Remembers
 
 PROJECT = Path(__file__).parents[2]
 
-SEEDS = (3, 8, 5, 10, 1)
+SEEDS = (3, 8, 5, 10, 1, 18, 22)
 """Short runs. Within so many the deliberate breaks below are found, most of them in the first."""
 
 
