@@ -25,6 +25,9 @@ LAST_LOOK = 1000
 LAST_WORD = 1000
 """So much higher still are the numbers of those who must see by now what was written past the service."""
 
+DECIDED = (200, 504)
+"""After these half of the clients look at once, where they have written, what is there: 504 says that nobody knows."""
+
 Record = Callable[[Operation], None]
 
 
@@ -62,10 +65,11 @@ class Client:
                 return
             if due > self._loop.now:
                 await asyncio.sleep(due - self._loop.now)
-            await self.do(ask)
+            if await self.do(ask) in DECIDED and ask.kind is not Kind.READ and self.number % 2 == 0:
+                await self.do(Ask(ask.client, ask.at, ask.instance, Kind.READ, Level.DEFAULT, ask.keys[:1]))
 
-    async def do(self, ask: Ask) -> None:
-        """One operation."""
+    async def do(self, ask: Ask) -> int:
+        """One operation; the status that the service would answer, 0 for none."""
         if not self._left:
             self._begin()
         self._left -= 1
@@ -90,7 +94,7 @@ class Client:
                 )
         except Exception as error:  # noqa: BLE001  # told apart below; one that is not foreseen is a problem
             told = error
-        self._note(ask, wanted, token, invoked, told)
+        return self._note(ask, wanted, token, invoked, told)
 
     # --- what is asked for
 
@@ -121,7 +125,7 @@ class Client:
     def _note(
         self, ask: Ask, wanted: Wanted, token: int, invoked: float,
         told: Reading | Written | Applied | BaseException,
-    ) -> None:  # fmt: skip
+    ) -> int:  # fmt: skip
         batch = ask.kind is Kind.BATCH
         asked = self._asked(ask)
         outcome, status = ended(ask.kind, told)
@@ -170,6 +174,7 @@ class Client:
             self._remember(ask, modified, revision)
         elif isinstance(told, WrongTimeline):
             self._begin()
+        return status
 
     def _remember(self, ask: Ask, modified: int, revision: int) -> None:
         self._seen = max(self._seen, revision)

@@ -111,10 +111,14 @@ class Connection:
     def forget(self) -> None:
         """The server drops it."""
         self._forgotten = True
+        self.forget_streams()
+        self.look()
+
+    def forget_streams(self) -> None:
+        """The server drops those that are open, and the client is not told."""
         ended, self.ended = self.ended, {}
         for end in ended.values():
             end()
-        self.look()
 
     def leave(self) -> None:
         """The client's process ends: the server sees it after all that was sent before, if the way is free."""

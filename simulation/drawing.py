@@ -51,7 +51,8 @@ def _machine(random: Random, bound: float) -> Machine:
         audit_interval=random.choice((1.0, 2.0, 5.0)),
         preferred_slot=random.choice((None, None, 0, 7)),
     )
-    return Machine(random.uniform(1 - half, 1 + half), random.uniform(0, 1e6), options)
+    rate = random.choice((random.uniform(-half, half), half, -half))
+    return Machine(1 + rate, random.uniform(0, 1e6), options)
 
 
 def _weather(random: Random) -> Weather:

@@ -12,6 +12,7 @@ not told so: messages wait at the cut for the way to heal, until a side gives th
     network.isolate("i-1", "etcd-0", Way.TO_SERVER)    # requests don't arrive, what comes from there does
     network.isolate("i-1")                 # from every server
     network.stall("i-1", "etcd-0")         # open streams stay open and bring nothing more, until `heal`
+    network.mute("i-1", "etcd-0")          # … for good, as when something between them has lost these streams
     network.half_open("i-1", "etcd-0")     # the server has forgotten the connections; the client finds out in seconds
     network.reset("i-1", "etcd-0")         # the connections break at once, and what is under way with them
     network.heal()                         # undoes `isolate` and `stall`
@@ -101,6 +102,11 @@ class Network:
         """The streams of these connections bring nothing more, though pings are answered: a watch falls silent."""
         for connection in self._between(client, server):
             connection.stalled = connection.streams
+
+    def mute(self, client: str | None = None, server: str | None = None) -> None:
+        """The streams that are open bring nothing more, for good, and are not closed; new ones do."""
+        for connection in self._between(client, server):
+            connection.forget_streams()
 
     def half_open(self, client: str | None = None, server: str | None = None, *, streams_only: bool = True) -> None:
         """The server forgets these connections, and the client is not told."""

@@ -18,6 +18,7 @@ from simulation.etcd.cluster import Cluster
 from simulation.etcd.records import Snapshot
 from simulation.life import Clock
 from simulation.loop import Loop
+from simulation.outsiders import Outsiders
 from simulation.plan import VISIBLE, Plan, Weather
 from simulation.way import Way
 from torture.truth import Change
@@ -26,19 +27,17 @@ PREFIX = "simulated"
 USER, PASSWORD = "service", "secret"
 
 
-class SimulatedEtcd:
+class SimulatedEtcd(Outsiders):
     """See the module's opening. Made on the loop."""
 
     def __init__(self, plan: Plan, loop: Loop, random: Random) -> None:
-        self.cluster = Cluster(random, plan.members)
+        super().__init__(Cluster(random, plan.members), Layout(PREFIX))
         self._loop = loop
         self._secured = plan.secured
-        self._layout = Layout(PREFIX)
         self._network = self.cluster.network
         self._weather = plan.weather
         self._saved: Snapshot | None = None
         self._restored: Restored | None = None
-        self._outside = 0
         self._documents = Documents(self.cluster.history, self._layout.documents)
         if plan.secured:
             self.cluster.enable_auth(USER, PASSWORD, f"{PREFIX}/")
@@ -69,7 +68,9 @@ class SimulatedEtcd:
         self._expose(Weather())
         self.cluster.nospace(False)
         self.cluster.leases_late(0.0)
+        self.cluster.too_busy = self.cluster.lost_events = 0.0
         self.cluster.heal()
+        self.release_slots()
 
     @property
     def restored(self) -> Restored | None:
@@ -140,35 +141,30 @@ class SimulatedEtcd:
         """etcd forgets all that was before now."""
         self.cluster.compact(self._revision())
 
-    def write_outside(self, many: int, deletes: int) -> None:
-        """Somebody writes documents past the service, and deletes some."""
-        keys = [self._layout.document(key) for key in VISIBLE]
-        self._outside += 1
-        puts = {key: f'"outside {self._outside}"'.encode() for key in keys[:many]}
-        self.cluster.write_outside(puts, keys[many : many + deletes])
-
-    def delete_version(self) -> None:
-        """Somebody deletes the version key."""
-        self.cluster.write_outside({}, [self._layout.version])
-
-    def overwrite_version(self) -> None:
-        """Somebody puts nonsense under the version key."""
-        self._outside += 1
-        self.cluster.write_outside({self._layout.version: f"nonsense {self._outside}".encode()})
-
     def save(self) -> None:
         """Somebody makes a backup."""
         self._saved = self._saved or self.cluster.snapshot()
 
-    def restore(self, overtake: bool) -> None:
-        """The backup is restored, once in a run. overtake: the revisions that are lost are given to other writes."""
+    def restore(self, overtake: bool, renamed: bool) -> None:
+        """The backup is restored, once in a run. overtake: the revisions that are lost are given to other writes.
+
+        renamed: into a cluster with another id.
+        """
         if self._saved is not None and self._restored is None:
             self._restored = Restored(self._loop.now, self._saved.revision)
-            self.cluster.restore(self._saved, overtake=overtake)
+            self.cluster.restore(self._saved, overtake=overtake, renamed=renamed)
 
-    def nospace(self, on: bool) -> None:
-        """The quota is used up, or isn't any more."""
-        self.cluster.nospace(on)
+    def nospace(self, on: bool, quota: bool = False) -> None:
+        """The quota is used up (quota: so that transactions are refused), or isn't any more."""
+        self.cluster.nospace(on, quota=quota)
+
+    def too_busy(self, chance: float) -> None:
+        """From now on so many writes are refused, since etcd lags behind."""
+        self.cluster.too_busy = chance
+
+    def lose_events(self, chance: float) -> None:
+        """From now on so many changes of the version key are not told to who watches it."""
+        self.cluster.lost_events = chance
 
     def expire_tokens(self) -> None:
         """All tokens end now."""
@@ -190,6 +186,10 @@ class SimulatedEtcd:
     def stall_streams(self, who: int) -> None:
         """Its watch stays open, and brings nothing more."""
         self._network.stall(_name(who))
+
+    def mute_streams(self, who: int) -> None:
+        """As before, and nothing heals this watch."""
+        self._network.mute(_name(who))
 
     def half_open(self, who: int) -> None:
         """Etcd forgets its streams; it is not told."""

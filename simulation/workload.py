@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from random import Random
 
 from simulation.faults import Fleet
 from simulation.plan import KEYS, VISIBLE, Ask
 from torture.history import Kind, Level
+
+HOT = 3
+"""The first so many keys are those that most ask for."""
 
 _KEYS_UP_TO = tuple(itertools.accumulate((8.0,) * 3 + (3.0,) * 7 + (0.4,) * 40))
 
@@ -28,12 +32,34 @@ _ACTS = (
 _ACTS_UP_TO = tuple(itertools.accumulate(weight for *_, weight in _ACTS))
 
 
+HURRY = 0.02
+"""Seconds for which those wait who look at what is in memory, and at nothing else."""
+
+
 def asks(random: Random, fleet: Fleet, seconds: float) -> tuple[Ask, ...]:
-    """Of 2 to 20 clients, each in its order."""
+    """Of 2 to 20 clients, each in its order, and of some more who glance: faults can't hold them up."""
+    drawn = _busy(random, fleet, seconds)
+    first = drawn[-1].client + 1 if drawn else 0
+    return (*drawn, *_glances(random, fleet, seconds, range(first, first + random.choice((0, 1, 3)))))
+
+
+def _glances(random: Random, fleet: Fleet, seconds: float, clients: range) -> Iterator[Ask]:
+    """Default reads of few keys everywhere: what an instance serves from memory while it can't ask."""
+    pause = random.choice((0.03, 0.1))
+    for client in clients:
+        now = random.expovariate(1 / pause)
+        while now < seconds:
+            where, key = random.randrange(fleet.instances), random.choice(KEYS[:HOT])
+            yield Ask(client, round(now, 4), where, Kind.READ, Level.DEFAULT, (key,), (False,), ("",), patience=HURRY)
+            now += random.expovariate(1 / pause)
+
+
+def _busy(random: Random, fleet: Fleet, seconds: float) -> tuple[Ask, ...]:
     clients = random.randint(2, 20)
     pause = random.choice((0.05, 0.15, 0.4))
     loyal = random.random() < 0.3  # each client has an instance of its own
     hasty = random.choice((0.0, 0.0, 0.02, 0.6))
+    quiet = random.random() < 0.3  # few write, and most of them wait for everybody
     drawn = []
     for client in range(clients):
         now, mine = 0.0, random.randrange(fleet.instances)
@@ -41,12 +67,14 @@ def asks(random: Random, fleet: Fleet, seconds: float) -> tuple[Ask, ...]:
             now += 0.0 if random.random() < 0.2 else random.expovariate(1 / pause)
             where = mine if loyal else random.randrange(fleet.instances)
             patience = random.uniform(0, 0.05) if random.random() < hasty else 0.0
-            drawn.append(_ask(random, client, round(now, 4), where, patience))
+            drawn.append(_ask(random, client, round(now, 4), where, patience, quiet))
     return tuple(drawn)
 
 
-def _ask(random: Random, client: int, at: float, instance: int, patience: float) -> Ask:
+def _ask(random: Random, client: int, at: float, instance: int, patience: float, quiet: bool) -> Ask:
     act, level, _ = random.choices(_ACTS, cum_weights=_ACTS_UP_TO)[0]
+    if quiet and act != "read":
+        act, level = random.choices((("read", Level.DEFAULT), ("put", Level.SYNC), (act, level)), (90, 7, 3))[0]
     keys: tuple[str, ...] = (_key(random),)
     deletes: tuple[bool, ...] = (False,)
     conditions: tuple[str, ...] = ("",)

@@ -13,9 +13,11 @@
     cluster.compact(revision)                 # False if it can't be: compacted already, or not reached
     saved = cluster.snapshot(); cluster.restore(saved)      # same ids, lower revisions; all members restart
     cluster.restore(saved, overtake=True)     # … and then others' writes lead beyond the revisions that were lost
+    cluster.restore(saved, renamed=True)      # … into a cluster with another id
     cluster.nospace(True); cluster.nospace(True, quota=True); cluster.nospace(False)
     cluster.enable_auth(user, password, prefix); cluster.expire_tokens()
     cluster.leases_late(seconds)              # from now on leases end so much later
+    cluster.lost_events = 0.1                 # of changes so many are not told to who watches one key
     cluster.too_busy = 0.1                    # of writes so many are refused, for certain: etcd lags behind
     cluster.revoke(lease); cluster.write_outside({key: value}, [key], lease=0)       # raw keys, as etcdctl does
     cluster.delete_member_key(layout, slot)
@@ -59,6 +61,8 @@ class Cluster(Ensemble):
         self.flaws = Flaws()
         self.slow_watches = 0.0
         """Chance, for each watch and each change, that it falls behind for a moment, and then catches up at once."""
+        self.lost_events = 0.0
+        """Chance, for each watch of one key and each change, that it is not told. Harmless: the version key counts."""
         self.too_busy = 0.0
         """Chance, for each write, that etcd refuses it because it lags behind with what it has been asked already."""
         self.over_quota = False
@@ -104,6 +108,11 @@ class Cluster(Ensemble):
         """By hand, past the lease that it is attached to; the revision."""
         return self.write_outside({}, [layout.member(slot)])
 
+    def grant(self, ttl: int) -> int:
+        """A lease of nobody who renews it; 0 if there can't be one."""
+        granted = self._beside(lambda: self._granted(ttl))
+        return int(granted or 0)
+
     def compact(self, revision: int) -> bool:
         """Forget what was before; whether it is done."""
         return bool(self._beside(lambda: self._try(lambda: self.machine.compact(revision, self.forgotten()))))
@@ -141,11 +150,14 @@ class Cluster(Ensemble):
         ttls = {lease: each.ttl for lease, each in self.machine.leases.items()}
         return Snapshot(self.timeline, self.machine.store.revision, self.machine.saved(), ttls)
 
-    def restore(self, saved: Snapshot, *, overtake: bool = False) -> None:
+    def restore(self, saved: Snapshot, *, overtake: bool = False, renamed: bool = False) -> None:
         """Turn back to it: every member is killed and starts with it. They have no leader for a moment.
 
-        overtake: somebody else writes until the revision is beyond the one that was lost.
+        overtake: somebody else writes until the revision is beyond the one that was lost. renamed: the cluster that
+        is made of it has another id.
         """
+        if renamed:
+            self.id = self.network.random.getrandbits(63) + 1
         lost = self.machine.store.revision
         for number in range(len(self.members)):
             self.kill(number)
@@ -194,6 +206,14 @@ class Cluster(Ensemble):
 
     def _beside(self, entry: Callable[[], Any]) -> Any:
         return self.raft.commit_now(entry) if self.working else None
+
+    def _granted(self, ttl: int) -> int:
+        try:
+            lease, granted = self.machine.grant(ttl, 0, self.now())
+        except Refused:
+            return 0
+        self.granted_lease(lease, granted)
+        return lease
 
     @staticmethod
     def _try(work: Callable[[], object]) -> bool:

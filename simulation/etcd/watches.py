@@ -42,6 +42,11 @@ class Watch:
     behind: bool
     prev_kv: bool = False
 
+    @property
+    def of_one_key(self) -> bool:
+        """Whether it is of no more."""
+        return self.end == self.first + b"\x00"
+
     @classmethod
     def of(cls, number: int, request: Any, revision: int) -> Watch:
         """As asked for, at a member that shows `revision`."""
@@ -109,9 +114,11 @@ class WatchStream:
         ready = [watch for watch in self._watches.values() if not watch.behind]
         if len(ready) > 1 and self._cluster.network.random.random() < 0.5:
             ready.reverse()
-        slow = self._cluster.slow_watches
+        slow, lost = self._cluster.slow_watches, self._cluster.lost_events
         for watch in ready:
-            if slow and self._cluster.network.random.random() < slow:
+            if lost and watch.of_one_key and self._cluster.network.random.random() < lost:
+                watch.next = self._member.moment.revision + 1
+            elif slow and self._cluster.network.random.random() < slow:
                 self._fall_behind(watch)
             else:
                 self._tell(watch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from simulation.faults.kinds import Fault, Fleet, instance
+from simulation.faults.kinds import Fault, Fleet, instance, some_instance
 from simulation.way import Way
 from torture.schedule import Beat
 
@@ -27,6 +27,7 @@ FAULTS: dict[str, Fault] = {
     "answers held": instance("cut_off", "heal_instance", 0.3, 12, Way.TO_CLIENT.value),
     "cut off from a member": _one_member_away,
     "watch stalled": instance("stall_streams", "heal_instance", 0.5, 8),
+    "watch muted": some_instance("mute_streams"),
     "half open": instance("half_open", "heal_instance", 0.5, 8),
     "connections reset": _resets,
 }

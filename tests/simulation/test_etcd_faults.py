@@ -11,7 +11,7 @@ import pytest
 from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
 from consistency.core.events import StoreCalled, ignore
-from consistency.core.model import MemberEvent, VersionEvent, VersionRecord, new_nonce
+from consistency.core.model import SLOTS, MemberEvent, VersionEvent, VersionRecord, new_nonce
 from consistency.core.store import (
     BadCredentials,
     Commit,
@@ -25,9 +25,11 @@ from consistency.core.store import (
     WatchEvent,
     WatchStream,
 )
+from consistency.etcd.layout import Layout
 from consistency.etcd.store import EtcdStore
 from simulation.etcd import Cluster
 from simulation.etcd.errors import Refused
+from simulation.outsiders import Outsiders
 from simulation.way import Way
 from tests.simulation.virtual import virtually
 
@@ -286,6 +288,61 @@ def test_a_watch_that_is_stalled_is_silent_and_open_while_reads_go_on() -> None:
     play(story, 3)
 
 
+def test_a_watch_that_is_muted_brings_nothing_for_good_and_a_new_one_does() -> None:
+    async def story(hand: Hand) -> None:
+        await hand.put(b"1")
+        start = hand.cluster.machine.store.revision + 1
+        stream = await hand.store.watch(start, start, timeout=2.0)
+        hand.cluster.network.mute("i-1")
+        await hand.put(b"2")
+        hand.cluster.network.heal()
+        assert await events_of(stream, 20.0) == []
+        again = await hand.store.watch(start, start, timeout=2.0)
+        assert len(await events_of(again, 1.0)) == 1
+
+    play(story, 3)
+
+
+def test_events_that_are_lost_are_of_the_version_key_and_later_ones_come() -> None:
+    """Who watches the members hears of all: rule 12 rests on that."""
+
+    async def story(hand: Hand) -> None:
+        await hand.put(b"1")
+        start = hand.cluster.machine.store.revision + 1
+        stream = await hand.store.watch(start, start, timeout=2.0)
+        hand.cluster.lost_events = 1.0
+        await hand.put(b"2")
+        lease = await hand.store.grant(10, timeout=2.0)
+        assert await hand.store.claim(0, lease.id, "{}", timeout=2.0)
+        assert [type(event) for event in await events_of(stream, 1.0)] == [MemberEvent]
+        hand.cluster.lost_events = 0.0
+        last = await hand.put(b"3")
+        (event,) = await events_of(stream, 1.0)
+        assert isinstance(event, VersionEvent)
+        assert event.state.revision == last.header.revision
+
+    play(story, 3)
+
+
+def test_others_hold_all_slots_that_are_free_until_they_give_them_back() -> None:
+    async def story(hand: Hand) -> None:
+        mine = await hand.store.grant(10, timeout=2.0)
+        assert await hand.store.claim(3, mine.id, "{}", timeout=2.0)
+        outsiders = Outsiders(hand.cluster, Layout(PREFIX))
+        outsiders.hold_slots(1)
+        held = {each.slot: each.lease for each in (await hand.store.survey(None, timeout=2.0)).members}
+        assert held.keys() == set(range(1, SLOTS))
+        assert [slot for slot, lease in held.items() if lease == mine.id] == [3]
+        for number in (0, 1, 2):
+            hand.cluster.pause(number)
+        outsiders.release_slots()  # nobody is there who would take it
+        hand.cluster.heal()
+        await asyncio.sleep(5.0)
+        assert [each.slot for each in (await hand.store.survey(None, timeout=2.0)).members] == [3]
+
+    play(story, 3)
+
+
 def test_a_half_open_connection_is_found_by_its_pings() -> None:
     async def story(hand: Hand) -> None:
         stream = await hand.store.watch(2, 2, timeout=2.0)
@@ -408,6 +465,16 @@ def test_a_backup_that_is_restored_turns_back(overtake: bool) -> None:
         assert {each.timeline for each in hand.cluster.history} == ({0, 1} if overtake else {0})
 
     play(story, 3)
+
+
+def test_a_backup_may_be_restored_into_a_cluster_with_another_id() -> None:
+    async def story(hand: Hand) -> None:
+        before = await hand.put(b"1")
+        hand.cluster.restore(hand.cluster.snapshot(), renamed=True)
+        await asyncio.sleep(3.0)
+        assert (await hand.store.read([], None, timeout=2.0)).header.cluster != before.header.cluster
+
+    play(story)
 
 
 def test_nothing_proposed_before_a_restore_is_done_after_it() -> None:

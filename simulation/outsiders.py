@@ -1,0 +1,58 @@
+"""What others do to the keys in etcd, past the service: documents, the version key, slots."""
+
+from __future__ import annotations
+
+from consistency.core.model import SLOTS
+from consistency.etcd.layout import Layout
+from simulation.etcd.cluster import Cluster
+from simulation.plan import VISIBLE
+
+LONG = 1000
+"""Seconds for which slots may be held by others, at most: they are given back before."""
+
+
+class Outsiders:
+    """See the module's opening. The actions of a plan's steps that are done by hand."""
+
+    def __init__(self, cluster: Cluster, layout: Layout) -> None:
+        self.cluster = cluster
+        self._layout = layout
+        self._writes = 0
+        self._slots = 0  # the lease that holds slots; 0: none does
+
+    def write_outside(self, many: int, deletes: int) -> None:
+        """Somebody writes documents past the service, and deletes some."""
+        keys = [self._layout.document(key) for key in VISIBLE]
+        self.cluster.write_outside({key: self._value() for key in keys[:many]}, keys[many : many + deletes])
+
+    def recreate_outside(self, many: int) -> None:
+        """Somebody deletes documents past the service, and puts others there at once."""
+        keys = [self._layout.document(key) for key in VISIBLE[:many]]
+        self.cluster.write_outside({}, keys)
+        self.cluster.write_outside({key: self._value() for key in keys})
+
+    def delete_version(self) -> None:
+        """Somebody deletes the version key."""
+        self.cluster.write_outside({}, [self._layout.version])
+
+    def overwrite_version(self) -> None:
+        """Somebody puts nonsense under the version key."""
+        self.cluster.write_outside({self._layout.version: self._value()})
+
+    def hold_slots(self, free: int) -> None:
+        """All slots that nobody has, but for the first `free` of them, are held by instances of somebody else."""
+        store = self.cluster.machine.store
+        slots = [slot for slot in range(SLOTS) if store.get(self._layout.member(slot)) is None][free:]
+        if self._slots not in self.cluster.machine.leases:  # a backup that was restored may not have it
+            self._slots = self.cluster.grant(LONG)
+        if self._slots:
+            self.cluster.write_outside({self._layout.member(slot): b"{}" for slot in slots}, lease=self._slots)
+
+    def release_slots(self) -> None:
+        """They are given back, as soon as etcd takes it."""
+        if self._slots in self.cluster.machine.leases and not self.cluster.revoke(self._slots):
+            self.cluster.network.after(0.1, self.release_slots)
+
+    def _value(self) -> bytes:
+        self._writes += 1
+        return f'"outside {self._writes}"'.encode()
