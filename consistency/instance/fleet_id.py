@@ -37,12 +37,15 @@ class FleetId:
                 raise Unavailable(_TOO_LATE)
             if self._asking is None or self._asking.done():
                 self._asking = self._errands.start(self._ask(left), "fleet-id")
-            done, _ = await asyncio.wait((self._asking,), timeout=left)
+            asking = (
+                self._asking
+            )  # 1. its answer doesn't count; 2. who wakes first asks anew; 3. we still mean this one
+            done, _ = await asyncio.wait((asking,), timeout=left)
             if not done:
                 raise Unavailable(_TOO_LATE)
-            if self._asking.cancelled():
+            if asking.cancelled():
                 raise Unavailable("the cache was closed meanwhile")
-            self._asking.result()
+            asking.result()
         return self.known
 
     async def _ask(self, timeout: float) -> None:
