@@ -152,14 +152,16 @@ class Link:
                 return
             connection = Connection(client, server)
             self._connections.add(connection)
-            try:
-                await asyncio.gather(
-                    self._pump(connection, Way.REQUESTS, requests, server),
-                    self._pump(connection, Way.ANSWERS, answers, client),
-                )
-            finally:
-                self._connections.discard(connection)
-                connection.reset()
+            # Cancelled it is at the end of all; the server then asks for its exception, which nothing cancelled has.
+            with contextlib.suppress(asyncio.CancelledError):
+                try:
+                    await asyncio.gather(
+                        self._pump(connection, Way.REQUESTS, requests, server),
+                        self._pump(connection, Way.ANSWERS, answers, client),
+                    )
+                finally:
+                    self._connections.discard(connection)
+                    connection.reset()
 
         return serve
 

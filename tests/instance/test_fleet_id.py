@@ -8,7 +8,7 @@ from typing import cast
 from consistency.core.store import Store
 from consistency.instance.fleet_id import FleetId
 from consistency.tasks import Errands
-from tests.simulation.virtual import virtually
+from tests.support.virtual import virtually
 
 
 class Slow:

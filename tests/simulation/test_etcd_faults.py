@@ -31,7 +31,7 @@ from simulation.etcd import Cluster
 from simulation.etcd.errors import Refused
 from simulation.outsiders import Outsiders
 from simulation.way import Way
-from tests.simulation.virtual import virtually
+from tests.support.virtual import virtually
 
 PREFIX = "p"
 KEY = b"p/config/a"

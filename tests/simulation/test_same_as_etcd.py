@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 
 from simulation.etcd import Cluster
 from tests.simulation.same_as_etcd import Run, Stubs, perform, runs
-from tests.simulation.virtual import virtually
 from tests.support import driver
 from tests.support.etcd import EtcdServer
 from tests.support.recent_etcd import recent_etcd
+from tests.support.virtual import virtually
 
 
 @pytest.fixture(scope="module")
