@@ -18,7 +18,7 @@ def filter_case(_context: schemathesis.HookContext, case: schemathesis.Case[Any]
     """Whether it is a request that the file can judge."""
     keys = _keys(case)
     refused = _asks_for_two_times(case) or _contradicts_itself(case) or _is_no_set_of_keys(keys)
-    return not refused and all(map(_arrives_as_it_is, keys))
+    return not refused and not _waits_for_long(case) and all(map(_arrives_as_it_is, keys))
 
 
 @schemathesis.check
@@ -32,6 +32,12 @@ def use_after_delete(
 def _asks_for_two_times(case: schemathesis.Case[Any]) -> bool:
     """`revision` goes with no other parameter."""
     return "revision" in (case.query or {}) and len(case.query) > 1
+
+
+def _waits_for_long(case: schemathesis.Case[Any]) -> bool:
+    """Who knows all that there is waits for as long as it said: nobody changes anything meanwhile."""
+    query = case.query or {}
+    return "after" in query and str(query.get("wait", 0)) not in ("0", "1")
 
 
 def _contradicts_itself(case: schemathesis.Case[Any]) -> bool:
@@ -51,7 +57,10 @@ def _arrives_as_it_is(key: str) -> bool:
 
 
 def _keys(case: schemathesis.Case[Any]) -> list[str]:
-    named = [(case.path_parameters or {}).get("key"), *((case.query or {}).get(name) for name in ("prefix", "after"))]
+    query = case.query or {}
+    asked = [query.get(name) for name in ("prefix", "after", "key")]  # one, or several
+    named = [(case.path_parameters or {}).get("key")]
+    named += [each for given in asked for each in (given if isinstance(given, list) else [given])]
     body: Any = case.body
     operations = body.get("operations") if isinstance(body, dict) else None
     listed = [each.get("key") for each in operations if isinstance(each, dict)] if isinstance(operations, list) else []
