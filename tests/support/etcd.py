@@ -18,6 +18,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -355,19 +356,29 @@ def _has_stopped(task: Path) -> bool:
         return True
 
 
+_LANES = 8
+_LANE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _LANES
+_given: deque[int] = deque(maxlen=512)
+"""Ports that were chosen of late."""
+
+
 def free_ports(count: int) -> list[int]:
     """Ports of 127.0.0.1 that nothing listens on at this moment.
 
     They are below those that systems give to whoever connects somewhere: one of these could be anybody's before our
     server is there. Chosen by chance, and not by `random`, whose seed Hypothesis sets: others choose at the same time.
+    Processes that share the tests choose among ports of their own, and none gives one twice before it can be used.
     """
     found: list[int] = []
     with contextlib.ExitStack() as held:
         while len(found) < count:
-            port = 10_000 + secrets.randbelow(20_000)
+            port = 10_000 + secrets.randbelow(20_000 // _LANES) * _LANES + _LANE
+            if port in _given:
+                continue
             with contextlib.suppress(OSError):
                 held.enter_context(socket.socket()).bind(("127.0.0.1", port))
                 found.append(port)
+                _given.append(port)
     return found
 
 
