@@ -231,6 +231,8 @@ MUTANTS = (
            "linearizable=True, stale_if_error=0.0)", "linearizable=True)"),
     Mutant(10, "take an answer of a lost history for the fleet's id", FLEET_ID, "if self._histories == asked_of:",
            "if True:"),
+    Mutant(10, "mean another's question for the fleet's id", FLEET_ID, "            asking.result()",
+           "            self._asking.result()"),
     Mutant(10, "keep the id of the lost history", PARTS, "        self.fleet_id.forget()\n", ""),
     Mutant(11, "trust the clock for a linearizable read", FRESHNESS, "if confirm or now >= self.fresh_until:",
            "if now >= self.fresh_until:"),

@@ -1,6 +1,6 @@
 """Wakes many at their times by one timer of the loop: each of its own would cost who waits a kilobyte.
 
-In steps, and never too early. Belongs to one loop.
+In steps, and not too early. Belongs to one loop.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterable
+
+from consistency.news import TICK
 
 STEP = 0.05
 """Seconds: who waits is woken at the end of the step in which its time comes."""
@@ -47,10 +49,10 @@ class Alarms:
         if self._timer is not None:
             self._timer.cancel()
         self._next = step
-        self._timer = loop.call_at(step * STEP, self._go_off, loop)
+        # uvloop's clock is of whole milliseconds, those that are over: by anybody else's a step would end too early.
+        self._timer = loop.call_at(step * STEP + TICK, self._go_off, loop)
 
     def _go_off(self, loop: asyncio.AbstractEventLoop) -> None:
-        """A loop may be early by the grain of its clock: then what is left goes off next."""
         self._timer = None
         due = [step for step in self._steps if step <= self._next]
         for step in sorted(due):

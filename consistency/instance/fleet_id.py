@@ -37,9 +37,9 @@ class FleetId:
                 raise Unavailable(_TOO_LATE)
             if self._asking is None or self._asking.done():
                 self._asking = self._errands.start(self._ask(left), "fleet-id")
-            asking = (
-                self._asking
-            )  # 1. its answer doesn't count; 2. who wakes first asks anew; 3. we still mean this one
+            # 1. Its answer does not count, since the id was forgotten meanwhile; 2. who wakes first asks anew; 3. we
+            # wake, and mean the question that we have waited for.
+            asking = self._asking
             done, _ = await asyncio.wait((asking,), timeout=left)
             if not done:
                 raise Unavailable(_TOO_LATE)

@@ -71,6 +71,7 @@ class TestFlask:
 
         @app.get("/")
         def view() -> list[int]:
+            assert config.get("none", int, default=7) == 7
             first = config.snapshot()
             fake.set(a=2, b=2)
             return [first["a"].json(), config.snapshot()["b"].json(), config["b"]]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import builtins
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from mutants.__main__ import COPIED, PROJECT, TESTS
+from mutants.__main__ import COPIED, PROJECT, TESTS, copied, everything
 from mutants.catalogue import IMPOSSIBLE, MUTANTS, Mutant
 from mutants.table import DOCUMENT, document, killers
 
@@ -53,8 +55,17 @@ def test_a_copy_has_all_that_its_tests_import() -> None:
     while found:
         needed |= found
         found = {each for file in found for each in imported_by(file)} - needed
-    copied = tuple(str(PROJECT / each) for each in COPIED)
-    assert sorted(str(file) for file in needed if not str(file).startswith(copied)) == []
+    there = tuple(str(PROJECT / each) for each in COPIED)
+    assert sorted(str(file) for file in needed if not str(file).startswith(there)) == []
+
+
+def test_a_copy_has_all_that_its_tests_ask_for() -> None:
+    """Fixtures, too: one that is missing is told when it is asked for, and not before."""
+    with copied() as copy:
+        pytest_ = [sys.executable, "-m", "pytest", "--setup-plan", "-q", "-p", "no:cacheprovider"]
+        planned = [*pytest_, *(f"tests/{test}" for test in everything())]
+        done = subprocess.run(planned, cwd=copy, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
 
 
 NAMES = {name for file in (PROJECT / "consistency").rglob("*.py") for name in names_in(file.read_text())}

@@ -10,7 +10,7 @@ from flask import Flask, current_app, g
 from config_client.blocking import ConfigClient
 from config_client.core.model import State
 from config_client.errors import ConfigError
-from config_client.memory import Snapshot
+from config_client.memory import ABSENT, Snapshot
 
 if TYPE_CHECKING:
     from config_client.testing import FakeConfig
@@ -66,9 +66,9 @@ class FlaskConfig:
         snapshot: Snapshot = getattr(g, NAME)
         return snapshot
 
-    def get(self, name: str, *kind_and_default: Any) -> Any:
+    def get(self, name: str, kind: Any = None, default: Any = ABSENT) -> Any:
         """As `ConfigClient.get`: from memory, the newest that its type could read."""
-        return self.client.get(name, *kind_and_default)
+        return self.client.get(name, kind, default)
 
     def __getitem__(self, name: str) -> Any:
         return self.client[name]
