@@ -14,7 +14,8 @@ class Told:
 
     word: "told"; "stale" (silence is not proven), "goodbye", or "lost" (the connection ended, or nothing was told).
     library: it is a client of the library, and "told" is what it was found to hold, changes being what differs from the
-    time before; its listener has "listened" to all of it in the end, or what it was told is "unlike" that.
+    time before, note being its state. Its last word: its listener has "listened" to all of it, or what it was told is
+    "unlike" that.
     invoked: of a long poll, before it was sent; of a stream, before it was opened. since: the revision of what was
     held before; 0 with a reset. part: of a snapshot, with more to come. changes: key, value (None: deleted),
     mod_revision. age: seconds; -1 if it is not known.

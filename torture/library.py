@@ -11,12 +11,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from config_client import AsyncConfigClient, Change, ConfigClient, Document, Snapshot, StartFailed
+from config_client import AsyncConfigClient, Change, ConfigClient, Document, Fresh, Snapshot, StartFailed
 from torture.followed import Told
 from torture.history import CHECKED
 from torture.workload import Load
@@ -27,7 +27,7 @@ EVERY = 0.25
 """Seconds between two looks at a client's state."""
 
 SETTLES = 20.0
-"""Seconds after the last change within which a listener has been told of all that is held."""
+"""Seconds after the last change within which a client is fresh, and its listener has been told of all that is held."""
 
 Client = ConfigClient | AsyncConfigClient
 Record = Callable[[Told], None]
@@ -62,10 +62,13 @@ class Watched:
                     self._told[change.name] = change.now.mod_revision
 
     def begin(self, client: Client) -> None:
-        """It has started: from here on its listener is told of changes."""
+        """It has started: from here on its listener is told of changes.
+
+        First it is listened to, then what is held is noted: a change in between would be missing for ever.
+        """
         with self._lock:
+            client.on_update(self.listen)
             self._told = _versions(client.snapshot())
-        client.on_update(self.listen)
 
     def look(self, client: Client) -> None:
         """Write down what it holds, and how old it says that is. What is held is read last, so it is no older."""
@@ -73,10 +76,16 @@ class Watched:
         state = client.state
         self._take(invoked, client.snapshot(), state.age if state.age < 1e6 else -1.0, type(state).__name__)
 
-    def listened(self, client: Client) -> bool:
-        """Whether its listener has been told of all that is held."""
+    def is_well(self, client: Client) -> bool:
+        """Whether it is fresh, and its listener has been told of all that is held."""
         with self._lock:
-            return self._told == _versions(client.snapshot())
+            return isinstance(client.state, Fresh) and self._told == _versions(client.snapshot())
+
+    def end(self, client: Client) -> None:
+        """Its last word."""
+        with self._lock:
+            listened = self._told == _versions(client.snapshot())
+        self.say("listened" if listened else "unlike", type(client.state).__name__)
 
     def say(self, word: str, note: str) -> None:
         """Something else than what it holds."""
@@ -119,31 +128,44 @@ def _differences(
 
 
 def blocking(watched: Watched, ended: threading.Event) -> None:
-    """One with threads, until it is told to end."""
-    while not ended.is_set():
-        with suppress(StartFailed), ConfigClient(**watched.arguments) as client:
-            watched.begin(client)
-            while not ended.wait(EVERY):
-                watched.look(client)
-            until = time.monotonic() + SETTLES
-            while not watched.listened(client) and time.monotonic() < until:
-                time.sleep(0.05)
-            watched.say("listened" if watched.listened(client) else "unlike", "at the end")
+    """One with threads, until it is told to end; it has one last word."""
+    while True:
+        try:
+            with ConfigClient(**watched.arguments) as client:
+                watched.begin(client)
+                while not ended.wait(EVERY):
+                    watched.look(client)
+                until = time.monotonic() + SETTLES
+                while not watched.is_well(client) and time.monotonic() < until:
+                    time.sleep(0.05)
+                watched.end(client)
+            return
+        except StartFailed as failed:
+            watched.say("lost", str(failed)[:200])
+            if ended.is_set():
+                watched.say("unlike", "it could not start")
+                return
 
 
 async def on_a_loop(watched: Watched, ended: asyncio.Event) -> None:
     """As `blocking`."""
-    while not ended.is_set():
-        with suppress(StartFailed):
+    while True:
+        try:
             async with AsyncConfigClient(**watched.arguments) as client:
                 watched.begin(client)
                 while not ended.is_set():
                     await asyncio.sleep(EVERY)
                     watched.look(client)
                 until = time.monotonic() + SETTLES
-                while not watched.listened(client) and time.monotonic() < until:
+                while not watched.is_well(client) and time.monotonic() < until:
                     await asyncio.sleep(0.05)
-                watched.say("listened" if watched.listened(client) else "unlike", "at the end")
+                watched.end(client)
+            return
+        except StartFailed as failed:
+            watched.say("lost", str(failed)[:200])
+            if ended.is_set():
+                watched.say("unlike", "it could not start")
+                return
 
 
 async def all_on_a_loop(crowd: Sequence[Watched], ended: threading.Event) -> None:
@@ -168,14 +190,13 @@ def main() -> None:
 
         crowd = [Watched(load.followers + number, load, record) for number in range(load.library)]
         looped, threaded = crowd[::2], crowd[1::2]
-        threads = [threading.Thread(target=blocking, args=(watched, ended)) for watched in threaded]
-        threads.append(threading.Thread(target=lambda: asyncio.run(all_on_a_loop(looped, ended))))
-        for thread in threads:
-            thread.start()
-        sys.stdin.read()
-        ended.set()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(len(threaded) + 1) as pool:
+            clients = [pool.submit(blocking, watched, ended) for watched in threaded]
+            clients.append(pool.submit(lambda: asyncio.run(all_on_a_loop(looped, ended))))
+            sys.stdin.read()
+            ended.set()
+            for client in clients:
+                client.result()  # one that has failed fails the run
 
 
 if __name__ == "__main__":

@@ -82,8 +82,8 @@ def streams_tell_in_time(case: Case) -> Iterator[Violation]:
 
 
 def libraries_know_how_old(case: Case) -> Iterator[Violation]:
-    """A client of the library is no surer of what it holds than it may be, be it fresh, stale or lost; and its listener
-    has been told of all of it.
+    """A client of the library is no surer of what it holds than it may be, be it fresh, stale or lost; its listener has
+    been told of all of it; and when all is over it is fresh.
 
     Sound, if no word takes longer than DELAY to it: an instance has proven that this was the newest `age` seconds
     before it was looked at, and the word's way before that.
@@ -94,7 +94,9 @@ def libraries_know_how_old(case: Case) -> Iterator[Violation]:
         if word.word == "told" and word.note == "Fresh" and word.age > FRESH:
             yield _violation("late doubt", word, f"it is fresh at the age of {word.age:.3f} s")
         if word.word == "unlike":
-            yield _violation("lost change", word, "its listener was not told of all that it holds")
+            yield _violation("lost change", word, f"its listener was not told of all that it holds; {word.note}")
+        if word.word == "listened" and word.note != "Fresh":
+            yield _violation("no recovery", word, f"all faults are over, and it is {word.note}")
 
 
 def _by_follower(words: Sequence[Told]) -> Iterable[Sequence[Told]]:

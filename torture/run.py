@@ -38,7 +38,7 @@ LIBRARY = 20
 AFTERMATH = 3.0
 """Seconds of work after everything has recovered."""
 
-ENDS_WITHIN = 30.0
+ENDS_WITHIN = 45.0
 """Seconds that a process of clients may take to come back."""
 
 SHOWN = 10
@@ -76,7 +76,7 @@ def run(
             history, followed, held = (str(directory / f"{name}.jsonl") for name in ("history", "followed", "held"))
             library = LIBRARY if "changes" in offered else 0
             load = Load(seed, CLIENTS, rate, ports, offered, history, followed, held, FOLLOWERS, library)
-            with working("workload", load, directory), working("library", load, directory):
+            with working("library", load, directory), working("workload", load, directory):
                 faults, missed = _suffer(world, steps, seconds, say)
                 lasting = world.recover()
                 say("every fault is over; a few more operations")

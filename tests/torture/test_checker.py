@@ -443,6 +443,11 @@ def a_client_of_the_library_doubts_late(story: Story) -> Found:
     return {("late doubt", frozenset())}
 
 
+def a_client_of_the_library_does_not_recover(story: Story) -> Found:
+    story.follow(1, word="listened", library=True, note="Lost")
+    return {("no recovery", frozenset())}
+
+
 def a_listener_misses_a_change(story: Story) -> Found:
     story.follow(1, word="unlike", library=True)
     return {("lost change", frozenset())}
@@ -450,7 +455,7 @@ def a_listener_misses_a_change(story: Story) -> Found:
 
 SMALLEST = [
     a_client_of_the_library_holds_what_is_gone, a_client_of_the_library_is_too_sure,
-    a_client_of_the_library_doubts_late, a_listener_misses_a_change,
+    a_client_of_the_library_doubts_late, a_client_of_the_library_does_not_recover, a_listener_misses_a_change,
     a_replica_lacks_a_key, a_replica_misses_a_change, a_replica_keeps_what_is_gone, a_replica_is_told_a_newer_value,
     told_twice, a_dishonest_silence, a_stream_tells_late,
     lost_value, lost_delete, ghost, from_nowhere, written_twice, deletion_from_nowhere, torn_batch,
