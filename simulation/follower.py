@@ -19,10 +19,10 @@ from torture.followed import Told as Word
 
 SCOPES: Sequence[tuple[tuple[str, ...], tuple[str, ...]]] = (
     (("t/",), ()),
-    (("t/1", "t/2"), ("t/0",)),
-    ((), ("t/0", "t/1", "t/2", "t/3")),
+    (("t/hot", "t/warm-1"), ("t/cold-1",)),
+    ((), ("t/hot-0", "t/hot-1", "t/warm-2")),
 )
-"""Prefixes and keys."""
+"""Prefixes and keys, each of which there are."""
 
 PATIENCE = 5.0
 SILENCE = 2.0

@@ -18,7 +18,7 @@ class Outsiders:
         self.cluster = cluster
         self._layout = layout
         self._writes = 0
-        self._slots = 0  # the lease that holds slots; 0: none does
+        self._slots: set[int] = set()  # leases that hold slots, or have held some: a restore brings them back
 
     def write_outside(self, many: int, deletes: int) -> None:
         """Somebody writes documents past the service, and deletes some."""
@@ -43,14 +43,14 @@ class Outsiders:
         """All slots that nobody has, but for the first `free` of them, are held by instances of somebody else."""
         store = self.cluster.machine.store
         slots = [slot for slot in range(SLOTS) if store.get(self._layout.member(slot)) is None][free:]
-        if self._slots not in self.cluster.machine.leases:  # a backup that was restored may not have it
-            self._slots = self.cluster.grant(LONG)
-        if self._slots:
-            self.cluster.write_outside({self._layout.member(slot): b"{}" for slot in slots}, lease=self._slots)
+        if lease := self.cluster.grant(LONG):
+            self._slots.add(lease)
+            self.cluster.write_outside({self._layout.member(slot): b"{}" for slot in slots}, lease=lease)
 
     def release_slots(self) -> None:
-        """They are given back, as soon as etcd takes it."""
-        if self._slots in self.cluster.machine.leases and not self.cluster.revoke(self._slots):
+        """They are given back, as soon as etcd takes it; also those that a restored backup has brought back."""
+        there = self._slots & self.cluster.machine.leases.keys()
+        if [lease for lease in sorted(there) if not self.cluster.revoke(lease)]:
             self.cluster.network.after(0.1, self.release_slots)
 
     def _value(self) -> bytes:

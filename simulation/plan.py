@@ -12,7 +12,7 @@ from consistency.core.options import CacheOptions
 from torture.history import CHECKED, Kind, Level
 from torture.schedule import Step
 
-FOLLOWERS = (0, 1, 2, 3)
+FOLLOWERS = (0, 1, 2, 3, 4, 5)
 """Who follows changes: the even ones poll, the odd ones stream."""
 
 ONLOOKERS = (0, 1)

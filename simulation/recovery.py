@@ -6,11 +6,15 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from simulation.client import LAST_LOOK, LAST_WORD, Client
+from simulation.extras import MANY
 from simulation.instance import Instance
 from simulation.loop import Loop
 from simulation.plan import KEYS, VISIBLE, Ask, Plan
 from simulation.surroundings import SimulatedEtcd
 from torture.history import Kind, Level
+
+SAMPLE = 8
+"""Of the keys of large batches, so many are looked at."""
 
 
 class Recovery:
@@ -65,7 +69,7 @@ class Recovery:
         """Every key as every instance has it, long after the last write; then what is written past the service."""
         await asyncio.sleep(self._plan.bound + 0.1)
         clients = [self._made(LAST_LOOK + instance.number) for instance in self._instances]
-        await self._look(clients, KEYS)
+        await self._look(clients, (*KEYS, *MANY[:: len(MANY) // SAMPLE]))
         # Nobody audits while the lowest slot is held by the lease of somebody dead: a backup brings such leases back.
         await asyncio.sleep(max(machine.options.lease_ttl for machine in self._plan.machines) + 1.0)
         for many, deletes in ((2, 0), (1, 2)):

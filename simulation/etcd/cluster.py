@@ -124,6 +124,7 @@ class Cluster(Ensemble):
     def leases_late(self, seconds: float) -> None:
         """From now on leases end so many seconds after their time."""
         self._expiry.late = seconds
+        self._expiry.watch()
 
     def nospace(self, on: bool, *, quota: bool = False) -> None:
         """Raise the alarm: puts and grants are refused. quota: transactions are, too, by members over their quota."""

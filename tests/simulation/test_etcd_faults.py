@@ -343,6 +343,26 @@ def test_others_hold_all_slots_that_are_free_until_they_give_them_back() -> None
     play(story, 3)
 
 
+def test_slots_that_a_backup_brings_back_are_given_back_with_the_others() -> None:
+    """1. Held and saved; 2. given back; 3. held by another lease; 4. the backup brings the first one back."""
+
+    async def story(hand: Hand) -> None:
+        outsiders = Outsiders(hand.cluster, Layout(PREFIX))
+        await hand.store.grant(10, timeout=2.0)
+        outsiders.hold_slots(0)
+        saved = hand.cluster.snapshot()
+        outsiders.release_slots()
+        outsiders.hold_slots(0)
+        hand.cluster.restore(saved)
+        hand.cluster.heal()
+        await asyncio.sleep(3.0)
+        outsiders.release_slots()
+        await asyncio.sleep(3.0)
+        assert not (await hand.store.survey(None, timeout=2.0)).members
+
+    play(story, 3)
+
+
 def test_a_half_open_connection_is_found_by_its_pings() -> None:
     async def story(hand: Hand) -> None:
         stream = await hand.store.watch(2, 2, timeout=2.0)
@@ -405,6 +425,19 @@ def test_a_lease_that_nobody_renews_ends_in_its_time_and_late_when_told_so() -> 
         assert lease.id not in hand.cluster.machine.store.leases
 
     play(story, 5)
+
+
+def test_leases_that_were_late_end_when_they_are_late_no_more() -> None:
+    async def story(hand: Hand) -> None:
+        hand.cluster.leases_late(20.0)
+        lease = await hand.store.grant(3, timeout=2.0)
+        await asyncio.sleep(5.0)
+        assert lease.id in hand.cluster.machine.store.leases
+        hand.cluster.leases_late(0.0)
+        await asyncio.sleep(1.0)
+        assert lease.id not in hand.cluster.machine.store.leases
+
+    play(story, 3)
 
 
 def test_after_an_election_leases_live_for_their_whole_ttl_again() -> None:
