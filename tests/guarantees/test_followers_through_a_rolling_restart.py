@@ -111,7 +111,7 @@ def test_nothing_is_lost_or_told_twice(new_etcd: type[EtcdServer], tmp_path: Pat
     assert causes.pop("asked") == STREAMS
     # Whoever audits anew has nothing to compare with, and says so (rule 13): at most once for each that was renewed.
     assert causes.keys() <= {"everything"}
-    assert causes["everything"] <= 2 * SIZE * STREAMS
+    assert causes["everything"] <= SIZE * STREAMS
     for scope, follower in zip(scopes, followers.all, strict=True):
         for revision, held in follower.synced:
             assert dict(held) == writer.held_at(scope, revision), (scope, revision)

@@ -15,7 +15,7 @@ import pytest
 from consistency.core.model import Applied
 from consistency.core.store import Delete
 from service.http import bridge as bridges
-from service.http import sending, unread
+from service.http import clients, sending, unread
 from service.http.answers import answer_batch
 from service.http.bridge import Bridge
 from service.http.environ import Environ
@@ -491,6 +491,7 @@ def test_writes_under_way_are_the_tasks_of_their_requests_and_one_that_commits(
             return await commit(*given, **more)
 
         monkeypatch.setattr(store, "commit", slow_commit)
+        monkeypatch.setattr(clients, "LOOK_AFTER", 60.0)  # else clients are looked after, if the commit begins late
         before = asyncio.all_tasks()
         requests = [put(b"/config/%d" % number, b"[1]") for number in range(count)]
         asking = [asyncio.create_task(ask(gateway.front, request), name="asking") for request in requests]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser, Page, Request, expect
 
 from tests.page.test_page import TOKEN, TOKENS, opened, verdict
@@ -144,3 +145,40 @@ def test_a_token_for_some_keys_follows_those_though_another_is_open(browser: Bro
             fleet.write("team/new", "1", 0)
             expect(page.locator("#key-list")).to_contain_text("team/new", timeout=BOUND * 1000)
             assert "other" not in page.locator("#key-list").inner_text()
+
+
+PUT = 'event: put\ndata: {"key": "followed/none", "mod_revision": 1}\n\n'
+SYNC = 'event: sync\nid: 1-0\ndata: {"to": "1-0", "revision": 1, "age": 0.1, "more": false}\n\n'
+
+STREAMS: dict[str, tuple[int, str]] = {
+    "too many wait": (429, "{}"),
+    "it can't be told": (503, "{}"),
+    "another history": (410, "{}"),
+    "no JSON": (200, "data: <html>\n\n"),
+    "all anew, each time": (200, f'{SYNC}event: reset\ndata: {{"cause": "everything"}}\n\n{PUT}'),
+    "an event that does not end": (200, "data: " + "x" * 2_000_000),
+}
+"""What may come in place of a stream that tells of changes."""
+
+
+@pytest.mark.parametrize("way", STREAMS)
+def test_without_a_stream_the_page_looks_for_changes_and_asks_for_one_ever_more_seldom(
+    browser: Browser, fleet: Fleet, way: str
+) -> None:
+    status, body = STREAMS[way]
+    fleet.write("followed/looked", "1")
+    with tab(browser, fleet.url + link("followed/looked")) as page:
+        page.route(
+            "**/changes?*",
+            lambda route: route.fulfill(status=status, content_type="text/event-stream", body=body),
+            times=100,
+        )
+        page.reload()
+        expect(page.locator("#value")).to_have_text("1")
+        attempts = asked(page, "/changes?")
+        page.wait_for_timeout(3000)
+        assert attempts() <= 8, "an answer is no reason to ask again at once"
+        fleet.write("followed/looked", "[2]")
+        expect(page.locator("#value")).to_have_text("[\n  2\n]", timeout=2 * BOUND * 1000)
+        page.unroute_all(behavior="wait")
+        assert within(25, lambda: bool(page.evaluate(FOLLOWING))), "and it follows when there is one again"

@@ -3,6 +3,7 @@
 import { exactly } from "./json_text.js";
 
 const DEADLINE = 8000;
+const LONGEST_EVENT = 1024 * 1024; // characters; one names a key
 
 let token = "";
 let onDenied = () => {};
@@ -69,6 +70,7 @@ export async function listen(path, heard, controller, silence) {
       alive();
       const events = (rest + value).split("\n\n");
       rest = events.pop();
+      if (rest.length > LONGEST_EVENT) throw new Failure(0, "No stream", "An event of the stream does not end.", "");
       events.map(eventIn).forEach(heard);
     }
   } finally {
@@ -99,9 +101,18 @@ function eventIn(text) {
   const fields = Object.fromEntries(text.split("\n").map((line) => line.split(/: (.*)/s)));
   return {
     name: fields.event ?? "",
-    data: fields.data === undefined ? null : exactly(fields.data),
+    data: fields.data === undefined ? null : parsed(fields.data),
     retry: fields.retry === undefined ? undefined : Number(fields.retry),
   };
+}
+
+/** Of the service; what is no JSON is of somebody else between it and us. */
+function parsed(text) {
+  try {
+    return exactly(text);
+  } catch {
+    throw new Failure(0, "No answer", "What has come is not of the service: it is no JSON.", "");
+  }
 }
 
 function bearing(headers) {
@@ -109,7 +120,7 @@ function bearing(headers) {
 }
 
 export async function askJson(path, options) {
-  return exactly((await ask(path, options)).text);
+  return parsed((await ask(path, options)).text);
 }
 
 /** A document's path. */

@@ -13,6 +13,7 @@ let running = null; // the AbortController of the present stream
 let timer = 0;
 let retry = AGAIN; // as the service last said
 let failures = 0; // one after the other
+let denied = false; // by the last answer
 let telling = false;
 let names = new Set(); // changed since the token; null: anything may have
 
@@ -34,23 +35,29 @@ export function isTelling() {
 export async function follow() {
   clearTimeout(timer);
   running?.abort();
-  telling = false;
-  if (document.hidden) return; // a browser has few connections, for all of its tabs
+  telling = denied = false;
+  if (page === null || document.hidden) return; // a browser has few connections, for all of its tabs
   const mine = running = new AbortController();
   try {
-    token ??= await present();
+    // 1. Two ask for the present; 2. the second one's stream has begun; 3. the first one's answer is of later, and what was
+    // written in between would never be told. So it counts only while nobody has begun anew.
+    const from = token ?? await present();
     if (mine !== running) return;
+    token = from;
     await listen(`/changes?${query()}`, (event) => mine === running && heard(event), mine, SILENCE);
     failures = 0;
   } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-    if (mine !== running) return;
-    failed(error);
-    if (error.status === 401 || error.status === 403) return; // until there is another token
+    if (mine === running) failed(error);
+    if (!(error instanceof Failure)) throw error; // a fault of ours: seen, and no reason to hear nothing more
+  } finally {
+    if (mine === running) rest();
   }
-  if (mine !== running) return;
+}
+
+/** Until the next attempt whoever looks for changes finds them. After 401 and 403 there is none without another token. */
+function rest() {
   telling = false;
-  timer = setTimeout(follow, failures ? Math.min(LONGEST, AGAIN * 2 ** failures) : retry);
+  if (!denied) timer = setTimeout(follow, failures ? Math.min(LONGEST, AGAIN * 2 ** failures) : retry);
 }
 
 /** The token of now. All names would come without one; those of one key are few. Null if no key is known. */
@@ -78,8 +85,9 @@ function heard({ name, data, retry: asked }) {
       if (names?.add(data.key).size > MOST) names = null;
       break;
     case "reset": // the names of all keys follow: what is on view is read anew instead
-      if (token !== null) begin();
-      break;
+      if (token === null) break;
+      token = null;
+      throw new Failure(0, "Told anew", "The service tells all names anew.", "");
     case "sync":
       reached(data);
       break;
@@ -99,14 +107,10 @@ function reached({ to, revision: at, more }) {
   if (changed === null || changed.size) page.told(changed, revision(at));
 }
 
-function begin() {
-  token = null;
-  follow();
-}
-
-function failed(error) {
+function failed({ status }) {
   failures += 1;
-  if (error.status === 410) token = null; // another history
-  if (error.status === 503) page.doubt();
-  if (error.status === 429) page.sure(); // too many wait: who looks for changes again finds out about proofs, too
+  denied = status === 401 || status === 403;
+  if (status === 410) token = null; // another history
+  if (status === 503) page.doubt();
+  else page.sure(); // whoever looks for changes again finds out about proofs, too
 }
