@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
+import trustme
 
 from config_client import ConfigClient
 from tests.client.both_shells import OnALoop
@@ -28,6 +30,21 @@ def other() -> Iterator[ScriptedServer]:
     """Another."""
     with ScriptedServer() as made:
         yield made
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    """Vouches for `secured`."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def secured(authority: trustme.CA) -> Iterator[ScriptedServer]:
+    """One that speaks TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with ScriptedServer(context) as server:
+        yield server
 
 
 @pytest.fixture(params=["blocking", "async"])

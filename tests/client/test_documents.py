@@ -18,6 +18,7 @@ from tests.support.etcd import EtcdServer
 from tests.support.instances import PROJECT, InstanceProcess
 
 README = (CLIENT / "README.md").read_text(encoding="utf-8")
+GUIDE = PROJECT / "docs" / "client.md"
 CONFIGCTL = (PROJECT / "docs" / "configctl.md").read_text(encoding="utf-8")
 
 
@@ -34,14 +35,7 @@ def instance(tmp_path: Path) -> Iterator[InstanceProcess]:
 
 def test_the_examples_of_the_library_run(instance: InstanceProcess, tmp_path: Path) -> None:
     instance.put("team/app/limits", b'{"rate": 10}', params={"sync": "true"})
-    blocks = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    program = "\n".join(blocks).replace("http://127.0.0.1:8080", instance.url)
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        cwd=tmp_path, env=environ(), capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-    lines = done.stdout.splitlines()
+    lines = printed(README, instance, tmp_path)
     assert lines[:3] == ["{'rate': 10}", "rate=10 burst=10", "7"]
     assert re.fullmatch(r"Fresh\(age=\d\.\d+, invalid=\(\)\)", lines[3])
     assert lines[4:6] == ["limits {'rate': 20} {'rate': 10}", "kept"]
@@ -49,6 +43,23 @@ def test_the_examples_of_the_library_run(instance: InstanceProcess, tmp_path: Pa
     assert lines[7] == "{'rate': 30}"
     frameworks = ["{'rate': 30}", "limits=Limits(rate=30, burst=10) debug=False", "{'rate': 30}"]
     assert [line.replace("20", "30") for line in lines[8:]] == frameworks, "a start may be as old as the bound"
+
+
+def test_the_example_of_the_guide_runs(instance: InstanceProcess, tmp_path: Path) -> None:
+    instance.put("team/app/limits", b'{"rate": 10}', params={"sync": "true"})
+    assert printed(GUIDE.read_text(), instance, tmp_path) == ["{'rate': 10}", "Fresh", "{'rate': 20}"]
+
+
+def printed(document: str, instance: InstanceProcess, directory: Path) -> list[str]:
+    """What its examples print, run as one program."""
+    blocks = re.findall(r"^```python\n(.*?)^```", document, re.MULTILINE | re.DOTALL)
+    program = "\n".join(blocks).replace("http://127.0.0.1:8080", instance.url)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=directory, env=environ(), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
 
 
 def test_the_session_of_the_command_line_is_what_comes(instance: InstanceProcess, tmp_path: Path) -> None:
@@ -75,7 +86,9 @@ def test_commands_are_documented(command: str) -> None:
     assert re.search(rf"`{command}\b|configctl (?:-o \w+ )?{command}\b", CONFIGCTL)
 
 
-@pytest.mark.parametrize("file", [CLIENT / "README.md", PROJECT / "docs" / "configctl.md"], ids=lambda file: file.name)
+@pytest.mark.parametrize(
+    "file", [CLIENT / "README.md", GUIDE, PROJECT / "docs" / "configctl.md"], ids=lambda file: file.name
+)
 def test_every_link_leads_somewhere(file: Path) -> None:
     for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", file.read_text()):
         assert (file.parent / target).exists(), target

@@ -6,14 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 
 from config_client import ConfigError, Connection, StartFailed
 from tests.client.forward_proxy import PASSWORD, ForwardProxy, forward_proxy
 from tests.client.scripted_server import ScriptedServer
 from tests.client.test_shells import Make, started
-from tests.client.test_tls import authority, secured
-
-__all__ = ["authority", "secured"]
 
 
 @pytest.fixture
@@ -30,9 +28,9 @@ def test_all_goes_through_the_proxy_that_is_named(make: Make, server: ScriptedSe
 
 
 def test_https_goes_through_a_tunnel(
-    make: Make, secured: ScriptedServer, authority: object, proxy: ForwardProxy, tmp_path: Path
+    make: Make, secured: ScriptedServer, authority: trustme.CA, proxy: ForwardProxy, tmp_path: Path
 ) -> None:
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")  # type: ignore[attr-defined]
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     client = make(secured.url, prefix="app/", proxy=proxy.url, ca_file=tmp_path / "ca.pem", silence=60)
     started(client, secured)
     assert client["limit"] == 10
@@ -57,7 +55,7 @@ def test_one_that_refuses_is_told_of_and_its_password_is_not(
     make: Make, server: ScriptedServer, proxy: ForwardProxy
 ) -> None:
     wrong = proxy.url.replace(PASSWORD, "hunter3")
-    client = make(server.url, prefix="app/", proxy=wrong, start_within=0.5)
+    client = make(server.url, prefix="app/", proxy=wrong, start_within=3.0)
     with pytest.raises(StartFailed, match="407") as error:
         client.start()
     assert "hunter" not in str(error.value)
