@@ -18,10 +18,11 @@ from service.changes.admission import Admission, Place
 from service.changes.encoding import Encoder
 from service.changes.streams import STREAM, EventStream
 from service.http.answers import JSON_TYPE, NO_STORE, Answer
+from service.http.clients import announced
 from service.http.door import WAITED
 from service.http.environ import Environ
 from service.http.parameters import ChangeParameters, change_parameters, token_in
-from service.http.problems import Refused
+from service.http.problems import Refused, bad_request
 from service.http.request_log import BEARER
 from service.http.security_headers import SECURITY_HEADERS
 
@@ -68,6 +69,10 @@ class Changes:
 
     async def stream(self, environ: Environ) -> EventStream:
         """A stream that has begun: the first thing to tell is there. To be closed. Raises as `answer` does."""
+        if (
+            announced(environ) != 0
+        ):  # after other answers it is discarded; here nobody would hear that the client has gone
+            raise bad_request("unexpected-body", "A stream is asked for without a body.")
         asked = change_parameters(environ.get("QUERY_STRING", ""), self._prefix_of(environ), streams=True)
         after = token_in(last) if (last := environ.get("HTTP_LAST_EVENT_ID")) else asked.after
         with ExitStack() as stack:

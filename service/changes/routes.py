@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 
 from flask import Blueprint, request
 
@@ -20,18 +20,16 @@ def change_routes(changes: Changes, run: Run) -> Blueprint:
     def told() -> Response:
         if wants_stream(request.environ):
             stream = run(changes.stream(request.environ))
-            return Response(_pieces(stream), headers=list(stream.headers))
+            response = Response(_taken(stream.pieces()), headers=list(stream.headers))
+            response.call_on_close(lambda: run(_end(stream)))  # also when nothing of it has been asked for
+            return response
         return respond(run(changes.answer(request.environ)))
 
-    def _pieces(stream: EventStream) -> Iterator[bytes]:
-        pieces = stream.pieces()
-        try:
-            while (piece := run(_next(pieces))) is not None:
-                yield piece
-        finally:
-            run(_end(stream))
+    def _taken(pieces: AsyncGenerator[bytes]) -> Iterator[bytes]:
+        while (piece := run(_next(pieces))) is not None:
+            yield piece
 
-    async def _next(pieces: AsyncIterator[bytes]) -> bytes | None:
+    async def _next(pieces: AsyncGenerator[bytes]) -> bytes | None:
         return await anext(pieces, None)
 
     async def _end(stream: EventStream) -> None:

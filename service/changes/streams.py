@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 from consistency.core.feed import Told, Unproven
 from consistency.core.model import WrongTimeline
@@ -64,7 +64,7 @@ class EventStream:
         """What is said where the next events are more than can be kept for this client. It has its token."""
         return goodbye("busy", _retry())
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def pieces(self) -> AsyncGenerator[bytes]:
         """Whole events. Ends when the instance drains, when the client has lost its rights, and after its lifetime.
 
         What can't be read is asked for again: the client stays where it is. All in one, since each frame counts.
@@ -96,10 +96,13 @@ class EventStream:
                 said = self._place.following.unproven()
 
     def _wait(self, said: Told | Unproven | None) -> float | None:
-        """Seconds after which more has to be said than this; None: it was the end."""
-        if isinstance(said, Told) and said.more and not self._place.following.is_over:
-            return 0.0
+        """Seconds after which more has to be said than this; None: it was the end.
+
+        A snapshot is told to its end, since nobody goes on from within one. Else the end comes between transactions.
+        """
         left = self._ends_at - _now()
+        if isinstance(said, Told) and said.more and not self._place.following.is_over and (said.to.place or left > 0):
+            return 0.0
         return None if self._is_draining or left <= 0 else min(SYNC_EVERY, left)
 
     @property

@@ -27,7 +27,7 @@ from service.http.door import DOCUMENT, FAILURE, ROUTE, Door
 from service.http.environ import Environ, carries_body, environ_of
 from service.http.failures import answer_failure
 from service.http.keys import ROOT
-from service.http.problems import Refused, bad_request, refused
+from service.http.problems import Refused, refused
 from service.http.request_log import GONE
 from service.http.sending import LARGE, Loan, Room, Send, send_in_pieces
 from service.http.streaming import send_stream
@@ -193,8 +193,6 @@ class Front:
 
     async def _stream(self, environ: Environ, body: StreamedBody, gone: Callable[[], object]) -> EventStream:
         environ[ROUTE] = CHANGES
-        if not body.is_whole:  # after other answers it is discarded; here nobody would hear that the client has gone
-            raise bad_request("unexpected-body", "A stream is asked for without a body.")
         with self._departures.watched(body, gone):
             return await self._changes.stream(environ)
 

@@ -174,8 +174,9 @@ class Settings(BaseSettings):
     stream_lifetime: float = number(
         840.0,
         "seconds",
-        "Most time that a stream of /changes takes; it ends in the last quarter of it, and its client comes back. Less "
-        "than what a router allows to one request: Cloud Foundry's 15 minutes",
+        "Most time that a stream of /changes takes, but for a snapshot, which is told to its end; it ends in the last "
+        "quarter of it, and its client comes back. Less than what a router allows to one request: Cloud Foundry's 15 "
+        "minutes",
         1,
         86_400,
     )

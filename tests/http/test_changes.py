@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from werkzeug.test import TestResponse
+from werkzeug.test import TestResponse, create_environ
 
-from consistency.core.feed import Token, mark_of
+from consistency.core.feed import MOST_NAMES, Token, mark_of
 from consistency.core.model import VersionRecord, new_nonce
 from consistency.core.store import Put
 from consistency.etcd.calls import Call, Calls
+from consistency.instance.past_values import PAGE
 from service.auth.tokens import Bearers
 from service.changes.streams import SPREAD, STREAM, SYNC_EVERY
 from service.settings.model import Settings
@@ -531,6 +532,55 @@ class TestTheEnd:
             assert stream.until("sync")[-1].data["revision"] == at
             assert stream.names() == ["put", "sync"]
 
+    def test_a_lifetime_ends_between_two_transactions_also_while_there_is_more_to_tell(
+        self, gateways: StartGateway
+    ) -> None:
+        """Whoever takes slowly what changes fast would else never come to the end. Nothing is lost by it."""
+        gateway = gateways(stream_lifetime=1.0)
+        since = changes(gateway)["to"]
+        put_many(gateway, MOST_NAMES, "a/")
+        at = put_many(gateway, MOST_NAMES, "b/")
+        with streaming(gateway, f"after={since}", takes=False) as stream:
+            take_late(stream, 1.0)
+            names = stream.names()
+            assert (names[-2:], names.count("put")) == (["sync", "goodbye"], MOST_NAMES)
+            assert (stream.events[-1].data, stream.whole) == ({"reason": "lifetime"}, True)
+            last = stream.events[-2].id
+        with streaming(gateway, Last_Event_ID=last) as stream:
+            assert stream.until("sync")[-1].data["revision"] == at
+            assert stream.names().count("put") == MOST_NAMES
+
+    def test_a_snapshot_is_told_to_its_end_however_long_that_takes(self, gateways: StartGateway) -> None:
+        """Nobody goes on from within one, so one that is cut off would begin anew, and never end."""
+        gateway = gateways(stream_lifetime=1.0)
+        count = 2 * PAGE + 1
+        put_many(gateway, count, "a/")
+        with streaming(gateway, takes=False) as stream:
+            take_late(stream, 1.0)
+            names = stream.names()
+            assert names == ["reset", *["put"] * count, "sync", "goodbye"]
+            assert (stream.events[-1].data, stream.whole) == ({"reason": "lifetime"}, True)
+
+
+def put_many(gateway: Gateway, count: int, prefix: str) -> int:
+    """Documents, MOST_NAMES in one transaction at most. The revision of the last."""
+    revision = 0
+    for at in range(0, count, MOST_NAMES):
+        keys = range(at, min(count, at + MOST_NAMES))
+        operations = [{"op": "put", "key": f"{prefix}{key}", "value": key} for key in keys]
+        answer = gateway.ask("POST", "/config/", json.dumps({"operations": operations}).encode())
+        revision = int(json.loads(answer.data)["revision"])
+    wait_for(lambda: gateway.cache.status().horizon >= revision)
+    return revision
+
+
+def take_late(stream: Stream, seconds: float) -> None:
+    """Take all of it, but begin after so many seconds."""
+    begun = time.monotonic()
+    wait_for(lambda: time.monotonic() - begun > seconds, what="the time")
+    stream._gateway.cache.do(_take(stream))
+    wait_for(lambda: stream.ended, what="the end of the stream")
+
 
 async def _take(stream: Stream) -> None:
     stream._exchange.take()
@@ -558,4 +608,25 @@ def test_flask_tells_the_same(gateway: Gateway) -> None:
     assert [line for line in told.splitlines() if line.startswith(b"event:")] == [
         b"event: reset", b"event: put", b"event: sync",
     ]  # fmt: skip
+    assert waiters(gateway) == 0
+
+
+def test_flask_keeps_no_place_for_a_stream_that_nobody_has_begun_to_take(gateway: Gateway) -> None:
+    """
+    1. A stream is asked for, and begins; 2. its client goes; 3. the server closes what it has not taken anything of: a
+    generator that was never begun, which has no end either.
+    """
+    begun = list[Any]()
+    environ = create_environ("/changes", headers={"Accept": STREAM})
+    stream = gateway.app(environ, lambda *start: begun.append(start[0]) or bytes)  # type: ignore[func-returns-value]
+    assert (begun, waiters(gateway)) == (["200 OK"], 1)
+    stream.close()  # type: ignore[attr-defined]  # PEP 3333: of whatever has one
+    assert waiters(gateway) == 0
+
+
+def test_no_stream_is_begun_for_a_request_with_a_body(gateway: Gateway) -> None:
+    """Whichever way it comes: nobody would hear that its client has gone."""
+    for each in (gateway, replace(gateway, through_flask=True)):
+        answer = each.ask("GET", "/changes", b"1", Accept=STREAM)
+        assert (answer.status_code, problem(answer)) == (400, "unexpected-body")
     assert waiters(gateway) == 0
