@@ -6,6 +6,7 @@ Nothing is started before everything that could make it useless has been checked
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ from service.memory.limit import memory_limit
 from service.process import logs
 from service.process.console import Console
 from service.process.listener import is_public, reserve
+from service.process.notify import Notifier
 from service.process.open_files import connections_allowed
 from service.process.stopping import Stop
 from service.process.surroundings import Surroundings
@@ -47,12 +49,13 @@ def run(environ: MutableMapping[str, str]) -> int:
     logs.configure(settings.log_level)
     for warning in (*Settings.warnings(environ), *_leave_out(environ)):
         log.warning(warning)
+    notifier = Notifier.taken_from(environ, os.getpid())
     console = Console()
     connection, keyring = resolve(settings), _keyring(settings, stop)
     room = capacity(settings.memory_limit or memory_limit(), settings, embedded=connection.embedded)
     room = replace(room, connections=connections_allowed(room.connections))
     settings = settings.without_secrets()
-    with _surroundings(settings, connection, keyring, console.say, stop) as surroundings:
+    with _surroundings(settings, connection, keyring, notifier, console.say, stop) as surroundings:
         stop.check()
         # Not before now: gRPC and Flask take a while to load, and a start that fails should fail at once.
         from service.process.serving import serve
@@ -85,17 +88,22 @@ def _keyring(settings: Settings, stop: Stop) -> Keyring | None:
 
 @contextlib.contextmanager
 def _surroundings(
-    settings: Settings, connection: Connection, keyring: Keyring | None, say: Callable[[str], None], stop: Stop
+    settings: Settings,
+    connection: Connection,
+    keyring: Keyring | None,
+    notifier: Notifier,
+    say: Callable[[str], None],
+    stop: Stop,
 ) -> Iterator[Surroundings]:
     with reserve(settings.host, settings.port) as held:
         if not connection.embedded:
-            yield Surroundings(settings, held, connection, keyring, None, None)
+            yield Surroundings(settings, held, connection, keyring, notifier, None, None)
             return
         if settings.vcap_application:
             log.warning("no etcd is bound: each container has one of its own, and they share nothing; bind a service")
         etcd = EmbeddedEtcd(INSTANCE, say)
         running = etcd.start(stop.check)
         try:
-            yield Surroundings(settings, held, connection.at(running.endpoint), keyring, etcd, running)
+            yield Surroundings(settings, held, connection.at(running.endpoint), keyring, notifier, etcd, running)
         finally:
             etcd.stop(ETCD_END_WITHIN)

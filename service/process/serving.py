@@ -15,10 +15,11 @@ from service.embedded_etcd.shared import EmbeddedEtcd
 from service.http.server import DRAIN_WITHIN, Server, ServerFailed
 from service.memory.capacity import Capacity
 from service.process import logs
-from service.process.banner import introduce
+from service.process.banner import introduce, url
 from service.process.compose import Instance
 from service.process.stopping import Stop
 from service.process.surroundings import Surroundings
+from service.process.watchdog import Watchdog
 
 log = structlog.stdlib.get_logger("config.process")
 
@@ -55,7 +56,7 @@ async def _serve(surroundings: Surroundings, room: Capacity, say: Callable[[str]
         async with _instance(surroundings, room) as instance:
             stop.check()
             with _until_signal(surroundings, instance, stop) as stopped:
-                async with _guarded(surroundings.embedded, instance):
+                async with _guarded(surroundings.embedded, instance), Watchdog(surroundings.notifier, instance.observe):
                     await _serve_instance(surroundings, room, instance, stopped, say)
     except ServerFailed as error:
         log.error("the HTTP server failed", reason=str(error))
@@ -74,15 +75,16 @@ async def _serve_instance(
     say: Callable[[str], None],
 ) -> None:
     server = Server(instance.front, surroundings.held, connections=room.connections)
-    drain_wait = surroundings.settings.drain_wait
+    settings = surroundings.settings
     _keep_what_is_there()
     instance.start()
     with logs.in_background():
         await server.start()
+        surroundings.notifier.ready(f"serving at {url(settings.host, settings.port)}")
         await _unless(stopped, introduce(say, surroundings, instance))
         await _unless(stopped, server.ended())
-        await asyncio.sleep(drain_wait)
-        if not await server.stop(DRAIN_WITHIN - drain_wait):
+        await asyncio.sleep(settings.drain_wait)
+        if not await server.stop(DRAIN_WITHIN - settings.drain_wait):
             log.warning("some requests were not answered in time")
 
 
@@ -120,16 +122,19 @@ async def _guarded(embedded: EmbeddedEtcd | None, instance: Instance) -> AsyncIt
 def _until_signal(surroundings: Surroundings, instance: Instance, stop: Stop) -> Iterator[asyncio.Event]:
     """What is set when a signal has said to stop, now or later. Until then a hangup has the tokens read again."""
     stopped, keyring, embedded = asyncio.Event(), surroundings.keyring, surroundings.embedded
+    notifier = surroundings.notifier
     loop = asyncio.get_running_loop()
 
     def look() -> None:
         if stop.asked and not stopped.is_set():
+            notifier.stopping()
             instance.start_draining()
             if embedded:
                 embedded.stand_back()
             stopped.set()
         elif stop.take_hangup() and keyring:
-            keyring.read_again()
+            with notifier.reloading():
+                keyring.read_again()
 
     # Of all that a loop has, this alone may be called while its own code is interrupted.
     stop.tell(lambda: loop.call_soon_threadsafe(look), kill=embedded.kill if embedded else lambda: None)

@@ -7,13 +7,14 @@ from socket import socket
 
 from service.auth.keyring import Keyring
 from service.embedded_etcd.shared import EmbeddedEtcd, RunningEtcd
+from service.process.notify import Notifier
 from service.settings.connection import Connection
 from service.settings.model import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """held: the port. keyring: None when everybody is let in.
+    """held: the port. keyring: None when everybody is let in. notifier: who is told how far the process is.
 
     `embedded` is None when the etcd is not ours to start, and so is `running`, which tells where it was at the start.
     """
@@ -22,5 +23,6 @@ class Surroundings:
     held: socket
     connection: Connection
     keyring: Keyring | None
+    notifier: Notifier
     embedded: EmbeddedEtcd | None
     running: RunningEtcd | None
