@@ -16,6 +16,7 @@ from consistency.blocking import DistributedCache
 from consistency.cache import AsyncDistributedCache
 from consistency.core.feed import ChangedKey, Scope, Token, Told
 from consistency.core.model import (
+    Author,
     MustBeAbsent,
     MustBeAt,
     MustExist,
@@ -45,6 +46,7 @@ from consistency.core.store import (
 
 __all__ = [
     "AsyncDistributedCache",
+    "Author",
     "BadCredentials",
     "CacheOptions",
     "ChangedKey",

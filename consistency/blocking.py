@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 from consistency.cache import AsyncDistributedCache
 from consistency.core.events import Observer, ignore
 from consistency.core.feed import Scope, Token, Told
-from consistency.core.model import Applied, Precondition, Reading, Revision, Status, Written
+from consistency.core.model import NOBODY, Applied, Author, Precondition, Reading, Revision, Status, Written
 from consistency.core.options import CacheOptions
 from consistency.core.store import Change, OutcomeUnknown, Page, Store, StoreError, Unavailable
 from consistency.instance.clock import boottime
@@ -141,17 +141,27 @@ class DistributedCache:
         """See `AsyncDistributedCache.changes`. Whoever waits takes a thread, the caller's."""
         return self.do(self._cache.changes(scope, after=after, wait=wait, values=values))
 
-    def put(self, key: str, value: bytes, *, precondition: Precondition | None = None, sync: bool = False) -> Written:
+    def put(
+        self,
+        key: str,
+        value: bytes,
+        *,
+        precondition: Precondition | None = None,
+        sync: bool = False,
+        author: Author = NOBODY,
+    ) -> Written:
         """See `AsyncDistributedCache.put`."""
-        return self._write(self._cache.put(key, value, precondition=precondition, sync=sync))
+        return self._write(self._cache.put(key, value, precondition=precondition, sync=sync, author=author))
 
-    def delete(self, key: str, *, precondition: Precondition | None = None, sync: bool = False) -> Written:
+    def delete(
+        self, key: str, *, precondition: Precondition | None = None, sync: bool = False, author: Author = NOBODY
+    ) -> Written:
         """See `AsyncDistributedCache.delete`."""
-        return self._write(self._cache.delete(key, precondition=precondition, sync=sync))
+        return self._write(self._cache.delete(key, precondition=precondition, sync=sync, author=author))
 
-    def apply(self, changes: Sequence[Change], *, sync: bool = False) -> Applied:
+    def apply(self, changes: Sequence[Change], *, sync: bool = False, author: Author = NOBODY) -> Applied:
         """See `AsyncDistributedCache.apply`."""
-        return self._write(self._cache.apply(changes, sync=sync))
+        return self._write(self._cache.apply(changes, sync=sync, author=author))
 
     def page(self, prefix: str, *, after: str | bytes, limit: int) -> Page:
         """See `AsyncDistributedCache.page`."""

@@ -13,7 +13,18 @@ from typing import Self
 
 from consistency.core.events import Observer, ignore
 from consistency.core.feed import Scope, Token, Told
-from consistency.core.model import Applied, Demand, Precondition, Reading, Revision, Source, Status, Written
+from consistency.core.model import (
+    NOBODY,
+    Applied,
+    Author,
+    Demand,
+    Precondition,
+    Reading,
+    Revision,
+    Source,
+    Status,
+    Written,
+)
 from consistency.core.options import CacheOptions
 from consistency.core.store import Change, Page, Put, Store
 from consistency.instance.clock import boottime
@@ -154,21 +165,30 @@ class AsyncDistributedCache:
         return self._feed.following(scope, after, values=values)
 
     async def put(
-        self, key: str, value: bytes, *, precondition: Precondition | None = None, sync: bool = False
+        self,
+        key: str,
+        value: bytes,
+        *,
+        precondition: Precondition | None = None,
+        sync: bool = False,
+        author: Author = NOBODY,
     ) -> Written:
         """Store `value`, a JSON document, byte for byte (rule 1).
 
         sync: return only when no instance will serve the old value any more (rule 12). Cancelled, it gives up the wait,
-        not a write that was sent. Raises PreconditionFailed, Rejected and its kinds, Unavailable: nothing was written.
-        OutcomeUnknown: it may have been, now or later.
+        not a write that was sent. author: who is told to those who follow, and in the key's history. Raises
+        PreconditionFailed, Rejected and its kinds, Unavailable: nothing was written. OutcomeUnknown: it may have been,
+        now or later.
         """
-        return await self._writes.put(Put(key, value, precondition), sync=sync)
+        return await self._writes.put(Put(key, value, precondition), author, sync=sync)
 
-    async def delete(self, key: str, *, precondition: Precondition | None = None, sync: bool = False) -> Written:
+    async def delete(
+        self, key: str, *, precondition: Precondition | None = None, sync: bool = False, author: Author = NOBODY
+    ) -> Written:
         """Remove `key`; without one, and without a precondition, nothing is written (rule 1). Otherwise as `put`."""
-        return await self._writes.delete(key, precondition, sync=sync)
+        return await self._writes.delete(key, precondition, author, sync=sync)
 
-    async def apply(self, changes: Sequence[Change], *, sync: bool = False) -> Applied:
+    async def apply(self, changes: Sequence[Change], *, sync: bool = False, author: Author = NOBODY) -> Applied:
         """All of the changes, each with its own precondition, or none; at one revision. Otherwise as `put`.
 
         Deleting an absent key is no failure. Raises PreconditionFailed for the first precondition that does not hold,
@@ -176,7 +196,7 @@ class AsyncDistributedCache:
         """
         if len({change.key for change in changes}) < len(changes):
             raise ValueError("a key may occur only once in a batch")
-        return await self._writes.write(tuple(changes), "batch", sync=sync)
+        return await self._writes.write(tuple(changes), "batch", author, sync=sync)
 
     async def page(self, prefix: str, *, after: str | bytes, limit: int) -> Page:
         """Up to `limit` keys that start with `prefix` and come after `after`: linearizable, uncached. See Store.page.

@@ -11,19 +11,23 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from config_client.core.model import Document
+from config_client.core.model import NOBODY, Author, Document
 from config_client.core.replica import Update
 from config_client.errors import InvalidValue
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A name, its document before and now (None: there is none), and the revision at which that is so."""
+    """A name, its document before and now (None: there is none), and the revision at which that is so.
+
+    author: who made the last change of it, and why, where the service tells.
+    """
 
     name: str
     before: Document | None
     now: Document | None
     revision: int
+    author: Author = NOBODY
 
     @property
     def value(self) -> Any:
@@ -41,6 +45,7 @@ class Backlog:
         self._lock = threading.Lock()
         self._before: dict[str, Document | None] = {}
         self._last: Update | None = None
+        self._authors: dict[str, Author] = {}
 
     def add(self, update: Update) -> bool:
         """Gather an update; return whether there is something to tell."""
@@ -52,6 +57,7 @@ class Backlog:
         with self._lock:
             for key in keys:
                 self._before.setdefault(key, update.before.documents.get(key))
+                self._authors[key] = update.authors.get(key, NOBODY)
             self._last = update
             return bool(self._before)
 
@@ -62,13 +68,13 @@ class Backlog:
     def take(self) -> list[Change]:
         """Return what has changed since this was asked last."""
         with self._lock:
-            before, last = self._before, self._last
-            self._before, self._last = {}, None
+            before, last, authors = self._before, self._last, self._authors
+            self._before, self._last, self._authors = {}, None, {}
         if last is None:
             return []
         after = last.after
         changes = (
-            Change(key.removeprefix(self._prefix), old, after.documents.get(key), after.revision)
+            Change(key.removeprefix(self._prefix), old, after.documents.get(key), after.revision, authors[key])
             for key, old in before.items()
         )
         return [each for each in changes if each.before != each.now]

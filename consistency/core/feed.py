@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from consistency.core.authors import NOBODY, Author
 from consistency.core.entries import Entry
 from consistency.core.history import History
 from consistency.core.model import Revision, VersionEvent, VersionState
@@ -198,13 +199,15 @@ def is_value_at(entry: Entry, floor: Revision, horizon: Revision, revision: Revi
 class ChangedKey:
     """One key as it stands at the end of what is told. op: "put" or "delete", at `mod_revision`.
 
-    value: the document; None when it was deleted, and where no values are asked for.
+    value: the document; None when it was deleted, and where no values are asked for. author: who did it; nobody is
+    known of what was written past the service, nor in a reset.
     """
 
     key: str
     op: str
     mod_revision: Revision
     value: bytes | None = None
+    author: Author = NOBODY
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)

@@ -177,4 +177,4 @@ def _revision(event: VersionEvent) -> Revision:
 
 def weight(event: VersionEvent) -> int:
     """What an event counts as, in names."""
-    return 1 + sum(-(-getsizeof(name) // NAME) for name in event.names or ())
+    return 1 + sum(-(-getsizeof(name) // NAME) for name in event.names or ()) + -(-event.authors.memory // PLACE)

@@ -6,6 +6,11 @@ revisions: they order everything. Keys are the caller's, without the prefix.
 
 from __future__ import annotations
 
+from consistency.core.authors import (
+    NOBODY,
+    Author,
+    Authors,
+)
 from consistency.core.documents import (
     Applied,
     Demand,
@@ -48,11 +53,14 @@ from consistency.core.versions import (
 
 __all__ = [
     "LONGEST_DESCRIPTION",
+    "NOBODY",
     "NO_VERSION",
     "SLOTS",
     "WAITING",
     "AckEvent",
     "Applied",
+    "Author",
+    "Authors",
     "Demand",
     "Departure",
     "DepartureEvent",

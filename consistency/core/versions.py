@@ -7,6 +7,8 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
+from consistency.core.authors import UNSIGNED, Authors
+
 Revision = int
 """An etcd store revision. 0 stands for "none": etcd counts from 1."""
 
@@ -32,18 +34,23 @@ NO_VERSION = VersionState(revision=0, created=0, count=0, nonce="")
 class VersionRecord:
     """What a write puts under the version key.
 
-    `names` are the keys changed by the same transaction; None means "anything may have changed".
+    `names` are the keys changed by the same transaction; None means "anything may have changed". `authors`: who wrote
+    them, for those who are told; instances that don't know this member pass it over.
     """
 
     nonce: str
     names: frozenset[str] | None
     op: str
     ack: bool = False
+    authors: Authors = UNSIGNED
 
     def encode(self) -> bytes:
         """The JSON stored under `P/version`."""
         names = None if self.names is None else sorted(self.names)
-        return json.dumps({"nonce": self.nonce, "keys": names, "op": self.op, "ack": self.ack}).encode()
+        record: dict[str, Any] = {"nonce": self.nonce, "keys": names, "op": self.op, "ack": self.ack}
+        if self.authors.parts:
+            record["authors"] = self.authors.encoded(names or ())
+        return json.dumps(record).encode()
 
     @classmethod
     def decode(cls, raw: bytes) -> VersionRecord:
@@ -57,7 +64,8 @@ class VersionRecord:
             if not (isinstance(nonce, str) and isinstance(op, str) and (names is None or _are_names(names))):
                 raise ValueError("not as it is written here")
             known = None if names is None else frozenset(names)
-            return cls(nonce, known, op, bool(loaded.get("ack", False)))
+            authors = Authors.decoded(loaded.get("authors"), names or ())
+            return cls(nonce, known, op, bool(loaded.get("ack", False)), authors)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return cls(nonce=f"unreadable:{raw[:64].hex()}", names=None, op="unreadable")
 
@@ -129,3 +137,4 @@ class VersionEvent:
     names: frozenset[str] | None
     ack: bool = False
     op: str = ""
+    authors: Authors = UNSIGNED

@@ -141,7 +141,7 @@ def _version_event(kv: Any, gone: bool) -> VersionEvent:
         return VersionEvent(VersionState(kv.mod_revision, created=0, count=0, nonce=""), names=None)
     record = _decoded(kv.value)
     state = VersionState(kv.mod_revision, kv.create_revision, kv.version, record.nonce)
-    return VersionEvent(state, record.names, record.ack, record.op)
+    return VersionEvent(state, record.names, record.ack, record.op, record.authors)
 
 
 def _member(slot: int | None, kv: Any) -> Member:

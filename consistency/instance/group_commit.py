@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from consistency.core.model import Applied
+from consistency.core.authors import MOST_BYTES
+from consistency.core.model import Applied, Author
 from consistency.core.store import OutcomeUnknown, Put, Unavailable
 from consistency.instance.shared_calls import SharedCall, SharedCalls
 from consistency.tasks import Errands
@@ -23,10 +24,14 @@ MAX_PUTS = 60
 MAX_BYTES = 512 * 1024
 """Of keys and values in one group, so that it stays well within one request. A larger put goes alone."""
 
+MAX_AUTHORS = MOST_BYTES
+"""Bytes of what the version says of who they are."""
+
 PATIENCE = 0.1
 """Seconds. A transaction takes a few milliseconds, unless its endpoint has died."""
 
-Commit = Callable[[Sequence[Put], float], Awaitable[Applied]]
+Signed = tuple[Put, Author]
+Commit = Callable[[Sequence[Signed], float], Awaitable[Applied]]
 
 
 class Group(SharedCall):
@@ -34,22 +39,32 @@ class Group(SharedCall):
 
     def __init__(self) -> None:
         super().__init__()
-        self.puts: dict[str, Put] = {}
+        self.puts: dict[str, Signed] = {}
         self.bytes = 0
+        self.of_authors = 0
         self.applied: dict[str, Applied] = {}
 
-    def has_room_for(self, put: Put) -> bool:
+    def has_room_for(self, signed: Signed) -> bool:
         """A key occurs once: of two values for it, one would have to win."""
-        fits = not self.puts or (len(self.puts) < MAX_PUTS and self.bytes + _size(put) <= MAX_BYTES)
+        put, author = signed
+        fits = not self.puts or (
+            len(self.puts) < MAX_PUTS
+            and self.bytes + _size(put) <= MAX_BYTES
+            and self.of_authors + author.size <= MAX_AUTHORS
+        )
         return fits and put.key not in self.puts
 
-    def add(self, put: Put) -> None:
-        self.puts[put.key] = put
+    def add(self, signed: Signed) -> None:
+        put, author = signed
+        self.puts[put.key] = signed
         self.bytes += _size(put)
+        self.of_authors += author.size
 
-    def remove(self, put: Put) -> None:
+    def remove(self, signed: Signed) -> None:
+        put, author = signed
         del self.puts[put.key]
         self.bytes -= _size(put)
+        self.of_authors -= author.size
 
     def result(self, key: str) -> Applied:
         """Of one of its puts. Raises what ended the group."""
@@ -75,18 +90,19 @@ class GroupCommit:
             patience=patience,
         )
 
-    async def put(self, put: Put, deadline: float) -> Applied:
+    async def put(self, put: Put, author: Author, deadline: float) -> Applied:
         """Commit `put`, alone or in company. Raises Unavailable (not done), OutcomeUnknown, Rejected.
 
         Who goes away, or is out of time, before the group is sent has written nothing; later it is seen through.
         """
-        group = self._calls.open(put)
-        group.add(put)
+        signed = (put, author)
+        group = self._calls.open(signed)
+        group.add(signed)
         try:
             done = await self._calls.join(group, deadline)
         finally:
             if not group.sent:
-                group.remove(put)
+                group.remove(signed)
         if done:
             return group.result(put.key)
         if group.sent:
@@ -96,7 +112,7 @@ class GroupCommit:
     async def _send(self, group: Group, timeout: float) -> None:
         puts = tuple(group.puts.values())
         applied = await self._commit(puts, timeout)
-        for put, existed in zip(puts, applied.existed, strict=True):
+        for (put, _), existed in zip(puts, applied.existed, strict=True):
             group.applied[put.key] = Applied(applied.revision, (existed,))
 
 

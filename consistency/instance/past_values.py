@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from consistency.core.feed import ChangedKey, Named, Scope, Telling, Token, in_order
-from consistency.core.model import Document, Revision
+from consistency.core.model import NOBODY, Document, Revision, VersionEvent
 from consistency.core.store import Store, TooLarge, Unavailable
 from consistency.instance.shared_reads import SharedReads
 from consistency.instance.state import LocalState
@@ -82,7 +82,7 @@ class PastValues:
         for name, document in (await self._read(missing, owed.to, values, whole)).items():
             known[name] = _changed(name, document, owed.names[name].state.revision, values)
         _refuse_more(known.values(), whole)
-        return Telling(tuple(known[name] for name in names))
+        return Telling(tuple(_signed(known[name], owed.names[name]) for name in names))
 
     def _known(self, name: str, owed: Named, values: bool) -> ChangedKey | None:
         """What needs no read: a write of one kind says itself what it did, and an entry may be current at `to`."""
@@ -213,12 +213,20 @@ def _changed(name: str, document: Document | None, gone_at: Revision, values: bo
     return ChangedKey(name, "put", document.mod_revision, document.data if values else None)
 
 
+def _signed(change: ChangedKey, event: VersionEvent) -> ChangedKey:
+    """With its author, if it was this version's writer: what stands there may have been put past the service since."""
+    author = event.authors.of(change.key)
+    return change if author == NOBODY or change.mod_revision != event.state.revision else replace(change, author=author)
+
+
 OVERHEAD = 200
 """Bytes of a key that is told, beyond its name and its value."""
 
 
 def _size(telling: Telling) -> int:
-    return OVERHEAD + sum(OVERHEAD + len(each.key) + len(each.value or b"") for each in telling.changes)
+    return OVERHEAD + sum(
+        OVERHEAD + len(each.key) + len(each.value or b"") + each.author.memory for each in telling.changes
+    )
 
 
 def _document_size(document: Document | None) -> int:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection, Sequence
 from consistency.core.events import Acknowledged, Observer
 from consistency.core.model import (
     Applied,
+    Author,
+    Authors,
     MustExist,
     Precondition,
     PreconditionFailed,
@@ -24,7 +26,7 @@ from consistency.core.model import (
 from consistency.core.options import CacheOptions
 from consistency.core.store import Change, Commit, Delete, OutcomeUnknown, Put, Store, Unavailable
 from consistency.instance.fleet import Fleet
-from consistency.instance.group_commit import GroupCommit
+from consistency.instance.group_commit import GroupCommit, Signed
 from consistency.instance.state import LocalState
 from consistency.tasks import Errands
 
@@ -54,18 +56,18 @@ class Writes:
         self._refuse_if_down = refuse_if_down
         self._group = GroupCommit(self._commit_puts, clock, errands)
 
-    async def put(self, put: Put, *, sync: bool) -> Written:
+    async def put(self, put: Put, author: Author, *, sync: bool) -> Written:
         """See `DistributedCache.put`. Without a precondition, and not `sync`, it may share a transaction."""
         if put.precondition is None and not sync:
-            applied = await self._put_in_company(put)
+            applied = await self._put_in_company(put, author)
         else:
-            applied = await self.write((put,), "put", sync=sync)
+            applied = await self.write((put,), "put", author, sync=sync)
         return Written(applied.revision, applied.existed[0], applied.acks)
 
-    async def delete(self, key: str, precondition: Precondition | None, *, sync: bool) -> Written:
+    async def delete(self, key: str, precondition: Precondition | None, author: Author, *, sync: bool) -> Written:
         """See `DistributedCache.delete`."""
         try:
-            applied = await self.write((Delete(key, precondition or MustExist()),), "delete", sync=sync)
+            applied = await self.write((Delete(key, precondition or MustExist()),), "delete", author, sync=sync)
         except PreconditionFailed as refused:
             if precondition is not None:
                 raise
@@ -74,10 +76,10 @@ class Writes:
             return Written(refused.revision, False, acks)
         return Written(applied.revision, existed=True, acks=applied.acks)
 
-    async def write(self, changes: tuple[Change, ...], op: str, *, sync: bool) -> Applied:
+    async def write(self, changes: tuple[Change, ...], op: str, author: Author, *, sync: bool) -> Applied:
         """All changes, or none. Raises PreconditionFailed for the first that its precondition refuses."""
         commit = await self._errands.see_through(
-            self._commit(changes, op, sync, self._options.timeout),
+            self._commit(changes, op, Authors.of_all(author), sync, self._options.timeout),
             "write",
             lost=OutcomeUnknown("the cache was closed before the answer came"),
         )
@@ -87,25 +89,28 @@ class Writes:
         acks = await self._await_acks(revision, commit.members) if sync else None
         return Applied(revision, tuple(before > 0 for before in commit.before), acks)
 
-    async def _put_in_company(self, put: Put) -> Applied:
+    async def _put_in_company(self, put: Put, author: Author) -> Applied:
         try:
-            return await self._group.put(put, self._clock() + self._options.timeout)
+            return await self._group.put(put, author, self._clock() + self._options.timeout)
         except OutcomeUnknown:
             # The group may still be on its way: who waits for it can be out of time before.
             self._state.may_have_written((put.key,))
             raise
 
-    async def _commit_puts(self, puts: Sequence[Put], timeout: float) -> Applied:
+    async def _commit_puts(self, signed: Sequence[Signed], timeout: float) -> Applied:
         """Of unconditional puts, so there is nothing that could be refused."""
         if timeout <= 0:
             raise Unavailable("the writes before it took too long; nothing was sent")
-        commit = await self._commit(tuple(puts), "put", False, timeout)
+        authors = Authors.of_each((put.key, author) for put, author in signed)
+        commit = await self._commit(tuple(put for put, _ in signed), "put", authors, False, timeout)
         return Applied(commit.header.revision, tuple(before > 0 for before in commit.before))
 
-    async def _commit(self, changes: tuple[Change, ...], op: str, sync: bool, timeout: float) -> Commit:
+    async def _commit(
+        self, changes: tuple[Change, ...], op: str, authors: Authors, sync: bool, timeout: float
+    ) -> Commit:
         self._refuse_if_down()
         keys = frozenset(change.key for change in changes)
-        record = VersionRecord(new_nonce(), keys, op, ack=sync)
+        record = VersionRecord(new_nonce(), keys, op, sync, authors)
         ticket = self._state.ticket()
         try:
             commit = await self._store.commit(changes, record, timeout=timeout)

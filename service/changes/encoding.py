@@ -110,11 +110,17 @@ class _Once:
 
 
 def _item(change: ChangedKey) -> bytes:
-    return _dumped({"key": change.key, "op": change.op, "mod_revision": change.mod_revision} | _value(change))
+    return _dumped({"key": change.key, "op": change.op, "mod_revision": change.mod_revision} | _rest(change))
 
 
 def _event(change: ChangedKey) -> bytes:
-    return event(change.op, {"key": change.key, "mod_revision": change.mod_revision} | _value(change))
+    return event(change.op, {"key": change.key, "mod_revision": change.mod_revision} | _rest(change))
+
+
+def _rest(change: ChangedKey) -> dict[str, str]:
+    """The document, and who wrote it and why, where that is known."""
+    author = (("by", change.author.by), ("why", change.author.why))
+    return _value(change) | {name: text for name, text in author if text}
 
 
 def _value(change: ChangedKey) -> dict[str, str]:

@@ -36,6 +36,7 @@ from service.http.environ import Environ
 from service.http.keys import key_from_path
 from service.http.parameters import AtRevision
 from service.http.problems import Refused, bad_request, problem_for
+from service.http.reasons import author_of, reason_in
 
 _read_parameters = lru_cache(maxsize=256)(parameters.read_parameters)  # few ways to ask; what is refused isn't kept
 _write_parameters = lru_cache(maxsize=16)(parameters.write_parameters)
@@ -97,11 +98,12 @@ class Documents:
     async def put(self, environ: Environ, body: Body) -> Answer:
         """Store one document; return 200 or 201."""
         key, sync, condition = _write_asked(environ)
+        author = author_of(environ)
         async with self._reader.reading(environ, body) as document:
             await self._reader.checked(document, check_document, check)
             fleet = await self._cache.fleet_id()  # before anything is written: an answer without it loses the session
             precondition = await self._settle(condition, key)
-            written = await self._cache.put(key, document, precondition=precondition, sync=sync)
+            written = await self._cache.put(key, document, precondition=precondition, sync=sync, author=author)
             return answer_put(key, document, written, fleet)
 
     async def delete(self, environ: Environ) -> Answer:
@@ -109,13 +111,16 @@ class Documents:
         key, sync, condition = _write_asked(environ)
         if isinstance(condition, MustBeAbsent):
             raise bad_request("invalid-condition", "If-None-Match: * allows a DELETE only of what does not exist.")
+        author = author_of(environ)
         fleet = await self._cache.fleet_id()
         precondition = await self._settle(condition, key)
-        return answer_delete(await self._cache.delete(key, precondition=precondition, sync=sync), fleet)
+        deleted = await self._cache.delete(key, precondition=precondition, sync=sync, author=author)
+        return answer_delete(deleted, fleet)
 
     async def batch(self, environ: Environ, body: Body) -> Answer:
         """Do all of several changes, or none; return 200."""
         sync, prefix = _batch_asked(environ), self._prefix_of(environ)
+        author = author_of(environ)
         async with self._reader.reading(environ, body) as operations:
             changes = await self._reader.checked(operations, batches.changes_in, batches.changes)
             environ[KEYS] = [change.key for change in changes]  # for its line in the log
@@ -123,7 +128,8 @@ class Documents:
                 access.check_key(change.key, prefix, Scope.WRITE)
             try:
                 fleet = await self._cache.fleet_id()
-                return answer_batch(changes, await self._cache.apply(changes, sync=sync), fleet)
+                applied = await self._cache.apply(changes, sync=sync, author=author)
+                return answer_batch(changes, applied, fleet)
             except PreconditionFailed as failed:
                 raise batches.refused_by(failed, changes) from failed
 
@@ -142,6 +148,7 @@ class Documents:
             _batch_asked(environ)
         else:
             _write_asked(environ)
+        reason_in(environ)
         return self._reader.length_of(environ)
 
     async def _seen(self, cookies: str) -> Revision:

@@ -26,6 +26,12 @@ MOST_KEYS = 10
 BEARER = "config_service.bearer"
 """In a request's environment: the name of the token that it bears, if there are tokens. No header can be named so."""
 
+REASON = "config_service.reason"
+"""Why it is made, if it says so and that could be read."""
+
+_IDENTITY = "config_service.request_id"
+"""The id that it got when somebody asked first."""
+
 GONE = 499
 """What is counted when the client has gone before there was an answer, as nginx counts it."""
 
@@ -66,6 +72,8 @@ def finish(
             line["revision"] = int(revision)
         if name := environ.get(BEARER):
             line["bearer"] = name
+        if why := environ.get(REASON):
+            line["why"] = legible(why)
         line |= {"ms": round(seconds * 1000, 2), "request_id": identity, **_reason(status, failure)}
         # Not by `Logger.log`, which looks up the stack for who calls it: a part of what a write takes.
         _log.handle(logging.LogRecord(LOGGER, level, "", 0, line, None, None))
@@ -78,8 +86,11 @@ def sent(environ: dict[str, Any]) -> str:
 
 
 def request_id(environ: dict[str, Any]) -> str:
-    """X-Request-Id, else X-Vcap-Request-Id (Cloud Foundry's router), else 16 random hexadecimal digits."""
-    return sent(environ) or _plain(environ.get("HTTP_X_VCAP_REQUEST_ID", "")) or secrets.token_hex(8)
+    """X-Request-Id, else X-Vcap-Request-Id (Cloud Foundry's router), else 16 random hexadecimal digits, once drawn."""
+    if (known := environ.get(_IDENTITY)) is None:
+        known = sent(environ) or _plain(environ.get("HTTP_X_VCAP_REQUEST_ID", "")) or secrets.token_hex(8)
+        environ[_IDENTITY] = known
+    return str(known)
 
 
 def _plain(given: str) -> str:

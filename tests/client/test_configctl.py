@@ -157,14 +157,15 @@ def test_changes_are_watched_and_waited_for(ctl: Command, at: str) -> None:
     assert watching.stderr.readline().startswith(f"following {at} from revision ")
     waiting = ctl.start("wait", f"{at}a", "--until", 'equals={"b": 1}')
     ctl.ok("set", f"{at}a", "1")
-    ctl.ok("set", f"{at}a", '{"b":1}')
-    ctl.ok("rm", f"{at}a")
+    ctl.ok("set", f"{at}a", '{"b":1}', "--reason", "80 % im März")
+    ctl.ok("rm", f"{at}a", "--reason", "no use")
     found = [json.loads(watching.stdout.readline()) for _ in range(3)]
     assert [(each["op"], each["key"], each.get("value")) for each in found] == [
         ("put", f"{at}a", "1"),
         ("put", f"{at}a", '{"b":1}'),
         ("delete", f"{at}a", None),
     ]
+    assert [each.get("why") for each in found] == [None, "80 % im März", "no use"]
     watching.send_signal(signal.SIGINT)
     assert watching.wait(20) == 0
     if waiting.poll() is None:  # it came too late to see it: then it has still to come

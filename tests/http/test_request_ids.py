@@ -28,9 +28,15 @@ def test_what_is_not_plain_is_replaced_never_mended(other: str) -> None:
 
 def test_the_clients_id_comes_before_the_platforms() -> None:
     both = {"HTTP_X_REQUEST_ID": "mine", "HTTP_X_VCAP_REQUEST_ID": "theirs"}
-    assert request_id(both) == "mine"
+    assert request_id(dict(both)) == "mine"
     assert request_id({**both, "HTTP_X_REQUEST_ID": "not plain"}) == "theirs"
     assert sent({"HTTP_X_VCAP_REQUEST_ID": "theirs"}) == ""
+
+
+def test_an_id_that_was_made_up_stays_the_same() -> None:
+    """It stands in the version of a write before it stands in the answer and in the log."""
+    environ: dict[str, object] = {}
+    assert request_id(environ) == request_id(environ)
 
 
 @pytest.mark.parametrize(

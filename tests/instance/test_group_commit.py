@@ -9,9 +9,10 @@ import pytest
 
 from consistency import DistributedCache, MustExist, OutcomeUnknown, Unavailable
 from consistency.core.events import Event, WorkerFailed
-from consistency.core.model import Applied, VersionEvent
+from consistency.core.model import NOBODY, Applied, Author, Authors, VersionEvent, VersionRecord
 from consistency.core.store import NoSpace, Put, StoreError
-from consistency.instance.group_commit import MAX_BYTES, MAX_PUTS, GroupCommit
+from consistency.core.versions import QUICK
+from consistency.instance.group_commit import MAX_AUTHORS, MAX_BYTES, MAX_PUTS, GroupCommit, Signed
 from consistency.tasks import Errands
 from tests.instance.fleet import Background, started
 from tests.support.bell import Bell
@@ -30,10 +31,10 @@ class Road:
         self.sent: list[tuple[str, ...]] = []
         self._outcomes: dict[int, StoreError | None] = {}
 
-    async def commit(self, puts: Sequence[Put], _: float) -> Applied:
+    async def commit(self, puts: Sequence[Signed], _: float) -> Applied:
         """The revision is the number of the transaction; every second key existed."""
         number = len(self.sent)
-        self.sent.append(tuple(put.key for put in puts))
+        self.sent.append(tuple(put.key for put, _ in puts))
         await self._news.until(lambda: number in self._outcomes)
         error = self._outcomes[number]
         if error:
@@ -64,9 +65,11 @@ def group(road: Road, failed: list[Event]) -> GroupCommit:
     return GroupCommit(road.commit, monotonic, Errands(failed.append), patience=LONG)
 
 
-def put(group: GroupCommit, key: str, value: bytes = b"1", within: float = LONG) -> Meanwhile[Applied]:
+def put(
+    group: GroupCommit, key: str, value: bytes = b"1", within: float = LONG, author: Author = NOBODY
+) -> Meanwhile[Applied]:
     """One writer."""
-    return Meanwhile(group.put(Put(key, value), monotonic() + within))
+    return Meanwhile(group.put(Put(key, value), author, monotonic() + within))
 
 
 def waiting(group: GroupCommit) -> int:
@@ -214,6 +217,23 @@ def test_nobody_waits_long_for_a_transaction_that_hangs(road: Road) -> None:
     hung.result()
 
 
+def test_a_group_says_no_more_of_its_authors_than_a_record_may(road: Road, group: GroupCommit) -> None:
+    """Rule 2: what would be too much goes with the next one."""
+    wordy = [Author("token", f"request-{number}", "\N{PARTY POPPER}" * 500) for number in range(20)]
+    put(group, "first")
+    road.await_sent(1)
+    for number, author in enumerate(wordy):
+        put(group, f"{number:02}", author=author)
+    assert until(lambda: len(group._calls.queue) > 1)
+    first = [author for _, author in group._calls.queue[0].puts.values()]
+    assert 1 < len(first) < 20
+    by_key = {str(number): author for number, author in enumerate(first)}
+    record = VersionRecord("0" * 32, frozenset(by_key), "put", False, Authors.of_each(by_key.items()))
+    assert len(record.encode()) < MAX_AUTHORS + 1000 < QUICK
+    for number in range(20):
+        road.arrive(number)
+
+
 def test_a_writer_whose_client_goes_away_before_the_group_is_sent_writes_nothing_and_the_others_all(
     road: Road, crowd: Crowd
 ) -> None:
@@ -254,7 +274,7 @@ def test_a_group_that_was_sent_is_seen_through_whoever_goes_away(road: Road, fai
 def test_an_unexpected_error_leaves_nobody_waiting_and_is_told(road: Road, failed: list[Event]) -> None:
     """Such as a lack of memory: whether it was sent is not known then."""
 
-    async def fail(puts: Sequence[Put], deadline: float) -> Applied:
+    async def fail(puts: Sequence[Signed], deadline: float) -> Applied:
         await road.commit(puts, deadline)
         if len(puts) > 1:
             raise MemoryError

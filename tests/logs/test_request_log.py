@@ -125,6 +125,12 @@ def test_with_tokens_a_line_says_whose_it_was(etcd: EtcdServer, lines: Lines) ->
     assert "0123456789" not in json.dumps(written)
 
 
+def test_a_line_says_why_if_the_write_did(gateway: Gateway, lines: Lines) -> None:
+    gateway.ask("PUT", "/config/a", b"1", X_Change_Reason="twice the load since M%C3%A4rz%E2%80%8F")
+    gateway.ask("PUT", "/config/a", b"2")
+    assert [line.get("why") for line in lines.take()] == ["twice the load since März\\u200f", None]
+
+
 def test_a_batch_is_a_line_that_names_the_first_keys(gateway: Gateway, lines: Lines) -> None:
     operations = [{"op": "put", "key": f"k{number}", "value": "hunter2"} for number in range(30)]
     gateway.ask("POST", "/config/", json.dumps({"operations": operations}).encode())

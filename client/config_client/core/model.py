@@ -22,6 +22,18 @@ class Document:
         return json.loads(self.value)
 
 
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who made a change, by the name of the token, and why; "" is not known."""
+
+    by: str = ""
+    why: str = ""
+
+
+NOBODY = Author()
+"""Nothing is known of who it was."""
+
+
 def _nothing() -> Mapping[str, Document]:
     return MappingProxyType({})
 

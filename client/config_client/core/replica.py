@@ -6,10 +6,10 @@ Pure. A view that has been given out is never changed; what is being told is gat
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from config_client.core.model import Document, View
+from config_client.core.model import NOBODY, Author, Document, View
 from config_client.core.wire import Delete, Put, Told
 
 MOST_BYTES = 1024 * 1024 * 1024
@@ -22,11 +22,15 @@ class TooMuch(ValueError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Update:
-    """From one view to a later one. names: of the keys that differ, in the order of their bytes; perhaps none."""
+    """From one view to a later one. names: of the keys that differ, in the order of their bytes; perhaps none.
+
+    authors: who made the last change of each, where that was told.
+    """
 
     before: View
     after: View
     names: tuple[str, ...]
+    authors: Mapping[str, Author] = field(default_factory=dict)
 
 
 class Replica:
@@ -40,6 +44,7 @@ class Replica:
         self._told: dict[str, Document | None] = {}  # since the last token
         self._pages: dict[str, Document] = {}  # of a snapshot, up to the last token
         self._bytes = 0  # of the two above
+        self._authors: dict[str, Author] = {}  # of what has been told since the last token
 
     def forget(self) -> None:
         """The token is of a history that was lost: all has to be told anew. The view stays until it has been."""
@@ -49,7 +54,7 @@ class Replica:
     def reset(self) -> None:
         """All that follows is the whole scope."""
         self._whole = True
-        self._told, self._pages, self._bytes = {}, {}, 0
+        self._told, self._pages, self._bytes, self._authors = {}, {}, 0, {}
 
     def interrupt(self) -> None:
         """The connection has ended: what came after the last token will come again.
@@ -58,7 +63,7 @@ class Replica:
         and tells what has changed since. 3. Taken for the whole scope, that would drop all the rest: so the reset is
         forgotten, unless a token from within the snapshot says that the next one goes on with it.
         """
-        self._told = {}
+        self._told, self._authors = {}, {}
         if self.resume == self.view.token:
             self._whole, self._pages = not self.resume, {}
         self._bytes = sum(len(each.value) for each in self._pages.values())
@@ -66,6 +71,7 @@ class Replica:
     def put(self, put: Put) -> None:
         """Gather a document. Raises TooMuch."""
         self._told[put.document.key] = put.document
+        self._sign(put.document.key, put.author)
         self._bytes += len(put.document.value)
         if self._bytes > self._most:
             raise TooMuch(f"the scope has more than {self._most} bytes")
@@ -73,6 +79,13 @@ class Replica:
     def delete(self, delete: Delete) -> None:
         """Gather a deletion."""
         self._told[delete.key] = None
+        self._sign(delete.key, delete.author)
+
+    def _sign(self, key: str, author: Author) -> None:
+        if author != NOBODY:
+            self._authors[key] = author
+        else:
+            self._authors.pop(key, None)
 
     def tell(self, told: Told) -> Update | None:
         """What has been gathered is complete: return how the view changes; None: a snapshot has further pages."""
@@ -102,8 +115,9 @@ class Replica:
 
     def _turn(self, documents: Mapping[str, Document], names: Iterable[str], told: Told) -> Update:
         before, self.view = self.view, View(documents, told.token, told.revision)
-        self._whole, self._told, self._pages, self._bytes = False, {}, {}, 0
-        return Update(before, self.view, tuple(sorted(names, key=_in_order)))
+        authors = self._authors
+        self._whole, self._told, self._pages, self._bytes, self._authors = False, {}, {}, 0, {}
+        return Update(before, self.view, tuple(sorted(names, key=_in_order)), authors)
 
 
 def _in_order(key: str) -> bytes:
@@ -113,4 +127,5 @@ def _in_order(key: str) -> bytes:
 def merged(first: Update, second: Update) -> Update:
     """Return both as one."""
     names = tuple(sorted({*first.names, *second.names}, key=_in_order))
-    return Update(first.before, second.after, names)
+    authors = {key: each for key, each in first.authors.items() if key not in second.names}
+    return Update(first.before, second.after, names, {**authors, **second.authors})

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from config_client.core.model import Document
+from config_client.core.model import NOBODY, Author, Document
 from config_client.core.sse import ServerEvent
 
 
@@ -33,6 +33,7 @@ class Put:
     """A document is now this."""
 
     document: Document
+    author: Author = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Delete:
     """A document is no more."""
 
     key: str
+    author: Author = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +80,10 @@ def understand(event: ServerEvent) -> Word | None:
                 return Reset(_fields(event).get("cause") == "history")
             case "put":
                 data = _fields(event)
-                return Put(document_in(data))
+                return Put(document_in(data), author_in(data))
             case "delete":
-                return Delete(text_in(_fields(event), "key"))
+                data = _fields(event)
+                return Delete(text_in(data, "key"), author_in(data))
             case "sync":
                 data = _fields(event)
                 token = event.id or text_in(data, "to")
@@ -104,6 +107,11 @@ def document_in(data: dict[str, Any]) -> Document:
     else:
         value = text_in(data, "value").encode()
     return Document(text_in(data, "key"), value, revision_in(data, "mod_revision"))
+
+
+def author_in(data: dict[str, Any]) -> Author:
+    """Return who made a change, and why, as far as that is told. Raises TypeError."""
+    return Author(*(text_in(data, name) if name in data else "" for name in ("by", "why")))
 
 
 def _fields(event: ServerEvent) -> dict[str, Any]:

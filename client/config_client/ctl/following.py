@@ -15,7 +15,7 @@ import click
 
 from config_client.blocking import ConfigClient
 from config_client.changes import Change
-from config_client.core.model import Document
+from config_client.core.model import Author, Document
 from config_client.ctl import exits, shown
 from config_client.ctl.application import Application, pass_application
 from config_client.ctl.supervising import Ending, Flag, Program
@@ -58,14 +58,20 @@ def _print_change(change: Change, prefix: str, form: str) -> None:
     now = change.now
     if form == "table":
         value = "" if now is None else " " + _in_one_line(now)
-        click.echo(f"{change.revision} {'put' if now else 'delete'} {prefix}{change.name}{value}")
+        click.echo(f"{change.revision} {'put' if now else 'delete'} {prefix}{change.name}{value}{_by(change.author)}")
     else:
         found: dict[str, Any] = {"revision": change.revision, "op": "put" if now else "delete"}
         found["key"] = prefix + change.name
         if now is not None:
             found |= {"mod_revision": now.mod_revision, "value": now.value.decode("utf-8", "replace")}
+        found |= {name: text for name, text in (("by", change.author.by), ("why", change.author.why)) if text}
         click.echo(json.dumps(found, ensure_ascii=False))
     sys.stdout.flush()
+
+
+def _by(author: Author) -> str:
+    by = f"  by {author.by}" if author.by else ""
+    return f"{by}  because: {author.why}" if author.why else by
 
 
 def _in_one_line(document: Document) -> str:
