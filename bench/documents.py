@@ -59,7 +59,7 @@ def gateway_reads(prefix: str, count: int) -> Iterator[str]:
 
 
 def gateway_writes(count: int) -> Iterator[str]:
-    """The transaction of a PUT: a look at what was there, the document, the version key with its name."""
+    """The transaction of a PUT: if the policy is the same, a look at what was there, the document, the version key."""
     return (f"POST\t/v3/kv/txn\t{json.dumps(_transaction(number))}" for number in range(WRITTEN, WRITTEN + count))
 
 
@@ -69,7 +69,10 @@ def _transaction(number: int) -> object:
     look = {"request_range": {"key": _base64(key), "keys_only": True}}
     data = {"request_put": {"key": _base64(key), "value": _base64(document(number))}}
     clock = {"request_put": {"key": _base64(version), "value": _base64(record)}}
-    return {"success": [look, data, clock]}
+    policy = {"key": _base64(f"{PEER_PREFIX}/policy")}
+    same = policy | {"target": "MOD", "result": "EQUAL", "mod_revision": "0"}
+    found = {"request_range": policy | {"keys_only": True}}
+    return {"compare": [same], "success": [look, data, clock], "failure": [look, found]}
 
 
 def _base64(data: str | bytes) -> str:

@@ -13,10 +13,11 @@ from typing import Any, Self, TypeVar
 from consistency.cache import AsyncDistributedCache
 from consistency.core.events import Observer, ignore
 from consistency.core.feed import Scope, Token, Told
-from consistency.core.model import NOBODY, Applied, Author, Precondition, Reading, Revision, Status, Written
+from consistency.core.model import NOBODY, Applied, Author, Policy, Precondition, Reading, Revision, Status, Written
 from consistency.core.options import CacheOptions
 from consistency.core.store import Change, OutcomeUnknown, Page, Store, StoreError, Unavailable
 from consistency.instance.clock import boottime
+from consistency.instance.policies import Approve
 from consistency.loop import PROCESS_LOOP, LoopThread
 
 T = TypeVar("T")
@@ -141,6 +142,19 @@ class DistributedCache:
         """See `AsyncDistributedCache.changes`. Whoever waits takes a thread, the caller's."""
         return self.do(self._cache.changes(scope, after=after, wait=wait, values=values))
 
+    @property
+    def policy(self) -> Policy:
+        """See `AsyncDistributedCache.policy`."""
+        return self._cache.policy
+
+    def read_policy(self) -> Policy:
+        """See `AsyncDistributedCache.read_policy`."""
+        return self.do(self._cache.read_policy())
+
+    def put_policy(self, text: bytes, *, if_match: Revision | None = None) -> Written:
+        """See `AsyncDistributedCache.put_policy`."""
+        return self._write(self._cache.put_policy(text, if_match=if_match))
+
     def put(
         self,
         key: str,
@@ -149,19 +163,37 @@ class DistributedCache:
         precondition: Precondition | None = None,
         sync: bool = False,
         author: Author = NOBODY,
+        approve: Approve | None = None,
     ) -> Written:
-        """See `AsyncDistributedCache.put`."""
-        return self._write(self._cache.put(key, value, precondition=precondition, sync=sync, author=author))
+        """See `AsyncDistributedCache.put`. `approve` is awaited on the cache's loop."""
+        return self._write(
+            self._cache.put(key, value, precondition=precondition, sync=sync, author=author, approve=approve)
+        )
 
     def delete(
-        self, key: str, *, precondition: Precondition | None = None, sync: bool = False, author: Author = NOBODY
+        self,
+        key: str,
+        *,
+        precondition: Precondition | None = None,
+        sync: bool = False,
+        author: Author = NOBODY,
+        approve: Approve | None = None,
     ) -> Written:
         """See `AsyncDistributedCache.delete`."""
-        return self._write(self._cache.delete(key, precondition=precondition, sync=sync, author=author))
+        return self._write(
+            self._cache.delete(key, precondition=precondition, sync=sync, author=author, approve=approve)
+        )
 
-    def apply(self, changes: Sequence[Change], *, sync: bool = False, author: Author = NOBODY) -> Applied:
+    def apply(
+        self,
+        changes: Sequence[Change],
+        *,
+        sync: bool = False,
+        author: Author = NOBODY,
+        approve: Approve | None = None,
+    ) -> Applied:
         """See `AsyncDistributedCache.apply`."""
-        return self._write(self._cache.apply(changes, sync=sync, author=author))
+        return self._write(self._cache.apply(changes, sync=sync, author=author, approve=approve))
 
     def page(self, prefix: str, *, after: str | bytes, limit: int) -> Page:
         """See `AsyncDistributedCache.page`."""

@@ -18,6 +18,7 @@ from consistency.core.model import (
     Applied,
     Author,
     Demand,
+    Policy,
     Precondition,
     Reading,
     Revision,
@@ -30,6 +31,7 @@ from consistency.core.store import Change, Page, Put, Store
 from consistency.instance.clock import boottime
 from consistency.instance.following import Following
 from consistency.instance.parts import Parts
+from consistency.instance.policies import Approve
 from consistency.instance.reads import HIT
 
 
@@ -164,6 +166,24 @@ class AsyncDistributedCache:
         """The same for who goes on and on: a context, in which `next` tells what comes, and also that nothing does."""
         return self._feed.following(scope, after, values=values)
 
+    @property
+    def policy(self) -> Policy:
+        """The policy that this instance goes by (rule 15); `Policy.none()` before one is known. Asks nobody."""
+        return self._state.policy
+
+    async def read_policy(self) -> Policy:
+        """The policy in force, linearizably. Raises Denied, Unavailable."""
+        self._reads.refuse_if_down()
+        return await self._parts.policies.read(self._clock() + self._options.timeout)
+
+    async def put_policy(self, text: bytes, *, if_match: Revision | None = None) -> Written:
+        """Put another policy in force (rule 15). Whether the text is a good one is the caller's affair.
+
+        if_match: only if the policy in force is of this mod_revision, 0 if there is none. Raises PreconditionFailed,
+        whose `current` is that of the policy in force; otherwise as `put`.
+        """
+        return await self._writes.put_policy(text, if_match)
+
     async def put(
         self,
         key: str,
@@ -172,23 +192,39 @@ class AsyncDistributedCache:
         precondition: Precondition | None = None,
         sync: bool = False,
         author: Author = NOBODY,
+        approve: Approve | None = None,
     ) -> Written:
         """Store `value`, a JSON document, byte for byte (rule 1).
 
-        sync: return only when no instance will serve the old value any more (rule 12). Cancelled, it gives up the wait,
-        not a write that was sent. author: who is told to those who follow, and in the key's history. Raises
+        sync: return only when no instance will serve the old value any more (rule 12). author: who is told to those who
+        follow, and in the key's history. approve: awaited before the write is sent, with the policy that the write's
+        transaction compares (rule 15); what it raises refuses the write. It is asked again for each policy that is
+        found in force instead. Cancelled, `put` gives up the wait, not a write that was sent. Raises
         PreconditionFailed, Rejected and its kinds, Unavailable: nothing was written. OutcomeUnknown: it may have been,
         now or later.
         """
-        return await self._writes.put(Put(key, value, precondition), author, sync=sync)
+        return await self._writes.put(Put(key, value, precondition), author, sync=sync, approve=approve)
 
     async def delete(
-        self, key: str, *, precondition: Precondition | None = None, sync: bool = False, author: Author = NOBODY
+        self,
+        key: str,
+        *,
+        precondition: Precondition | None = None,
+        sync: bool = False,
+        author: Author = NOBODY,
+        approve: Approve | None = None,
     ) -> Written:
         """Remove `key`; without one, and without a precondition, nothing is written (rule 1). Otherwise as `put`."""
-        return await self._writes.delete(key, precondition, author, sync=sync)
+        return await self._writes.delete(key, precondition, author, sync=sync, approve=approve)
 
-    async def apply(self, changes: Sequence[Change], *, sync: bool = False, author: Author = NOBODY) -> Applied:
+    async def apply(
+        self,
+        changes: Sequence[Change],
+        *,
+        sync: bool = False,
+        author: Author = NOBODY,
+        approve: Approve | None = None,
+    ) -> Applied:
         """All of the changes, each with its own precondition, or none; at one revision. Otherwise as `put`.
 
         Deleting an absent key is no failure. Raises PreconditionFailed for the first precondition that does not hold,
@@ -196,7 +232,7 @@ class AsyncDistributedCache:
         """
         if len({change.key for change in changes}) < len(changes):
             raise ValueError("a key may occur only once in a batch")
-        return await self._writes.write(tuple(changes), "batch", author, sync=sync)
+        return await self._writes.write(tuple(changes), "batch", author, sync=sync, approve=approve)
 
     async def page(self, prefix: str, *, after: str | bytes, limit: int) -> Page:
         """Up to `limit` keys that start with `prefix` and come after `after`: linearizable, uncached. See Store.page.

@@ -50,6 +50,7 @@ WORKERS = (
     "acknowledger",
     "auditor",
     "recorder",
+    "policy",
     "feed",
     "loop-lag",
     "endpoints",

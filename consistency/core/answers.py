@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from consistency.core.model import (
     AckEvent,
@@ -11,6 +11,7 @@ from consistency.core.model import (
     Document,
     Member,
     MemberEvent,
+    Policy,
     Precondition,
     Revision,
     VersionEvent,
@@ -61,7 +62,7 @@ class Survey:
     """The version key now and at an earlier revision, and the fleet, in one transaction (rules 6, 7, 9).
 
     `version_then` is None when that revision is compacted, or not yet reached. `departed`: who has gone lately.
-    `waiting`: who waits for a slot.
+    `waiting`: who waits for a slot. `policy`: the one in force (rule 15).
     """
 
     header: Header
@@ -70,6 +71,7 @@ class Survey:
     members: tuple[Member, ...]
     departed: tuple[Departure, ...] = ()
     waiting: tuple[Member, ...] = ()
+    policy: Policy = field(default_factory=Policy.none)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +98,26 @@ Change = Put | Delete
 class Commit:
     """The answer to a write transaction.
 
-    committed: False when a precondition did not hold; then nothing was written, no version either.
+    committed: False when a precondition did not hold, or the policy is another one than was named; then nothing was
+    written, no version either.
     before: for each change the key's mod_revision just before the transaction, 0 if it did not exist.
     members: the slots held at that revision, if the version asks for acknowledgements (rule 12); else empty.
+    policy: the mod_revision of the policy that was found, if one was named (rule 15); else 0.
     """
 
     header: Header
     committed: bool
     before: tuple[Revision, ...]
     members: tuple[int, ...] = ()
+    policy: Revision = 0
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The policy, read linearizably (rule 15)."""
+
+    header: Header
+    policy: Policy
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,10 @@ class Unavailable(StoreError):
     """Nothing was done: no endpoint could be reached or answered a read in time."""
 
 
+class PolicyChanged(Unavailable):
+    """Nothing was done: the policy in force is another than the one that the write was decided under (rule 15)."""
+
+
 class BadCredentials(Unavailable):
     """etcd refused the user or the password, or the TLS certificates of the two sides don't match."""
 

@@ -140,7 +140,7 @@ class PastRead:
 class WorkerFailed:
     """A background task met an error that nobody expected. One that runs all the time starts over.
 
-    name: "version-watch", "membership", "prover", "acknowledger", "auditor", "recorder", "feed", "loop-lag",
+    name: "version-watch", "membership", "prover", "acknowledger", "auditor", "recorder", "policy", "feed", "loop-lag",
     "endpoints"; of those that do one thing for their callers, "read-batch", "group-commit", "write", "feed-read",
     "fleet-id", "authenticate"; of the service, "embedded-etcd", "sampler", "memory".
     """

@@ -31,6 +31,7 @@ from consistency.core.members import (
     MemberEvent,
     WaitingEvent,
 )
+from consistency.core.policy import LARGEST_POLICY, Kept, Policy
 from consistency.core.preconditions import (
     MustBeAbsent,
     MustBeAt,
@@ -52,6 +53,7 @@ from consistency.core.versions import (
 )
 
 __all__ = [
+    "LARGEST_POLICY",
     "LONGEST_DESCRIPTION",
     "NOBODY",
     "NO_VERSION",
@@ -65,11 +67,13 @@ __all__ = [
     "Departure",
     "DepartureEvent",
     "Document",
+    "Kept",
     "Member",
     "MemberEvent",
     "MustBeAbsent",
     "MustBeAt",
     "MustExist",
+    "Policy",
     "Precondition",
     "PreconditionFailed",
     "Reading",

@@ -19,6 +19,7 @@ from consistency.core.answers import (
     Delete,
     Found,
     Header,
+    InForce,
     Lease,
     Listed,
     Page,
@@ -38,6 +39,7 @@ from consistency.core.errors import (
     NoSpace,
     NotReached,
     OutcomeUnknown,
+    PolicyChanged,
     Rejected,
     StoreError,
     TooLarge,
@@ -60,6 +62,7 @@ __all__ = [
     "Denied",
     "Found",
     "Header",
+    "InForce",
     "Lease",
     "Listed",
     "NoSpace",
@@ -68,6 +71,7 @@ __all__ = [
     "Page",
     "Past",
     "PastVersions",
+    "PolicyChanged",
     "Put",
     "Rejected",
     "Scan",
@@ -111,12 +115,24 @@ class Store(Protocol):
         """Raises Denied, Unavailable."""
 
     async def commit(
-        self, changes: Sequence[Change], version: VersionRecord, *, only_if_new: bool = False, timeout: float
+        self,
+        changes: Sequence[Change],
+        version: VersionRecord,
+        *,
+        only_if_new: bool = False,
+        policy: Revision | None = None,
+        new_policy: bytes | None = None,
+        timeout: float,
     ) -> Commit:
-        """All changes and the version, or nothing (rule 1). `only_if_new`: only if there is no version key yet.
+        """All changes and the version, or nothing (rule 1).
 
+        only_if_new: only if there is no version key yet. policy: only if the policy in force is of this mod_revision,
+        0 if there is none (rule 15). new_policy: the text of one that takes its place.
         Raises Rejected and its kinds, Unavailable (never sent), OutcomeUnknown.
         """
+
+    async def policy(self, *, timeout: float) -> InForce:
+        """The policy in force (rule 15). Raises Denied, Unavailable."""
 
     async def page(self, prefix: str, *, after: str | bytes, limit: int, timeout: float) -> Page:
         """Up to `limit` keys that start with `prefix` and come after `after`; if it is bytes, from that name on.

@@ -35,7 +35,8 @@ class VersionRecord:
     """What a write puts under the version key.
 
     `names` are the keys changed by the same transaction; None means "anything may have changed". `authors`: who wrote
-    them, for those who are told; instances that don't know this member pass it over.
+    them, for those who are told; instances that don't know this member pass it over. `policy`: it has put another
+    policy (rule 15).
     """
 
     nonce: str
@@ -43,6 +44,7 @@ class VersionRecord:
     op: str
     ack: bool = False
     authors: Authors = UNSIGNED
+    policy: bool = False
 
     def encode(self) -> bytes:
         """The JSON stored under `P/version`."""
@@ -50,6 +52,8 @@ class VersionRecord:
         record: dict[str, Any] = {"nonce": self.nonce, "keys": names, "op": self.op, "ack": self.ack}
         if self.authors.parts:
             record["authors"] = self.authors.encoded(names or ())
+        if self.policy:
+            record["policy"] = True
         return json.dumps(record).encode()
 
     @classmethod
@@ -65,7 +69,7 @@ class VersionRecord:
                 raise ValueError("not as it is written here")
             known = None if names is None else frozenset(names)
             authors = Authors.decoded(loaded.get("authors"), names or ())
-            return cls(nonce, known, op, bool(loaded.get("ack", False)), authors)
+            return cls(nonce, known, op, bool(loaded.get("ack", False)), authors, bool(loaded.get("policy", False)))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return cls(nonce=f"unreadable:{raw[:64].hex()}", names=None, op="unreadable")
 
@@ -138,3 +142,4 @@ class VersionEvent:
     ack: bool = False
     op: str = ""
     authors: Authors = UNSIGNED
+    policy: bool = False

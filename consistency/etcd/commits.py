@@ -15,7 +15,7 @@ from consistency.core.store import Change, Commit, OutcomeUnknown, Put, StoreErr
 from consistency.etcd import messages as answers
 from consistency.etcd.calls import Call, Calls
 from consistency.etcd.layout import Layout
-from consistency.etcd.requests import absent, compare, delete_op, range_op
+from consistency.etcd.requests import absent, compare, delete_op, last_written, put_op, range_op
 
 MAX_CHANGES = 100
 """Most changes of one commit."""
@@ -35,10 +35,19 @@ class Commits:
     _clock: Callable[[], float]
 
     async def commit(
-        self, changes: Sequence[Change], version: VersionRecord, *, only_if_new: bool = False, timeout: float
+        self,
+        changes: Sequence[Change],
+        version: VersionRecord,
+        *,
+        only_if_new: bool = False,
+        policy: Revision | None = None,
+        new_policy: bytes | None = None,
+        timeout: float,
     ) -> Commit:
         """See Store.commit. Raises TooLarge over MAX_CHANGES or MAX_REQUEST, before anything is sent."""
-        request = self._transaction(changes, version, only_if_new)
+        request = self._transaction(changes, version, only_if_new, policy)
+        if new_policy is not None:
+            request.success.append(put_op(self._layout.policy, new_policy))
         if len(changes) > MAX_CHANGES or request.ByteSize() > MAX_REQUEST:
             raise TooLarge(
                 f"a write of {len(changes)} changes and {request.ByteSize():,} bytes; "
@@ -48,16 +57,21 @@ class Commits:
         answer = await self._calls.send(Call("commit", "txn", request, write=True), timeout)
         header, ranges = answers.header(answer), answers.ranges(answer)
         members = answers.slots(self._layout, ranges.pop()) if answer.succeeded and version.ack else ()
+        found = policy or 0
+        if policy is not None and not answer.succeeded:
+            found = answers.mod_revision(ranges.pop())
         if answer.succeeded and len(changes) > MAX_LOOKED_AT:
             before = await self._before(changes, header.revision, deadline - self._clock())
         else:
             before = tuple(map(answers.mod_revision, ranges))
-        return Commit(header, answer.succeeded, before, members)
+        return Commit(header, answer.succeeded, before, members, found)
 
-    def _transaction(self, changes: Sequence[Change], version: VersionRecord, only_if_new: bool) -> Any:
+    def _transaction(
+        self, changes: Sequence[Change], version: VersionRecord, only_if_new: bool, policy: Revision | None
+    ) -> Any:
         """What was there before is asked for in the same breath, unless that would be too many operations."""
         request = pb.TxnRequest()
-        may_fail = only_if_new or any(change.precondition is not None for change in changes)
+        may_fail = only_if_new or policy is not None or any(change.precondition is not None for change in changes)
         for change in changes:
             key = self._layout.document(change.key)
             before = pb.RequestOp(request_range=pb.RangeRequest(key=key, keys_only=True))
@@ -73,6 +87,9 @@ class Commits:
                 request.failure.append(before)
         if only_if_new:
             request.compare.append(absent(self._layout.version))
+        if policy is not None:
+            request.compare.append(last_written(self._layout.policy, policy))
+            request.failure.append(range_op(self._layout.policy, keys_only=True))
         request.success.add().request_put.MergeFrom(pb.PutRequest(key=self._layout.version, value=version.encode()))
         if version.ack:
             request.success.append(self._range_slots())

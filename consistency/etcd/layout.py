@@ -9,6 +9,7 @@ Owns the table below and nothing else. Pure: no I/O, and no opinion on which key
     P/members/waiting/<lease>     one that waits for a slot, attached to its lease
     P/members/departed/<lease>    who has gone, how and when, attached to a lease of an hour
     P/fleet                       the fleet's id
+    P/policy                      the fleet's policy
     P/doctor/<nonce>              what `python -m service doctor` writes and removes again
 
 Names are UTF-8. Bytes that are not (another tool may have put them) survive the way there and back unchanged, as
@@ -40,6 +41,7 @@ class Layout:
     prefix: str
     version: bytes = field(init=False)
     fleet: bytes = field(init=False)
+    policy: bytes = field(init=False)
     documents: bytes = field(init=False)
     members: bytes = field(init=False)
     slots_end: bytes = field(init=False)  # the slots and their acknowledgements are from `members` up to here
@@ -54,6 +56,7 @@ class Layout:
             ("prefix", prefix),
             ("version", encode(f"{prefix}/version")),
             ("fleet", encode(f"{prefix}/fleet")),
+            ("policy", encode(f"{prefix}/policy")),
             ("documents", encode(f"{prefix}/config/")),
             ("members", encode(f"{prefix}/members/")),
             ("slots_end", encode(f"{prefix}/members/:")),  # the character after 9

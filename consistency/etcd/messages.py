@@ -18,6 +18,7 @@ from consistency.core.model import (
     Document,
     Member,
     MemberEvent,
+    Policy,
     Revision,
     VersionEvent,
     VersionRecord,
@@ -33,6 +34,9 @@ _REVISION = re.compile(rb"[0-9]{1,19}")  # no more digits than 64 bits hold
 
 _decoded = lru_cache(maxsize=4)(VersionRecord.decode)
 """Every proof shows the version, which is mostly the one of before. A value has 1.5 MiB at most."""
+
+_policy = lru_cache(maxsize=2)(Policy.read)
+"""Every survey shows the policy, which is mostly the one of before."""
 
 UNCHANGED = Found(present=True, document=None)
 ABSENT = Found(present=False, document=None)
@@ -97,6 +101,13 @@ def fleet_id(layout: Layout, ranged: Any) -> str:
     return str(found.decode())
 
 
+def policy(ranged: Any) -> Policy:
+    """Of a range over `P/policy`."""
+    for kv in ranged.kvs:
+        return _policy(kv.value, kv.mod_revision)
+    return Policy.none()
+
+
 def ranges(answer: Any) -> list[Any]:
     """The answers to a transaction's ranges, in their order."""
     return [part.response_range for part in answer.responses if part.HasField("response_range")]
@@ -141,7 +152,7 @@ def _version_event(kv: Any, gone: bool) -> VersionEvent:
         return VersionEvent(VersionState(kv.mod_revision, created=0, count=0, nonce=""), names=None)
     record = _decoded(kv.value)
     state = VersionState(kv.mod_revision, kv.create_revision, kv.version, record.nonce)
-    return VersionEvent(state, record.names, record.ack, record.op, record.authors)
+    return VersionEvent(state, record.names, record.ack, record.op, record.authors, record.policy)
 
 
 def _member(slot: int | None, kv: Any) -> Member:

@@ -39,6 +39,11 @@ def absent(key: bytes) -> Any:
     return pb.Compare(key=key, target=pb.Compare.CREATE, result=pb.Compare.EQUAL, create_revision=0)
 
 
+def last_written(key: bytes, revision: Revision) -> Any:
+    """If the key was last written at this revision; 0: if there is none."""
+    return pb.Compare(key=key, target=pb.Compare.MOD, result=pb.Compare.EQUAL, mod_revision=revision)
+
+
 def compare(key: bytes, precondition: Precondition) -> Any:
     """If the precondition holds."""
     match precondition:
@@ -47,6 +52,6 @@ def compare(key: bytes, precondition: Precondition) -> Any:
         case MustExist():
             return pb.Compare(key=key, target=pb.Compare.CREATE, result=pb.Compare.GREATER, create_revision=0)
         case MustBeAt(mod_revision=wanted):
-            return pb.Compare(key=key, target=pb.Compare.MOD, result=pb.Compare.EQUAL, mod_revision=wanted)
+            return last_written(key, wanted)
         case _:
             assert_never(precondition)

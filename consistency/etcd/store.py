@@ -22,7 +22,7 @@ from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
 from consistency.core.events import Observer, ignore
 from consistency.core.model import Revision
-from consistency.core.store import Answer, Compacted, Denied, NoSpace, Rejected, Survey, Touched, Want
+from consistency.core.store import Answer, Compacted, Denied, InForce, NoSpace, Rejected, Survey, Touched, Want
 from consistency.etcd import messages as answers
 from consistency.etcd.calls import Call, Calls
 from consistency.etcd.commits import MAX_CHANGES, MAX_REQUEST, Commits
@@ -103,6 +103,11 @@ class EtcdStore(Commits, Leases, Listings, Watches):
                 raise
         return await self._survey(None, deadline - self._clock())
 
+    async def policy(self, *, timeout: float) -> InForce:
+        """See Store.policy."""
+        answer = await self._calls.ask(Call("policy", "range", pb.RangeRequest(key=self._layout.policy)), timeout)
+        return InForce(answers.header(answer), answers.policy(answer))
+
     async def touched(self, since: Revision, *, limit: int, timeout: float) -> Touched:
         """See Store.touched. The latest come first.
 
@@ -181,11 +186,11 @@ class EtcdStore(Commits, Leases, Listings, Watches):
     # --- how messages are made
 
     async def _survey(self, at: Revision | None, timeout: float) -> Survey:
-        request = pb.TxnRequest(success=(self._ask_version, self._range_members()))
+        request = pb.TxnRequest(success=(self._ask_version, self._range_members(), range_op(self._layout.policy)))
         if at:
             request.success.append(range_op(self._layout.version, revision=at))
         answer = await self._snapshot("survey", request, timeout)
-        version, fleet, *then = [response.response_range for response in answer.responses]
+        version, fleet, policy, *then = [response.response_range for response in answer.responses]
         return Survey(
             header=answers.header(answer),
             version=answers.version_state(version),
@@ -193,6 +198,7 @@ class EtcdStore(Commits, Leases, Listings, Watches):
             members=answers.members(self._layout, fleet),
             departed=answers.departed(self._layout, fleet),
             waiting=answers.waiting(self._layout, fleet),
+            policy=answers.policy(policy),
         )
 
     async def _snapshot(self, kind: str, request: Any, timeout: float) -> Any:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from consistency.core.authors import MOST_BYTES
-from consistency.core.model import Applied, Author
+from consistency.core.model import Applied, Author, Policy
 from consistency.core.store import OutcomeUnknown, Put, Unavailable
 from consistency.instance.shared_calls import SharedCall, SharedCalls
 from consistency.tasks import Errands
@@ -31,31 +31,34 @@ PATIENCE = 0.1
 """Seconds. A transaction takes a few milliseconds, unless its endpoint has died."""
 
 Signed = tuple[Put, Author]
-Commit = Callable[[Sequence[Signed], float], Awaitable[Applied]]
+Commit = Callable[[Sequence[Signed], Policy, float], Awaitable[Applied]]
 
 
 class Group(SharedCall):
-    """Puts that go together."""
+    """Puts that go together, all of them agreed to under the same policy (rule 15)."""
 
     def __init__(self) -> None:
         super().__init__()
         self.puts: dict[str, Signed] = {}
+        self.policy: Policy | None = None
         self.bytes = 0
         self.of_authors = 0
         self.applied: dict[str, Applied] = {}
 
-    def has_room_for(self, signed: Signed) -> bool:
+    def has_room_for(self, asked: tuple[Signed, Policy]) -> bool:
         """A key occurs once: of two values for it, one would have to win."""
-        put, author = signed
+        (put, author), policy = asked
         fits = not self.puts or (
-            len(self.puts) < MAX_PUTS
+            policy == self.policy
+            and len(self.puts) < MAX_PUTS
             and self.bytes + _size(put) <= MAX_BYTES
             and self.of_authors + author.size <= MAX_AUTHORS
         )
         return fits and put.key not in self.puts
 
-    def add(self, signed: Signed) -> None:
+    def add(self, signed: Signed, policy: Policy) -> None:
         put, author = signed
+        self.policy = policy
         self.puts[put.key] = signed
         self.bytes += _size(put)
         self.of_authors += author.size
@@ -73,7 +76,10 @@ class Group(SharedCall):
 
 
 class GroupCommit:
-    """`commit` takes puts and how many seconds it has, and raises StoreError. `clock` gives local seconds."""
+    """`commit` takes puts, the policy to compare, and how many seconds it has; it raises StoreError.
+
+    `clock` gives local seconds.
+    """
 
     def __init__(
         self, commit: Commit, clock: Callable[[], float], errands: Errands, patience: float = PATIENCE
@@ -90,14 +96,16 @@ class GroupCommit:
             patience=patience,
         )
 
-    async def put(self, put: Put, author: Author, deadline: float) -> Applied:
-        """Commit `put`, alone or in company. Raises Unavailable (not done), OutcomeUnknown, Rejected.
+    async def put(self, put: Put, author: Author, policy: Policy, deadline: float) -> Applied:
+        """Commit `put`, alone or in company, if this policy is in force.
+
+        Raises Unavailable (not done) and its kind PolicyChanged, OutcomeUnknown, Rejected.
 
         Who goes away, or is out of time, before the group is sent has written nothing; later it is seen through.
         """
         signed = (put, author)
-        group = self._calls.open(signed)
-        group.add(signed)
+        group = self._calls.open((signed, policy))
+        group.add(signed, policy)
         try:
             done = await self._calls.join(group, deadline)
         finally:
@@ -111,7 +119,8 @@ class GroupCommit:
 
     async def _send(self, group: Group, timeout: float) -> None:
         puts = tuple(group.puts.values())
-        applied = await self._commit(puts, timeout)
+        assert group.policy is not None  # that of its first put
+        applied = await self._commit(puts, group.policy, timeout)
         for (put, _), existed in zip(puts, applied.existed, strict=True):
             group.applied[put.key] = Applied(applied.revision, (existed,))
 

@@ -19,6 +19,7 @@ from consistency.instance.fleet import Fleet
 from consistency.instance.fleet_id import FleetId
 from consistency.instance.lag import LoopLag
 from consistency.instance.membership import Membership
+from consistency.instance.policies import Policies
 from consistency.instance.prover import Prover
 from consistency.instance.reads import Reads
 from consistency.instance.recorder import Recorder
@@ -51,10 +52,12 @@ class Parts:
         self.fleet = Fleet(options.staleness_bound, clock, wall)
         self.fleet_id = FleetId(store, clock, self.errands)
         self.reads = Reads(store, self.state, options, observer=observer, clock=clock, errands=self.errands)
+        self.policies = Policies(store, self.state, timeout=options.timeout, clock=clock)
         self.writes = Writes(
             store,
             self.state,
             self.fleet,
+            self.policies,
             options,
             observer=observer,
             clock=clock,
@@ -70,6 +73,7 @@ class Parts:
             on_moved=self._ask_soon,
             on_owed=self._acknowledge_soon,
             on_fleet=self._record_soon,
+            on_policy=self._read_policy_soon,
         )
         auditor = Auditor(
             store,
@@ -109,6 +113,7 @@ class Parts:
         self._auditor = Worker("auditor", auditor.run, observer)
         recorder = Recorder(store, self.state, self.fleet, timeout=options.timeout)
         self._recorder = Worker("recorder", recorder.run, observer)
+        self._policy_reader = Worker("policy", self.policies.run, observer)
         self._feeder = Worker("feed", self.feed.run, observer)
         self.feed.bell = self._feeder.wake
         self.lag = LoopLag(clock)
@@ -120,6 +125,7 @@ class Parts:
             self._acknowledger,
             self._auditor,
             self._recorder,
+            self._policy_reader,
             self._feeder,
         )
         self._started = False
@@ -176,6 +182,9 @@ class Parts:
 
     def _record_soon(self) -> None:
         self._recorder.wake()
+
+    def _read_policy_soon(self) -> None:
+        self._policy_reader.wake()
 
     def _watch_again(self) -> None:
         self._watch.restart("stuck")

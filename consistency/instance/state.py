@@ -35,9 +35,9 @@ from consistency.core.decisions import (
 from consistency.core.entries import Entry, NearCache
 from consistency.core.events import Event, Evicted, Invalidated, Joined, Left, Observer, TimeWentBackwards
 from consistency.core.freshness import Freshness
-from consistency.core.model import Demand, MemberEvent, Reading, Revision, Source, VersionEvent, VersionState
+from consistency.core.model import Demand, MemberEvent, Policy, Reading, Revision, Source, VersionEvent, VersionState
 from consistency.core.options import CacheOptions
-from consistency.core.store import Found, Header, Survey
+from consistency.core.store import Found, Header, InForce, Survey
 from consistency.instance.moments import Snapshot, Start
 from consistency.instance.read_batches import Need, Part
 from consistency.instance.state_of_changes import Follow, StateOfChanges, nobody
@@ -75,6 +75,8 @@ class LocalState(StateOfChanges):
         self._moved = News()  # the horizon, the epoch or the watch changed
         self._fresh = Freshness(options.staleness_bound, options.max_age, options.names_remembered)
         self._entries = NearCache(options.max_entries, options.max_bytes)
+        self._policy = InForce(Header(0, 0), Policy.none())  # the last one read
+        self._policy_changed: Revision = 0  # by the last version that told of another one
         self._watch_up = False
         self._follow: Follow = nobody
         self._renewed_at = 0.0  # local seconds, as all times here
@@ -230,6 +232,7 @@ class LocalState(StateOfChanges):
                 case Elsewhere(detail):
                     self._turn_back(detail)
                     self._fresh.rebase(survey, ticket.sent_at)
+            self._learn_policy(InForce(survey.header, survey.policy))
             start = Start(self._fresh.horizon, survey.header.revision, self._fresh.epoch, lineage)
             self._moved.tell()
         self._follow(None)
@@ -246,6 +249,8 @@ class LocalState(StateOfChanges):
             if epoch != self._fresh.epoch or not self._fresh.apply(event):
                 return False
             self._invalidate(event)
+            if event.policy:
+                self._policy_changed = event.state.revision
             self._moved.tell()
         self._follow(event)
         return True
@@ -287,9 +292,31 @@ class LocalState(StateOfChanges):
     def _turn_back(self, detail: str) -> None:
         self._invalidated("history", self._entries.clear())
         self._fresh.turn_back()
+        self._policy, self._policy_changed = InForce(Header(0, 0), Policy.none()), 0
         self._happened.append(TimeWentBackwards(detail))
         self._moved.tell()
         self._follow(None)
+
+    # Writing by the policy (rule 15)
+
+    @property
+    def policy(self) -> Policy:
+        """The one that this instance goes by: the last that was read."""
+        return self._policy.policy
+
+    @property
+    def policy_is_old(self) -> bool:
+        """Whether a version has told of a change of the policy that has not been read."""
+        return self._policy.header.revision < self._policy_changed
+
+    def learn_policy(self, ticket: Ticket, found: InForce) -> None:
+        """Goes by the policy that was found, unless it is an older one, or may be another history's (rule 8)."""
+        if ticket.epoch == self._fresh.epoch and not self._fresh.contradiction(ticket, found.header):
+            self._learn_policy(found)
+
+    def _learn_policy(self, found: InForce) -> None:
+        if found.header.revision >= self._policy.header.revision:
+            self._policy = found
 
     # Belonging
 

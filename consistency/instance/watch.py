@@ -39,7 +39,8 @@ class VersionWatch:
     """Connects, follows, and connects again; `run` belongs to a worker.
 
     on_moved: a proof or a slot is worth asking for now: the stream came up, or our slot is in doubt. on_owed: an event
-    has been applied that asks for an acknowledgement. on_fleet: somebody has come or gone.
+    has been applied that asks for an acknowledgement. on_fleet: somebody has come or gone. on_policy: the policy has
+    changed.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class VersionWatch:
         on_moved: Callable[[], None],
         on_owed: Callable[[], None],
         on_fleet: Callable[[], None],
+        on_policy: Callable[[], None],
     ) -> None:
         self._store = store
         self._state = state
@@ -62,6 +64,7 @@ class VersionWatch:
         self._on_moved = on_moved
         self._on_owed = on_owed
         self._on_fleet = on_fleet
+        self._on_policy = on_policy
         self._gap = False  # events were missed: the next stream can't go on after the horizon
         self._stream: WatchStream | None = None
         self._cause = ""  # why `restart` ended the stream
@@ -160,6 +163,8 @@ class VersionWatch:
                 if event.ack:  # only now that it is applied
                     self._fleet.owe(event.state.revision)
                     self._on_owed()
+                if event.policy:
+                    self._on_policy()
             case _:
                 assert_never(event)
         return True

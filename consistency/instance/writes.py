@@ -1,4 +1,4 @@
-"""The way of a write: one transaction with the version, and what it means for our own entries (rules 1, 8, 12).
+"""The way of a write: one transaction with the version, and what it means for our own entries (rules 1, 8, 12, 15).
 
 Owns the groups of puts. A write that was sent is seen through, even when its client has gone: its outcome decides what
 our entries are worth.
@@ -7,14 +7,18 @@ our entries are worth.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from consistency.core.events import Acknowledged, Observer
 from consistency.core.model import (
+    LARGEST_POLICY,
     Applied,
     Author,
     Authors,
     MustExist,
+    Policy,
     Precondition,
     PreconditionFailed,
     Revision,
@@ -24,11 +28,41 @@ from consistency.core.model import (
     new_nonce,
 )
 from consistency.core.options import CacheOptions
-from consistency.core.store import Change, Commit, Delete, OutcomeUnknown, Put, Store, Unavailable
+from consistency.core.store import (
+    Change,
+    Commit,
+    Delete,
+    InForce,
+    OutcomeUnknown,
+    PolicyChanged,
+    Put,
+    Store,
+    TooLarge,
+    Unavailable,
+)
 from consistency.instance.fleet import Fleet
 from consistency.instance.group_commit import GroupCommit, Signed
+from consistency.instance.policies import MOST_TRIES, Approve, Policies
 from consistency.instance.state import LocalState
 from consistency.tasks import Errands
+
+POLICY = "policy"
+"""What a version's `op` is that has put another policy; and what a refusal of it names instead of a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What one transaction is to do: all of the changes, or none. sync: the version asks for acknowledgements."""
+
+    changes: tuple[Change, ...]
+    op: str
+    authors: Authors
+    sync: bool = False
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """What it changes."""
+        return frozenset(change.key for change in self.changes)
 
 
 class Writes:
@@ -39,6 +73,7 @@ class Writes:
         store: Store,
         state: LocalState,
         fleet: Fleet,
+        policies: Policies,
         options: CacheOptions,
         *,
         observer: Observer,
@@ -49,6 +84,7 @@ class Writes:
         self._store = store
         self._state = state
         self._fleet = fleet
+        self._policies = policies
         self._options = options
         self._observer = observer
         self._clock = clock
@@ -56,18 +92,24 @@ class Writes:
         self._refuse_if_down = refuse_if_down
         self._group = GroupCommit(self._commit_puts, clock, errands)
 
-    async def put(self, put: Put, author: Author, *, sync: bool) -> Written:
+    async def put(self, put: Put, author: Author, *, sync: bool, approve: Approve | None = None) -> Written:
         """See `DistributedCache.put`. Without a precondition, and not `sync`, it may share a transaction."""
         if put.precondition is None and not sync:
-            applied = await self._put_in_company(put, author)
+            deadline = self._clock() + self._options.timeout
+            applied = await self._policies.agreed(
+                lambda policy: self._put_in_company(put, author, policy, deadline), approve, deadline
+            )
         else:
-            applied = await self.write((put,), "put", author, sync=sync)
+            applied = await self.write((put,), "put", author, sync=sync, approve=approve)
         return Written(applied.revision, applied.existed[0], applied.acks)
 
-    async def delete(self, key: str, precondition: Precondition | None, author: Author, *, sync: bool) -> Written:
+    async def delete(
+        self, key: str, precondition: Precondition | None, author: Author, *, sync: bool, approve: Approve | None = None
+    ) -> Written:
         """See `DistributedCache.delete`."""
+        change = Delete(key, precondition or MustExist())
         try:
-            applied = await self.write((Delete(key, precondition or MustExist()),), "delete", author, sync=sync)
+            applied = await self.write((change,), "delete", author, sync=sync, approve=approve)
         except PreconditionFailed as refused:
             if precondition is not None:
                 raise
@@ -76,12 +118,14 @@ class Writes:
             return Written(refused.revision, False, acks)
         return Written(applied.revision, existed=True, acks=applied.acks)
 
-    async def write(self, changes: tuple[Change, ...], op: str, author: Author, *, sync: bool) -> Applied:
+    async def write(
+        self, changes: tuple[Change, ...], op: str, author: Author, *, sync: bool, approve: Approve | None = None
+    ) -> Applied:
         """All changes, or none. Raises PreconditionFailed for the first that its precondition refuses."""
-        commit = await self._errands.see_through(
-            self._commit(changes, op, Authors.of_all(author), sync, self._options.timeout),
-            "write",
-            lost=OutcomeUnknown("the cache was closed before the answer came"),
+        order = Order(changes, op, Authors.of_all(author), sync)
+        deadline = self._clock() + self._options.timeout
+        commit = await self._policies.agreed(
+            lambda policy: self._see_through(self._commit(order, policy, deadline)), approve, deadline
         )
         revision = commit.header.revision
         if not commit.committed:
@@ -89,36 +133,72 @@ class Writes:
         acks = await self._await_acks(revision, commit.members) if sync else None
         return Applied(revision, tuple(before > 0 for before in commit.before), acks)
 
-    async def _put_in_company(self, put: Put, author: Author) -> Applied:
+    async def put_policy(self, text: bytes, if_match: Revision | None) -> Written:
+        """See `DistributedCache.put_policy`."""
+        if len(text) > LARGEST_POLICY:
+            raise TooLarge(f"a policy of {len(text):,} bytes; at most {LARGEST_POLICY:,} are taken")
+        deadline = self._clock() + self._options.timeout
+        over = if_match
+        for _ in range(MOST_TRIES):
+            if over is None:
+                over = (await self._policies.read(deadline)).mod_revision
+            commit = await self._see_through(self._commit_policy(text, over, deadline))
+            if commit.committed:
+                return Written(commit.header.revision, over > 0)
+            if if_match is not None:
+                raise PreconditionFailed(POLICY, commit.policy, commit.header.revision)
+            over = None
+        raise PolicyChanged("somebody else put one each time; nothing was done")
+
+    def _see_through(self, work: Coroutine[Any, Any, Commit]) -> Awaitable[Commit]:
+        lost = OutcomeUnknown("the cache was closed before the answer came")
+        return self._errands.see_through(work, "write", lost=lost)
+
+    async def _put_in_company(self, put: Put, author: Author, policy: Policy, deadline: float) -> Applied:
         try:
-            return await self._group.put(put, author, self._clock() + self._options.timeout)
+            return await self._group.put(put, author, policy, deadline)
         except OutcomeUnknown:
             # The group may still be on its way: who waits for it can be out of time before.
             self._state.may_have_written((put.key,))
             raise
 
-    async def _commit_puts(self, signed: Sequence[Signed], timeout: float) -> Applied:
+    async def _commit_puts(self, signed: Sequence[Signed], policy: Policy, timeout: float) -> Applied:
         """Of unconditional puts, so there is nothing that could be refused."""
         if timeout <= 0:
             raise Unavailable("the writes before it took too long; nothing was sent")
         authors = Authors.of_each((put.key, author) for put, author in signed)
-        commit = await self._commit(tuple(put for put, _ in signed), "put", authors, False, timeout)
+        order = Order(tuple(put for put, _ in signed), "put", authors)
+        commit = await self._commit(order, policy, self._clock() + timeout)
         return Applied(commit.header.revision, tuple(before > 0 for before in commit.before))
 
-    async def _commit(
-        self, changes: tuple[Change, ...], op: str, authors: Authors, sync: bool, timeout: float
-    ) -> Commit:
+    async def _commit(self, order: Order, policy: Policy, deadline: float) -> Commit:
+        """Raises PolicyChanged if another policy is in force."""
         self._refuse_if_down()
-        keys = frozenset(change.key for change in changes)
-        record = VersionRecord(new_nonce(), keys, op, sync, authors)
+        keys = order.keys
+        record = VersionRecord(new_nonce(), keys, order.op, order.sync, order.authors)
         ticket = self._state.ticket()
         try:
-            commit = await self._store.commit(changes, record, timeout=timeout)
+            commit = await self._store.commit(
+                order.changes, record, policy=policy.mod_revision, timeout=deadline - self._clock()
+            )
         except (OutcomeUnknown, asyncio.CancelledError):  # cancelled only at the end of the instance, perhaps when sent
             self._state.may_have_written(keys)
             raise
         if commit.committed:
             self._state.wrote(keys, commit.header, ticket)
+        elif commit.policy != policy.mod_revision:
+            raise PolicyChanged(f"the policy in force is of revision {commit.policy}, not {policy.mod_revision}")
+        return commit
+
+    async def _commit_policy(self, text: bytes, if_match: Revision, deadline: float) -> Commit:
+        self._refuse_if_down()
+        record = VersionRecord(new_nonce(), frozenset(), POLICY, policy=True)
+        ticket = self._state.ticket()
+        commit = await self._store.commit(
+            (), record, policy=if_match, new_policy=text, timeout=deadline - self._clock()
+        )
+        if commit.committed:
+            self._state.learn_policy(ticket, InForce(commit.header, Policy.read(text, commit.header.revision)))
         return commit
 
     async def _await_acks(self, revision: Revision, members: Collection[int]) -> tuple[int, int]:

@@ -21,14 +21,14 @@ def body(line: str) -> object:
 
 
 def test_gateway_is_asked_for_the_very_transaction_of_a_put() -> None:
-    """Message for message: the same look, the same two puts, a version with the same names (rule 1)."""
+    """Message for message: the same comparison, look and puts, a version with the same names (rules 1 and 15)."""
     (line,) = documents.gateway_writes(1)
     asked = json_format.ParseDict(body(line), pb.TxnRequest())
     record = VersionRecord.decode(asked.success[-1].request_put.value)
     assert record.names == frozenset({documents.name_of(NUMBER)})
     store = EtcdStore(EtcdConfig(("http://127.0.0.1:1",), documents.PEER_PREFIX))  # asks nobody
     change = Put(documents.name_of(NUMBER), documents.document(NUMBER))
-    assert asked == store._transaction([change], record, False)
+    assert asked == store._transaction([change], record, False, 0)
     run(store.close())
 
 

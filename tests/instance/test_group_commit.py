@@ -9,7 +9,7 @@ import pytest
 
 from consistency import DistributedCache, MustExist, OutcomeUnknown, Unavailable
 from consistency.core.events import Event, WorkerFailed
-from consistency.core.model import NOBODY, Applied, Author, Authors, VersionEvent, VersionRecord
+from consistency.core.model import NOBODY, Applied, Author, Authors, Policy, VersionEvent, VersionRecord
 from consistency.core.store import NoSpace, Put, StoreError
 from consistency.core.versions import QUICK
 from consistency.instance.group_commit import MAX_AUTHORS, MAX_BYTES, MAX_PUTS, GroupCommit, Signed
@@ -31,7 +31,7 @@ class Road:
         self.sent: list[tuple[str, ...]] = []
         self._outcomes: dict[int, StoreError | None] = {}
 
-    async def commit(self, puts: Sequence[Signed], _: float) -> Applied:
+    async def commit(self, puts: Sequence[Signed], _policy: Policy, _timeout: float) -> Applied:
         """The revision is the number of the transaction; every second key existed."""
         number = len(self.sent)
         self.sent.append(tuple(put.key for put, _ in puts))
@@ -69,7 +69,7 @@ def put(
     group: GroupCommit, key: str, value: bytes = b"1", within: float = LONG, author: Author = NOBODY
 ) -> Meanwhile[Applied]:
     """One writer."""
-    return Meanwhile(group.put(Put(key, value), author, monotonic() + within))
+    return Meanwhile(group.put(Put(key, value), author, Policy.none(), monotonic() + within))
 
 
 def waiting(group: GroupCommit) -> int:
@@ -274,8 +274,8 @@ def test_a_group_that_was_sent_is_seen_through_whoever_goes_away(road: Road, fai
 def test_an_unexpected_error_leaves_nobody_waiting_and_is_told(road: Road, failed: list[Event]) -> None:
     """Such as a lack of memory: whether it was sent is not known then."""
 
-    async def fail(puts: Sequence[Signed], deadline: float) -> Applied:
-        await road.commit(puts, deadline)
+    async def fail(puts: Sequence[Signed], policy: Policy, deadline: float) -> Applied:
+        await road.commit(puts, policy, deadline)
         if len(puts) > 1:
             raise MemoryError
         return Applied(0, (False,))

@@ -15,6 +15,7 @@ from consistency.core.model import (
     Departure,
     Document,
     Member,
+    Policy,
     Revision,
     VersionEvent,
     VersionRecord,
@@ -29,6 +30,7 @@ from consistency.core.store import (
     Delete,
     Found,
     Header,
+    InForce,
     Lease,
     Listed,
     NoSpace,
@@ -84,7 +86,12 @@ class FakeEtcd:
             self._members(),
             self._departed(),
             self._waiting(),
+            self.policy().policy,
         )
+
+    def policy(self) -> InForce:
+        kv = self.history.get(self.layout.policy)
+        return InForce(self.header(), Policy.read(kv.value, kv.mod) if kv else Policy.none())
 
     def past(self, key: str, revision: Revision) -> Past:
         kv = self._at(key, revision)
@@ -137,18 +144,28 @@ class FakeEtcd:
 
     # --- writes
 
-    def commit(self, changes: Sequence[Change], version: VersionRecord, only_if_new: bool) -> Commit:
+    def commit(
+        self,
+        changes: Sequence[Change],
+        version: VersionRecord,
+        only_if_new: bool,
+        policy: Revision | None,
+        new_policy: bytes | None,
+    ) -> Commit:
         self._check(changes, version)
         kvs = [self.history.get(self.layout.document(change.key)) for change in changes]
         before = tuple(kv.mod if kv else 0 for kv in kvs)
         met = all(holds(change.precondition, mod) for change, mod in zip(changes, before, strict=True))
-        if not met or (only_if_new and self.version() != NO_VERSION):
-            return Commit(self.header(), committed=False, before=before)
+        in_force = self.policy().policy.mod_revision if policy is not None else 0
+        if not met or (only_if_new and self.version() != NO_VERSION) or (policy is not None and policy != in_force):
+            return Commit(self.header(), committed=False, before=before, policy=in_force)
         puts = [(self.layout.document(change.key), change.value, 0) for change in changes if isinstance(change, Put)]
         deletes = [self.layout.document(change.key) for change in changes if isinstance(change, Delete)]
+        if new_policy is not None:
+            puts.append((self.layout.policy, new_policy, 0))
         self.write([*puts, (self.layout.version, version.encode(), 0)], deletes)
         members = tuple(each.slot for each in self._members() if each.slot is not None) if version.ack else ()
-        return Commit(self.header(), committed=True, before=before, members=members)
+        return Commit(self.header(), committed=True, before=before, members=members, policy=in_force)
 
     def acknowledge(self, slot: int, lease: int, applied: Revision) -> None:
         self._check_space()
@@ -289,7 +306,8 @@ def version_event(kv: Kv) -> VersionEvent:
     if not kv.version:
         return VersionEvent(VersionState(revision=kv.mod, created=0, count=0, nonce=""), names=None)
     record = VersionRecord.decode(kv.value)
-    return VersionEvent(VersionState(kv.mod, kv.created, kv.version, record.nonce), record.names, record.ack, record.op)
+    state = VersionState(kv.mod, kv.created, kv.version, record.nonce)
+    return VersionEvent(state, record.names, record.ack, record.op, record.authors, record.policy)
 
 
 def _document(kv: Kv, names_only: bool) -> Document:

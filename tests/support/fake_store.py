@@ -29,8 +29,8 @@ Passes the same contract suite as the store over etcd. How to use it:
 
     store.calls["read"], store.wants_asked, store.values_moved, store.revision, store.document("key")
 
-Kinds of calls: read survey commit page grant keep_alive revoke claim fleet watch past values scan versions touched
-existed acknowledge record erase wait.
+Kinds of calls: read survey commit policy page grant keep_alive revoke claim fleet watch past values scan versions
+touched existed acknowledge record erase wait.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from consistency.core.store import (
     Change,
     Commit,
     Compacted,
+    InForce,
     Lease,
     Page,
     Past,
@@ -95,10 +96,21 @@ class FakeStore:
         return await self._call("survey", lambda: self._etcd.survey(at))
 
     async def commit(
-        self, changes: Sequence[Change], version: VersionRecord, *, only_if_new: bool = False, timeout: float
+        self,
+        changes: Sequence[Change],
+        version: VersionRecord,
+        *,
+        only_if_new: bool = False,
+        policy: Revision | None = None,
+        new_policy: bytes | None = None,
+        timeout: float,
     ) -> Commit:
         del timeout
-        return await self._call("commit", lambda: self._etcd.commit(changes, version, only_if_new))
+        return await self._call("commit", lambda: self._etcd.commit(changes, version, only_if_new, policy, new_policy))
+
+    async def policy(self, *, timeout: float) -> InForce:
+        del timeout
+        return await self._call("policy", self._etcd.policy)
 
     async def page(self, prefix: str, *, after: str | bytes, limit: int, timeout: float) -> Page:
         del timeout
