@@ -16,7 +16,7 @@ import pytest
 from consistency import AsyncDistributedCache, CacheOptions
 from consistency.core.events import Event
 from consistency.etcd.store import EtcdStore
-from metrics import Instruments
+from metrics import Instruments, counters
 from service.answering import Answering
 from service.app import routes_of
 from service.http.bridge import Bridge
@@ -33,7 +33,7 @@ WALKS = {"a hit": 8, "a miss": 28, "a linearizable read": 27, "a PUT": 36, "a wa
 """With the most files that each may pass."""
 
 WATCH = "version-watch"
-WORKERS = {WATCH, "membership", "prover", "acknowledger", "auditor", "recorder", "policy", "endpoints"}
+WORKERS = set(counters.WORKERS)
 
 
 def told() -> dict[str, list[str]]:
