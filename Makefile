@@ -1,7 +1,7 @@
 # `make` tells what there is. Every target installs what it needs into .venv: Python 3.11+ and make are enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-secured contract check lint mutants torture simulate simulate-coverage faults settings load fleet demo bench bench-scale clean
+.PHONY: help run test test-all test-secured contract check lint mutants torture simulate simulate-coverage faults docs settings load fleet demo bench bench-scale clean
 .SUFFIXES:
 
 # The newest Python of these that is new enough.
@@ -70,6 +70,9 @@ simulate-coverage: $(VENV)/.dev  ## Which branches of consistency/ the simulatio
 faults: $(VENV)/.dev  ## Run the tests of the fault matrix and write docs/faults.md
 	@$(BIN)/python -m pytest -m fault --faults-report=docs/faults.md
 
+docs: $(VENV)/.dev  ## Make a site of the documents, with a search, in instance/docs-site; a link that leads nowhere is an error
+	@$(BIN)/python -m tools.docs_site
+
 settings: $(VENV)/.run  ## Write docs/settings.md from the settings
 	@$(BIN)/python -m tools.settings_page
 
@@ -125,7 +128,7 @@ $(VENV)/.bench: bench/requirements.txt | $(VENV)/.run
 	@$(INSTALL) -r bench/requirements.txt
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.txt requirements.txt tools/requirements-load.txt bench/requirements.txt | $(VENV)/.python
+$(VENV)/.dev: requirements-dev.txt requirements.txt tools/requirements-load.txt tools/requirements-docs.txt bench/requirements.txt | $(VENV)/.python
 	@echo "installing what tests need (once, about a minute)"
 	@$(INSTALL) -r requirements-dev.txt
 	@touch $@
