@@ -281,3 +281,11 @@ def test_no_exception_is_kept_to_be_raised_again() -> None:
         if isinstance(value, BaseException)
     }
     assert kept == set()
+
+
+def test_schemas_are_held_against_documents_in_a_process_of_their_own() -> None:
+    """What takes for ever there, nothing can interrupt; and no instance without schemas loads it."""
+    assert importers("jsonschema_rs") == {"service/policy/checker.py"}
+    loaded = "import sys, service.process.compose, service.policy.schemas; print('jsonschema_rs' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", loaded], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert found.stdout == "False\n"
