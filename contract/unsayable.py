@@ -18,7 +18,8 @@ def filter_case(_context: schemathesis.HookContext, case: schemathesis.Case[Any]
     """Whether it is a request that the file can judge."""
     keys = _keys(case)
     refused = _asks_for_two_times(case) or _contradicts_itself(case) or _is_no_set_of_keys(keys)
-    return not refused and not _waits_for_long(case) and all(map(_arrives_as_it_is, keys))
+    wanted = not refused and not _waits_for_long(case) and not _binds_all_that_follows(case)
+    return wanted and all(map(_arrives_as_it_is, keys))
 
 
 @schemathesis.check
@@ -32,6 +33,14 @@ def use_after_delete(
 def _asks_for_two_times(case: schemathesis.Case[Any]) -> bool:
     """`revision` goes with no other parameter."""
     return "revision" in (case.query or {}) and len(case.query) > 1
+
+
+def _binds_all_that_follows(case: schemathesis.Case[Any]) -> bool:
+    """A policy in force with which no request after it would be answered as it would be without."""
+    tried = (case.query or {}).get("dry_run") in (True, "true")
+    body: Any = case.body
+    binds = isinstance(body, dict) and (body.get("schemas") or body.get("reason_required"))
+    return case.path == "/policy" and case.method == "PUT" and bool(binds) and not tried
 
 
 def _waits_for_long(case: schemathesis.Case[Any]) -> bool:
@@ -56,6 +65,12 @@ def _arrives_as_it_is(key: str) -> bool:
     return "%" not in key and "\ufffd" not in key.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def _prefixes(policy: Any) -> list[Any]:
+    said: dict[str, Any] = policy if isinstance(policy, dict) else {}
+    lists = [each for name in ("guarded", "reason_required", "schemas") if isinstance(each := said.get(name), list)]
+    return [entry.get("prefix") if isinstance(entry, dict) else entry for listed in lists for entry in listed]
+
+
 def _keys(case: schemathesis.Case[Any]) -> list[str]:
     query = case.query or {}
     asked = [query.get(name) for name in ("prefix", "after", "key")]  # one, or several
@@ -63,5 +78,6 @@ def _keys(case: schemathesis.Case[Any]) -> list[str]:
     named += [each for given in asked for each in (given if isinstance(given, list) else [given])]
     body: Any = case.body
     operations = body.get("operations") if isinstance(body, dict) else None
+    named += _prefixes(body) if case.path == "/policy" else []
     listed = [each.get("key") for each in operations if isinstance(each, dict)] if isinstance(operations, list) else []
     return [key for key in listed or named if isinstance(key, str)]

@@ -21,6 +21,9 @@ from metrics.status import StatusCollector
 ENCODINGS = ("json", "stream")
 """In which changes are told."""
 
+MISSED = ("schema", "reason")
+"""What a write may lack that the policy asks for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:
@@ -57,6 +60,14 @@ class Instruments:
         )
         for encoding in ENCODINGS:
             self._waiters.labels(encoding)
+        self._refused_by_policy = Counter(
+            "config_policy_refusals",
+            "Writes that the policy refused, by what it missed: a document as a schema wants it, or a reason.",
+            ["missed"],
+            registry=self._registry,
+        )
+        for missed in MISSED:
+            self._refused_by_policy.labels(missed)
         self._describe_process()
 
     def _describe_process(self) -> None:
@@ -90,6 +101,10 @@ class Instruments:
     def waiters(self, encoding: str, change: int) -> None:
         """Counts clients that begin, or end, to wait for changes."""
         self._waiters.labels(encoding).inc(change)
+
+    def refused_by_policy(self, missed: str) -> None:
+        """Counts a write that was refused; missed: one of MISSED."""
+        self._refused_by_policy.labels(missed).inc()
 
     def track(self, status: Callable[[], Status], staleness_bound: float, expected: int = 0) -> None:
         """Reads the gauges from `status` at every scrape. To be called once.

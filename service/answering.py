@@ -27,6 +27,9 @@ from service.http.environ import Environ
 from service.http.hosts import hosts_of
 from service.http.parameters import routing_parameter
 from service.memory.capacity import COPIES, Capacity
+from service.policy.enforcement import Enforcement
+from service.policy.policies import Policies
+from service.policy.schemas import Schemas
 from service.settings.model import Settings
 
 AT_ONCE = 8
@@ -57,7 +60,10 @@ class Answering:
         largest = settings.max_value_bytes
         reader = BodyReader(max_bytes=largest, room=room.bodies if room else AT_ONCE * COPIES * max(largest, LARGE))
         prefix_of = all_keys if keyring is None else keys_granted
-        self.documents = Documents(cache, reader, prefix_of, instruments.left_out)
+        self._schemas = Schemas()
+        enforcement = Enforcement(self._schemas, instruments.refused_by_policy)
+        self.policies = Policies(cache, reader, self._schemas, enforcement)
+        self.documents = Documents(cache, reader, prefix_of, instruments.left_out, enforcement)
         self.hits = Hits(cache)
         self.changes = Changes(
             cache,
@@ -87,6 +93,11 @@ class Answering:
             MEMBERS + DOCUMENT: self.fleet.served_by_all,
         }
         self.draining = False
+
+    async def close(self) -> None:
+        """End what answers rest on, beside the cache: connections to the fleet, and the process that checks schemas."""
+        await self.fleet.close()
+        await self._schemas.close()
 
     def start_draining(self) -> None:
         """From now on /readyz answers 503; everything else goes on."""

@@ -33,6 +33,7 @@ from service.http.environ import Environ
 from service.http.failures import answer_failure
 from service.http.problems import NOT_DONE, Kind, Problem, Refused
 from service.http.responses import Response, Run, respond
+from service.policy.routes import policy_routes
 from service.settings.model import Settings
 from service.site.docs_routes import docs_routes
 from service.site.page_routes import page_routes
@@ -74,6 +75,7 @@ def routes_of(answering: Answering, run: Run) -> Flask:
     app.register_error_handler(HTTPException, _routing_error)
     app.register_error_handler(Exception, _error)
     app.register_blueprint(config_routes(answering.documents, run))
+    app.register_blueprint(policy_routes(answering.policies, run))
     app.register_blueprint(change_routes(answering.changes, run))
     app.register_blueprint(ops_routes(answering, run))
     app.register_blueprint(fleet_routes(answering.fleet, answering.witness, run))

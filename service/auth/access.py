@@ -27,6 +27,7 @@ MEMBERS = "/members"
 """In front of a document's path: what every member answers to its read."""
 
 CHANGES = "/changes"
+POLICY = "/policy"
 COLLECTION = frozenset({"/config", ROOT})
 REALM = "config-service"
 

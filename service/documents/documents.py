@@ -20,7 +20,7 @@ from consistency.core.model import (
     Revision,
     WrongTimeline,
 )
-from consistency.core.store import StoreError
+from consistency.core.store import Delete, Put, StoreError
 from service.auth import access
 from service.auth.tokens import Scope
 from service.documents import batches
@@ -32,11 +32,12 @@ from service.http.bodies import BodyReader
 from service.http.clients import Body
 from service.http.conditions import UNCONDITIONAL, AnyOf, ReadCondition, read_condition, write_condition
 from service.http.door import KEYS
-from service.http.environ import Environ
+from service.http.environ import Environ, conditions_in
 from service.http.keys import key_from_path
 from service.http.parameters import AtRevision
 from service.http.problems import Refused, bad_request, problem_for
 from service.http.reasons import author_of, reason_in
+from service.policy.enforcement import Enforcement
 
 _read_parameters = lru_cache(maxsize=256)(parameters.read_parameters)  # few ways to ask; what is refused isn't kept
 _write_parameters = lru_cache(maxsize=16)(parameters.write_parameters)
@@ -58,11 +59,13 @@ class Documents:
         reader: BodyReader,
         prefix_of: Callable[[Environ], str],
         left_out: Callable[[int], None],
+        enforcement: Enforcement,
     ) -> None:
         self._cache = cache
         self._reader = reader
         self._prefix_of = prefix_of
         self._left_out = left_out
+        self._enforcement = enforcement
 
     async def read(self, environ: Environ) -> Answer:
         """Return 200, 304 or 404 for one document."""
@@ -72,7 +75,7 @@ class Documents:
         """Return what `read` answers: the key, what was found, and the condition that it is held against."""
         key = key_from_path(environ["PATH_INFO"])
         asked = _read_parameters(environ.get("QUERY_STRING", ""))
-        given = _conditions(environ)
+        given = conditions_in(environ)
         condition = UNCONDITIONAL if given == _NONE else read_condition(*given)
         if isinstance(asked, AtRevision):
             return key, await self._cache.get_at(key, asked.revision), condition
@@ -103,7 +106,10 @@ class Documents:
             await self._reader.checked(document, check_document, check)
             fleet = await self._cache.fleet_id()  # before anything is written: an answer without it loses the session
             precondition = await self._settle(condition, key)
-            written = await self._cache.put(key, document, precondition=precondition, sync=sync, author=author)
+            approve = self._enforcement.approval((Put(key, document),), author.why)
+            written = await self._cache.put(
+                key, document, precondition=precondition, sync=sync, approve=approve, author=author
+            )
             return answer_put(key, document, written, fleet)
 
     async def delete(self, environ: Environ) -> Answer:
@@ -114,7 +120,8 @@ class Documents:
         author = author_of(environ)
         fleet = await self._cache.fleet_id()
         precondition = await self._settle(condition, key)
-        deleted = await self._cache.delete(key, precondition=precondition, sync=sync, author=author)
+        approve = self._enforcement.approval((Delete(key),), author.why)
+        deleted = await self._cache.delete(key, precondition=precondition, sync=sync, approve=approve, author=author)
         return answer_delete(deleted, fleet)
 
     async def batch(self, environ: Environ, body: Body) -> Answer:
@@ -128,7 +135,8 @@ class Documents:
                 access.check_key(change.key, prefix, Scope.WRITE)
             try:
                 fleet = await self._cache.fleet_id()
-                applied = await self._cache.apply(changes, sync=sync, author=author)
+                approve = self._enforcement.approval(changes, author.why, batch=True)
+                applied = await self._cache.apply(changes, sync=sync, approve=approve, author=author)
                 return answer_batch(changes, applied, fleet)
             except PreconditionFailed as failed:
                 raise batches.refused_by(failed, changes) from failed
@@ -177,17 +185,12 @@ def _write_asked(environ: Environ) -> tuple[str, bool, Precondition | AnyOf | No
     """Key, whether the write is synchronous, condition. Raises Refused (400)."""
     key = key_from_path(environ["PATH_INFO"])
     sync = _write_parameters(environ.get("QUERY_STRING", ""))
-    given = _conditions(environ)
+    given = conditions_in(environ)
     return key, sync, None if given == _NONE else write_condition(*given)
 
 
 def _batch_asked(environ: Environ) -> bool:
     """Whether the batch is synchronous. Raises Refused (400)."""
-    if _conditions(environ) != _NONE:
+    if conditions_in(environ) != _NONE:
         raise bad_request("invalid-condition", "The conditions of a batch are those of its operations, not headers.")
     return _write_parameters(environ.get("QUERY_STRING", ""))
-
-
-def _conditions(environ: Environ) -> tuple[str | None, str | None]:
-    """If-Match and If-None-Match as they came; Flask's own parser takes malformed ones for absent."""
-    return environ.get("HTTP_IF_MATCH"), environ.get("HTTP_IF_NONE_MATCH")

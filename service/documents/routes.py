@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, request
 
 from service.documents.documents import Documents
-from service.http.clients import Body, WholeBody
+from service.http.clients import Body, whole_body
 from service.http.responses import Response, Run, respond
 
 
@@ -40,12 +40,6 @@ def config_routes(documents: Documents, run: Run) -> Blueprint:
         return respond(run(documents.batch(request.environ, _body())))
 
     def _body() -> Body:
-        """Received here, since WSGI's way to do so waits."""
-        length = documents.expected_body(request.environ)
-        stream = request.environ["wsgi.input"]
-        received = bytearray()
-        while len(received) < length and (piece := stream.read(length - len(received))):
-            received += piece
-        return WholeBody(bytes(received))
+        return whole_body(request.environ, documents.expected_body(request.environ))
 
     return routes

@@ -83,13 +83,13 @@ def answer_put(key: str, document: bytes, written: Written, fleet: str) -> Answe
     status = HTTPStatus.OK if written.existed else HTTPStatus.CREATED
     etag = ("ETag", etag_of(written.revision))
     location = () if written.existed else (("Location", path_of(key)),)
-    headers = (("Content-Type", JSON_TYPE), etag, *location, *_write_headers(written, fleet), *SECURITY_HEADERS)
+    headers = (("Content-Type", JSON_TYPE), etag, *location, *write_headers(written, fleet), *SECURITY_HEADERS)
     return Answer(status, headers, document)
 
 
 def answer_delete(written: Written, fleet: str) -> Answer:
     """204, whether there was such a key or not."""
-    return Answer(HTTPStatus.NO_CONTENT, (*_write_headers(written, fleet), *SECURITY_HEADERS))
+    return Answer(HTTPStatus.NO_CONTENT, (*write_headers(written, fleet), *SECURITY_HEADERS))
 
 
 def answer_batch(changes: Sequence[Change], applied: Applied, fleet: str) -> Answer:
@@ -99,10 +99,10 @@ def answer_batch(changes: Sequence[Change], applied: Applied, fleet: str) -> Ans
         for change, existed in zip(changes, applied.existed, strict=True)
     ]
     document = {"revision": applied.revision, "results": results}
-    return answer_json(document, headers=_write_headers(applied, fleet))
+    return answer_json(document, headers=write_headers(applied, fleet))
 
 
-def _write_headers(written: Written | Applied, fleet: str) -> Headers:
+def write_headers(written: Written | Applied, fleet: str) -> Headers:
     """Of every write. X-Fleet-Acks: of a synchronous one, how many instances acknowledged it, of how many."""
     revision = ("X-Config-Revision", str(written.revision))
     acks = () if written.acks is None else (("X-Fleet-Acks", "{}/{}".format(*written.acks)),)

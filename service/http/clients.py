@@ -108,6 +108,15 @@ class WholeBody:
         return self._body[:length]
 
 
+def whole_body(environ: Environ, length: int) -> WholeBody:
+    """Receive up to `length` bytes in WSGI's way, which waits."""
+    stream = environ["wsgi.input"]
+    received = bytearray()
+    while len(received) < length and (piece := stream.read(length - len(received))):
+        received += piece
+    return WholeBody(bytes(received))
+
+
 def announced(environ: Environ) -> int | None:
     """The bytes that the body has; None if that can't be told: with a Transfer-Encoding a proxy may see another end."""
     if "HTTP_TRANSFER_ENCODING" in environ:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from http import HTTPStatus
 
 from metrics import Instruments
-from service.auth.access import COLLECTION, MEMBERS, OBSERVED, OPEN, check, names_document, needed
+from service.auth.access import COLLECTION, MEMBERS, OBSERVED, OPEN, POLICY, check, names_document, needed
 from service.auth.keyring import Keyring
 from service.http.environ import Environ
 from service.http.hosts import Authority, Hosts
@@ -147,7 +147,7 @@ def all_keys(_: Environ) -> str:
 
 def _route(path: str) -> str:
     """What a refusal is counted under: what it would have been counted under."""
-    if path in COLLECTION or path in OBSERVED or path in OPEN:
+    if path in COLLECTION or path in OBSERVED or path in OPEN or path == POLICY:
         return path or "/"
     if names_document(path.removeprefix(MEMBERS)):
         return MEMBERS + DOCUMENT if path.startswith(MEMBERS) else DOCUMENT

@@ -37,6 +37,11 @@ def carries_body(environ: Environ) -> bool:
     return environ.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in environ
 
 
+def conditions_in(environ: Environ) -> tuple[str | None, str | None]:
+    """Return If-Match and If-None-Match as they came; Flask's own parser takes malformed ones for absent."""
+    return environ.get("HTTP_IF_MATCH"), environ.get("HTTP_IF_NONE_MATCH")
+
+
 def _add_headers(environ: Environ, headers: Iterable[tuple[bytes, bytes]]) -> None:
     """Several lines of one name are one value (RFC 9110, 5.2)."""
     for raw, value in headers:

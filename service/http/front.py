@@ -15,7 +15,7 @@ from typing import Any
 
 from consistency.core.events import Observer
 from consistency.tasks import Errands
-from service.auth.access import CHANGES, COLLECTION, MEMBERS
+from service.auth.access import CHANGES, COLLECTION, MEMBERS, POLICY
 from service.changes.changes import Changes, wants_stream
 from service.changes.streams import EventStream
 from service.documents.documents import Documents
@@ -32,6 +32,7 @@ from service.http.request_log import GONE
 from service.http.sending import LARGE, Loan, Room, Send, send_in_pieces
 from service.http.streaming import send_stream
 from service.http.unread import discard, waits_to_be_asked
+from service.policy.policies import Policies
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Probe = Callable[[Environ], Answer]
@@ -55,6 +56,7 @@ class Front:
         probes: Mapping[str, Probe],
         questions: Mapping[str, Question],
         changes: Changes,
+        policies: Policies,
         bridge: Bridge,
         *,
         answers: int,
@@ -69,6 +71,7 @@ class Front:
         self._probes = probes
         self._questions = questions
         self._changes = changes
+        self._policies = policies
         self._bridge = bridge
         self._room = Room(answers)
         self._errands = Errands(observer)
@@ -152,7 +155,7 @@ class Front:
     ) -> Wire:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         about_one = path.startswith(ROOT) and path != ROOT
-        if method in _WRITES and (about_one or (method == "POST" and path in COLLECTION)):
+        if _is_write(method, path, about_one=about_one):
             environ[ROUTE] = DOCUMENT if about_one else path
             with self._departures.watched(body, gone, sees_through=True):
                 return wire_of(await self._write(method, environ, body, loan))
@@ -170,11 +173,14 @@ class Front:
             await self._find_room(environ, loan)
         if environ[ROUTE] == DOCUMENT:
             return await self._documents.put(environ, body)
+        if environ[ROUTE] == POLICY:
+            return await self._policies.put(environ, body)
         return await self._documents.batch(environ, body)
 
     async def _find_room(self, environ: Environ, loan: Loan) -> None:
         """For the answer to a write. Raises Refused, also what the write would be refused with by its head."""
-        if not await loan.take(self._documents.expected_body(environ) + ANSWER_EXCEEDS):
+        expected_body = (self._policies if environ[ROUTE] == POLICY else self._documents).expected_body
+        if not await loan.take(expected_body(environ) + ANSWER_EXCEEDS):
             raise _too_many()
 
     async def _look(self, method: str, path: str, environ: Environ) -> Wire:
@@ -182,6 +188,9 @@ class Front:
         if method in _READS and (probe := self._probes.get(path)):
             environ[ROUTE] = path
             return wire_of(probe(environ))
+        if method in _READS and path == POLICY:
+            environ[ROUTE] = POLICY
+            return wire_of(await self._policies.get(environ))
         if method in _READS and path == CHANGES:
             environ[ROUTE] = CHANGES
             return wire_of(await self._changes.answer(environ))
@@ -240,6 +249,12 @@ class Front:
         status, problem, body = _failed(environ, _too_many())
         closing = [pair for pair in headers if pair == CLOSE]
         await self._send((status, [*problem, *closing], body), environ, send, started)
+
+
+def _is_write(method: str, path: str, *, about_one: bool) -> bool:
+    if about_one:
+        return method in _WRITES
+    return (method == "POST" and path in COLLECTION) or (method == "PUT" and path == POLICY)
 
 
 def _nothing() -> None:

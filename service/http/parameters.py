@@ -49,6 +49,15 @@ class ListParameters:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyParameters:
+    """Of `PUT /policy`. after, limit: of a dry run, as of a listing."""
+
+    dry_run: bool = False
+    after: str | bytes = ""
+    limit: int = DEFAULT_LIMIT
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeParameters:
     """Of `GET /changes`. after: None asks for the whole scope. wait: seconds."""
 
@@ -134,6 +143,24 @@ def write_parameters(query: str) -> bool:
     return _boolean("sync", _parse(query, ("sync",)).get("sync", "false"))
 
 
+def policy_parameters(query: str) -> PolicyParameters:
+    """Of `PUT /policy`. Raises Refused (400)."""
+    given = _parse(query, ("dry_run", "limit", "after"))
+    dry_run = _boolean("dry_run", given.get("dry_run", "false"))
+    if not dry_run and (others := given.keys() - {"dry_run"}):
+        raise _refusal(f"{min(others)} is about what dry_run=true tells")
+    return PolicyParameters(
+        dry_run=dry_run,
+        after=place(given["after"]) if "after" in given else "",
+        limit=_number("limit", given.get("limit", str(DEFAULT_LIMIT)), 1, MAX_LIMIT),
+    )
+
+
+def no_parameters(query: str) -> None:
+    """Of what takes none. Raises Refused (400)."""
+    _parse(query, ())
+
+
 def recent_parameter(query: str) -> bool:
     """Of what tells states: whether the last minutes are asked for, too. Raises Refused (400)."""
     return _boolean("recent", _parse(query, ("recent",)).get("recent", "false"))
@@ -165,7 +192,7 @@ def _only(pairs: Iterable[tuple[str, str]], known: Collection[str], beside: Coll
     given: dict[str, str] = {}
     for name, value in pairs:
         if name not in known:
-            raise _refusal(f"{_shown(name)} is unknown; known here: {', '.join((*beside, *known))}")
+            raise _refusal(f"{_shown(name)} is unknown; known here: {', '.join((*beside, *known)) or 'none'}")
         if name in given:
             raise _refusal(f"{name} is given twice")
         given[name] = value

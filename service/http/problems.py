@@ -30,7 +30,7 @@ NOT_DONE = "not done"
 UNKNOWN = "unknown"
 
 Headers = tuple[tuple[str, str], ...]
-Extensions = tuple[tuple[str, str | int], ...]
+Extensions = tuple[tuple[str, object], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Problem:
 
     def body(self) -> bytes:
         """The RFC 9457 document."""
-        document: dict[str, str | int] = {
+        document: dict[str, object] = {
             "type": TYPE_PREFIX + self.kind.slug,
             "title": self.kind.title,
             "status": int(self.kind.status),

@@ -36,6 +36,7 @@ GONE = 499
 """What is counted when the client has gone before there was an answer, as nginx counts it."""
 
 _WRITES = ("PUT", "POST", "DELETE")
+_WRITTEN = ("/config", "/policy")
 _DONE_BELOW = 300
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}", re.ASCII)
 
@@ -56,7 +57,7 @@ def finish(
     seconds: that it took. failure: what the request ended with. revision: its X-Config-Revision. keys: of a batch.
     """
     method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-    write = method in _WRITES and path.startswith("/config")
+    write = method in _WRITES and path.startswith(_WRITTEN)
     if not write and status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return sent(environ)
     identity, level = request_id(environ), _level(status)

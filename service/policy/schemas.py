@@ -101,11 +101,8 @@ class Schemas:
 
 def _faults(answer: dict[str, object]) -> Faults:
     if "unusable" in answer:
-        raise refused(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "policy-unusable",
-            f"The schema in the policy is none: {answer['unusable']}.",
-        )
+        detail = f"A schema in the policy of the fleet is none, so this is not written: expected {answer['unusable']}."
+        raise refused(HTTPStatus.SERVICE_UNAVAILABLE, "policy-unusable", detail, retry_after=10)
     found = answer["faults"]
     assert isinstance(found, list)
     return Faults(tuple(Fault(*each) for each in found[:MOST_TOLD]), more=len(found) > MOST_TOLD)

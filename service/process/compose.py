@@ -80,6 +80,7 @@ class Instance:
             answering.probes,
             answering.questions,
             answering.changes,
+            answering.policies,
             self._bridge,
             answers=room.answers,
             observer=self.observe,
@@ -100,7 +101,7 @@ class Instance:
         self._giver.cancel()
         await self._bridge.close(ENDS_WITHIN)
         await self.front.close(ENDS_WITHIN)
-        await self._answering.fleet.close()
+        await self._answering.close()
         try:
             await self._cache.close()
         finally:

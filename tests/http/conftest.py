@@ -140,10 +140,12 @@ def start_front(
         answering.probes,
         answering.questions,
         answering.changes,
+        answering.policies,
         bridge,
         answers=answers,
         observer=observer,
     )
+    stack.callback(lambda: _unless_closed(cache, answering.close()))
     stack.callback(lambda: _unless_closed(cache, front.close(1.0)))
     stack.callback(lambda: _unless_closed(cache, bridge.close(1.0)))
     return front

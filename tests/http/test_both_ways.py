@@ -297,6 +297,7 @@ def without_flask(known: Gateway) -> Iterator[Gateway]:
             it.probes,
             it.questions,
             it.changes,
+            it.policies,
             bridge,
             answers=ANSWERS,
             observer=it.instruments.observe,

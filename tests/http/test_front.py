@@ -321,6 +321,7 @@ def front_over(gateway: Gateway, bridge: Bridge) -> Front:
         it.probes,
         it.questions,
         it.changes,
+        it.policies,
         bridge,
         answers=ANSWERS,
         observer=it.instruments.observe,

@@ -92,6 +92,10 @@ WAYS = [
     ("GET", "/members/me", None),
     ("GET", "/members/states", None),
     ("GET", "/members/config/team-b/x", None),
+    ("GET", "/policy", None),
+    ("HEAD", "/policy", None),
+    ("PUT", "/policy", b"{}"),
+    ("PUT", "/policy?dry_run=true", b"{}"),
     ("GET", "/no-such-page", None),
     ("GET", "//config/team-b/x", None),
 ]
@@ -144,6 +148,17 @@ def test_each_token_opens_its_pages(gateway: Gateway, name: str | None) -> None:
         assert ask(gateway, name, "GET", page).status_code == expected
     expected = 401 if name is None else 404 if name == "admin" else 403
     assert ask(gateway, name, "GET", "/no-such-page").status_code == expected
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "admin"])
+def test_a_policy_is_read_put_and_tried_by_admins_alone(gateway: Gateway, name: str) -> None:
+    """It binds the whole fleet, and a dry run tells which documents there are."""
+    assert is_refused(ask(gateway, name, "GET", "/policy"), 403)
+    assert is_refused(ask(gateway, name, "PUT", "/policy", b"{}", If_None_Match="*"), 403)
+    assert is_refused(ask(gateway, name, "PUT", "/policy?dry_run=true", b"{}"), 403)
+    assert ask(gateway, "admin", "GET", "/policy").status_code == 404
+    assert ask(gateway, "admin", "PUT", "/policy", b"{}", If_None_Match="*").status_code == 201
+    assert ask(gateway, "admin", "GET", "/policy").status_code == 200
 
 
 def test_a_prefix_and_a_page_may_go_together(gateways: StartGateway) -> None:
