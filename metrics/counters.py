@@ -57,6 +57,7 @@ WORKERS = (
     "embedded-etcd",
     "sampler",
     "memory",
+    "files",
 )
 """Tasks that run all the time, and start over."""
 

@@ -68,6 +68,14 @@ class Instruments:
         )
         for missed in MISSED:
             self._refused_by_policy.labels(missed)
+        self._tokens = Gauge(
+            "config_api_tokens", "API tokens that are let in; 0 where everybody is.", registry=self._registry
+        )
+        self._tokens_file = Gauge(
+            "config_api_tokens_file_unusable",
+            "1 while API_TOKENS_FILE can't be used, so that the tokens are those from before.",
+            registry=self._registry,
+        )
         self._describe_process()
 
     def _describe_process(self) -> None:
@@ -112,6 +120,11 @@ class Instruments:
         staleness_bound: B, seconds. expected: instances that should run, 0 = not said.
         """
         self._registry.register(StatusCollector(status, staleness_bound, expected))
+
+    def track_tokens(self, known: Callable[[], int], unusable: Callable[[], bool]) -> None:
+        """Reads at every scrape how many tokens are let in, and whether their file can't be used. To be called once."""
+        self._tokens.set_function(known)
+        self._tokens_file.set_function(unusable)
 
     def totals(self) -> Totals:
         """The counts, as of now."""

@@ -85,6 +85,7 @@ class Answering:
             keyring=keyring,
             observer=instruments.observe,
         )
+        self.keyring = keyring
         self.witness = Witness(keyring, address_of(settings))
         self.probes = {"/healthz": self._health, "/readyz": self._readiness}
         self.questions = {

@@ -18,18 +18,22 @@ from service.settings import small_files
 from service.settings.bound_services import BoundService, bound_services
 from service.settings.model import Settings
 from service.settings.names import nearest
-from service.settings.small_files import Unreadable
+from service.settings.small_files import State, Unreadable
 
 IN_CREDENTIALS = "api_tokens"
 
 
 @dataclass(frozen=True, slots=True)
 class TokenSource:
-    """What an instance begins with. `file`: where the tokens can be read again; None if they can't."""
+    """What an instance begins with. `file`: where the tokens can be read again; None if they can't.
+
+    state: what the file was like before it was read.
+    """
 
     origin: str
     tokens: tuple[Token, ...]
     file: Path | None = None
+    state: State | None = None
 
 
 def resolve(settings: Settings) -> TokenSource | None:
@@ -39,7 +43,8 @@ def resolve(settings: Settings) -> TokenSource | None:
         found.append(TokenSource("API_TOKENS", settings.api_tokens))
     if settings.api_tokens_file:
         file = settings.api_tokens_file
-        found.append(TokenSource(f"API_TOKENS_FILE ({file})", read(file), file))
+        state = small_files.state_of(file)
+        found.append(TokenSource(f"API_TOKENS_FILE ({file})", read(file), file, state))
     found += _bound(settings.vcap_services or {})
     if len(found) > 1:
         raise StartupError(

@@ -60,7 +60,8 @@ def _who_is_let_in(settings: Settings) -> Finding:
     try:
         source = token_sources.resolve(settings)
     except StartupError as error:
-        return wrong("tokens", *_first_and_rest(str(error)))
+        found, remedy = _first_and_rest(str(error))
+        return wrong("tokens", found, f"{remedy}\nInstances that run keep the tokens they have until it is in order.")
     if source:
         return ok("tokens", Keyring(source).describe())
     if is_public(settings.host):

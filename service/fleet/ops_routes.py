@@ -8,12 +8,16 @@ from http import HTTPStatus
 from flask import Blueprint, request
 
 from service.answering import Answering
+from service.auth.keyring import report_of
 from service.fleet.departed import departed
 from service.fleet.members import fleet, targets
 from service.http.answers import NO_STORE, Answer, answer_json
 from service.http.environ import Environ
 from service.http.responses import Response, Run, respond
 from service.http.security_headers import SECURITY_HEADERS
+
+TOKENS = "/members/tokens"
+"""Which tokens this instance knows, by name. As any path that is not listed in `service.auth.access`: for admin."""
 
 
 def ops_routes(answering: Answering, run: Run) -> Blueprint:
@@ -49,5 +53,9 @@ def ops_routes(answering: Answering, run: Run) -> Blueprint:
 
     async def _targets() -> Answer:
         return answer_json(targets(answering.cache.status()), headers=(NO_STORE,))
+
+    @routes.get(TOKENS)
+    def tokens() -> Response:
+        return respond(answer_json(report_of(answering.keyring), headers=(NO_STORE,)))
 
     return routes

@@ -12,6 +12,7 @@ import os
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from consistency import AsyncDistributedCache
 from consistency.core.events import Event, ReadServed
@@ -30,6 +31,7 @@ from service.http.front import Front
 from service.memory import allocator
 from service.memory.capacity import Capacity
 from service.process.event_log import EventLog
+from service.process.rereading import Rereading
 from service.settings.connection import Connection
 from service.settings.model import Settings
 
@@ -87,6 +89,10 @@ class Instance:
         )
         self._answering = answering
         self._giver = Worker("memory", self._give_back, self.observe)
+        self.rereading = Rereading(self.observe)
+        if keyring:
+            self._look_at_tokens(keyring)
+            self._instruments.track_tokens(lambda: len(keyring), lambda: bool(keyring.trouble))
         self.start_draining = answering.start_draining
 
     def start(self) -> None:
@@ -94,11 +100,13 @@ class Instance:
         self._cache.start()
         self._sampler.start()
         self._giver.start()
+        self.rereading.start()
 
     async def close(self) -> None:
         """Stop hits, give the slot back, end tasks, close connections. Raises RuntimeError if it can't."""
         self._sampler.cancel()
         self._giver.cancel()
+        self.rereading.cancel()
         await self._bridge.close(ENDS_WITHIN)
         await self.front.close(ENDS_WITHIN)
         await self._answering.close()
@@ -109,6 +117,8 @@ class Instance:
         for worker in (self._sampler, self._giver):
             if not await worker.ended(ENDS_WITHIN):
                 raise RuntimeError(f"the worker {worker.name!r} did not end")
+        if not await self.rereading.ended(ENDS_WITHIN):
+            raise RuntimeError("the files that are read again are still being read")
 
     def status(self) -> Status:
         """What the instance knows of itself. Asks nobody."""
@@ -132,6 +142,13 @@ class Instance:
         """After a rush it takes 20 ms for each 100 MB, in which Python runs, else a tenth of a millisecond."""
         await worker.pause(GIVES_BACK_EVERY)
         await self._bridge.aside(allocator.give_back_free_pages)
+
+    def _look_at_tokens(self, keyring: Keyring) -> None:
+        async def look(at_once: bool) -> None:
+            await self._bridge.aside(partial(keyring.look, at_once=at_once))  # on a thread: it may be far away
+
+        if keyring.has_file:
+            self.rereading.add(look)
 
     async def _status(self) -> Status:
         return self._cache.status()

@@ -121,7 +121,7 @@ async def _guarded(embedded: EmbeddedEtcd | None, instance: Instance) -> AsyncIt
 @contextlib.contextmanager
 def _until_signal(surroundings: Surroundings, instance: Instance, stop: Stop) -> Iterator[asyncio.Event]:
     """What is set when a signal has said to stop, now or later. Until then a hangup has the tokens read again."""
-    stopped, keyring, embedded = asyncio.Event(), surroundings.keyring, surroundings.embedded
+    stopped, embedded = asyncio.Event(), surroundings.embedded
     notifier = surroundings.notifier
     loop = asyncio.get_running_loop()
 
@@ -132,9 +132,8 @@ def _until_signal(surroundings: Surroundings, instance: Instance, stop: Stop) ->
             if embedded:
                 embedded.stand_back()
             stopped.set()
-        elif stop.take_hangup() and keyring:
-            with notifier.reloading():
-                keyring.read_again()
+        elif stop.take_hangup():
+            instance.rereading.ask(notifier.reloading)
 
     # Of all that a loop has, this alone may be called while its own code is interrupted.
     stop.tell(lambda: loop.call_soon_threadsafe(look), kill=embedded.kill if embedded else lambda: None)

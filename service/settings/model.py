@@ -120,7 +120,7 @@ class Settings(BaseSettings):
     )
     api_tokens_file: Path | None = text(
         None,
-        "A file that holds what API_TOKENS would; it is read again on SIGHUP",
+        "A file that holds what API_TOKENS would; it is read again when it changes, and on SIGHUP",
         "the path of a file",
         "/etc/config-service/tokens.json",
         without=EVERYBODY,

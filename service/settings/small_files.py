@@ -19,6 +19,19 @@ class Unreadable(Exception):
     """The file can't be used. The message says why, as a part of a sentence."""
 
 
+State = tuple[int, ...]
+"""What a file is like: another one after each change, also when a link on the way to it leads elsewhere."""
+
+
+def state_of(file: Path) -> State | None:
+    """What it is like at this moment; None if it can't be told."""
+    try:
+        found = os.stat(file)  # noqa: PTH116  # as below, also for what is no file name
+    except (OSError, ValueError):
+        return None
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
 def read(file: Path) -> bytes:
     """All of it. Raises Unreadable."""
     try:

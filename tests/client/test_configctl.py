@@ -304,3 +304,35 @@ def test_shells_complete(ctl: Command, shell: str) -> None:
         env={"_CONFIGCTL_COMPLETE": "bash_complete", "COMP_WORDS": "configctl mir", "COMP_CWORD": "1"}
     )
     assert completed.stdout == "plain,mirror\n"
+
+
+def test_tokens_are_told_by_name_and_what_keeps_new_ones_out(etcd: EtcdServer, tmp_path: Path) -> None:
+    """And to an admin alone."""
+    secrets = {"boss": ("boss-0123456789-abc", ["admin"], ""), "team": ("team-0123456789-abc", ["read", "write"], "a/")}
+    listed = [
+        {"name": name, "token": token, "scopes": scopes, **({"prefix": prefix} if prefix else {})}
+        for name, (token, scopes, prefix) in secrets.items()
+    ]
+    file = tmp_path / "tokens.json"
+    file.write_text(json.dumps(listed))
+    for name, (token, *_) in secrets.items():
+        (tmp_path / name).write_text(token)
+    settings = {"ETCD_ENDPOINTS": etcd.endpoint, "USER_KEY_PREFIX": "ctl-tokens", "API_TOKENS_FILE": str(file)}
+    with InstanceProcess(tmp_path / "instance", **settings) as started:
+        ctl = Command(started.url, tmp_path, CONFIG_TOKEN_FILE=str(tmp_path / "boss"))
+        assert json.loads(ctl.ok("--json", "tokens")) == [
+            {"address": started.url, "name": "boss", "scopes": "admin", "prefix": ""},
+            {"address": started.url, "name": "team", "scopes": "read write", "prefix": "a/"},
+        ]
+        refused = ctl.run("tokens", env={"CONFIG_TOKEN_FILE": str(tmp_path / "team")})
+        assert (refused.returncode, "admin" in refused.stderr) == (exits.DENIED, True)
+        file.write_text("[")
+        assert within(20, lambda: "the tokens stay as they were" in started.printed())
+        done = ctl.run("tokens")
+        assert (done.returncode, "which can't be used: it is not JSON" in done.stderr) == (exits.FAILED, True)
+        assert "team" in done.stdout
+
+
+def test_where_everybody_is_let_in_there_are_no_tokens_to_tell(ctl: Command) -> None:
+    done = ctl.run("tokens")
+    assert (done.returncode, "everybody is let in" in done.stderr) == (0, True)

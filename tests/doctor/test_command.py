@@ -101,6 +101,7 @@ def test_who_is_let_in_is_told_and_a_list_that_would_end_a_start_is_wrong(etcd: 
     file.write_text('[{"name": "one", "token": "short", "scopes": ["read"]}]')
     done = doctor(tmp_path, **settings, API_TOKENS_FILE=str(file))
     assert (done.returncode, "wrong    tokens       API_TOKENS_FILE is" in done.stdout) == (1, True)
+    assert "Instances that run keep the tokens they have until it is in order." in done.stdout
     assert "short" not in done.stdout.replace("shorter", "")
 
 

@@ -18,7 +18,7 @@ PATHS = {
     "": (None, None), "/": (None, None), "/healthz": (None, None), "/readyz": (None, None),
     "/members/proof": (None, None),
     "/docs": (None, None), "/docs/": (None, None), "/docs/x": (None, None), "/openapi.yaml": (None, None),
-    "/metrics": (OBS, OBS), "/members": (OBS, OBS), "/members/targets": (OBS, OBS),
+    "/metrics": (OBS, OBS), "/members": (OBS, OBS), "/members/targets": (OBS, OBS), "/members/tokens": (A, A),
     "/members/me": (OBS, OBS), "/members/states": (OBS, OBS), "/members/config/a": (R, A), "/page/x": (None, None),
     "/config": (R, W), "/config/": (R, W), "/config/a": (R, W), "/config/metrics": (R, W), "/config/healthz": (R, W),
     "/config//a": (R, W), "/config/../metrics": (R, W),

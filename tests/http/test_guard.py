@@ -89,6 +89,7 @@ WAYS = [
     ("GET", "/metrics", None),
     ("GET", "/members", None),
     ("GET", "/members/targets", None),
+    ("GET", "/members/tokens", None),
     ("GET", "/members/me", None),
     ("GET", "/members/states", None),
     ("GET", "/members/config/team-b/x", None),

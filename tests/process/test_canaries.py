@@ -76,7 +76,7 @@ def without_file(settings: dict[str, str]) -> dict[str, str]:
 KEYS = ("/config/team-a/x", "/config/team-b/x", "/config/a//b", "/config/%ff", "/config/x?a=b", "/config/")
 PAGES = (
     "/", "/healthz", "/readyz", "/metrics", "/members", "/members/targets", "/members/me", "/members/states",
-    "/members/proof", "/members/config/a", "/none",
+    "/members/proof", "/members/tokens", "/members/config/a", "/none",
 )  # fmt: skip
 BODIES = {"GET": (None,), "HEAD": (None,), "PUT": (b"[1]", b"[1"), "POST": (b"{}",), "DELETE": (None,)}
 REQUESTS = [(method, path, body) for path in KEYS for method, bodies in BODIES.items() for body in bodies]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Iterator, Sequence
@@ -12,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from service.auth.keyring import Keyring
 from service.auth.token_sources import TokenSource, resolve
 from service.process.startup import StartupError
 from service.settings.model import Settings, SettingsError
+from tests.fault_matrix.scene import metric
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, environment, run_service, within
 
@@ -210,7 +214,6 @@ def test_tokens_are_rotated_without_a_restart(tmp_path: Path, etcd: EtcdServer, 
     with running(tmp_path, etcd, API_TOKENS_FILE=str(file)) as instance:
         assert statuses(instance, OLD, NEW) == [404, 401]
         written(file, json.dumps(tokens(OLD, NEW)))
-        assert statuses(instance, OLD, NEW) == [404, 401]  # nothing happens until it is said
         told = hang_up(instance, "the tokens have been read again")
         assert (told["now"], told["added"], told["removed"]) == (2, ["new"], [])
         assert statuses(instance, OLD, NEW) == [404, 404]
@@ -219,6 +222,75 @@ def test_tokens_are_rotated_without_a_restart(tmp_path: Path, etcd: EtcdServer, 
         assert (told["now"], told["added"], told["removed"]) == (1, [], ["old"])
         assert statuses(instance, OLD, NEW) == [401, 404]
         assert instance.stop() == 0
+
+
+@contextlib.contextmanager
+def read_again(instance: InstanceProcess, said: str = "the tokens have been read again") -> Iterator[None]:
+    """What is done meanwhile makes it say so, once, and without a signal."""
+    before = instance.printed().count(said)
+    yield
+    assert within(20, lambda: instance.printed().count(said) > before), instance.printed()
+
+
+def test_a_file_that_changes_is_read_without_a_signal(tmp_path: Path, etcd: EtcdServer, file: Path) -> None:
+    """Written in place, or replaced by another."""
+    with running(tmp_path, etcd, API_TOKENS_FILE=str(file)) as instance:
+        with read_again(instance):
+            written(file, json.dumps(tokens(OLD, NEW)))
+        assert statuses(instance, OLD, NEW) == [404, 404]
+        with read_again(instance):
+            written(tmp_path / "tokens.new", json.dumps(tokens(NEW))).rename(file)
+        assert statuses(instance, OLD, NEW) == [401, 404]
+
+
+def test_a_secret_that_kubernetes_mounts_is_read_when_its_link_is_replaced(tmp_path: Path, etcd: EtcdServer) -> None:
+    """The file's own path and link stay as they are: what changes is the link `..data` on the way."""
+    volume = tmp_path / "volume"
+    for name, each in (("..1", tokens(OLD)), ("..2", tokens(NEW))):
+        (volume / name).mkdir(parents=True)
+        written(volume / name / "tokens.json", json.dumps(each))
+    (volume / "..data").symlink_to("..1")
+    (volume / "tokens.json").symlink_to("..data/tokens.json")
+    with running(tmp_path / "instance", etcd, API_TOKENS_FILE=str(volume / "tokens.json")) as instance:
+        assert statuses(instance, OLD, NEW) == [404, 401]
+        with read_again(instance):
+            (volume / "..data_tmp").symlink_to("..2")
+            (volume / "..data_tmp").rename(volume / "..data")
+            shutil.rmtree(volume / "..1")
+        assert statuses(instance, OLD, NEW) == [401, 404]
+
+
+def test_a_file_that_breaks_is_told_in_log_metric_and_by_name_until_it_is_mended(
+    tmp_path: Path, etcd: EtcdServer, file: Path
+) -> None:
+    with running(tmp_path, etcd, API_TOKENS_FILE=str(file)) as instance:
+        assert (metric(instance, "config_api_tokens"), metric(instance, "config_api_tokens_file_unusable")) == (1, 0)
+        with read_again(instance, "the tokens stay as they were"):
+            written(file, "[{")
+        assert metric(instance, "config_api_tokens_file_unusable") == 1
+        known = instance.request("GET", "/members/tokens").json()
+        assert known["tokens"] == [{"name": "old", "scopes": ["admin"], "prefix": ""}]
+        assert f"API_TOKENS_FILE is '{file}', which can't be used: it is not JSON" in known["trouble"]
+        with read_again(instance):
+            written(file, json.dumps(tokens(OLD, NEW)))
+        assert (metric(instance, "config_api_tokens"), metric(instance, "config_api_tokens_file_unusable")) == (2, 0)
+        assert instance.request("GET", "/members/tokens").json()["trouble"] == ""
+        assert instance.printed().count("the tokens stay as they were") == 1, "it is told once"
+
+
+def test_a_file_is_read_once_it_has_stayed_as_it_is_for_a_look(file: Path) -> None:
+    """Somebody writes it in place, and is not done at the first look."""
+    source = found(API_TOKENS_FILE=str(file))
+    assert source is not None
+    keyring = Keyring(source)
+    whole = json.dumps(tokens(OLD, NEW))
+    for looked, content in enumerate((whole[:10], whole[:20], whole)):
+        written(file, content)
+        os.utime(file, (looked, looked))  # the clock of files may stand still between two writes
+        keyring.look()
+        assert (len(keyring), keyring.trouble) == (1, "")
+    keyring.look()
+    assert (len(keyring), keyring.trouble) == (2, "")
 
 
 def test_a_broken_file_changes_nothing_and_is_told(tmp_path: Path, etcd: EtcdServer, file: Path) -> None:

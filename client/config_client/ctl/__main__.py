@@ -13,7 +13,7 @@ from config_client.ctl.application import Application
 from config_client.ctl.applying import apply_folder, export_folder, import_from, show_difference, show_plan
 from config_client.ctl.following import run_command, wait_until, watch
 from config_client.ctl.mirroring import mirror
-from config_client.ctl.reading import doctor, get, grep, history, list_keys, members, tree
+from config_client.ctl.reading import doctor, get, grep, history, list_keys, members, tokens, tree
 from config_client.ctl.writing import edit, remove, revert, set_value
 from config_client.errors import ConfigError
 
@@ -61,7 +61,7 @@ def completion(shell: str) -> None:
 
 
 COMMANDS = (
-    *(get, set_value, edit, remove, list_keys, tree, grep, history, revert, members, doctor),
+    *(get, set_value, edit, remove, list_keys, tree, grep, history, revert, members, tokens, doctor),
     *(show_difference, show_plan, apply_folder, export_folder, import_from),
     *(watch, wait_until, mirror, run_command, completion),
 )

@@ -1,4 +1,4 @@
-"""Commands that read: get, ls, tree, grep, history, members, doctor."""
+"""Commands that read: get, ls, tree, grep, history, members, tokens, doctor."""
 
 from __future__ import annotations
 
@@ -129,6 +129,26 @@ def members(application: Application) -> None:
         shown.document(fleet, application.form)
         return
     shown.rows(fleet["members"], "table", [*dict.fromkeys(name for each in fleet["members"] for name in each)])
+
+
+@click.command()
+@pass_application
+def tokens(application: Application) -> None:
+    """Show which API tokens each address knows, by name. Needs a token with the scope admin. Exit code 1: an address
+    goes on with those from before, since its file of tokens can't be used."""
+    connection, found, troubled = application.connection(), [], False
+    for url in connection.urls:
+        with Service(connection.at(url)) as service:
+            told = service.tell("/members/tokens")
+        if told["origin"] is None:
+            shown.say(f"{url}: everybody is let in")
+        if told["trouble"]:
+            troubled = True
+            shown.say(f"{url}: {told['trouble']}")
+        found += [{"address": url, **each, "scopes": " ".join(each["scopes"])} for each in told["tokens"]]
+    shown.rows(found, application.form, ["address", "name", "scopes", "prefix"])
+    if troubled:
+        raise SystemExit(FAILED)
 
 
 @click.command()
