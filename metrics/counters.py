@@ -58,6 +58,7 @@ WORKERS = (
     "sampler",
     "memory",
     "files",
+    "watchdog",
 )
 """Tasks that run all the time, and start over."""
 

@@ -73,7 +73,7 @@ class Instruments:
         )
         self._tokens_file = Gauge(
             "config_api_tokens_file_unusable",
-            "1 while API_TOKENS_FILE can't be used, so that the tokens are those from before.",
+            "Whether API_TOKENS_FILE can't be used, so that the tokens are those from before.",
             registry=self._registry,
         )
         self._describe_process()

@@ -14,7 +14,7 @@ from service.changes.changes import Changes
 from service.changes.encoding import Encoder
 from service.documents.documents import Documents
 from service.documents.hits import Hits
-from service.fleet.addresses import address_of
+from service.fleet.addresses import address_of, host_of
 from service.fleet.probes import health, readiness
 from service.fleet.proofs import Witness
 from service.fleet.recent import Recent
@@ -55,7 +55,9 @@ class Answering:
         self.settings = settings
         self.instruments = instruments
         self.recent = recent or Recent(cache.status, instruments.totals)
-        hosts = hosts_of(settings.host, settings.allowed_hosts, socket.gethostname())
+        hosts = hosts_of(
+            settings.host, settings.allowed_hosts, socket.gethostname(), host_of(settings.advertise_address)
+        )
         self.door = Door(hosts, keyring, instruments)
         largest = settings.max_value_bytes
         reader = BodyReader(max_bytes=largest, room=room.bodies if room else AT_ONCE * COPIES * max(largest, LARGE))

@@ -142,7 +142,8 @@ class WorkerFailed:
 
     name: "version-watch", "membership", "prover", "acknowledger", "auditor", "recorder", "policy", "feed", "loop-lag",
     "endpoints"; of those that do one thing for their callers, "read-batch", "group-commit", "write", "feed-read",
-    "fleet-id", "authenticate"; of the service, "embedded-etcd", "sampler", "memory", "files".
+    "fleet-id", "authenticate"; of the service, "embedded-etcd", "sampler", "memory", "files",
+    "watchdog".
     """
 
     name: str

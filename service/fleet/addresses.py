@@ -1,4 +1,4 @@
-"""Where instances can be reached by each other, as text: `host:port`. Pure, but for the name of this machine.
+"""Where instances can be reached by each other, as text: `host:port`. Pure.
 
 Addresses of others stand in etcd, where anything may stand: one that is no address is never tried.
 """
@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import socket
 
-from service.process.listener import EVERY_ADDRESS
+from service.http.hosts import parse
 from service.settings.model import Settings
 
 _LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -33,8 +32,20 @@ def _is_ipv6(text: str) -> bool:
 
 
 def address_of(settings: Settings) -> str:
-    """Where this instance can be reached by the others, as it tells the fleet: `host:port`."""
-    host = settings.cf_instance_internal_ip or settings.host
-    if host in EVERY_ADDRESS:
-        host = socket.gethostname()
-    return f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}"
+    """Where this instance can be reached by the others, as it tells the fleet: `host:port`.
+
+    At the start of a service ADVERTISE_ADDRESS becomes what is found (`service.fleet.advertised`).
+    """
+    return with_port(settings.advertise_address or settings.host, settings.port)
+
+
+def host_of(address: str | None) -> str:
+    """The host of one that may have a port, as requests name it; "" if there is none."""
+    found = parse(address) if address else None
+    return found.name if found else ""
+
+
+def with_port(host: str, port: int) -> str:
+    """`host:port` of a host, with its own port if it has one; an IPv6 address may stand without brackets."""
+    given = parse(f"[{host}]" if _is_ipv6(host) else host)
+    return f"{given.name}:{given.port or port}" if given else f"{host}:{port}"

@@ -67,12 +67,13 @@ class Hosts:
         return address is not None and (self.addresses or address.is_loopback)
 
 
-def hosts_of(listening: str, allowed: Collection[str], own_name: str) -> Hosts:
-    """listening: the setting HOST. allowed: ALLOWED_HOSTS. own_name: this machine's, by which instances ask each other.
+def hosts_of(listening: str, allowed: Collection[str], own_name: str, advertised: str = "") -> Hosts:
+    """listening: the setting HOST. allowed: ALLOWED_HOSTS. own_name: this machine's. advertised: the host at which the
+    other instances ask this one.
 
     Behind ALLOWED_HOSTS alone any address is answered: platforms probe and discovery scrapes by address.
     """
     if ANY in allowed or (is_public(listening) and not allowed):
         return Hosts(None)
-    names = frozenset({LOCAL, listening.lower(), *allowed})
+    names = frozenset({LOCAL, listening.lower(), *allowed} | ({advertised} if advertised else set()))
     return Hosts(names | {own_name.lower()}, addresses=True) if is_public(listening) else Hosts(names)

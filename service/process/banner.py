@@ -12,11 +12,15 @@ from consistency.core.model import Status
 from consistency.core.store import StoreError
 from consistency.etcd.releases import ADVICE, weaknesses
 from service.embedded_etcd.shared import RunningEtcd
+from service.fleet.advertised import Advertised
 from service.process.compose import Instance
 from service.process.listener import EVERY_ADDRESS
 from service.process.surroundings import Surroundings
 from service.settings.connection import Connection
 from service.settings.model import Settings
+
+REACHED_WITHIN = 1.5
+"""Seconds; as long as another instance would wait."""
 
 SLOT_WITHIN = 3.0
 """Seconds that the first lines wait for a slot; the instance goes on trying after that."""
@@ -30,6 +34,9 @@ async def introduce(say: Callable[[str], None], surroundings: Surroundings, inst
     """The first lines: address, etcd, slot, access, and a line to paste. Waits a moment for etcd and for the slot."""
     settings, keyring, embedded = surroundings.settings, surroundings.keyring, surroundings.running
     say(f"address: {url(settings.host, settings.port)}")
+    told = surroundings.advertised
+    say(f"fleet:   others are told {told.address} ({told.why})")
+    await _check_that_it_is_reached(told)
     answer = words_for_embedded(embedded) if embedded else await _ask(settings, surroundings.connection, instance)
     say(f"etcd:    {answer}")
     say(f"slot:    {words_for_slot(await _wait_for_slot(instance))}")
@@ -41,6 +48,22 @@ async def introduce(say: Callable[[str], None], surroundings: Surroundings, inst
 def url(host: str, port: int) -> str:
     """The address as a URL."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def _check_that_it_is_reached(told: Advertised) -> None:
+    """By ourselves, at least: a name that nobody resolves is a page that is red for ever."""
+    host, _, port = told.address.rpartition(":")
+    try:
+        async with asyncio.timeout(REACHED_WITHIN):
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+            writer.close()
+    except (OSError, UnicodeError) as error:
+        log.warning(
+            "this instance does not reach itself at the address that others are told; set ADVERTISE_ADDRESS, "
+            "see docs/operations.md, unless they reach it",
+            address=told.address,
+            reason=str(error) or f"no answer within {REACHED_WITHIN:g} s",
+        )
 
 
 def _local_url(settings: Settings) -> str:

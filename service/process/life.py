@@ -15,6 +15,7 @@ import structlog
 from service.auth import token_sources
 from service.auth.keyring import Keyring
 from service.embedded_etcd.shared import EmbeddedEtcd
+from service.fleet.advertised import advertised
 from service.memory import allocator
 from service.memory.capacity import capacity
 from service.memory.limit import memory_limit
@@ -96,14 +97,16 @@ def _surroundings(
     stop: Stop,
 ) -> Iterator[Surroundings]:
     with reserve(settings.host, settings.port) as held:
+        where = advertised(settings, () if connection.embedded else connection.endpoints)
+        settings = settings.model_copy(update={"advertise_address": where.address})
         if not connection.embedded:
-            yield Surroundings(settings, held, connection, keyring, notifier, None, None)
+            yield Surroundings(settings, held, connection, keyring, notifier, None, None, where)
             return
         if settings.vcap_application:
             log.warning("no etcd is bound: each container has one of its own, and they share nothing; bind a service")
         etcd = EmbeddedEtcd(INSTANCE, say)
         running = etcd.start(stop.check)
         try:
-            yield Surroundings(settings, held, connection.at(running.endpoint), keyring, notifier, etcd, running)
+            yield Surroundings(settings, held, connection.at(running.endpoint), keyring, notifier, etcd, running, where)
         finally:
             etcd.stop(ETCD_END_WITHIN)

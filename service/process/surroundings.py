@@ -7,6 +7,7 @@ from socket import socket
 
 from service.auth.keyring import Keyring
 from service.embedded_etcd.shared import EmbeddedEtcd, RunningEtcd
+from service.fleet.advertised import Advertised
 from service.process.notify import Notifier
 from service.settings.connection import Connection
 from service.settings.model import Settings
@@ -17,6 +18,7 @@ class Surroundings:
     """held: the port. keyring: None when everybody is let in. notifier: who is told how far the process is.
 
     `embedded` is None when the etcd is not ours to start, and so is `running`, which tells where it was at the start.
+    The address in `advertised` is in `settings`, too.
     """
 
     settings: Settings
@@ -26,3 +28,4 @@ class Surroundings:
     notifier: Notifier
     embedded: EmbeddedEtcd | None
     running: RunningEtcd | None
+    advertised: Advertised

@@ -45,4 +45,5 @@ LogLevel = Annotated[
 ]
 Tokens = Annotated[tuple[Token, ...], NoDecode, BeforeValidator(setting_values.tokens)]
 HostNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(setting_values.host_names)]
+Reachable = Annotated[str | None, BeforeValidator(setting_values.advertised)]
 KeyPrefix = Annotated[str, BeforeValidator(setting_values.key_prefix)]

@@ -40,6 +40,7 @@ from service.settings.fields import (
     KeyPrefix,
     LogLevel,
     Pem,
+    Reachable,
     SecretPem,
     Tokens,
     number,
@@ -77,6 +78,13 @@ class Settings(BaseSettings):
         pattern=r"^[^\s/]+$",
     )
     port: int = number(8080, "", "TCP port to listen on", 1, 65535)
+    advertise_address: Reachable = text(
+        None,
+        "Where other instances, and Prometheus, reach this one. Without it: CF_INSTANCE_INTERNAL_IP, POD_IP, HOST if "
+        "it is one address, else the address by which etcd or other machines are reached",
+        "a host name or an IP address, with a port if it is not PORT",
+        "10.0.0.7",
+    )
     allowed_hosts: HostNames = Field(
         default=(),
         description="Names under which clients reach the service; a request whose Host is another is refused (DNS "
@@ -194,6 +202,9 @@ class Settings(BaseSettings):
     cf_instance_guid: str | None = text(None, f"{_BY_CF} identity of this instance", "a text", "0f2a-…")
     cf_instance_internal_ip: str | None = text(
         None, f"{_BY_CF} address within the fleet", "an IP address", "10.255.0.7"
+    )
+    pod_ip: str | None = text(
+        None, "For Kubernetes' downward API: the address of the pod (status.podIP)", "an IP address", "10.1.2.3"
     )
     vcap_application: JsonObject = text(None, f"{_BY_CF} the application", "a JSON object", "{}", repr=False)
     vcap_services: JsonObject = text(None, f"{_BY_CF} the bound services", "a JSON object", "{}", repr=False)

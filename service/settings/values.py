@@ -6,6 +6,8 @@ Reads the certificate files that a setting names; does no other I/O. No message 
 from __future__ import annotations
 
 import codecs
+import contextlib
+import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -105,6 +107,22 @@ def host_names(given: str | tuple[str, ...]) -> tuple[str, ...]:
     if not names:
         raise ValueError("it names no host")
     return tuple(dict.fromkeys(names))
+
+
+def advertised(text: str) -> str:
+    """A host or `host:port`, in small letters, at which others can be told to come; IPv6 with brackets or without.
+
+    Raises ValueError.
+    """
+    with contextlib.suppress(ValueError):
+        text = f"[{ipaddress.IPv6Address(text)}]"
+    found = hosts.parse(text)
+    if found is None or (not found.port and ":" in text.rpartition("]")[2]):
+        raise ValueError("it is no host name and no IP address, with or without a port")
+    address = hosts.address_in(found.name)
+    if address is not None and address.is_unspecified:
+        raise ValueError("it stands for every address of a machine, and others can't come to that")
+    return f"{found.name}:{found.port}" if found.port else found.name
 
 
 def key_prefix(text: str) -> str:

@@ -30,6 +30,8 @@ END_WITHIN = 10.0
 """Seconds from the signal to the end that the service promises."""
 
 NOT_INHERITED = (
+    "ADVERTISE_ADDRESS",
+    "POD_IP",
     "ALLOWED_HOSTS",
     "API_TOKEN",
     "ETCD_",
@@ -201,7 +203,8 @@ class InstanceProcess:
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
+        host = self._settings["HOST"]
+        return f"http://[{host}]:{self.port}" if host == "::1" else f"http://127.0.0.1:{self.port}"
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
