@@ -20,7 +20,7 @@ from typing import IO, Self
 from tests.support.unavailable import need
 
 END = "-- that was all --"
-ENDS_WITHIN = 30.0
+ENDS_WITHIN = 90.0
 """Seconds that a command may take."""
 
 
