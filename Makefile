@@ -1,7 +1,7 @@
 # `make` tells what there is. Every target installs what it needs into .venv: Python 3.11+ and make are enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-secured contract check lint mutants torture simulate simulate-coverage faults docs settings load fleet demo bench bench-scale clean
+.PHONY: help run test test-all test-secured contract check lint mutants torture simulate simulate-coverage faults docs settings lock load fleet demo bench bench-scale clean
 .SUFFIXES:
 
 # The newest Python of these that is new enough.
@@ -76,6 +76,9 @@ docs: $(VENV)/.dev  ## Make a site of the documents, with a search, in instance/
 settings: $(VENV)/.run  ## Write docs/settings.md from the settings
 	@$(BIN)/python -m tools.settings_page
 
+lock: $(VENV)/.dev  ## Write exact versions with hashes of all that is installed (UPGRADE=1: the newest that are allowed)
+	@$(BIN)/python -m tools.lock $(if $(UPGRADE),--upgrade)
+
 load: HOST ?= http://127.0.0.1:8080
 load: $(VENV)/.load  ## 40 users who read, and seldom write, for 60 s against HOST (http://127.0.0.1:8080), USERS="HotKeyUser …" of tools/load_users.py
 	@mkdir -p instance
@@ -118,17 +121,17 @@ $(VENV)/.run: requirements.txt | $(VENV)/.python
 	@$(INSTALL) -r requirements.txt
 	@touch $@
 
-$(VENV)/.load: tools/requirements-load.txt | $(VENV)/.run
+$(VENV)/.load: tools/requirements-load.lock | $(VENV)/.run
 	@echo "installing the load test (once)"
-	@$(INSTALL) -r tools/requirements-load.txt
+	@$(INSTALL) -r tools/requirements-load.lock
 	@touch $@
 
-$(VENV)/.bench: bench/requirements.txt | $(VENV)/.run
+$(VENV)/.bench: bench/requirements.lock | $(VENV)/.run
 	@echo "installing what the peers need (once)"
-	@$(INSTALL) -r bench/requirements.txt
+	@$(INSTALL) -r bench/requirements.lock
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.txt requirements.txt tools/requirements-load.txt tools/requirements-docs.txt bench/requirements.txt | $(VENV)/.python
+$(VENV)/.dev: requirements-dev.lock | $(VENV)/.python
 	@echo "installing what tests need (once, about a minute)"
-	@$(INSTALL) -r requirements-dev.txt
+	@$(INSTALL) -r requirements-dev.lock
 	@touch $@

@@ -27,6 +27,9 @@ from service.settings.model import Settings
 from tools import haproxy, probes
 from tools.processes import Child
 
+HERE = Path(__file__).parents[1]
+"""Where `service` is, whichever directory the fleet is started in."""
+
 READY_WITHIN = 30.0
 BALANCER_DRAIN = 2
 """Seconds in which HAProxy finishes what is under way. With the next two below 15."""
@@ -55,7 +58,7 @@ class Fleet:
 
     def start(self, size: int, host: str, port: int) -> None:
         """Starts all, returns when all instances are ready (or it was told to stop). Raises StartupError."""
-        self._directory.mkdir(exist_ok=True)
+        self._directory.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, **self._start_etcd()}
         program = haproxy.find()
         probes.require_free(host, port)
@@ -91,11 +94,12 @@ class Fleet:
         etcd.guard(ignore)
 
     def _start_instance(self, number: int, host: str, port: int, environment: dict[str, str]) -> Child:
-        own = {"HOST": host, "PORT": str(port), "CF_INSTANCE_INDEX": str(number)}
+        places = os.pathsep.join([str(HERE), *filter(None, [environment.get("PYTHONPATH")])])
+        own = {"HOST": host, "PORT": str(port), "CF_INSTANCE_INDEX": str(number), "PYTHONPATH": places}
         return Child(
             name=f"instance {number}",
             address=f"http://{probes.reachable(host)}:{port}",
-            command=[sys.executable, "-m", "service"],
+            command=[sys.executable, "-P", "-m", "service", "--data-dir", str(self._directory)],
             log=self._directory / f"instance-{number}.log",
             env={**environment, **own, "PYTHONUNBUFFERED": "1"},
         )
@@ -199,25 +203,31 @@ def _tell(line: str) -> None:
     print(line, flush=True)  # noqa: T201  # a program for terminals
 
 
-def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tools.fleet", description="Runs a fleet on this machine.")
+def _arguments(given: Sequence[str] | None, program: str, data: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=program, description="Runs a fleet on this machine.")
     parser.add_argument("-n", type=int, default=4, metavar="N", help="instances, 1 to 64 (default: 4)")
     parser.add_argument("--host", default="0.0.0.0", help="address of the balancer (default: 0.0.0.0)")
     parser.add_argument("--port", type=int, default=8080, help="port of the balancer (default: 8080)")
+    parser.add_argument("--data-dir", default=data, metavar="DIRECTORY", help="of its data (default: %(default)s)")
     arguments = parser.parse_args(given)
     if not 1 <= arguments.n <= 64:
         parser.error(f"-n is {arguments.n}; expected 1 to 64, for example -n 4")
     return arguments
 
 
-def main(given: Sequence[str] | None = None) -> int:
+def main(given: Sequence[str] | None = None, *, program: str = "python -m tools.fleet", data: str = "instance") -> int:
     """Runs a fleet until SIGINT or SIGTERM; the exit code."""
-    arguments = _arguments(given)
-    return serve(arguments.n, arguments.host, arguments.port)
+    arguments = _arguments(given, program, data)
+    return serve(arguments.n, arguments.host, arguments.port, data=Path(arguments.data_dir))
 
 
 def serve(
-    size: int, host: str, port: int, guests: Callable[[str], Iterable[Child]] = lambda _: (), look: str = ""
+    size: int,
+    host: str,
+    port: int,
+    guests: Callable[[str], Iterable[Child]] = lambda _: (),
+    look: str = "",
+    data: Path = Path("instance"),
 ) -> int:
     """Runs a fleet until SIGINT or SIGTERM, and, once it is ready, its `guests`, told its address; the exit code.
 
@@ -226,7 +236,7 @@ def serve(
     stopping = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
-    fleet = Fleet(Path("instance"), _tell, stopping)
+    fleet = Fleet(data, _tell, stopping)
     well = False
     _tell(f"starting etcd, {size} instances and a balancer: five seconds, and half a second for each instance")
     try:

@@ -1,4 +1,4 @@
-"""The command line of `python -m service`: starts one instance, or examines its etcd, or tells what there is to set."""
+"""The command line: starts one instance, or examines its etcd, or tells what there is to set."""
 
 from __future__ import annotations
 
@@ -6,62 +6,104 @@ import argparse
 import os
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
+from service.process.program import CHECKOUT, Program
 from service.process.standard_streams import print_all
 from service.settings.model import Settings
 
+_COMMANDS = {
+    "run": "start one instance; so does no command at all",
+    "doctor": "examine the etcd that an instance would use, and say what to do (see doctor --help)",
+    "settings": "list the settings, all of them environment variables",
+}
 
-def run_command(arguments: Sequence[str]) -> int:
+
+def run_command(arguments: Sequence[str], program: Program = CHECKOUT) -> int:
     """What the arguments ask for; the exit code. Raises StartupError, KeyboardInterrupt, and argparse's SystemExit."""
-    if arguments[:1] == ["doctor"]:
-        return _doctor(as_json=_doctor_parser().parse_args(arguments[1:]).json)
-    _parser().parse_args(arguments)
+    command = arguments[0] if arguments and arguments[0] in {*_COMMANDS, *program.more} else ""
+    rest = arguments[1:] if command else arguments
+    if command in program.more:
+        return program.more[command][1](rest, program.data)
+    if command == "settings":
+        _bare_parser(program, command, "Lists the settings, all of them environment variables.").parse_args(rest)
+        print_all(f"{_settings()}\n")
+        return 0
+    if command == "doctor":
+        given = _doctor_parser(program).parse_args(rest)
+        return _doctor(Path(given.data_dir), as_json=given.json)
+    given = _parser(program).parse_args(rest)
     from service.process.life import run
 
-    return run(os.environ)
+    return run(os.environ, Path(given.data_dir))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(program: Program) -> argparse.ArgumentParser:
     """Of what comes without a command. (argparse's own commands would take the value of a misspelt option for one.)"""
+    commands = {**_COMMANDS, **{name: does for name, (does, _) in program.more.items()}}
+    listed = "\n".join(f"  {name:<12}{does}" for name, does in commands.items())
     parser = argparse.ArgumentParser(
-        prog="python -m service",
-        usage="%(prog)s [-h] [--version] [doctor]",
+        prog=program.name,
+        usage=f"%(prog)s [-h] [--version] [--data-dir DIRECTORY] [{' | '.join(commands)}]",
         description="Starts one instance of the configuration service; with a command, does that instead.",
-        epilog=f"{_COMMANDS}\n\nsettings, all of them environment variables:\n\n{_settings()}",
+        epilog=f"commands:\n{listed}\n\nsettings, all of them environment variables:\n\n{_settings()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
         add_help=False,
     )
     parser.add_argument("-h", "--help", action=_Help, nargs=0, help="show this and exit")
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    _take_data_dir(parser, program)
     return parser
 
 
-_COMMANDS = """commands:
-  doctor      examine the etcd that an instance would use, and say what to do (see doctor --help)"""
-
-
-def _doctor_parser() -> argparse.ArgumentParser:
+def _bare_parser(program: Program, command: str, description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m service doctor",
-        description="Examines the etcd that an instance with the same settings would use, and says what to do. "
-        "Exit code: 0 nothing to do, 1 the service would not work, 2 unknown argument, 3 it would work, with warnings.",
-        allow_abbrev=False,
-        add_help=False,
+        prog=f"{program.name} {command}", description=description, allow_abbrev=False, add_help=False
     )
     parser.add_argument("-h", "--help", action=_Help, nargs=0, help="show this and exit")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
 
-def _doctor(*, as_json: bool) -> int:
+def _doctor_parser(program: Program) -> argparse.ArgumentParser:
+    parser = _bare_parser(
+        program,
+        "doctor",
+        "Examines the etcd that an instance with the same settings would use, and says what to do. "
+        "Exit code: 0 nothing to do, 1 the service would not work, 2 unknown argument, 3 it would work, with warnings.",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    _take_data_dir(parser, program)
+    return parser
+
+
+def _take_data_dir(parser: argparse.ArgumentParser, program: Program) -> None:
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIRECTORY",
+        type=_directory,
+        default=program.data,
+        help="where etcd.config.json and the embedded etcd's data are; made if needed (default: %(default)s)",
+    )
+
+
+def _directory(given: str) -> str:
+    """As it was given. Raises ArgumentTypeError for what can't be one."""
+    if not given or "\0" in given:
+        raise argparse.ArgumentTypeError(
+            "expected the path of a directory, for example --data-dir /var/lib/config-service"
+        )
+    return given
+
+
+def _doctor(data: Path, *, as_json: bool) -> int:
     # Not before now: gRPC takes a while to load.
     from service.process import logs
 
     logs.configure("ERROR")
     from service.doctor import examine
 
-    report = examine(os.environ)
+    report = examine(os.environ, data)
     print_all(report.json() if as_json else report.text())
     return report.exit_code
 

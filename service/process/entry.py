@@ -1,4 +1,4 @@
-"""Where `python -m service` begins and ends: what goes wrong gets past here as one message and an exit code, no more.
+"""Where the command line begins and ends: what goes wrong gets past here as one message and an exit code, no more.
 
 No message repeats the text of an unforeseen error, which may hold a secret; it tells the kind, and the lines of ours
 that led there.
@@ -11,6 +11,7 @@ import sys
 from typing import NoReturn
 
 from service.process import standard_streams, stopping
+from service.process.program import CHECKOUT, Program
 from service.process.startup import StartupError
 
 OURS = ("consistency", "metrics", "service")
@@ -19,13 +20,13 @@ CODE_FAILED, CODE_STOPPED = 1, stopping.EXIT_CODE
 _PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120  # pathlib takes time
 
 
-def enter() -> NoReturn:
+def enter(program: Program = CHECKOUT) -> NoReturn:
     """Runs the command that the arguments name, and ends the process. Signals have been taken by now."""
     standard_streams.secure()
-    _leave(main())
+    _leave(main(program))
 
 
-def main() -> int:
+def main(program: Program = CHECKOUT) -> int:
     """The exit code: 0 stopped as asked, 1 could not start or serve, 2 unknown argument, 130 stopped while starting.
 
     Of `doctor`: 0 nothing to do, 1 the service would not work, 3 it would, but there are warnings.
@@ -33,7 +34,7 @@ def main() -> int:
     try:
         from service.process.command import run_command
 
-        return run_command(sys.argv[1:])
+        return run_command(sys.argv[1:], program)
     except SystemExit as error:  # from argparse
         return error.code if isinstance(error.code, int) else CODE_FAILED
     except KeyboardInterrupt:
@@ -42,21 +43,24 @@ def main() -> int:
     except StartupError as error:
         standard_streams.complain(str(error))
     except ImportError as error:
-        standard_streams.complain(_words_for_import(error))
+        standard_streams.complain(_words_for_import(error, program))
     except Exception as error:  # noqa: BLE001  # whatever is missing, unreadable, unwritable or closed
         standard_streams.complain(_words_for(error))
     return CODE_FAILED
 
 
-def _words_for_import(error: ImportError) -> str:
+def _words_for_import(error: ImportError, program: Program) -> str:
     package = (error.name or "").partition(".")[0]
     if not package or package in OURS:
         return f"a part of the service itself can't be loaded: {error}. Copy its files again, all of one version"
     how = "is not installed" if isinstance(error, ModuleNotFoundError) else "can't be loaded"
-    return (
-        f"the package {package} {how} for {sys.executable}. Start the service with `make run`, which installs what it "
-        "needs into .venv, or install it: python3 -m pip install -r requirements.txt"
+    remedy = (
+        "Start the service with `make run`, which installs what it needs into .venv, or install it: "
+        "python3 -m pip install -r requirements.txt"
+        if program is CHECKOUT
+        else f"Install {program.name} again, with pip, which brings what it needs"
     )
+    return f"the package {package} {how} for {sys.executable}. {remedy}"
 
 
 def _words_for(error: Exception) -> str:

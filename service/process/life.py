@@ -9,6 +9,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import replace
+from pathlib import Path
 
 import structlog
 
@@ -37,8 +38,10 @@ _MISLEADING = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
 log = structlog.stdlib.get_logger("config.process")
 
 
-def run(environ: MutableMapping[str, str]) -> int:
+def run(environ: MutableMapping[str, str], data: Path = INSTANCE) -> int:
     """Serves until it is told to stop; the exit code. Takes the secrets out of `environ`.
+
+    data: the directory of etcd.config.json and of the embedded etcd.
 
     Raises SettingsError and StartupError when that can't begin, KeyboardInterrupt when it is stopped before.
     """
@@ -52,11 +55,11 @@ def run(environ: MutableMapping[str, str]) -> int:
         log.warning(warning)
     notifier = Notifier.taken_from(environ, os.getpid())
     console = Console()
-    connection, keyring = resolve(settings), _keyring(settings, stop)
+    connection, keyring = resolve(settings, data), _keyring(settings, stop)
     room = capacity(settings.memory_limit or memory_limit(), settings, embedded=connection.embedded)
     room = replace(room, connections=connections_allowed(room.connections))
     settings = settings.without_secrets()
-    with _surroundings(settings, connection, keyring, notifier, console.say, stop) as surroundings:
+    with _surroundings(settings, connection, data, keyring, notifier, console.say, stop) as surroundings:
         stop.check()
         # Not before now: gRPC and Flask take a while to load, and a start that fails should fail at once.
         from service.process.serving import serve
@@ -91,6 +94,7 @@ def _keyring(settings: Settings, stop: Stop) -> Keyring | None:
 def _surroundings(
     settings: Settings,
     connection: Connection,
+    data: Path,
     keyring: Keyring | None,
     notifier: Notifier,
     say: Callable[[str], None],
@@ -104,7 +108,7 @@ def _surroundings(
             return
         if settings.vcap_application:
             log.warning("no etcd is bound: each container has one of its own, and they share nothing; bind a service")
-        etcd = EmbeddedEtcd(INSTANCE, say)
+        etcd = EmbeddedEtcd(data, say)
         running = etcd.start(stop.check)
         try:
             yield Surroundings(settings, held, connection.at(running.endpoint), keyring, notifier, etcd, running, where)
