@@ -1,7 +1,7 @@
 # `make` tells what there is. Every target installs what it needs into .venv: Python 3.11+ and make are enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-secured contract check lint mutants torture simulate simulate-coverage faults docs settings lock load fleet demo bench bench-scale clean
+.PHONY: help run test test-all test-secured contract check lint mutants torture simulate simulate-coverage faults docs settings lock coverage release load fleet demo bench bench-scale clean
 .SUFFIXES:
 
 # The newest Python of these that is new enough.
@@ -78,6 +78,20 @@ settings: $(VENV)/.run  ## Write docs/settings.md from the settings
 
 lock: $(VENV)/.dev  ## Write exact versions with hashes of all that is installed (UPGRADE=1: the newest that are allowed)
 	@$(BIN)/python -m tools.lock $(if $(UPGRADE),--upgrade)
+
+COVERAGE = $(BIN)/python -m coverage
+coverage: export PROJECT := $(CURDIR)
+coverage: export COVERAGE_PROCESS_START := $(CURDIR)/tools/coverage.ini
+coverage: $(VENV)/.dev  ## Which lines and branches of each package the tests run (TESTS=tests/http: only these)
+	@rm -rf instance/coverage && mkdir -p instance/coverage
+	@failed=0; \
+	$(COVERAGE) run --rcfile tools/coverage.ini -m pytest $(BESIDE) -m "not lasting and not alone" $(TESTS) || failed=1; \
+	$(COVERAGE) combine -q --rcfile tools/coverage.ini && \
+	$(COVERAGE) json -q --rcfile tools/coverage.ini -o instance/coverage/report.json && \
+	$(BIN)/python -m tools.coverage_table instance/coverage/report.json && exit $$failed
+
+release: $(VENV)/.dev  ## Prepare VERSION=0.2.0: build it, look into it, write the changelog's section; sign and upload nothing
+	@$(BIN)/python -m tools.release "$(VERSION)"
 
 load: HOST ?= http://127.0.0.1:8080
 load: $(VENV)/.load  ## 40 users who read, and seldom write, for 60 s against HOST (http://127.0.0.1:8080), USERS="HotKeyUser …" of tools/load_users.py

@@ -18,7 +18,7 @@ SITE = PROJECT / "instance" / "docs-site"
 """Its `source` is what the site is made from, its `site` what it is."""
 
 PAGES: dict[str, tuple[str, ...]] = {
-    "Start": ("README.md", "docs/faq.md"),
+    "Start": ("README.md", "docs/installing.md", "docs/faq.md"),
     "Use": ("docs/client.md", "client/README.md", "docs/configctl.md", "docs/library.md", "docs/page.md"),
     "Operate": (
         "docs/operations.md",
@@ -33,7 +33,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     ),
     "Understand": ("PROTOCOL.md", "docs/how-it-works.md", "docs/performance.md"),
     "Trust": ("docs/faults.md", "docs/simulation.md", "docs/mutants.md", "tests/README.md"),
-    "Changes": ("CHANGELOG.md",),
+    "Changes": ("CHANGELOG.md", "docs/compatibility.md", "CONTRIBUTING.md", "SECURITY.md"),
 }
 
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)")
