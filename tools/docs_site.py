@@ -30,6 +30,7 @@ PAGES: dict[str, tuple[str, ...]] = {
         "docs/prometheus.md",
         "docs/etcd-cluster.md",
         "docs/cloud-foundry.md",
+        "docs/systemd.md",
     ),
     "Understand": ("PROTOCOL.md", "docs/how-it-works.md", "docs/performance.md"),
     "Trust": ("docs/faults.md", "docs/simulation.md", "docs/mutants.md", "tests/README.md"),
