@@ -10,13 +10,17 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from consistency.core.model import VersionRecord, new_nonce
+from consistency.core.model import NOBODY, VersionRecord, new_nonce
+from consistency.core.past import FRESH, Op, Record
 
 SIZE = 100
 """Bytes of one document."""
 
 PEER_PREFIX = "/peer"
 """Where in etcd the gateway's writes go: the instances must not take them for writes from outside."""
+
+PUT_AT = 1_764_000_000.0
+"""When the gateway's writes say that they were made: seconds since 1970."""
 
 WRITTEN = 900_000
 """Number of the first document that is only written: writing those that are read would unprove them."""
@@ -59,20 +63,27 @@ def gateway_reads(prefix: str, count: int) -> Iterator[str]:
 
 
 def gateway_writes(count: int) -> Iterator[str]:
-    """The transaction of a PUT: if the policy is the same, a look at what was there, the document, the version key."""
+    """The transaction of a PUT: if the policy is the same, a look, the document, its record, the version key."""
     return (f"POST\t/v3/kv/txn\t{json.dumps(_transaction(number))}" for number in range(WRITTEN, WRITTEN + count))
 
 
 def _transaction(number: int) -> object:
     key, version = f"{PEER_PREFIX}/config/{name_of(number)}", f"{PEER_PREFIX}/version"
-    record = VersionRecord(new_nonce(), frozenset({name_of(number)}), "put").encode()
+    nonce, name, value = new_nonce(), name_of(number), document(number)
+    record = VersionRecord(nonce, frozenset({name}), "put", kept=True).encode()
     look = {"request_range": {"key": _base64(key), "keys_only": True}}
     data = {"request_put": {"key": _base64(key), "value": _base64(document(number))}}
     clock = {"request_put": {"key": _base64(version), "value": _base64(record)}}
+    past = f"{PEER_PREFIX}/past/{name}\0{nonce}"
+    kept = Record(0, Op.PUT, PUT_AT, NOBODY, len(value), value).encode()
+    left = {"request_put": {"key": _base64(past + Op.PUT), "value": _base64(kept)}}
+    absent = {"key": _base64(key), "target": "CREATE", "result": "EQUAL", "create_revision": "0"}
+    fresh = {"request_put": {"key": _base64(past + FRESH), "value": ""}}
+    first = {"request_txn": {"compare": [absent], "success": [fresh]}}
     policy = {"key": _base64(f"{PEER_PREFIX}/policy")}
     same = policy | {"target": "MOD", "result": "EQUAL", "mod_revision": "0"}
     found = {"request_range": policy | {"keys_only": True}}
-    return {"compare": [same], "success": [look, data, clock], "failure": [look, found]}
+    return {"compare": [same], "success": [look, data, left, first, clock], "failure": [look, found]}
 
 
 def _base64(data: str | bytes) -> str:

@@ -18,6 +18,7 @@ from consistency.core.options import CacheOptions
 from consistency.core.store import Change, OutcomeUnknown, Page, Store, StoreError, Unavailable
 from consistency.instance.clock import boottime
 from consistency.instance.policies import Approve
+from consistency.instance.recall import KeyHistory
 from consistency.loop import PROCESS_LOOP, LoopThread
 
 T = TypeVar("T")
@@ -137,6 +138,10 @@ class DistributedCache:
     def get_at(self, key: str, revision: Revision) -> Reading:
         """See `AsyncDistributedCache.get_at`."""
         return self.do(self._cache.get_at(key, revision))
+
+    def history(self, key: str, *, before: Revision | None = None, limit: int = 20) -> KeyHistory:
+        """See `AsyncDistributedCache.history`."""
+        return self.do(self._cache.history(key, before=before, limit=limit))
 
     def changes(self, scope: Scope, *, after: Token | None = None, wait: float = 0.0, values: bool = True) -> Told:
         """See `AsyncDistributedCache.changes`. Whoever waits takes a thread, the caller's."""

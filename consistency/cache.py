@@ -22,7 +22,6 @@ from consistency.core.model import (
     Precondition,
     Reading,
     Revision,
-    Source,
     Status,
     Written,
 )
@@ -33,6 +32,7 @@ from consistency.instance.following import Following
 from consistency.instance.parts import Parts
 from consistency.instance.policies import Approve
 from consistency.instance.reads import HIT
+from consistency.instance.recall import KeyHistory
 
 
 class AsyncDistributedCache:
@@ -138,15 +138,18 @@ class AsyncDistributedCache:
         return await self._fleet_id.get(self._clock() + self._options.timeout)
 
     async def get_at(self, key: str, revision: Revision) -> Reading:
-        """Read `key` as it stood at an earlier revision, from the store.
+        """Read `key` as it stood at an earlier revision, from the store; exactly, or not at all (rule 19).
 
         Raises Compacted (it has been forgotten), NotReached (it lies in the future), Denied, Unavailable.
         """
-        self._reads.refuse_if_down()
-        document = (await self._store.past(key, revision, timeout=self._options.timeout)).document
-        if document is None:
-            return Reading(None, 0, revision, Source.BYPASS, 0.0)
-        return Reading(document.data, document.mod_revision, revision, Source.BYPASS, 0.0)
+        return await self._parts.recall.get_at(key, revision)
+
+    async def history(self, key: str, *, before: Revision | None = None, limit: int = 20) -> KeyHistory:
+        """Who changed `key`, when and why: up to `limit` changes, the newest first, before a revision (rule 19).
+
+        Raises Denied, Unavailable.
+        """
+        return await self._parts.recall.history(key, before=before, limit=limit)
 
     async def changes(
         self, scope: Scope, *, after: Token | None = None, wait: float = 0.0, values: bool = True

@@ -20,6 +20,7 @@ from consistency.core.events import (
     EndpointUp,
     Event,
     Evicted,
+    HistoryTrimmed,
     Invalidated,
     Joined,
     JoinFailed,
@@ -50,6 +51,7 @@ WORKERS = (
     "acknowledger",
     "auditor",
     "recorder",
+    "trimmer",
     "policy",
     "feed",
     "loop-lag",
@@ -62,7 +64,7 @@ WORKERS = (
 )
 """Tasks that run all the time, and start over."""
 
-ERRANDS = ("read-batch", "group-commit", "write", "feed-read", "fleet-id", "authenticate")
+ERRANDS = ("read-batch", "group-commit", "write", "feed-read", "fleet-id", "authenticate", "hindsight")
 """Tasks that do one thing for their callers."""
 
 # Failures of RPCs of which one is news: the others are worth a look only when there are many.
@@ -109,6 +111,9 @@ class EventCounters:
         self._define_feed()
         self._audited = self._counter(
             "config_audit_documents", "Documents found that were written or deleted without a version."
+        )
+        self._trimmed = self._counter(
+            "config_history_records_trimmed", "Records of changes removed, since each key has newer ones that are kept."
         )
         self._sync_writes = self._counter(
             "config_sync_writes",
@@ -240,6 +245,8 @@ class EventCounters:
                 self._resets.labels(event.cause).inc()
             case PastRead():
                 self._past_versions.inc(event.versions)
+            case HistoryTrimmed():
+                self._trimmed.inc(event.records)
             case EndpointUp():
                 self._endpoint_up.labels(event.endpoint).set(1)
             case EndpointDown():

@@ -56,6 +56,10 @@ OWED = "consistency/core/feed.py"
 FOLLOWING = "consistency/instance/following.py"
 SHARED_PAST = "consistency/instance/shared_past.py"
 FOLLOWERS = "consistency/instance/followers.py"
+PAST = "consistency/core/past.py"
+TRIMMER = "consistency/instance/trimmer.py"
+HINDSIGHT = "consistency/instance/hindsight.py"
+RECALL = "consistency/instance/recall.py"
 PAST_VALUES = "consistency/instance/past_values.py"
 
 MUTANTS = (
@@ -68,7 +72,7 @@ MUTANTS = (
     Mutant(1, "reuse a nonce", WRITES, "VersionRecord(new_nonce(), ", 'VersionRecord("same", '),
     Mutant(1, "join a group of puts that has been sent", SHARED,
            "        if self._open is call:\n            self._open = None\n", ""),
-    Mutant(1, "send the put of a client that has gone", GROUP, "                group.remove(put)",
+    Mutant(1, "send the put of a client that has gone", GROUP, "                group.remove(signed)",
            "                pass"),
     Mutant(1, "cut a write short when its client goes away", TASKS,
            "await asyncio.shield(self.start(work, name))", "await self.start(work, name)"),
@@ -272,7 +276,8 @@ MUTANTS = (
            "self._blind_until = now\n\n    def stream_ended"),
     Mutant(12, "trust a stream that has ended", ROLL,
            'self._blind_until = float("inf")\n\n    def left', "pass\n\n    def left"),
-    Mutant(12, "ask nobody", WRITES, "op, ack=sync)", "op)"),
+    Mutant(12, "ask nobody", WRITES, "order.op, order.sync, order.authors",
+           "order.op, False, order.authors"),
     Mutant(12, "count an older acknowledgement", ROLL, ">= revision for slot in members", "> 0 for slot in members"),
     Mutant(12, "count an acknowledgement without a lease", LAYOUT, "if lease and raw.endswith", "if raw.endswith"),
     Mutant(12, "take no members for all members", ROLL, "bool(members) and ", ""),
@@ -283,8 +288,8 @@ MUTANTS = (
     Mutant(13, "let what an audit names account for a deletion", AUDIT, "if event.op != AUDIT)", "if True)"),
     Mutant(13, "take our own deletions for outside ones", AUDIT, "vanished(before, touched) - accounted",
            "vanished(before, touched)"),
-    Mutant(13, "tell nobody", AUDIT, "VersionRecord(new_nonce(), names, AUDIT)",
-           "VersionRecord(new_nonce(), frozenset(), AUDIT)"),
+    Mutant(13, "tell nobody", AUDIT, "VersionRecord(new_nonce(), names, AUDIT,",
+           "VersionRecord(new_nonce(), frozenset(), AUDIT,"),
     Mutant(13, "name what is known of, though something has vanished besides", AUDIT,
            "self.named if not self.vanished and ", "self.named if "),
     Mutant(13, "take what a new auditor finds for unchanged", AUDIT,
@@ -365,6 +370,43 @@ MUTANTS = (
            "feed.age_of(complete_at), telling,", "feed.age(), telling,"),
     Mutant(18, "ask once for each who is told", "consistency/instance/shared_reads.py",
            "        task = self._under_way.get(question)", "        task = None"),
+    Mutant(19, "tell of before history began", PAST, "if not past.began or revision < past.began:",
+           "if not past.began:"),
+    Mutant(19, "tell of a history that has ended", PAST, "if not past.began or revision < past.began:",
+           "if revision < past.began:"),
+    Mutant(19, "tell by a record of before history began", PAST, "if trace.mod_revision >= past.began]", "]"),
+    Mutant(19, "tell of what was removed", PAST, "    if revision < past.trimmed:", "    if False:"),
+    Mutant(19, "tell across what an audit has found after it", PAST,
+           "if following.op is Op.OUTSIDE or following.doubted:", "if following.doubted:"),
+    Mutant(19, "tell by what an audit has found before it", PAST,
+           "    if last is not None and last.op is Op.OUTSIDE:", "    if False:"),
+    Mutant(19, "tell what was overwritten past the service", PAST,
+           "if following.op is Op.OUTSIDE or following.doubted:", "if following.op is Op.OUTSIDE:"),
+    Mutant(19, "tell across a deletion past the service", PAST, "if left_nothing is not following.fresh:",
+           "if left_nothing and not following.fresh:"),
+    Mutant(19, "tell across a creation past the service", PAST, "if left_nothing is not following.fresh:",
+           "if following.fresh and not left_nothing:"),
+    Mutant(19, "take the first record for the first change", PAST,
+           "Recorded(None) if following.fresh else Unknowable", "Recorded(None) if True else Unknowable"),
+    Mutant(19, "tell by the last record though something else stands there", PAST,
+           "return Recorded(None) if there_is_nothing and current is None else Unknowable(_OUTSIDE)",
+           "return Recorded(None) if there_is_nothing else Recorded(last)"),
+    Mutant(19, "take a document that was cut short for whole", PAST, " and size == len(document)", ""),
+    Mutant(19, "remove of the last ones, too", PAST, "max(0, len(traces) - keep)", "max(0, len(traces) - keep + 1)"),
+    Mutant(19, "write without a record", WRITES, "                keeping=keeping,\n", ""),
+    Mutant(19, "leave no record of what an audit finds", AUDIT, "if names else None", "if False else None"),
+    Mutant(19, "go on with a history in which something unknown has vanished", AUDIT,
+           "                await self._store.begin_past(anew=True, timeout=self._timeout)", "                pass"),
+    Mutant(19, "go on with a history that an older release has written past", TRIMMER,
+           "        elif any(map(_left_none, events)):", "        elif False:"),
+    Mutant(19, "look at the keys of one's own time only", TRIMMER,
+           "self._ours, self._keep, self._place = True, keep, b\"\"", "self._ours, self._keep = True, keep"),
+    Mutant(19, "keep what is to be kept no more", TRIMMER, "            if not keep:\n", "            if False:\n"),
+    Mutant(19, "don't look back at what was overwritten", HINDSIGHT,
+           "        if late or self._unexplained(found):", "        if False:"),
+    Mutant(19, "doubt what was written in order", HINDSIGHT, "is False]", "is not True]"),
+    Mutant(19, "make up a document that was not kept", RECALL,
+           "                if record.document is None:\n", "                if False:\n"),
 )  # fmt: skip
 
 IMPOSSIBLE = (

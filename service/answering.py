@@ -20,9 +20,10 @@ from service.fleet.proofs import Witness
 from service.fleet.recent import Recent
 from service.fleet.states import STATE, state
 from service.fleet.whole_fleet import WholeFleet, plain_read
+from service.history.histories import Histories
 from service.http.answers import Answer
 from service.http.bodies import LARGE, BodyReader
-from service.http.door import DOCUMENT, Door, all_keys, keys_granted
+from service.http.door import DOCUMENT, HISTORY_OF_KEY, Door, all_keys, keys_granted
 from service.http.environ import Environ
 from service.http.hosts import hosts_of
 from service.http.parameters import routing_parameter
@@ -66,6 +67,7 @@ class Answering:
         enforcement = Enforcement(self._schemas, instruments.refused_by_policy)
         self.policies = Policies(cache, reader, self._schemas, enforcement)
         self.documents = Documents(cache, reader, prefix_of, instruments.left_out, enforcement)
+        self.histories = Histories(cache)
         self.hits = Hits(cache)
         self.changes = Changes(
             cache,
@@ -94,6 +96,7 @@ class Answering:
             STATE: self.fleet.own_state,
             "/members/states": self.fleet.states,
             MEMBERS + DOCUMENT: self.fleet.served_by_all,
+            HISTORY_OF_KEY: self.histories.answer,
         }
         self.draining = False
 

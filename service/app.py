@@ -26,6 +26,7 @@ from service.changes.routes import change_routes
 from service.documents.routes import config_routes
 from service.fleet.ops_routes import ops_routes
 from service.fleet.routes import fleet_routes
+from service.history.routes import history_routes
 from service.http.answers import answer_problem, headers_of
 from service.http.bridge import WsgiApplication
 from service.http.door import FAILURE, ROUTE, UNKNOWN_ROUTE, Door
@@ -76,6 +77,7 @@ def routes_of(answering: Answering, run: Run) -> Flask:
     app.register_error_handler(Exception, _error)
     app.register_blueprint(config_routes(answering.documents, run))
     app.register_blueprint(policy_routes(answering.policies, run))
+    app.register_blueprint(history_routes(answering.histories, run))
     app.register_blueprint(change_routes(answering.changes, run))
     app.register_blueprint(ops_routes(answering, run))
     app.register_blueprint(fleet_routes(answering.fleet, answering.witness, run))

@@ -188,4 +188,16 @@ class Scan:
     more: bool
 
 
+@dataclass(frozen=True, slots=True)
+class PastNames:
+    """Records of several keys by name, in key order: key, name and revision of each (rule 19).
+
+    place: what comes after these comes after it; b"" at the end.
+    """
+
+    header: Header
+    found: tuple[tuple[str, str, Revision], ...]
+    place: bytes
+
+
 WatchEvent = VersionEvent | MemberEvent | AckEvent | DepartureEvent | WaitingEvent

@@ -137,12 +137,19 @@ class PastRead:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryTrimmed:
+    """So many records of changes were removed, since newer ones are kept (rule 19)."""
+
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerFailed:
     """A background task met an error that nobody expected. One that runs all the time starts over.
 
-    name: "version-watch", "membership", "prover", "acknowledger", "auditor", "recorder", "policy", "feed", "loop-lag",
-    "endpoints"; of those that do one thing for their callers, "read-batch", "group-commit", "write", "feed-read",
-    "fleet-id", "authenticate"; of the service, "embedded-etcd", "sampler", "memory", "files",
+    name: "version-watch", "membership", "prover", "acknowledger", "auditor", "recorder", "trimmer", "policy", "feed",
+    "loop-lag", "endpoints"; of those that do one thing for their callers, "read-batch", "group-commit", "write",
+    "feed-read", "fleet-id", "authenticate", "hindsight"; of the service, "embedded-etcd", "sampler", "memory", "files",
     "watchdog".
     """
 
@@ -193,6 +200,7 @@ Event = (
     | ChangesTold
     | ScopeReset
     | PastRead
+    | HistoryTrimmed
     | WorkerFailed
     | StoreCalled
     | EndpointUp

@@ -141,6 +141,16 @@ class History:
         number = self._behind(revision)
         return self._events[number - 1].state if number else self._base
 
+    def explains(self, key: str, revision: Revision) -> bool | None:
+        """Whether the version at exactly this revision names the key, or may; None: that is not known here."""
+        if not self._base.revision < revision <= self.applied.revision:
+            return None
+        number = self._behind(revision)
+        if not number or self._events[number - 1].state.revision != revision:
+            return False
+        names = self._events[number - 1].names
+        return names is None or key in names
+
     def after(self, revision: Revision) -> Iterator[VersionEvent]:
         """The events after a revision of which `at` knows the state, in order."""
         for number in range(self._behind(revision), len(self._events)):

@@ -24,6 +24,7 @@ from consistency.core.answers import (
     Listed,
     Page,
     Past,
+    PastNames,
     PastVersions,
     Put,
     Scan,
@@ -51,6 +52,7 @@ from consistency.core.model import (
     Revision,
     VersionRecord,
 )
+from consistency.core.past import Keeping, KeyPast, Record, Trace
 
 __all__ = [
     "Answer",
@@ -70,6 +72,7 @@ __all__ = [
     "OutcomeUnknown",
     "Page",
     "Past",
+    "PastNames",
     "PastVersions",
     "PolicyChanged",
     "Put",
@@ -122,12 +125,14 @@ class Store(Protocol):
         only_if_new: bool = False,
         policy: Revision | None = None,
         new_policy: bytes | None = None,
+        keeping: Keeping | None = None,
         timeout: float,
     ) -> Commit:
         """All changes and the version, or nothing (rule 1).
 
         only_if_new: only if there is no version key yet. policy: only if the policy in force is of this mod_revision,
-        0 if there is none (rule 15). new_policy: the text of one that takes its place.
+        0 if there is none (rule 15). new_policy: the text of one that takes its place. keeping: how each change leaves
+        a record; without any change, what an audit found; None: none is left, and history ends (rule 19).
         Raises Rejected and its kinds, Unavailable (never sent), OutcomeUnknown.
         """
 
@@ -172,6 +177,47 @@ class Store(Protocol):
 
         Raises Compacted, NotReached, TooLarge (they count more than `most` names, as in `consistency.core.history`),
         Denied, Unavailable; ValueError below 1.
+        """
+
+    async def traces(self, key: str, *, timeout: float) -> KeyPast:
+        """What is known by name of a key's past (rule 19), and the document that there is, without its data.
+
+        Raises Denied, Unavailable.
+        """
+
+    async def recorded(self, key: str, traces: Sequence[Trace], at: Revision, *, timeout: float) -> tuple[Record, ...]:
+        """Up to 100 records of a key, as they stood at one revision. Raises TooLarge (ask for fewer), as `past` does.
+
+        Of one that was not there nothing is known but its trace.
+        """
+
+    async def past_names(
+        self, prefix: str, *, after: bytes, limit: int, at: Revision | None = None, timeout: float
+    ) -> PastNames:
+        """Up to `limit` records of keys that start with `prefix`, after a place, as of a revision.
+
+        Fewer, though there are more, if they are too long for one answer. Raises as `past` does.
+        """
+
+    async def forget(self, key: str, traces: Sequence[Trace], kept_from: Revision, *, timeout: float) -> bool:
+        """Remove up to 40 records of a key, and say that nothing before `kept_from` is known; whether it was done.
+
+        Raises as `record` does.
+        """
+
+    async def forget_all(self, *, limit: int, timeout: float) -> bool:
+        """Remove up to `limit` records, of whatever key; whether there are more. Raises as `record` does."""
+
+    async def doubt(self, keys: Sequence[str], nonce: str, *, timeout: float) -> None:
+        """Say of up to 100 keys that what the write with this nonce found had been put past the service.
+
+        Raises as `record` does.
+        """
+
+    async def begin_past(self, *, anew: bool, timeout: float) -> None:
+        """Say that from now on each write leaves a record; unless `anew`, if that has not been said yet.
+
+        Raises as `record` does.
         """
 
     async def touched(self, since: Revision, *, limit: int, timeout: float) -> Touched:

@@ -36,7 +36,7 @@ class VersionRecord:
 
     `names` are the keys changed by the same transaction; None means "anything may have changed". `authors`: who wrote
     them, for those who are told; instances that don't know this member pass it over. `policy`: it has put another
-    policy (rule 15).
+    policy (rule 15). `kept`: each change has left a record (rule 19).
     """
 
     nonce: str
@@ -45,6 +45,7 @@ class VersionRecord:
     ack: bool = False
     authors: Authors = UNSIGNED
     policy: bool = False
+    kept: bool = False
 
     def encode(self) -> bytes:
         """The JSON stored under `P/version`."""
@@ -54,6 +55,8 @@ class VersionRecord:
             record["authors"] = self.authors.encoded(names or ())
         if self.policy:
             record["policy"] = True
+        if self.kept:
+            record["kept"] = True
         return json.dumps(record).encode()
 
     @classmethod
@@ -69,7 +72,8 @@ class VersionRecord:
                 raise ValueError("not as it is written here")
             known = None if names is None else frozenset(names)
             authors = Authors.decoded(loaded.get("authors"), names or ())
-            return cls(nonce, known, op, bool(loaded.get("ack", False)), authors, bool(loaded.get("policy", False)))
+            ack, policy, kept = (bool(loaded.get(name, False)) for name in ("ack", "policy", "kept"))
+            return cls(nonce, known, op, ack, authors, policy, kept)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return cls(nonce=f"unreadable:{raw[:64].hex()}", names=None, op="unreadable")
 
@@ -143,3 +147,4 @@ class VersionEvent:
     op: str = ""
     authors: Authors = UNSIGNED
     policy: bool = False
+    kept: bool = False

@@ -8,6 +8,9 @@ Owns the table below and nothing else. Pure: no I/O, and no opinion on which key
     P/members/00/ack              the revision up to which that instance has applied versions
     P/members/waiting/<lease>     one that waits for a slot, attached to its lease
     P/members/departed/<lease>    who has gone, how and when, attached to a lease of an hour
+    P/past/<key>\\0<n>            what a write has left of itself, for when etcd has compacted it; see `core.past`
+    P/past/<key>\\0               what of these has been removed
+    P/past/\\0                    since when every write leaves one
     P/fleet                       the fleet's id
     P/policy                      the fleet's policy
     P/doctor/<nonce>              what `python -m service doctor` writes and removes again
@@ -47,6 +50,8 @@ class Layout:
     slots_end: bytes = field(init=False)  # the slots and their acknowledgements are from `members` up to here
     departed: bytes = field(init=False)
     waiting: bytes = field(init=False)
+    pasts: bytes = field(init=False)
+    began: bytes = field(init=False)
 
     def __post_init__(self) -> None:
         if _CONTROL.search(self.prefix):
@@ -62,6 +67,8 @@ class Layout:
             ("slots_end", encode(f"{prefix}/members/:")),  # the character after 9
             ("departed", encode(f"{prefix}/members/departed/")),
             ("waiting", encode(f"{prefix}/members/waiting/")),
+            ("pasts", encode(f"{prefix}/past/")),
+            ("began", encode(f"{prefix}/past/\0")),
         ):
             object.__setattr__(self, name, value)
 
@@ -74,6 +81,20 @@ class Layout:
         if not raw.startswith(self.documents):
             raise ValueError(f"{raw!r} is not beneath {self.documents!r}")
         return decode(raw[len(self.documents) :])
+
+    def past(self, key: str, name: str = "") -> bytes:
+        """The etcd key of a record of a key's past; without a name, of what is known of all of them."""
+        return b"%b%b\0%b" % (self.pasts, encode(key), encode(name))
+
+    def past_of(self, raw: bytes) -> tuple[str, str] | None:
+        """The key and the name of a record; None for what is none, or is about no key."""
+        key, separator, name = raw[len(self.pasts) :].rpartition(b"\0")
+        return (decode(key), decode(name)) if raw.startswith(self.pasts) and separator and key else None
+
+    def pasts_listing(self, prefix: str, after: bytes) -> tuple[bytes, bytes]:
+        """The range of all records of keys that start with `prefix`, after this one of them (b"" = from the first)."""
+        first = self.pasts + encode(prefix)
+        return max(first, successor(after)) if after else first, range_end(first)
 
     def member(self, slot: int) -> bytes:
         """The etcd key of a slot. Raises ValueError outside of 0 to 63."""

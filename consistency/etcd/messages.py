@@ -109,8 +109,14 @@ def policy(ranged: Any) -> Policy:
 
 
 def ranges(answer: Any) -> list[Any]:
-    """The answers to a transaction's ranges, in their order."""
-    return [part.response_range for part in answer.responses if part.HasField("response_range")]
+    """The answers to a transaction's ranges, in their order; those of transactions within it, too."""
+    found = []
+    for part in answer.responses:
+        if part.HasField("response_range"):
+            found.append(part.response_range)
+        elif part.HasField("response_txn"):
+            found += ranges(part.response_txn)
+    return found
 
 
 def slots(layout: Layout, ranged: Any) -> tuple[int, ...]:
@@ -152,7 +158,7 @@ def _version_event(kv: Any, gone: bool) -> VersionEvent:
         return VersionEvent(VersionState(kv.mod_revision, created=0, count=0, nonce=""), names=None)
     record = _decoded(kv.value)
     state = VersionState(kv.mod_revision, kv.create_revision, kv.version, record.nonce)
-    return VersionEvent(state, record.names, record.ack, record.op, record.authors, record.policy)
+    return VersionEvent(state, record.names, record.ack, record.op, record.authors, record.policy, record.kept)
 
 
 def _member(slot: int | None, kv: Any) -> Member:

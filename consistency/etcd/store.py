@@ -5,10 +5,11 @@ an answer that doesn't come is OutcomeUnknown. Makes no connection before the fi
 anywhere and before a fork.
 
 Here are the reads of documents. The rest of it stands beside it: `commits` (their writes), `leases` (to be one of a
-fleet), `listings` and `past`, `watches` (opening one). They use `calls` (whom to ask, and how often), `endpoint` (the
-connections to one), `watch` (one stream), and, pure: `config` (where etcd is), `errors` (what a failure means),
-`failover` (whom to ask next), `health` (which endpoints fail), `token` (one Authenticate for all), `requests` and
-`messages` (writing and reading messages), `layout` (names of keys). No other module speaks to etcd, but for the
+fleet), `listings` and `past`, `remembered` (what writes leave), `watches` (opening one). They use `calls` (whom to
+ask, and how often), `endpoint` (the connections to one), `watch` (one stream), and, pure: `config` (where etcd is),
+`errors` (what a failure means), `failover` (whom to ask next), `health` (which endpoints fail), `token` (one
+Authenticate for all), `requests` and `messages` (writing and reading messages), `layout` (names of keys). No other
+module speaks to etcd, but for the
 doctor's questions in `probe`.
 """
 
@@ -32,6 +33,7 @@ from consistency.etcd.layout import Layout, range_end
 from consistency.etcd.leases import Leases
 from consistency.etcd.listings import Listings
 from consistency.etcd.past import PastReads, then
+from consistency.etcd.remembered import Remembered
 from consistency.etcd.requests import range_op
 from consistency.etcd.watch import EtcdWatch
 from consistency.etcd.watches import Watches
@@ -46,7 +48,7 @@ LOOK_FOR = 2.0
 """Seconds for which an endpoint that failed is asked whether it is well again."""
 
 
-class EtcdStore(Commits, Leases, Listings, Watches):
+class EtcdStore(Commits, Leases, Listings, Remembered, Watches):
     """`consistency.core.store.Store` over etcd, and `version`. Belongs to one loop; see the module's opening.
 
     connect: makes the channels. clock: seconds, for deadlines and for what observers are told.

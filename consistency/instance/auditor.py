@@ -15,12 +15,14 @@ instance which comes to an empty fleet, before it joins. All that is in memory t
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from consistency.core.events import AuditFound, Observer
 from consistency.core.model import Revision, VersionEvent, VersionRecord, VersionState, new_nonce
+from consistency.core.past import Keeping
 from consistency.core.store import Compacted, Store, StoreError, Touched
 from consistency.instance.fleet import Fleet
 from consistency.instance.state import LocalState
@@ -131,7 +133,15 @@ class Auditor:
     """
 
     def __init__(
-        self, store: Store, state: LocalState, fleet: Fleet, *, interval: float, timeout: float, observer: Observer
+        self,
+        store: Store,
+        state: LocalState,
+        fleet: Fleet,
+        *,
+        interval: float,
+        timeout: float,
+        observer: Observer,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._state = state
@@ -139,6 +149,7 @@ class Auditor:
         self._interval = interval
         self._timeout = timeout
         self._observer = observer
+        self._wall = wall
         self._before: Baseline | None = None
 
     async def run(self, worker: Worker) -> None:
@@ -180,6 +191,8 @@ class Auditor:
             await self._tell(None)
         elif outside.count:
             self._observer(AuditFound(outside.count))
+            if outside.to_tell is None:  # of which keys no record is to be believed is not known (rule 19)
+                await self._store.begin_past(anew=True, timeout=self._timeout)
             await self._tell(outside.to_tell)
         self._goes_on_from(
             seen_at(seen, before.history), before
@@ -198,8 +211,10 @@ class Auditor:
         return await self._store.touched(since, limit=limit, timeout=self._timeout)
 
     async def _tell(self, names: frozenset[str] | None) -> None:
-        """The fleet validates these, or everything, and tells who follows them."""
-        await self._store.commit((), VersionRecord(new_nonce(), names, AUDIT), timeout=self._timeout)
+        """The fleet validates these, or everything, and tells who follows them; their histories say so (rule 19)."""
+        keeping = Keeping.by(self._state.policy.history, self._wall()) if names else None
+        record = VersionRecord(new_nonce(), names, AUDIT, kept=keeping is not None)
+        await self._store.commit((), record, keeping=keeping, timeout=self._timeout)
 
     async def _outside(self, before: Baseline, touched: Touched, events: Events) -> Outside:
         """What was written or deleted past the version key."""

@@ -22,8 +22,10 @@ from consistency.instance.membership import Membership
 from consistency.instance.policies import Policies
 from consistency.instance.prover import Prover
 from consistency.instance.reads import Reads
+from consistency.instance.recall import Recall
 from consistency.instance.recorder import Recorder
 from consistency.instance.state import LocalState
+from consistency.instance.trimmer import Trimmer
 from consistency.instance.watch import VersionWatch
 from consistency.instance.writes import Writes
 from consistency.tasks import Errands, Worker
@@ -61,9 +63,11 @@ class Parts:
             options,
             observer=observer,
             clock=clock,
+            wall=wall,
             errands=self.errands,
             refuse_if_down=self.reads.refuse_if_down,
         )
+        self.recall = Recall(store, timeout=options.timeout, refuse_if_down=self.reads.refuse_if_down)
         self._watch = VersionWatch(
             store,
             self.state,
@@ -82,6 +86,7 @@ class Parts:
             interval=options.audit_interval,
             timeout=options.timeout,
             observer=observer,
+            wall=wall,
         )
         self.membership = Membership(
             store,
@@ -114,6 +119,8 @@ class Parts:
         recorder = Recorder(store, self.state, self.fleet, timeout=options.timeout)
         self._recorder = Worker("recorder", recorder.run, observer)
         self._policy_reader = Worker("policy", self.policies.run, observer)
+        trimmer = Trimmer(store, self.state, self.fleet, timeout=options.timeout, observer=observer)
+        self._trimmer = Worker("trimmer", trimmer.run, observer)
         self._feeder = Worker("feed", self.feed.run, observer)
         self.feed.bell = self._feeder.wake
         self.lag = LoopLag(clock)
@@ -125,6 +132,7 @@ class Parts:
             self._acknowledger,
             self._auditor,
             self._recorder,
+            self._trimmer,
             self._policy_reader,
             self._feeder,
         )

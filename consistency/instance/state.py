@@ -280,6 +280,15 @@ class LocalState(StateOfChanges):
         """How many were given up for another one (rule 8): a number for the present one."""
         return self._fresh.histories
 
+    def explains(self, key: str, revision: Revision) -> bool | None:
+        """See `History.explains`."""
+        return self._fresh.history.explains(key, revision)
+
+    @property
+    def applied(self) -> VersionState:
+        """The last version that has been applied."""
+        return self._fresh.history.applied
+
     def events_between(self, start: VersionState, end: VersionState) -> tuple[VersionEvent, ...] | None:
         """See `History.between`."""
         return self._fresh.history.between(start, end)

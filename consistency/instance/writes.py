@@ -28,6 +28,7 @@ from consistency.core.model import (
     new_nonce,
 )
 from consistency.core.options import CacheOptions
+from consistency.core.past import Keeping
 from consistency.core.store import (
     Change,
     Commit,
@@ -42,6 +43,7 @@ from consistency.core.store import (
 )
 from consistency.instance.fleet import Fleet
 from consistency.instance.group_commit import GroupCommit, Signed
+from consistency.instance.hindsight import Hindsight
 from consistency.instance.policies import MOST_TRIES, Approve, Policies
 from consistency.instance.state import LocalState
 from consistency.tasks import Errands
@@ -66,7 +68,10 @@ class Order:
 
 
 class Writes:
-    """Belongs to one loop. `refuse_if_down` raises Unavailable while the store is known not to answer."""
+    """Belongs to one loop. `refuse_if_down` raises Unavailable while the store is known not to answer.
+
+    wall: seconds since 1970, for the records that writes leave (rule 19).
+    """
 
     def __init__(
         self,
@@ -78,6 +83,7 @@ class Writes:
         *,
         observer: Observer,
         clock: Callable[[], float],
+        wall: Callable[[], float],
         errands: Errands,
         refuse_if_down: Callable[[], None],
     ) -> None:
@@ -88,8 +94,10 @@ class Writes:
         self._options = options
         self._observer = observer
         self._clock = clock
+        self._wall = wall
         self._errands = errands
         self._refuse_if_down = refuse_if_down
+        self._hindsight = Hindsight(store, state, errands, options.timeout, clock)
         self._group = GroupCommit(self._commit_puts, clock, errands)
 
     async def put(self, put: Put, author: Author, *, sync: bool, approve: Approve | None = None) -> Written:
@@ -175,17 +183,24 @@ class Writes:
         """Raises PolicyChanged if another policy is in force."""
         self._refuse_if_down()
         keys = order.keys
-        record = VersionRecord(new_nonce(), keys, order.op, order.sync, order.authors)
+        keeping = Keeping.by(policy.history, self._wall())
+        record = VersionRecord(new_nonce(), keys, order.op, order.sync, order.authors, kept=keeping is not None)
         ticket = self._state.ticket()
         try:
             commit = await self._store.commit(
-                order.changes, record, policy=policy.mod_revision, timeout=deadline - self._clock()
+                order.changes,
+                record,
+                policy=policy.mod_revision,
+                keeping=keeping,
+                timeout=deadline - self._clock(),
             )
         except (OutcomeUnknown, asyncio.CancelledError):  # cancelled only at the end of the instance, perhaps when sent
             self._state.may_have_written(keys)
             raise
         if commit.committed:
             self._state.wrote(keys, commit.header, ticket)
+            if keeping is not None:
+                self._hindsight.look(order.changes, commit, record.nonce)
         elif commit.policy != policy.mod_revision:
             raise PolicyChanged(f"the policy in force is of revision {commit.policy}, not {policy.mod_revision}")
         return commit

@@ -26,6 +26,9 @@ OBSERVED = frozenset({"/metrics", "/members", "/members/targets", "/members/me",
 MEMBERS = "/members"
 """In front of a document's path: what every member answers to its read."""
 
+HISTORY = "/history/"
+"""In front of a key: who changed it."""
+
 CHANGES = "/changes"
 POLICY = "/policy"
 COLLECTION = frozenset({"/config", ROOT})
@@ -38,7 +41,7 @@ def needed(method: str, path: str) -> Scope | None:
     """The scope that a request needs; None if it is open. `path`: decoded, as WSGI has it."""
     if names_document(path) or path in COLLECTION:
         return Scope.READ if method in _READS else Scope.WRITE
-    if (names_document(path.removeprefix(MEMBERS)) or path == CHANGES) and method in _READS:
+    if (names_document(document_path(path)) or path == CHANGES) and method in _READS:
         return Scope.READ
     if path in OPEN or path.startswith((DOCS, PAGE)):
         return None
@@ -55,10 +58,17 @@ def check(scope: Scope, token: Token | None, path: str, header: str) -> str:
         raise _unknown(offered=offers_bearer(header))
     if not token.may(scope):
         raise _forbidden(scope, f"This needs a token with the scope {scope}, which {token.name} does not have.")
-    document = path.removeprefix(MEMBERS)
+    document = document_path(path)
     if token.prefix and names_document(document):
         check_key(key_from_path(document), token.prefix, scope)
     return token.prefix
+
+
+def document_path(path: str) -> str:
+    """The path of the document that this one is about, if it is about one."""
+    if path.startswith(HISTORY) and path != HISTORY:
+        return ROOT + path[len(HISTORY) :]
+    return path.removeprefix(MEMBERS)
 
 
 def names_document(path: str) -> bool:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from http import HTTPStatus
 
 from metrics import Instruments
-from service.auth.access import COLLECTION, MEMBERS, OBSERVED, OPEN, POLICY, check, names_document, needed
+from service.auth.access import COLLECTION, HISTORY, MEMBERS, OBSERVED, OPEN, POLICY, check, names_document, needed
 from service.auth.keyring import Keyring
 from service.http.environ import Environ
 from service.http.hosts import Authority, Hosts
@@ -30,6 +30,9 @@ from service.http.request_log import BEARER, REQUEST_ID, finish
 
 DOCUMENT = "/config/<key>"
 """What requests about one document are counted under."""
+
+HISTORY_OF_KEY = HISTORY + "<key>"
+"""What requests for the history of one are counted under."""
 
 UNKNOWN_ROUTE = "unknown"
 """What is counted of those that no route is for."""
@@ -151,4 +154,4 @@ def _route(path: str) -> str:
         return path or "/"
     if names_document(path.removeprefix(MEMBERS)):
         return MEMBERS + DOCUMENT if path.startswith(MEMBERS) else DOCUMENT
-    return UNKNOWN_ROUTE
+    return HISTORY_OF_KEY if path.startswith(HISTORY) and path != HISTORY else UNKNOWN_ROUTE

@@ -15,7 +15,7 @@ from typing import Any
 
 from consistency.core.events import Observer
 from consistency.tasks import Errands
-from service.auth.access import CHANGES, COLLECTION, MEMBERS, POLICY
+from service.auth.access import CHANGES, COLLECTION, HISTORY, MEMBERS, POLICY
 from service.changes.changes import Changes, wants_stream
 from service.changes.streams import EventStream
 from service.documents.documents import Documents
@@ -23,7 +23,7 @@ from service.documents.hits import Hits, wire_of_reading
 from service.http.answers import CLOSE, Answer, Head, Wire, head, wire_of
 from service.http.bridge import Bridge
 from service.http.clients import Departed, Departures, StreamedBody
-from service.http.door import DOCUMENT, FAILURE, ROUTE, Door
+from service.http.door import DOCUMENT, FAILURE, HISTORY_OF_KEY, ROUTE, Door
 from service.http.environ import Environ, carries_body, environ_of
 from service.http.failures import answer_failure
 from service.http.keys import ROOT
@@ -268,8 +268,9 @@ def _too_many() -> Refused:
 
 def _question_in(path: str) -> str:
     """The route of a question to the fleet, if it is one."""
-    about_one = path.startswith(MEMBERS + ROOT) and path != MEMBERS + ROOT
-    return MEMBERS + DOCUMENT if about_one else path
+    if path.startswith(MEMBERS + ROOT) and path != MEMBERS + ROOT:
+        return MEMBERS + DOCUMENT
+    return HISTORY_OF_KEY if path.startswith(HISTORY) and path != HISTORY else path
 
 
 def _failed(environ: Environ, error: Exception) -> Wire:

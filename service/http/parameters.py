@@ -26,6 +26,8 @@ MAX_STALENESS = 30 * 24 * 3600  # seconds
 MAX_WAIT = 55  # seconds: routers give up after 60
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
+DEFAULT_CHANGES = 20
+MAX_CHANGES = 100
 LONGEST_SHOWN = 60
 
 _PROOF = {"token": "[A-Za-z0-9._-]{1,64}", "nonce": "[0-9a-f]{32}", "address": "[!-~]{1,300}", "mac": "[0-9a-f]{64}"}
@@ -55,6 +57,14 @@ class PolicyParameters:
     dry_run: bool = False
     after: str | bytes = ""
     limit: int = DEFAULT_LIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryParameters:
+    """Of `GET /history/<key>`. before: changes of earlier revisions only."""
+
+    before: Revision | None
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +137,15 @@ def change_parameters(query: str, prefix_of_token: str, *, streams: bool) -> Cha
         after=token_in(others["after"]) if "after" in others else None,
         wait=float(_number("wait", others.get("wait", "0"), 0, MAX_WAIT)),
         values=_boolean("values", others.get("values", "true")),
+    )
+
+
+def history_parameters(query: str) -> HistoryParameters:
+    """Of `GET /history/<key>`, from WSGI's QUERY_STRING. Raises Refused (400)."""
+    given = _parse(query, ("before", "limit"))
+    return HistoryParameters(
+        before=_number("before", given["before"], 1, MAX_REVISION) if "before" in given else None,
+        limit=_number("limit", given.get("limit", str(DEFAULT_CHANGES)), 1, MAX_CHANGES),
     )
 
 

@@ -25,6 +25,7 @@ from consistency.core.events import (
     EndpointUp,
     Event,
     Evicted,
+    HistoryTrimmed,
     Invalidated,
     Joined,
     JoinFailed,
@@ -82,7 +83,7 @@ class EventLog:
         match event:
             case ReadServed() | StoreCalled() | BatchAnswered() | Invalidated() | Evicted() | Acknowledged():
                 pass
-            case ChangesTold() | ScopeReset() | PastRead():
+            case ChangesTold() | ScopeReset() | PastRead() | HistoryTrimmed():
                 pass
             case Joined(slot):
                 self._over("join")

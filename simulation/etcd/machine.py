@@ -7,7 +7,7 @@ ignored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -86,8 +86,7 @@ class Machine:
         if self.no_space and takes_space(request):
             raise Refused(NO_SPACE)
         store = self.store
-        met = all(holds(compare, store, store.revision) for compare in request.compare)
-        operations = request.success if met else request.failure
+        met, operations = self._branch(request)
         self._check(operations)
         writing, answer = Writing(store), pb.TxnResponse(succeeded=met)
         for operation in operations:
@@ -175,8 +174,21 @@ class Machine:
 
     # --- how it is done
 
-    def _check(self, operations: Any) -> None:
+    def _branch(self, request: Any) -> tuple[bool, Any]:
+        """Which branch is taken, of one within another, too: by what there was before any of it."""
+        met = all(holds(compare, self.store, self.store.revision) for compare in request.compare)
+        return met, request.success if met else request.failure
+
+    def _flat(self, operations: Any) -> Iterator[Any]:
+        for operation in operations:
+            if operation.HasField("request_txn"):
+                yield from self._flat(self._branch(operation.request_txn)[1])
+            else:
+                yield operation
+
+    def _check(self, branch: Any) -> None:
         """All puts first, then all ranges, as etcd does."""
+        operations = tuple(self._flat(branch))
         for operation in operations:
             kind = operation.WhichOneof("request")
             if kind == "request_put":
@@ -185,8 +197,6 @@ class Machine:
                     raise NotImplementedError("a put that keeps the value or the lease")
                 if put.lease and put.lease not in self.store.leases:
                     raise Refused(LEASE_NOT_FOUND)
-            elif kind == "request_txn":
-                raise NotImplementedError("a transaction within a transaction")
         moment = self.moment()
         for operation in operations:
             if operation.HasField("request_range"):
@@ -204,6 +214,12 @@ class Machine:
             answer.response_put.header.revision = writing.revision
             if put.prev_kv and before is not None:
                 _copy(answer.response_put.prev_kv, before)
+        elif kind == "request_txn":
+            found = answer.response_txn
+            found.header.SetInParent()
+            found.succeeded, operations = self._branch(operation.request_txn)
+            for each in operations:
+                self._do(writing, each, found.responses.add())
         else:
             self._delete(writing, operation.request_delete_range, answer.response_delete_range)
 

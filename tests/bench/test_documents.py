@@ -9,6 +9,7 @@ from google.protobuf import json_format  # type: ignore[import-untyped]
 
 from bench import documents
 from consistency.core.model import VersionRecord
+from consistency.core.past import Keeping
 from consistency.core.store import Put
 from consistency.etcd.store import EtcdConfig, EtcdStore
 from tests.support.driver import run
@@ -28,8 +29,16 @@ def test_gateway_is_asked_for_the_very_transaction_of_a_put() -> None:
     assert record.names == frozenset({documents.name_of(NUMBER)})
     store = EtcdStore(EtcdConfig(("http://127.0.0.1:1",), documents.PEER_PREFIX))  # asks nobody
     change = Put(documents.name_of(NUMBER), documents.document(NUMBER))
-    assert asked == store._transaction([change], record, False, 0)
+    assert asked == sent(store, change, record)
     run(store.close())
+
+
+def sent(store: EtcdStore, change: Put, record: VersionRecord) -> object:
+    """What the store would send."""
+    keeping = Keeping(65536, documents.PUT_AT)
+    request = store._transaction([change], record, False, 0, keeping)
+    store._leave_documents(request, [change], record, keeping)
+    return request
 
 
 def test_each_transaction_has_a_nonce_of_its_own() -> None:

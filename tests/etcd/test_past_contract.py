@@ -1,141 +1,190 @@
-"""The contract of a store's reads of the past (rule 18), kept by the fake and by the store over a real etcd alike."""
+"""What rule 19 needs of a store: kept by the fake, and by the store over simulated and real etcds alike."""
 
 from __future__ import annotations
 
 import pytest
 
-from consistency.core.model import NO_VERSION, VersionEvent
-from consistency.core.store import Compacted, Delete, NotReached, Put, Scan, TooLarge
-from tests.etcd.conftest import TIMEOUT, Subject, version
+from consistency.core.model import NOBODY, Author, Authors, MustBeAbsent, VersionRecord
+from consistency.core.past import Keeping, Op, Trace, surplus
+from consistency.core.store import Change, Commit, Delete, Put
+from consistency.etcd.commits import MAX_CHANGES, MAX_REQUEST
+from tests.etcd.conftest import TIMEOUT, Subject
 from tests.support.driver import run
 
 pytestmark = pytest.mark.secured
 
-MUCH = 10_000
+KEEPING = Keeping(max_bytes=100, at=12.5)
 
 
-def scan(
-    subject: Subject, prefix: str, at: int, *, after: str | bytes = "", limit: int = 10, names_only: bool = False
-) -> Scan:
-    return run(subject.store.scan(prefix, after=after, limit=limit, at=at, names_only=names_only, timeout=TIMEOUT))
+class Writer:
+    """Of one subject: each write with a nonce of its own."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._written = 0
+
+    def write(
+        self, *changes: Change, keeping: Keeping | None = KEEPING, author: Author = NOBODY, policy: int | None = None
+    ) -> Commit:
+        self._written += 1
+        names = frozenset(change.key for change in changes)
+        record = VersionRecord(f"{self._written:032x}", names, "batch", False, Authors.of_all(author), kept=True)
+        return run(self._subject.store.commit(changes, record, keeping=keeping, policy=policy, timeout=TIMEOUT))
 
 
-def test_values_are_those_of_the_revision_in_the_order_asked(subject: Subject) -> None:
-    old = subject.put("a", b"1").header.revision
-    subject.put("b", b"2")
-    now = subject.put("a", b"3").header.revision
-    then = run(subject.store.values(["b", "a", "c"], old, timeout=TIMEOUT))
-    assert [document and (document.data, document.mod_revision) for document in then] == [None, (b"1", old), None]
-    today = run(subject.store.values(["c", "a"], now, timeout=TIMEOUT))
-    assert [document and (document.data, document.mod_revision) for document in today] == [None, (b"3", now)]
-    bare = run(subject.store.values(["a"], now, names_only=True, timeout=TIMEOUT))
-    assert [document and (document.data, document.mod_revision) for document in bare] == [(b"", now)]
+@pytest.fixture
+def writer(subject: Subject) -> Writer:
+    return Writer(subject)
 
 
-def test_a_scan_goes_page_by_page_through_one_revision(subject: Subject) -> None:
-    for key in ("p/a", "p/b", "p/c", "q"):
-        at = subject.put(key, key.encode()).header.revision
-    subject.delete("p/b")
-    first = scan(subject, "p/", at, limit=2)
-    assert [(key, document.data) for key, document in first.documents] == [("p/a", b"p/a"), ("p/b", b"p/b")]
-    assert first.more
-    second = scan(subject, "p/", at, after="p/b", limit=2)
-    assert [key for key, _ in second.documents] == ["p/c"]
-    assert not second.more
-    assert [key for key, _ in scan(subject, "p/", at, after=b"p/b").documents] == ["p/b", "p/c"], "from that name on"
-    bare = scan(subject, "", at, names_only=True).documents
-    assert [(key, document.data) for key, document in bare] == [(key, b"") for key in ("p/a", "p/b", "p/c", "q")]
+def traces(subject: Subject, key: str) -> tuple[Trace, ...]:
+    return run(subject.store.traces(key, timeout=TIMEOUT)).traces
 
 
-def test_a_scan_of_large_documents_gives_fewer_of_them(subject: Subject) -> None:
-    """etcd's answers have 4 MiB at most; what does not fit in comes with the next page."""
-    large = b'"' + b"x" * 1_400_000 + b'"'
-    for key in "abcd":
-        at = subject.put(key, large).header.revision
-    found: list[str] = []
-    while True:
-        page = scan(subject, "", at, after=found[-1] if found else "", limit=10)
-        found += [key for key, _ in page.documents]
-        assert all(document.data == large for _, document in page.documents)
-        if not page.more:
-            break
-    assert found == list("abcd")
+def test_a_write_leaves_a_record_of_itself(subject: Subject, writer: Writer) -> None:
+    author = Author("team", "request", "because: é")
+    first = writer.write(Put("a", b"[1]"), author=author).header.revision
+    second = writer.write(Put("a", b"2")).header.revision
+    third = writer.write(Delete("a")).header.revision
+    found = run(subject.store.traces("a", timeout=TIMEOUT))
+    assert [(each.mod_revision, each.op, each.fresh) for each in found.traces] == [
+        (first, Op.PUT, True),
+        (second, Op.PUT, False),
+        (third, Op.DELETE, False),
+    ]
+    assert (found.current, found.began, found.trimmed) == (None, 0, 0)
+    records = run(subject.store.recorded("a", found.traces, found.revision, timeout=TIMEOUT))
+    assert [(each.mod_revision, each.document, each.at) for each in records] == [
+        (first, b"[1]", 12.5),
+        (second, b"2", 12.5),
+        (third, None, 12.5),
+    ]
+    assert (records[0].author, records[0].size) == (author, 3)
 
 
-def test_the_versions_since_a_revision_come_in_order_with_what_stood_there(subject: Subject) -> None:
-    first = subject.put("a").header.revision
-    run(subject.store.commit([Put("b", b"1"), Delete("a")], version("a", "b", nonce="n2"), timeout=TIMEOUT))
-    last = subject.put("c").header.revision
-    subject.put("d")
-    past = run(subject.store.versions(first, last, most=MUCH, timeout=TIMEOUT))
-    assert (past.start.revision, past.start.count) == (first, 1)
-    assert [event.names for event in past.events] == [frozenset("ab"), frozenset("c")]
-    assert [(event.state.count, event.state.revision) for event in past.events][-1] == (3, last)
-    assert past.events[0].state.nonce == "n2"
-    none = run(subject.store.versions(last, last, most=MUCH, timeout=TIMEOUT))
-    assert (none.start.count, none.events) == (3, ())
+def test_what_is_there_now_is_told_in_the_same_breath(subject: Subject, writer: Writer) -> None:
+    revision = writer.write(Put("a", b"1")).header.revision
+    found = run(subject.store.traces("a", timeout=TIMEOUT))
+    assert found.current is not None
+    assert (found.current.mod_revision, found.current.data) == (revision, b"")
 
 
-def test_versions_from_between_two_of_them_start_from_the_earlier_one(subject: Subject) -> None:
-    """A token's revision is mostly that of no version: etcd's rises by other writes, too."""
-    at = subject.put("a").header.revision
-    subject.put_outside("x", b"1", 0)
-    last = subject.put("b").header.revision
-    past = run(subject.store.versions(at + 1, last, most=MUCH, timeout=TIMEOUT))
-    assert past.start.revision == at
-    assert [event.names for event in past.events] == [frozenset("b")]
+def test_no_key_is_told_the_past_of_another(subject: Subject, writer: Writer) -> None:
+    """One that begins with it, and a slash, or anything."""
+    for key in ("a", "ab", "a/b", "a\x00b"):
+        writer.write(Put(key, b"1"))
+    assert [len(traces(subject, key)) for key in ("a", "ab", "a/b", "a\x00b", "")] == [1, 1, 1, 1, 0]
 
 
-def test_a_version_that_was_deleted_shows(subject: Subject) -> None:
-    first = subject.put("a").header.revision
-    subject.delete_version()
-    last = subject.put("b").header.revision
-    past = run(subject.store.versions(first, last, most=MUCH, timeout=TIMEOUT))
-    assert past.events[0] == VersionEvent(type(NO_VERSION)(past.events[0].state.revision, 0, 0, ""), None)
-    assert past.events[1].state.count == 1
+def test_a_refused_write_leaves_none(subject: Subject, writer: Writer) -> None:
+    writer.write(Put("a", b"1"))
+    assert not writer.write(Put("a", b"2", MustBeAbsent())).committed
+    assert len(traces(subject, "a")) == 1
 
 
-def test_before_the_first_version_there_is_none(subject: Subject) -> None:
-    subject.put_outside("x", b"1", 0)
-    last = subject.put("a").header.revision
-    assert run(subject.store.versions(last - 1, last, most=MUCH, timeout=TIMEOUT)).start == NO_VERSION
+def test_a_document_that_is_too_large_is_not_kept_and_the_record_says_so(subject: Subject, writer: Writer) -> None:
+    writer.write(Put("a", b"1" * 101), Put("b", b"1" * 100))
+    for key, kept in (("a", None), ("b", b"1" * 100)):
+        found = run(subject.store.traces(key, timeout=TIMEOUT))
+        (record,) = run(subject.store.recorded(key, found.traces, found.revision, timeout=TIMEOUT))
+        assert record.document == kept
+        assert record.size == len(kept or b"1" * 101)
 
 
-def test_more_versions_than_asked_for_are_refused(subject: Subject) -> None:
-    first = subject.put("a").header.revision
-    last = [subject.put(key).header.revision for key in "bcd"][-1]
-    with pytest.raises(TooLarge):
-        run(subject.store.versions(first, last, most=5, timeout=TIMEOUT))
-    assert len(run(subject.store.versions(first, last, most=6, timeout=TIMEOUT)).events) == 3
+@pytest.mark.parametrize("conditional", [False, True])
+def test_the_largest_batch_leaves_a_record_of_each_key(subject: Subject, writer: Writer, conditional: bool) -> None:
+    """etcd takes 128 operations in a transaction, and as many in each within it as that leaves."""
+    writer.write(Put("50", b"1"))
+    at = subject.store.policy(timeout=TIMEOUT)
+    policy = run(at).policy.mod_revision
+    precondition = MustBeAbsent() if conditional else None
+    keys = [f"{number:02}" for number in range(MAX_CHANGES) if not (conditional and number == 50)]
+    done = writer.write(*(Put(key, b"2", precondition) for key in keys), policy=policy)
+    assert done.committed
+    assert [before > 0 for before in done.before] == [key == "50" for key in keys]
+    for key in keys:
+        found = traces(subject, key)
+        assert (found[-1].mod_revision, found[-1].fresh) == (done.header.revision, key != "50")
 
 
-def test_a_past_that_is_gone_is_told_from_one_that_is_yet_to_come(subject: Subject) -> None:
-    at = subject.put("a", b"1").header.revision
-    now = subject.put("a", b"2").header.revision
-    far = now + 1000
-    with pytest.raises(NotReached):
-        run(subject.store.values(["a"], far, timeout=TIMEOUT))
-    with pytest.raises(NotReached):
-        scan(subject, "", far)
-    with pytest.raises(NotReached):
-        run(subject.store.versions(far, far, most=MUCH, timeout=TIMEOUT))
-    subject.compact(now)
-    with pytest.raises(Compacted):
-        run(subject.store.values(["a"], at, timeout=TIMEOUT))
-    with pytest.raises(Compacted):
-        scan(subject, "", at)
-    with pytest.raises(Compacted):
-        run(subject.store.versions(at, now, most=MUCH, timeout=TIMEOUT))
-    assert run(subject.store.versions(now, now, most=MUCH, timeout=TIMEOUT)).start.revision == now
+def test_a_write_never_fails_for_its_history(subject: Subject, writer: Writer) -> None:
+    """What doesn't fit into one request is left out of the record, not of the document."""
+    half = MAX_REQUEST // 4
+    done = writer.write(*(Put(key, b"1" * half) for key in "ab"), keeping=Keeping(MAX_REQUEST, 1.0))
+    assert done.committed
+    kept = []
+    for key in "ab":
+        found = run(subject.store.traces(key, timeout=TIMEOUT))
+        (record,) = run(subject.store.recorded(key, found.traces, found.revision, timeout=TIMEOUT))
+        kept.append(record.document is not None)
+        assert record.size == half
+    assert sorted(kept) in ([False, True], [True, True])  # the fake has no such bound
 
 
-def test_revision_0_is_no_past(subject: Subject) -> None:
-    """To etcd it means "now"."""
-    subject.put("a")
-    for work in (subject.store.values(["a"], 0, timeout=TIMEOUT),):
-        with pytest.raises(ValueError, match="count from 1"):
-            run(work)
-    with pytest.raises(ValueError, match="count from 1"):
-        scan(subject, "", 0)
-    with pytest.raises(ValueError, match="count from 1"):
-        run(subject.store.versions(0, 1, most=MUCH, timeout=TIMEOUT))
+def test_a_write_that_leaves_none_ends_history(subject: Subject, writer: Writer) -> None:
+    run(subject.store.begin_past(anew=False, timeout=TIMEOUT))
+    began = run(subject.store.traces("a", timeout=TIMEOUT)).began
+    assert began > 0
+    run(subject.store.begin_past(anew=False, timeout=TIMEOUT))
+    writer.write(Put("a", b"1"))
+    assert run(subject.store.traces("a", timeout=TIMEOUT)).began == began
+    writer.write(Put("a", b"2"), keeping=None)
+    assert run(subject.store.traces("a", timeout=TIMEOUT)).began == 0
+    run(subject.store.begin_past(anew=True, timeout=TIMEOUT))
+    assert run(subject.store.traces("a", timeout=TIMEOUT)).began > began
+
+
+def test_an_audit_leaves_records_of_what_it_has_found(subject: Subject, writer: Writer) -> None:
+    writer.write(Put("a", b"1"))
+    record = VersionRecord("f" * 32, frozenset({"a", "b"}), "audit", kept=True)
+    done = run(subject.store.commit((), record, keeping=KEEPING, timeout=TIMEOUT))
+    for key in ("a", "b"):
+        last = traces(subject, key)[-1]
+        assert (last.op, last.mod_revision) == (Op.OUTSIDE, done.header.revision)
+
+
+def test_what_is_surplus_is_removed_and_it_is_known_from_where_on(subject: Subject, writer: Writer) -> None:
+    revisions = [writer.write(Put("a", b"1")).header.revision for _ in range(5)]
+    writer.write(Put("b", b"1"))
+    gone = surplus(traces(subject, "a"), 2)
+    assert run(subject.store.forget("a", gone, revisions[3], timeout=TIMEOUT))
+    found = run(subject.store.traces("a", timeout=TIMEOUT))
+    assert [each.mod_revision for each in found.traces] == revisions[3:]
+    assert found.trimmed == revisions[3]
+    assert len(traces(subject, "b")) == 1
+    assert run(subject.store.forget("a", (), revisions[0], timeout=TIMEOUT))
+    assert run(subject.store.traces("a", timeout=TIMEOUT)).trimmed == revisions[3], "it never falls"
+
+
+def test_a_write_may_learn_later_that_it_has_overwritten_what_nobody_knew(subject: Subject, writer: Writer) -> None:
+    writer.write(Put("a", b"1"))
+    writer.write(Put("a", b"2"))
+    run(subject.store.doubt(["a"], f"{2:032x}", timeout=TIMEOUT))
+    assert [each.doubted for each in traces(subject, "a")] == [False, True]
+    assert run(subject.store.forget("a", traces(subject, "a"), 1 << 40, timeout=TIMEOUT))
+    assert traces(subject, "a") == ()
+
+
+def test_all_records_are_walked_through_in_pages(subject: Subject, writer: Writer) -> None:
+    for key in ("a", "a", "b/x", "c"):
+        writer.write(Put(key, b"1"))
+    for prefix, expected in (("", ["a", "a", "b/x", "c"]), ("b/", ["b/x"]), ("d", [])):
+        found: list[str] = []
+        place, first = b"", True
+        while first or place:
+            page = run(subject.store.past_names(prefix, after=place, limit=2, timeout=TIMEOUT))
+            found += [key for key, name, _ in page.found if not name.endswith("+")]
+            place, first = page.place, False
+        assert found == expected
+
+
+def test_everything_can_be_removed_a_part_at_a_time(subject: Subject, writer: Writer) -> None:
+    run(subject.store.begin_past(anew=False, timeout=TIMEOUT))
+    for key in ("a", "b", "c"):
+        writer.write(Put(key, b"1"))
+    rounds = 1
+    while run(subject.store.forget_all(limit=2, timeout=TIMEOUT)):
+        rounds += 1
+    assert rounds > 1
+    assert not any(traces(subject, key) for key in ("a", "b", "c"))
+    assert run(subject.store.traces("a", timeout=TIMEOUT)).began == 0

@@ -132,12 +132,27 @@ compares = st.one_of(
         pb.Compare, key=_keys, range_end=_ends, target=st.just(2), result=_results, mod_revision=st.integers(0, 9)
     ),
 )
+_inner = st.builds(
+    pb.TxnRequest,
+    compare=st.lists(compares, max_size=1),
+    success=st.lists(operations, max_size=2),
+    failure=st.lists(operations, max_size=2),
+)
+_any_operation = st.one_of(operations, operations, st.builds(lambda request: pb.RequestOp(request_txn=request), _inner))
 transactions = st.builds(
     pb.TxnRequest,
     compare=st.lists(compares, max_size=2),
-    success=st.lists(operations, max_size=4),
-    failure=st.lists(operations, max_size=2),
+    success=st.lists(_any_operation, max_size=4),
+    failure=st.lists(_any_operation, max_size=2),
 )
+_one = pb.RequestOp(request_range=pb.RangeRequest(key=b"a"))
+
+
+def _nested(outer: int, inner: int) -> Ask:
+    """So many operations, one of which has so many of its own."""
+    within = pb.RequestOp(request_txn=pb.TxnRequest(success=[_one] * inner))
+    return Ask("Txn", pb.TxnRequest(success=[within, *[_one] * (outer - 1)]))
+
 
 odd = st.sampled_from(
     (
@@ -149,6 +164,8 @@ odd = st.sampled_from(
         Ask("Txn", pb.TxnRequest(success=[pb.RequestOp(request_put=pb.PutRequest())])),
         Ask("Txn", pb.TxnRequest(success=[pb.RequestOp(request_range=pb.RangeRequest(key=b"a"))] * 129)),
         Ask("Txn", pb.TxnRequest(success=[pb.RequestOp(request_range=pb.RangeRequest(key=b"a"))] * 128)),
+        _nested(28, 100),
+        _nested(28, 101),
         Ask("Put", pb.PutRequest(key=b"a", value=b"x" * (1_572_864 + 1))),
         Ask("LeaseGrant", pb.LeaseGrantRequest(ID=3, TTL=9_000_000_001)),
         Ask("Authenticate", pb.AuthenticateRequest(name="nobody", password="none")),

@@ -20,7 +20,7 @@ FILE: dict[str, Any] = yaml.safe_load(DESCRIPTION.read_text(encoding="utf-8"))
 ALIASES = {"/config": "/config/", "/docs/": "/docs", "": "/"}
 """Paths that are answered as others are."""
 
-NAMED = {"/config/": "{key}", "/members/config/": "{key}", "/docs/": "{file}", "/page/": "{file}"}
+NAMED = {"/config/": "{key}", "/members/config/": "{key}", "/history/": "{key}", "/docs/": "{file}", "/page/": "{file}"}
 """Paths whose end is a name, as the file has it."""
 
 _READERS: dict[str, Callable[[bytes], Any]] = {

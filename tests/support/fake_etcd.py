@@ -5,7 +5,8 @@ Owns the history, the leases' clock and the counters. Tells of every change thro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ from consistency.core.model import (
     VersionState,
     holds,
 )
+from consistency.core.past import DOUBTED, FRESH, Keeping, KeyPast, Op, Record, Trace, traced
 from consistency.core.store import (
     Answer,
     Change,
@@ -37,6 +39,7 @@ from consistency.core.store import (
     NotReached,
     Page,
     Past,
+    PastNames,
     PastVersions,
     Put,
     Rejected,
@@ -151,6 +154,7 @@ class FakeEtcd:
         only_if_new: bool,
         policy: Revision | None,
         new_policy: bytes | None,
+        keeping: Keeping | None,
     ) -> Commit:
         self._check(changes, version)
         kvs = [self.history.get(self.layout.document(change.key)) for change in changes]
@@ -163,9 +167,82 @@ class FakeEtcd:
         deletes = [self.layout.document(change.key) for change in changes if isinstance(change, Delete)]
         if new_policy is not None:
             puts.append((self.layout.policy, new_policy, 0))
+        if changes and keeping is None:
+            deletes.append(self.layout.began)
+        puts += self._records(changes, version, keeping)
         self.write([*puts, (self.layout.version, version.encode(), 0)], deletes)
         members = tuple(each.slot for each in self._members() if each.slot is not None) if version.ack else ()
         return Commit(self.header(), committed=True, before=before, members=members, policy=in_force)
+
+    def _records(
+        self, changes: Sequence[Change], version: VersionRecord, keeping: Keeping | None
+    ) -> Iterator[tuple[bytes, bytes, int]]:
+        """What the transaction leaves of itself (rule 19)."""
+        if keeping is None:
+            return
+        for change in changes:
+            if self.history.get(self.layout.document(change.key)) is None:
+                yield self.layout.past(change.key, version.nonce + FRESH), b"", 0
+            value = change.value if isinstance(change, Put) else None
+            op, size = (Op.DELETE, 0) if value is None else (Op.PUT, len(value))
+            kept = value if size <= keeping.max_bytes else None
+            record = Record(0, op, keeping.at, version.authors.of(change.key), size, kept)
+            yield self.layout.past(change.key, version.nonce + op), record.encode(), 0
+        for key in () if changes else sorted(version.names or ()):
+            record = Record(0, Op.OUTSIDE, keeping.at)
+            yield self.layout.past(key, version.nonce + Op.OUTSIDE), record.encode(), 0
+
+    # --- the past
+
+    def traces(self, key: str) -> KeyPast:
+        kv = self.history.get(self.layout.document(key))
+        began, marker = self.history.get(self.layout.began), self.history.get(self.layout.past(key))
+        first = self.layout.past(key)
+        named = [(self.layout.past_of(each.key), each.mod) for each in self.history.range(first, range_end(first))]
+        return KeyPast(
+            self.history.revision,
+            _document(kv, names_only=True) if kv else None,
+            began.mod if began else 0,
+            int(json.loads(marker.value)["from"]) if marker else 0,
+            traced([(found[1], mod) for found, mod in named if found and found[0] == key]),
+        )
+
+    def recorded(self, key: str, traces: Sequence[Trace], at: Revision) -> tuple[Record, ...]:
+        kvs = [
+            self._then(lambda trace=trace: self.history.get(self.layout.past(key, trace.nonce + trace.op), at), at)  # type: ignore[misc]
+            for trace in traces
+        ]
+        return tuple(Record.decode(trace, kv.value if kv else b"") for trace, kv in zip(traces, kvs, strict=True))
+
+    def past_names(self, prefix: str, after: bytes, limit: int, at: Revision | None) -> PastNames:
+        first, end = self.layout.pasts_listing(prefix, after)
+        now = at or self.history.revision
+        kvs = self._then(lambda: self.history.range(first, end, now), now)
+        parsed = ((self.layout.past_of(kv.key), kv.mod) for kv in kvs[:limit])
+        found = tuple((*named, mod) for named, mod in parsed if named)
+        return PastNames(self.header(), found, kvs[limit - 1].key if len(kvs) > limit else b"")
+
+    def forget(self, key: str, traces: Sequence[Trace], kept_from: Revision) -> bool:
+        marker = self.history.get(self.layout.past(key))
+        trimmed = max(kept_from, int(json.loads(marker.value)["from"]) if marker else 0)
+        gone = [self.layout.past(key, name) for trace in traces for name in trace.names]
+        self.write([(self.layout.past(key), json.dumps({"from": trimmed}).encode(), 0)], gone)
+        return True
+
+    def forget_all(self, limit: int) -> bool:
+        kvs = self.history.range(self.layout.pasts, range_end(self.layout.pasts))
+        self.write([], [kv.key for kv in kvs[:limit]])
+        return len(kvs) > limit
+
+    def doubt(self, keys: Sequence[str], nonce: str) -> None:
+        self.write([(self.layout.past(key, nonce + DOUBTED), b"", 0) for key in keys])
+
+    def begin_past(self, anew: bool) -> None:
+        self._check_space()
+        if anew or self.history.get(self.layout.began) is None:
+            self.write([(self.layout.began, b"{}", 0)])
+
+    # --- the fleet
 
     def acknowledge(self, slot: int, lease: int, applied: Revision) -> None:
         self._check_space()
@@ -307,7 +384,7 @@ def version_event(kv: Kv) -> VersionEvent:
         return VersionEvent(VersionState(revision=kv.mod, created=0, count=0, nonce=""), names=None)
     record = VersionRecord.decode(kv.value)
     state = VersionState(kv.mod, kv.created, kv.version, record.nonce)
-    return VersionEvent(state, record.names, record.ack, record.op, record.authors, record.policy)
+    return VersionEvent(state, record.names, record.ack, record.op, record.authors, record.policy, record.kept)
 
 
 def _document(kv: Kv, names_only: bool) -> Document:

@@ -30,7 +30,8 @@ Passes the same contract suite as the store over etcd. How to use it:
     store.calls["read"], store.wants_asked, store.values_moved, store.revision, store.document("key")
 
 Kinds of calls: read survey commit policy page grant keep_alive revoke claim fleet watch past values scan versions
-touched existed acknowledge record erase wait.
+touched existed acknowledge record erase wait traces recorded past_names forget forget_all doubt
+begin_past.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from consistency.core.model import Departure, Document, Revision, VersionRecord
+from consistency.core.past import Keeping, KeyPast, Record, Trace
 from consistency.core.store import (
     Answer,
     Change,
@@ -50,6 +52,7 @@ from consistency.core.store import (
     Lease,
     Page,
     Past,
+    PastNames,
     PastVersions,
     Scan,
     StoreError,
@@ -103,10 +106,43 @@ class FakeStore:
         only_if_new: bool = False,
         policy: Revision | None = None,
         new_policy: bytes | None = None,
+        keeping: Keeping | None = None,
         timeout: float,
     ) -> Commit:
         del timeout
-        return await self._call("commit", lambda: self._etcd.commit(changes, version, only_if_new, policy, new_policy))
+        return await self._call(
+            "commit", lambda: self._etcd.commit(changes, version, only_if_new, policy, new_policy, keeping)
+        )
+
+    async def traces(self, key: str, *, timeout: float) -> KeyPast:
+        del timeout
+        return await self._call("traces", lambda: self._etcd.traces(key))
+
+    async def recorded(self, key: str, traces: Sequence[Trace], at: Revision, *, timeout: float) -> tuple[Record, ...]:
+        del timeout
+        return await self._call("recorded", lambda: self._etcd.recorded(key, traces, at))
+
+    async def past_names(
+        self, prefix: str, *, after: bytes, limit: int, at: Revision | None = None, timeout: float
+    ) -> PastNames:
+        del timeout
+        return await self._call("past_names", lambda: self._etcd.past_names(prefix, after, limit, at))
+
+    async def forget(self, key: str, traces: Sequence[Trace], kept_from: Revision, *, timeout: float) -> bool:
+        del timeout
+        return await self._call("forget", lambda: self._etcd.forget(key, traces, kept_from))
+
+    async def forget_all(self, *, limit: int, timeout: float) -> bool:
+        del timeout
+        return await self._call("forget_all", lambda: self._etcd.forget_all(limit))
+
+    async def doubt(self, keys: Sequence[str], nonce: str, *, timeout: float) -> None:
+        del timeout
+        await self._call("doubt", lambda: self._etcd.doubt(keys, nonce))
+
+    async def begin_past(self, *, anew: bool, timeout: float) -> None:
+        del timeout
+        await self._call("begin_past", lambda: self._etcd.begin_past(anew))
 
     async def policy(self, *, timeout: float) -> InForce:
         del timeout
