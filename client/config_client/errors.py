@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 
 class ConfigError(Exception):
@@ -49,17 +50,38 @@ class TimedOut(ConfigError, TimeoutError):
     """What was waited for has not come in time."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One place that the policy refuses.
+
+    pointer: a JSON pointer into the document; "": all of it. expected: what should be there. key: the document; "": it
+    is the policy itself that is refused. prefix: the one whose schema counts for the key.
+    """
+
+    pointer: str
+    expected: str
+    key: str = ""
+    prefix: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.key or 'policy'} {self.pointer or '(all of it)'}: expected {self.expected}"
+
+
 class CallFailed(ConfigError):
     """A call to the service failed.
 
     status: of the answer, 0 if there was none. kind: the last part of the problem's type, as `no-such-key`; else "".
-    index: which operation of a batch is to blame, if it is one.
+    index: which operation of a batch is to blame, if it is one. faults: what is wrong with what was sent, place by
+    place, where the service tells.
     """
 
-    def __init__(self, message: str, *, status: int = 0, kind: str = "", index: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, status: int = 0, kind: str = "", index: int | None = None, faults: Sequence[Fault] = ()
+    ) -> None:
         self.status = status
         self.kind = kind
         self.index = index
+        self.faults = tuple(faults)
         super().__init__(message)
 
 
@@ -73,6 +95,14 @@ class Denied(Rejected):
 
 class PreconditionFailed(Rejected):
     """Somebody else has changed the document meanwhile; nothing was done."""
+
+
+class PolicyViolation(Rejected):
+    """A document is not as the policy's schema for it wants it, or a policy is none: `faults`. Nothing was done."""
+
+
+class ReasonRequired(Rejected):
+    """The policy wants to be told why this is changed; nothing was done."""
 
 
 class Gone(Rejected):

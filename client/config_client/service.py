@@ -17,6 +17,7 @@ from config_client.core.calls import Attempt, Failure, call
 from config_client.core.model import Document, View
 from config_client.core.pages import Page, page_of, view_of
 from config_client.core.requests import Answer, Operation, Request
+from config_client.errors import Rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,34 @@ class Service:
             return page_of(self.send(requests.changes(prefix, after, wait=1 if after else 0)).body)
 
         return view_of(ask, newest)
+
+    def policy(self) -> Document | None:
+        """Return the policy of the fleet, under the key "policy"; None if there is none."""
+        try:
+            answer = self.send(requests.policy())
+        except Rejected as error:
+            if error.kind == "no-policy":
+                return None
+            raise
+        return Document("policy", answer.body, int(answer.headers["etag"].strip('"')))
+
+    def put_policy(self, text: bytes, *, if_match: int, reason: str | None = None) -> Written:
+        """Replace the policy that has this mod_revision; 0: there must be none.
+
+        Raises PolicyViolation, whose `faults` say what is wrong with it, and PreconditionFailed.
+        """
+        answer = self.send(requests.put_policy(text, if_match=if_match, reason=reason))
+        return Written(answer.revision, (answer.status == 200,))
+
+    def try_policy(self, text: bytes) -> Iterator[dict[str, Any]]:
+        """Yield each document that a policy would refuse: key, mod_revision, prefix, errors. Raises PolicyViolation."""
+        after: str | None = None
+        while True:
+            page = json.loads(self.send(requests.try_policy(text, after)).body)
+            yield from page["refused"]
+            after = page["next"]
+            if not page["more"]:
+                return
 
     def tell(self, path: str) -> Any:
         """Return what the service tells of itself as JSON: /members, /members/states, /readyz."""

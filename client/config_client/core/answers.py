@@ -10,10 +10,13 @@ from email.utils import parsedate_to_datetime
 from config_client.errors import (
     CallFailed,
     Denied,
+    Fault,
     Gone,
     NoSuchKey,
     OutcomeUnknown,
+    PolicyViolation,
     PreconditionFailed,
+    ReasonRequired,
     Rejected,
     Unavailable,
 )
@@ -44,6 +47,7 @@ class Problem:
     detail: str
     outcome: str | None
     index: int | None
+    faults: tuple[Fault, ...] = ()
 
 
 def problem_of(status: int, headers: Mapping[str, str], body: bytes) -> Problem:
@@ -57,8 +61,16 @@ def problem_of(status: int, headers: Mapping[str, str], body: bytes) -> Problem:
             index = data.get("index")
             kind = str(data.get("type", "")).rpartition(":")[2]
             detail = str(data.get("detail") or data.get("title") or "")
-            return Problem(kind, detail, data.get("outcome"), index if isinstance(index, int) else None)
+            faults = _faults_of(data.get("errors"))
+            return Problem(kind, detail, data.get("outcome"), index if isinstance(index, int) else None, faults)
     return Problem("", f"an answer of {status} that is none of config-service's", None, None)
+
+
+def _faults_of(errors: object) -> tuple[Fault, ...]:
+    listed = [each for each in errors if isinstance(each, dict)] if isinstance(errors, list) else []
+    return tuple(
+        Fault(*(str(each.get(name, "")) for name in ("pointer", "expected", "key", "prefix"))) for each in listed
+    )
 
 
 def retry_after_of(headers: Mapping[str, str]) -> float | None:
@@ -101,7 +113,8 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes, what: str, *,
     said = f"{what}: {status}, {problem.detail}"
     if 300 <= status < 400:
         said = f"{what}: {refusal_of(status, headers, body).why}"
-    return _kind_of(status, problem, writes=writes)(said, status=status, kind=problem.kind, index=problem.index)
+    kind = _kind_of(status, problem, writes=writes)
+    return kind(said, status=status, kind=problem.kind, index=problem.index, faults=problem.faults)
 
 
 def _kind_of(status: int, problem: Problem, *, writes: bool) -> type[CallFailed]:
@@ -114,6 +127,10 @@ def _kind_of(status: int, problem: Problem, *, writes: bool) -> type[CallFailed]
             return Gone
         case 412:
             return PreconditionFailed
+        case 422:
+            return PolicyViolation
+        case 428 if problem.kind == "reason-required":
+            return ReasonRequired
         case 408 | 429 | 500 | 503 | 504:
             return Unavailable
         case _:

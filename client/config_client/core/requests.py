@@ -128,6 +128,23 @@ def stream(prefix: str, after: str) -> Request:
     return Request("GET", "/changes", "changes", [*query, ("after", after)] if after else query, headers)
 
 
+def policy() -> Request:
+    """Read the policy."""
+    return Request("GET", "/policy", "GET /policy")
+
+
+def put_policy(text: bytes, *, if_match: int, reason: str | None) -> Request:
+    """Replace the policy that has this mod_revision; 0: there must be none."""
+    headers = {"content-type": "application/json", **_guard(if_match, reason)}
+    return Request("PUT", "/policy", "PUT /policy", (), headers, text)
+
+
+def try_policy(text: bytes, after: str | None) -> Request:
+    """A page of what a policy would refuse of what is stored."""
+    query = [("dry_run", "true"), *([] if after is None else [("after", after)])]
+    return Request("PUT", "/policy", "dry run of a policy", query, {"content-type": "application/json"}, text)
+
+
 def plain(path: str) -> Request:
     """What the service tells of itself."""
     return Request("GET", path, f"GET {path}")

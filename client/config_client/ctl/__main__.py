@@ -13,6 +13,7 @@ from config_client.ctl.application import Application
 from config_client.ctl.applying import apply_folder, export_folder, import_from, show_difference, show_plan
 from config_client.ctl.following import run_command, wait_until, watch
 from config_client.ctl.mirroring import mirror
+from config_client.ctl.policies import policy
 from config_client.ctl.reading import doctor, get, grep, history, list_keys, members, tokens, tree
 from config_client.ctl.writing import edit, remove, revert, set_value
 from config_client.errors import ConfigError
@@ -63,7 +64,7 @@ def completion(shell: str) -> None:
 COMMANDS = (
     *(get, set_value, edit, remove, list_keys, tree, grep, history, revert, members, tokens, doctor),
     *(show_difference, show_plan, apply_folder, export_folder, import_from),
-    *(watch, wait_until, mirror, run_command, completion),
+    *(watch, wait_until, mirror, run_command, policy, completion),
 )
 for each in COMMANDS:
     configctl.add_command(each)
@@ -80,6 +81,7 @@ def run(arguments: list[str]) -> int:
         configctl.main(arguments, prog_name="configctl", standalone_mode=False)
     except ConfigError as error:
         shown.say(f"configctl: {error}")
+        shown.faults(error)
         return exits.code_of(error)
     except click.exceptions.Exit as end:
         return end.exit_code

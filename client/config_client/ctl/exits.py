@@ -9,7 +9,9 @@ from config_client.errors import (
     InvalidValue,
     NoSuchKey,
     OutcomeUnknown,
+    PolicyViolation,
     PreconditionFailed,
+    ReasonRequired,
     StartFailed,
     TimedOut,
     Unavailable,
@@ -24,6 +26,7 @@ DENIED = 5
 UNAVAILABLE = 6
 UNKNOWN = 7
 TIMED_OUT = 8
+AGAINST_POLICY = 9
 USAGE = 64
 INTERRUPTED = 130
 
@@ -36,6 +39,8 @@ _CODES: tuple[tuple[type[ConfigError], int], ...] = (
     (StartFailed, UNAVAILABLE),
     (OutcomeUnknown, UNKNOWN),
     (TimedOut, TIMED_OUT),
+    (PolicyViolation, AGAINST_POLICY),
+    (ReasonRequired, AGAINST_POLICY),
     (InvalidValue, FAILED),
 )
 

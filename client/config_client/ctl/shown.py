@@ -12,6 +12,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from config_client.errors import CallFailed, ConfigError
+
 FORMATS = ("table", "json", "yaml")
 
 
@@ -45,6 +47,12 @@ def document(found: Any, form: str) -> None:
 def say(text: str) -> None:
     """Tell people something beside the result."""
     click.echo(text, err=True)
+
+
+def faults(error: ConfigError) -> None:
+    """Tell what the policy refuses, a line a place; nothing of an error of another kind."""
+    for fault in error.faults if isinstance(error, CallFailed) else ():
+        click.secho(f"  {fault}", fg="red", err=True)
 
 
 def difference(lines: Sequence[str]) -> None:

@@ -10,11 +10,11 @@ import click
 from config_client.core.model import Document
 from config_client.ctl import shown
 from config_client.ctl.application import Application, agree, pass_application, reason, sync, yes
-from config_client.ctl.exits import FAILED
+from config_client.ctl.exits import AGAINST_POLICY, FAILED
 from config_client.ctl.merging import merge
 from config_client.ctl.planning import Step
 from config_client.ctl.sources import is_json
-from config_client.errors import ConfigError, NoSuchKey, PreconditionFailed
+from config_client.errors import ConfigError, NoSuchKey, PolicyViolation, PreconditionFailed
 from config_client.service import Service
 
 
@@ -65,7 +65,7 @@ def set_value(
     """Write a document: VALUE is JSON, as it stands."""
     if (value is None) == (file is None):
         raise click.UsageError("a value or --file is expected, one of them")
-    content = value.encode() if value is not None else _content(file)
+    content = value.encode() if value is not None else content_of(file)
     if string:
         content = _quoted(content)
     if not is_json(content):
@@ -111,12 +111,15 @@ def revert(application: Application, key: str, revision: int, yes: bool, sync: b
 @reason
 @pass_application
 def edit(application: Application, key: str, yes: bool, sync: bool, reason: str | None) -> None:
-    """Edit a document in $EDITOR. What somebody else changes meanwhile is shown, and merged where that is possible."""
+    """Edit a document in $EDITOR. What somebody else changes meanwhile is shown, and merged where that is possible.
+
+    What the policy refuses is shown, too, and edited again.
+    """
     with application.service() as service:
         base = _found(service, key)
         mine = base.value.decode() if base else "{}\n"
         while True:
-            mine = _edited(mine)
+            mine = edited(mine)
             step = Step(key, base, mine.encode())
             try:
                 _do(service, step, yes=yes, sync=sync, reason=reason)
@@ -131,9 +134,22 @@ def edit(application: Application, key: str, yes: bool, sync: bool, reason: str 
                 if not sys.stdin.isatty() and not clean:
                     shown.say(mine)
                     raise
+            except PolicyViolation as error:
+                again(error)
 
 
-def _edited(text: str) -> str:
+def again(error: PolicyViolation) -> None:
+    """Tell what the policy refuses, and ask whether to edit it once more.
+
+    Raises SystemExit for a no, and where nobody can be asked.
+    """
+    shown.say(f"configctl: {error}")
+    shown.faults(error)
+    if not sys.stdin.isatty() or not click.confirm("Edit it again?", default=True, err=True):
+        raise SystemExit(AGAINST_POLICY)
+
+
+def edited(text: str) -> str:
     """The text as it was edited, once it is JSON. Raises Abort if the editor left it as it was, and that is none."""
     while True:
         edited = click.edit(text, extension=".json", require_save=False)
@@ -157,7 +173,8 @@ def _text(document: Document | None) -> str:
     return document.value.decode("utf-8", "replace") if document else ""
 
 
-def _content(file: Path | None) -> bytes:
+def content_of(file: Path | None) -> bytes:
+    """What a file holds; `-`: what comes by stdin. Raises ConfigError."""
     if file is None or str(file) == "-":
         return sys.stdin.buffer.read()
     try:
