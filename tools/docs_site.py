@@ -19,7 +19,14 @@ SITE = PROJECT / "instance" / "docs-site"
 
 PAGES: dict[str, tuple[str, ...]] = {
     "Start": ("README.md", "docs/installing.md", "docs/faq.md"),
-    "Use": ("docs/client.md", "client/README.md", "docs/configctl.md", "docs/library.md", "docs/page.md"),
+    "Use": (
+        "docs/client.md",
+        "client/README.md",
+        "docs/configctl.md",
+        "docs/changing-safely.md",
+        "docs/library.md",
+        "docs/page.md",
+    ),
     "Operate": (
         "docs/operations.md",
         "docs/troubleshooting.md",

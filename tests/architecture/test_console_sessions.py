@@ -12,6 +12,7 @@ from tests.support.instances import PROJECT
 
 RUN_BY = {
     "README.md": "test_readme.py",
+    "docs/changing-safely.md": "test_changing_safely_document.py",
     "docs/configctl.md": "../client/test_documents.py",
     "docs/prometheus.md": "test_prometheus_document.py",
     "docs/security.md": "test_security_document.py",
