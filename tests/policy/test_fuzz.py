@@ -163,13 +163,12 @@ def test_without_the_comparison_of_the_policy_such_a_document_is_stored_and_foun
     instances: tuple[list[Gateway], Control], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateways, control = instances
-    transaction = Commits._transaction
+    commit = Commits.commit
 
-    def unguarded(self: Commits, changes: Any, version: Any, only_if_new: bool, policy: Any) -> Any:
-        del policy
-        return transaction(self, changes, version, only_if_new, None)
+    def unguarded(self: Commits, *changes: Any, **more: Any) -> Any:
+        return commit(self, *changes, **(more if more.get("new_policy") else {**more, "policy": None}))
 
-    monkeypatch.setattr(Commits, "_transaction", unguarded)
+    monkeypatch.setattr(Commits, "commit", unguarded)
     monkeypatch.setattr("tests.policy.test_fuzz.policy", _tight_and_loose(itertools.cycle((10, 90))))
     Fuzz(gateways, 1).run()
     control.catch_up()

@@ -21,13 +21,18 @@ export function whenDenied(listener) {
   onDenied = listener;
 }
 
-/** What went wrong with a request. status: 0 when there was no answer. outcome, of a write: "not done", "unknown" or "". */
+/**
+ * What went wrong with a request. status: 0 when there was no answer. outcome, of a write: "not done", "unknown" or "".
+ * kind: the last part of the problem's type. errors: what is wrong with what was sent, place by place.
+ */
 export class Failure extends Error {
-  constructor(status, title, detail, outcome) {
+  constructor(status, title, detail, outcome, kind = "", errors = []) {
     super(detail || title);
     this.status = status;
     this.title = title;
     this.outcome = outcome;
+    this.kind = kind;
+    this.errors = errors;
   }
 }
 
@@ -131,7 +136,8 @@ export function pathOf(key) {
 function failureOf(answer, text) {
   try {
     const problem = JSON.parse(text);
-    return new Failure(answer.status, problem.title, problem.detail, problem.outcome ?? "");
+    const kind = `${problem.type ?? ""}`.split(":").pop();
+    return new Failure(answer.status, problem.title, problem.detail, problem.outcome ?? "", kind, problem.errors ?? []);
   } catch {
     return new Failure(answer.status, answer.statusText, `The answer was ${answer.status}.`, "");
   }

@@ -1,6 +1,7 @@
 // Documents over HTTP: read, write if nobody else has, delete, and the past. What was read is never put together anew.
 
 import { ask, pathOf } from "./api.js";
+import { withReason } from "./reasons.js";
 import { revision } from "./revisions.js";
 
 let seen = 0n; // the revision of what this page wrote or was told of last: reads after it must not show less
@@ -32,12 +33,15 @@ export async function readAt(key, at) {
  */
 export async function write(key, body, base) {
   const headers = { "Content-Type": "application/json", ...(base ? { "If-Match": `"${base}"` } : { "If-None-Match": "*" }) };
-  return written(await ask(pathOf(key), { method: "PUT", headers, body, accepted: [412] }));
+  return written(await withReason((reason) =>
+    ask(pathOf(key), { method: "PUT", headers: { ...headers, ...reason }, body, accepted: [412] })));
 }
 
 /** Deletes what is at `base`. The revision, or null if somebody else was quicker. */
 export async function remove(key, base) {
-  return written(await ask(pathOf(key), { method: "DELETE", headers: { "If-Match": `"${base}"` }, accepted: [412] }));
+  const headers = { "If-Match": `"${base}"` };
+  return written(await withReason((reason) =>
+    ask(pathOf(key), { method: "DELETE", headers: { ...headers, ...reason }, accepted: [412] })));
 }
 
 function written(answer) {

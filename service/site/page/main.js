@@ -9,6 +9,7 @@ import * as documents from "./documents.js";
 import * as fleet from "./fleet.js";
 import * as keys from "./keys.js";
 import { linkTo } from "./keys.js";
+import * as policy from "./policy.js";
 import * as viewer from "./viewer.js";
 
 const SHORTEST = 500, LONGEST = 2000; // ms between two looks
@@ -63,9 +64,10 @@ function start() {
   document.addEventListener("visibilitychange", look);
   document.addEventListener("visibilitychange", changes.follow);
   window.addEventListener("hashchange", follow);
-  window.addEventListener("beforeunload", (event) => viewer.unsaved() !== null && event.preventDefault());
+  window.addEventListener("beforeunload", (event) => (viewer.unsaved() !== null || policy.unsaved()) && event.preventDefault());
   keys.start().then(() => changes.start(LISTENER));
   viewer.start();
+  policy.start();
   follow();
   look();
 }
