@@ -16,7 +16,7 @@ DOCUMENT = (PROJECT / "docs" / "changing-safely.md").read_text(encoding="utf-8")
 
 
 def test_the_morning_goes_as_it_is_told(tmp_path: Path) -> None:
-    """Revisions are shown, so it has an etcd in which nothing was written before."""
+    """On an instance and an etcd of its own."""
     (policy,) = re.findall(r"^```json\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
     work = tmp_path / "work"
     work.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -256,6 +257,19 @@ def test_a_schema_that_another_tool_put_and_is_none_refuses_what_it_counts_for(
     found = problem(gateway.ask("PUT", "/config/a", b"2"), 503, "policy-unusable")
     assert "anyOf" in found["detail"]
     assert gateway.ask("PUT", "/config/b", b"2").status_code == 201
+
+
+def test_flask_alone_answers_the_same(gateway: Gateway) -> None:
+    """For whoever embeds the application in a server of their own."""
+    flask = dataclasses.replace(gateway, through_flask=True)
+    problem(flask.ask("GET", "/policy"), 404, "no-policy")
+    problem(put(flask, {}), 428, "condition-required")
+    found = problem(put(flask, {"guarded": 5}, **NEW), 422, "invalid-policy")
+    assert pointers(found) == ["/guarded"]
+    assert put(flask, POLICY, **NEW).status_code == 201
+    assert flask.ask("GET", "/policy").get_json() == POLICY
+    problem(flask.ask("PUT", "/config/team/a", b"1"), 422, "policy-violation")
+    problem(put(flask, b'{"guarded": ["%s"]}' % (b"a" * 2**18), If_Match="*"), 413, "too-large")
 
 
 def test_what_is_refused_is_counted(gateway: Gateway) -> None:

@@ -63,7 +63,7 @@ def check_policy(application: Application, file: Path) -> None:
         for each in refused
         for error in each["errors"]
     ]
-    shown.rows(found, application.form, ["key", "mod_revision", "pointer", "expected"])
+    shown.rows(found, application.form, ["key", "pointer", "expected"])
     if refused:
         raise SystemExit(DIFFERENT)
 
