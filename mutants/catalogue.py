@@ -44,6 +44,7 @@ ROLL = "consistency/core/acks.py"
 AUDIT = "consistency/instance/auditor.py"
 FLEET = "consistency/instance/fleet.py"
 DEPARTURES = "consistency/core/departures.py"
+LOOKS = "consistency/instance/last_looks.py"
 RECORDER = "consistency/instance/recorder.py"
 DECISIONS = "consistency/core/decisions.py"
 WRITES = "consistency/instance/writes.py"
@@ -293,9 +294,9 @@ MUTANTS = (
     Mutant(13, "name what is known of, though something has vanished besides", AUDIT,
            "self.named if not self.vanished and ", "self.named if "),
     Mutant(13, "take what a new auditor finds for unchanged", AUDIT,
-           "            await self._tell(None)\n            self._goes", "            self._goes"),
+           "        await self._tell(None)\n        self._goes", "        self._goes"),
     Mutant(13, "begin with a look at a fleet that is not empty", AUDIT,
-           "if not (await self._store.survey(None, timeout=self._timeout)).members:", "if True:"),
+           "if not survey.members and not any(", "if not any("),
     Mutant(13, "compare with a look at another history", AUDIT, "before.history != history", "False"),
     Mutant(13, "compare with a look that lies beyond a gap", AUDIT,
            "not self._state.has_applied(before.version)", "False"),
@@ -307,6 +308,22 @@ MUTANTS = (
     Mutant(13, "forget what nobody could be told", AUDIT,
            "        if outside is None:\n", "        self._before = seen_at(seen, 0)\n        if outside is None:\n"),
     Mutant(13, "go on from an audit that a first look has overtaken", AUDIT, "if self._before is before:", "if True:"),
+    Mutant(13, "hand no look over", MEMBERS, "self._description, self._last_look())", "self._description, None)"),
+    Mutant(13, "go on from a look at another history that was handed over", LOOKS,
+           "if self._state.has_applied(look.version):", "if True:"),
+    Mutant(13, "go on from a look that is not the last", DEPARTURES, "return max(looks", "return min(looks"),
+    Mutant(13, "take what has come since a look that was handed over for unchanged", AUDIT,
+           "Baseline(look.version.revision,", "Baseline(self._state.snapshot().horizon,"),
+    Mutant(13, "know nothing of versions before one's own time", LOOKS,
+           "await self._past.read(look.version.revision)", "return None"),
+    Mutant(13, "hand over what was seen together with what was found", AUDIT,
+           "outside.to_tell)\n        elif seen", "outside.to_tell)\n        if seen"),
+    Mutant(13, "hand over a look at what no version has come after", AUDIT,
+           "elif seen.version.revision > before.revision:", "else:"),
+    Mutant(13, "hand over a look at a history that was lost", LOOKS,
+           "if self._history == self._state.histories else None", "if True else None"),
+    Mutant(13, "look first though a look was handed over", AUDIT,
+           " and not any(departure.look for departure in survey.departed)", ""),
     Mutant(13, "serve what was held before the slot was lost", FRESHNESS,
            "        self.floor = self.seen + 1\n", ""),
     Mutant(13, "never reload by age", FRESHNESS, "now - entry.loaded_at > self._max_age", "False"),

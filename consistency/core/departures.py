@@ -21,7 +21,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from functools import lru_cache
 
-from consistency.core.model import Departure, Member
+from consistency.core.model import Departure, Look, Member
 
 KEPT = 3600
 """Seconds for which a departure is told."""
@@ -74,6 +74,11 @@ class Departures:
         """Those about whom somebody should write."""
         self._drop_old(now)
         return tuple(departure for departure, _ in self._unwritten.values())
+
+    def last_look(self) -> Look | None:
+        """The last one of those that were handed over (rule 13)."""
+        looks = [departure.look for departure in self._written.values() if departure.look is not None]
+        return max(looks, key=lambda look: look.version.revision, default=None)
 
     def surplus(self) -> tuple[int, ...]:
         """The leases of those of whom too much is written."""

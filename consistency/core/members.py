@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import dataclass
 
-from consistency.core.versions import Revision
+from consistency.core.versions import Revision, VersionState
 
 SLOTS = 64
 """Most instances that may cache at once (rule 9)."""
@@ -44,12 +44,49 @@ class WaitingEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What an audit knows as of a version (rule 13): how many documents there were.
+
+    All that was written from outside before it has been told.
+    """
+
+    version: VersionState
+    documents: int
+
+    def told(self) -> dict[str, object]:
+        """As a part of JSON."""
+        seen = self.version
+        state: dict[str, object] = {
+            "revision": seen.revision,
+            "created": seen.created,
+            "count": seen.count,
+            "nonce": seen.nonce,
+        }
+        return state | {"documents": self.documents}
+
+    @classmethod
+    def of(cls, told: object) -> Look | None:
+        """Reads what `told` made; None for anything else."""
+        match told:
+            case {
+                "revision": int(revision),
+                "created": int(created),
+                "count": int(count),
+                "nonce": str(nonce),
+                "documents": int(documents),
+            } if documents >= 0:
+                return cls(VersionState(revision, created, count, nonce), documents)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class Departure:
     """One instance that has gone, by the lease that held its key.
 
     slot: the one it held. how: "left" (it said so before it went), "lost" (its lease ended, or its key was deleted,
     and it had said nothing), or "back" (lost, and the same process is or was here again).
     at: seconds since 1970, by the clock of whoever wrote it down: for people. description: as in `Member`.
+    look: what its last audit knew, for the next one to go on from.
     """
 
     lease: int
@@ -57,12 +94,14 @@ class Departure:
     how: str
     at: float
     description: str
+    look: Look | None = None
 
     def encode(self) -> bytes:
         """The JSON stored under `P/members/departed/<lease>`."""
         about = self.description if len(self.description) <= LONGEST_DESCRIPTION else "{}"
         told = {"slot": self.slot, "how": self.how, "at": round(self.at, 3), "description": about}
-        return json.dumps(told).encode()
+        look = {} if self.look is None else {"look": self.look.told()}
+        return json.dumps(told | look).encode()
 
     @classmethod
     def decode(cls, lease: int, raw: bytes) -> Departure | None:
@@ -77,7 +116,7 @@ class Departure:
         dated = type(at) in (int, float) and math.isfinite(at) and 0 <= at < 1e11
         if not (known and dated and isinstance(about, str)):
             return None
-        return cls(lease, slot, how, float(at), about)
+        return cls(lease, slot, how, float(at), about, Look.of(told.get("look")))
 
 
 LONGEST_DESCRIPTION = 4096

@@ -7,6 +7,8 @@ found, and has its entries validated before they are served again, and tells who
 known by name what has vanished, and when there is nothing to compare with (any more: etcd compacts), or too much, it is
 `keys: null`, which means every entry: what was written since the predecessor's last look, nobody has compared.
 
+So who leaves in order hands its last look over (`last_looks`); without one:
+
 1. The member that audits dies. 2. Somebody writes from outside what all the others have in memory. 3. The next one
 takes its first look, and would find the new state unchanged ever after. Only one first look is harmless: that of an
 instance which comes to an empty fleet, before it joins. All that is in memory then has to be validated (rule 9).
@@ -21,10 +23,11 @@ from dataclasses import dataclass
 from itertools import islice
 
 from consistency.core.events import AuditFound, Observer
-from consistency.core.model import Revision, VersionEvent, VersionRecord, VersionState, new_nonce
+from consistency.core.model import Look, Revision, VersionEvent, VersionRecord, VersionState, new_nonce
 from consistency.core.past import Keeping
 from consistency.core.store import Compacted, Store, StoreError, Touched
 from consistency.instance.fleet import Fleet
+from consistency.instance.last_looks import LastLooks
 from consistency.instance.state import LocalState
 from consistency.tasks import Worker
 
@@ -137,6 +140,7 @@ class Auditor:
         store: Store,
         state: LocalState,
         fleet: Fleet,
+        looks: LastLooks,
         *,
         interval: float,
         timeout: float,
@@ -146,6 +150,7 @@ class Auditor:
         self._store = store
         self._state = state
         self._fleet = fleet
+        self._looks = looks
         self._interval = interval
         self._timeout = timeout
         self._observer = observer
@@ -161,9 +166,13 @@ class Auditor:
             return  # the next one looks at what this one missed
 
     async def look_first(self) -> None:
-        """For who may be about to join an empty fleet. Raises StoreError."""
+        """For who may be about to join an empty fleet; not where the last to leave has handed over. Raises StoreError.
+
+        Who follows a scope (rule 18) may come back to the fleet, and was told nothing of what is in no version.
+        """
         history, seen = self._state.histories, await self._look(0, limit=1)
-        if not (await self._store.survey(None, timeout=self._timeout)).members:
+        survey = await self._store.survey(None, timeout=self._timeout)
+        if not survey.members and not any(departure.look for departure in survey.departed):
             self._before = seen_at(seen, history)
 
     async def _audit(self) -> None:
@@ -172,11 +181,20 @@ class Auditor:
             return
         history = self._state.histories
         if before is None or before.history != history or not self._state.has_applied(before.version):
-            seen = await self._look(0, limit=1)
-            await self._tell(None)
-            self._goes_on_from(seen_at(seen, history), before)
+            await self._begin(before, history)
         elif us.horizon > before.revision:  # else a proof shows that nobody has written anything since
             await self._compare(before)
+
+    async def _begin(self, before: Baseline | None, history: int) -> None:
+        """With what was handed over, or else with nothing to compare with. before: what can't be compared with."""
+        if look := await self._looks.handed_over():
+            self._looks.keep(look, history)
+            self._goes_on_from(handed := Baseline(look.version.revision, look.version, look.documents, history), before)
+            await self._compare(handed)
+            return
+        seen = await self._look(0, limit=1)
+        await self._tell(None)
+        self._goes_on_from(seen_at(seen, history), before)
 
     async def _compare(self, before: Baseline) -> None:
         seen = await self._look(before.revision, limit=MOST)
@@ -194,9 +212,10 @@ class Auditor:
             if outside.to_tell is None:  # of which keys no record is to be believed is not known (rule 19)
                 await self._store.begin_past(anew=True, timeout=self._timeout)
             await self._tell(outside.to_tell)
-        self._goes_on_from(
-            seen_at(seen, before.history), before
-        )  # only now: if nobody could be told, the next one finds it again
+        elif seen.version.revision > before.revision:  # nothing from outside came after that version
+            self._looks.keep(Look(seen.version, seen.count), before.history)
+        # Only now: if nobody could be told, the next one finds it again.
+        self._goes_on_from(seen_at(seen, before.history), before)
 
     def _goes_on_from(self, seen: Baseline, before: Baseline | None) -> None:
         """The next look compares with this one, unless another has come between.

@@ -15,6 +15,7 @@ from consistency.core.model import (
     AckEvent,
     Departure,
     DepartureEvent,
+    Look,
     Member,
     MemberEvent,
     Revision,
@@ -152,6 +153,10 @@ class Fleet:
     def departed(self) -> tuple[Departure, ...]:
         """Who has gone within the last hour, the latest first."""
         return self._departures.all(self._present(), self._clock())
+
+    def last_look(self) -> Look | None:
+        """See `Departures.last_look`."""
+        return self._departures.last_look()
 
     def unwritten(self) -> tuple[Departure, ...]:
         """Who has gone, and nobody has written it down."""

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from consistency.core.events import JoinFailed, Observer
-from consistency.core.model import SLOTS, WAITING, Departure
+from consistency.core.model import SLOTS, WAITING, Departure, Look
 from consistency.core.store import Lease, Store, StoreError, Survey
 from consistency.instance.recorder import write_down
 from consistency.instance.state import LocalState
@@ -43,7 +43,7 @@ class Membership:
     """`run` belongs to a worker: it joins, holds, and when the slot is lost it returns, to be run again.
 
     before_joining: called first of all, at each attempt. before_first: nobody is a member; called before this instance
-    becomes the first. May raise StoreError. wall: seconds since 1970, for people.
+    becomes the first. May raise StoreError. wall: seconds since 1970, for people. last_look: what is handed over.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Membership:
         before_first: Callable[[], Awaitable[None]],
         on_joined: Callable[[], None],
         wall: Callable[[], float],
+        last_look: Callable[[], Look | None],
     ) -> None:
         self._store = store
         self._state = state
@@ -72,6 +73,7 @@ class Membership:
         self._before_first = before_first
         self._on_joined = on_joined
         self._wall = wall
+        self._last_look = last_look
         self._place: Lease | None = None  # among those who wait for a slot
         self._collided = False  # instances that start together should not all try the same slot again
 
@@ -191,7 +193,7 @@ class Membership:
 
     async def _say_that_we_leave(self, slot: int | None, lease: Lease) -> None:
         """Before the key goes, and no hit is served any more: who sees it vanish knows that nothing was lost."""
-        left = Departure(lease.id, slot, "left", self._wall(), self._description)
+        left = Departure(lease.id, slot, "left", self._wall(), self._description, self._last_look())
         with contextlib.suppress(StoreError):  # then we are taken for lost
             await write_down(self._store, left, timeout=min(LEAVE_WITHIN, self._timeout))
 

@@ -18,6 +18,7 @@ from consistency.instance.feed import Feed
 from consistency.instance.fleet import Fleet
 from consistency.instance.fleet_id import FleetId
 from consistency.instance.lag import LoopLag
+from consistency.instance.last_looks import LastLooks
 from consistency.instance.membership import Membership
 from consistency.instance.policies import Policies
 from consistency.instance.prover import Prover
@@ -79,10 +80,13 @@ class Parts:
             on_fleet=self._record_soon,
             on_policy=self._read_policy_soon,
         )
+        self.feed = Feed(store, self.state, self.reads, options, observer=observer, clock=clock, errands=self.errands)
+        looks = LastLooks(self.state, self.fleet, self.feed.past)
         auditor = Auditor(
             store,
             self.state,
             self.fleet,
+            looks,
             interval=options.audit_interval,
             timeout=options.timeout,
             observer=observer,
@@ -100,6 +104,7 @@ class Parts:
             before_first=auditor.look_first,
             on_joined=self._joined,
             wall=wall,
+            last_look=looks.ours,
         )
         prover = Prover(
             self.reads,
@@ -109,7 +114,6 @@ class Parts:
             clock=clock,
             on_stuck=self._watch_again,
         )
-        self.feed = Feed(store, self.state, self.reads, options, observer=observer, clock=clock, errands=self.errands)
         acknowledger = Acknowledger(store, self.state, self.fleet, timeout=options.timeout)
         self._follower = Worker("version-watch", self._watch.run, observer)
         self.joiner = Worker("membership", self.membership.run, observer)

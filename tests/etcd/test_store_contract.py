@@ -16,6 +16,7 @@ from consistency.core.model import (
     Departure,
     DepartureEvent,
     Document,
+    Look,
     Member,
     MemberEvent,
     MustBeAbsent,
@@ -540,7 +541,7 @@ def test_what_is_written_of_those_who_have_gone_is_surveyed_and_seen_on_the_stre
     """Rule 9: the first word stays, and ends with its lease or when it is erased."""
     start = revision_now(subject) + 1
     lease = run(subject.store.grant(60, timeout=TIMEOUT)).id
-    left = Departure(0xBEE, 3, "left", 1_700_000_000.5, '{"boot": "x"}')
+    left = Departure(0xBEE, 3, "left", 1_700_000_000.5, '{"boot": "x"}', Look(VersionState(9, 5, 2, "n"), 3))
     lost = Departure(0xCEE, None, "lost", 0.0, "{}")
     assert run(subject.store.record(left, lease, timeout=TIMEOUT))
     assert not run(subject.store.record(replace(left, how="lost"), lease, timeout=TIMEOUT))

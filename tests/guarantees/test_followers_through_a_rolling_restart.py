@@ -20,8 +20,10 @@ from typing import Any
 
 import pytest
 
+from consistency.etcd.store import EtcdStore
 from tests.guarantees.renewed import balanced, running
 from tests.load.requirements import need_haproxy
+from tests.support.driver import run
 from tests.support.etcd import EtcdServer, wait_for
 from tests.support.followers import Crowd, crowd
 from tests.support.instances import InstanceProcess
@@ -41,6 +43,10 @@ EVERY = 0.05
 
 DRAIN_WAIT = 1.5
 """Seconds: above the 0.7 in which the balancer notices."""
+
+PREFIX = "/followed"
+SETTINGS = {"DRAIN_WAIT": str(DRAIN_WAIT), "CACHE_AUDIT_INTERVAL": "1"}
+"""The audits of seconds in a minute."""
 
 POLL = 33
 """Seconds of a long poll: more than the balancer gives a client that has something to send."""
@@ -92,7 +98,7 @@ def test_nothing_is_lost_or_told_twice(new_etcd: type[EtcdServer], tmp_path: Pat
     need_haproxy()
     with (
         new_etcd(tmp_path / "etcd") as etcd,
-        running(tmp_path, SIZE, **etcd.settings("/followed"), DRAIN_WAIT=str(DRAIN_WAIT)) as fleet,
+        running(tmp_path, SIZE, **etcd.settings(PREFIX), **SETTINGS) as fleet,
         balanced(tmp_path, fleet) as balancer,
         crowd() as followers,
         closing(Writer(balancer.port)) as writer,
@@ -106,12 +112,16 @@ def test_nothing_is_lost_or_told_twice(new_etcd: type[EtcdServer], tmp_path: Pat
             for instance in fleet:
                 renew(instance, followers)
         wait_for(lambda: all_know(followers, scopes, writer), WITHIN, "all know the last write")
+        meant_anything = versions_without_names(etcd)
     assert [wrong for each in followers.all for wrong in each.wrong] == []
-    causes = Counter(cause for each in followers.all for cause in each.resets)
-    assert causes.pop("asked") == STREAMS
-    # Whoever audits anew has nothing to compare with, and says so (rule 13): at most once for each that was renewed.
-    assert causes.keys() <= {"everything"}
-    assert causes["everything"] <= SIZE * STREAMS
+    resets = [reset for each in followers.all for reset in each.resets]
+    assert Counter(cause for cause, since, _ in resets if not since) == {"asked": STREAMS}
+    for cause, since, to in resets:
+        if since:
+            assert cause == "everything"
+            assert any(since < revision <= to for revision in meant_anything), "there is no other reason"
+    begun = min(each.synced[0][0] for each in followers.all)
+    assert [each for each in meant_anything if each > begun] == [], "who left in order handed a look over (rule 13)"
     for scope, follower in zip(scopes, followers.all, strict=True):
         for revision, held in follower.synced:
             assert dict(held) == writer.held_at(scope, revision), (scope, revision)
@@ -129,6 +139,21 @@ def renew(instance: InstanceProcess, followers: Crowd) -> None:
     assert instance.wait() == 0, instance.printed()
     instance.start().wait_until_ready().wait_for_slot()
     wait_for(lambda: all(each.follows for each in followers.all), WITHIN, "all follow again")
+
+
+def versions_without_names(etcd: EtcdServer) -> list[int]:
+    """The revisions of those that say that anything may have changed."""
+
+    async def read() -> list[int]:
+        store = EtcdStore(etcd.config(PREFIX))
+        try:
+            until = (await store.survey(None, timeout=WITHIN)).version.revision
+            past = await store.versions(1, until, most=100_000, timeout=WITHIN)
+            return [event.state.revision for event in past.events if event.names is None]
+        finally:
+            await store.close()
+
+    return run(read())
 
 
 def all_know(followers: Crowd, scopes: list[str], writer: Writer) -> bool:

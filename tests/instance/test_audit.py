@@ -14,6 +14,7 @@ from consistency.core.model import VersionEvent, VersionRecord, VersionState, ne
 from consistency.core.store import Header, Listed, Touched
 from consistency.instance.auditor import Auditor, Baseline, Outside, perhaps_deleted, undone, unexplained, vanished
 from consistency.instance.fleet import Fleet
+from consistency.instance.last_looks import LastLooks
 from tests.instance.fleet import DEADLINE, QUICK, Background, Journal, await_status, started
 from tests.instance.hand import Hand, write
 from tests.support.driver import Meanwhile, run
@@ -203,7 +204,9 @@ class Tick:
 
 
 def auditor_of(cache: DistributedCache, store: FakeStore, journal: Journal) -> Auditor:
-    return Auditor(store, cache._cache._state, cache._cache._fleet, interval=0.05, timeout=1, observer=journal)
+    inner = cache._cache
+    looks = LastLooks(inner._state, inner._fleet, inner._feed.past)
+    return Auditor(store, inner._state, inner._fleet, looks, interval=0.05, timeout=1, observer=journal)
 
 
 def audit(auditor: Auditor, cache: DistributedCache, store: FakeStore) -> None:
@@ -437,7 +440,8 @@ def test_an_audit_that_a_first_look_has_overtaken_is_not_what_the_next_one_compa
     store = FakeStore()
     hand = Hand(store, slot=None)
     fleet = Fleet(1.0, hand.clock, lambda: 0.0)
-    auditor = Auditor(store, hand.state, fleet, interval=1.0, timeout=1.0, observer=lambda _: None)
+    looks = LastLooks(hand.state, fleet, hand.feed.past)
+    auditor = Auditor(store, hand.state, fleet, looks, interval=1.0, timeout=1.0, observer=lambda _: None)
     run(auditor.look_first())
     lease = hand.join()
     hand.state.watching(True)

@@ -146,6 +146,7 @@ def test_a_renewal_that_finds_the_lease_gone_leaves(store: FakeStore) -> None:
     membership = Membership(
         store, hand.state, ttl=10, preferred_slot=None, description="{}", timeout=1, observer=hand.happened.append,
         before_joining=nobody_minds, before_first=nobody_minds, on_joined=lambda: None, wall=lambda: 0.0,
+        last_look=lambda: None,
     )  # fmt: skip
     lease = run(store.grant(10, timeout=1))
     hand.state.join(5, lease.id)
@@ -173,6 +174,7 @@ def test_nobody_joins_before_the_watch_has_begun(store: FakeStore) -> None:
     joining = Membership(
         store, hand.state, ttl=10, preferred_slot=None, description="{}", timeout=1, observer=hand.happened.append,
         before_joining=nobody_minds, before_first=nobody_minds, on_joined=lambda: None, wall=lambda: 0.0,
+        last_look=lambda: None,
     )  # fmt: skip
 
     class Stopped:

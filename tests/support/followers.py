@@ -31,8 +31,8 @@ class Follower(asyncio.Protocol):
         """At each `sync`: its revision, and what was held."""
         self.goodbyes: list[tuple[str, int]] = []
         """The reason of each, and after how many milliseconds it was told to come back."""
-        self.resets: list[str] = []
-        """Their causes."""
+        self.resets: list[tuple[str, int, int]] = []
+        """The cause of each, the revision of the last `sync` before it (0: none), and its own."""
         self.wrong: list[str] = []
         """What no client should see: a connection cut, an answer that is no stream, a key told twice."""
         self.follows = False
@@ -127,7 +127,7 @@ class Follower(asyncio.Protocol):
         data = event.data
         match event.name:
             case "reset":
-                self.resets.append(data["cause"])
+                self.resets.append((data["cause"], self._at, data["revision"]))
                 self._held, self._told, self._anew = {}, set(), True
             case "put" | "delete":
                 self._change(data, event.name)
