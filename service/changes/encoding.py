@@ -45,16 +45,18 @@ class Encoder:
         return b'%b, "changes": [%b], "more": %b}\n' % (_dumped(head)[:-1], items, more)
 
     async def events(self, told: Told) -> bytes:
-        """What a stream tells, but for `sync`."""
-        events = await self._events.of(self._shown(told))
-        if not told.reset:
-            return events
-        return event("reset", {"revision": told.to.revision, "cause": told.reset}) + events
+        """What a stream tells, but for `reset` and `sync`. The very same bytes for all who are told it."""
+        return await self._events.of(self._shown(told))
 
     def _shown(self, told: Told) -> Telling:
         if hidden := sum(not is_addressable(change.key) for change in told.changes):
             self._left_out(hidden)
         return told.telling
+
+
+def reset(told: Told) -> bytes:
+    """What is held is to be forgotten first; nothing where it is not."""
+    return event("reset", {"revision": told.to.revision, "cause": told.reset}) if told.reset else b""
 
 
 def sync(told: Told) -> bytes:

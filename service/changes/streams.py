@@ -15,7 +15,7 @@ from consistency.core.feed import Told, Unproven
 from consistency.core.model import WrongTimeline
 from consistency.core.store import StoreError
 from service.changes.admission import Place
-from service.changes.encoding import Encoder, goodbye, stale, sync
+from service.changes.encoding import Encoder, goodbye, reset, stale, sync
 from service.http.answers import NO_STORE
 from service.http.security_headers import SECURITY_HEADERS
 
@@ -78,7 +78,7 @@ class EventStream:
                     yield goodbye("rights", _retry())
                     return
                 end = b"" if said.to.place else sync(said)  # it is not the end of a snapshot
-                for piece in _together(await self._encoder.events(said), end):
+                for piece in _together(reset(said), await self._encoder.events(said), end):
                     yield piece
             elif said is not None:
                 yield stale(said.age)
@@ -110,11 +110,10 @@ class EventStream:
         return self._place.draining or self._place.following.is_over
 
 
-def _together(events: bytes, end: bytes) -> tuple[bytes, ...]:
+def _together(beginning: bytes, events: bytes, end: bytes) -> tuple[bytes, ...]:
     """As one piece, since what is sent costs by the piece; but large events, which all who are told them share."""
-    if len(events) > LARGE:
-        return (events, end) if end else (events,)
-    return (events + end,) if events or end else ()
+    pieces = (beginning, events, end) if len(events) > LARGE else (beginning + events + end,)
+    return tuple(piece for piece in pieces if piece)
 
 
 def _now() -> float:

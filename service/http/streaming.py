@@ -31,7 +31,7 @@ async def send_stream(
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
             del headers  # there are thousands of these frames, and most of them wait
             async for piece in pieces:
-                if not await loan.take(len(piece)):
+                if not await loan.take_shared(piece):
                     await _send_piece(send, without_room())
                     break
                 await _send_piece(send, piece)

@@ -22,6 +22,8 @@ from consistency.etcd.calls import Call, Calls
 from consistency.instance.past_values import PAGE
 from service.auth.tokens import Bearers
 from service.changes.streams import SPREAD, STREAM, SYNC_EVERY
+from service.http.sending import PIECE
+from service.memory.capacity import OF_ANSWER
 from service.settings.model import Settings
 from tests.http.conftest import Gateway, StartGateway, start_gateway
 from tests.support import asgi
@@ -451,6 +453,26 @@ class TestMemory:
         assert kept == [
             ["HTTP_AUTHORIZATION", "PATH_INFO", "REQUEST_METHOD", "config_service.bearer", "config_service.prefix"]
         ]
+
+    def test_a_large_change_that_many_are_told_takes_its_room_once(self, gateway: Gateway) -> None:
+        """Who is told the same is sent the very same bytes. Charged to each, they would have room for 16 of 40."""
+        document = json.dumps("x" * 1_000_000).encode()
+        with ExitStack() as stack:
+            streams = [stack.enter_context(streaming(gateway, "key=k")) for _ in range(40)]
+            for stream in streams:
+                stream.until("sync")
+                stream._exchange.takes = False
+            room, told = gateway.front._room, [len(stream._exchange.sent) for stream in streams]
+            put(gateway, "k", document)
+            wait_for(lambda: [len(stream._exchange.sent) for stream in streams] == [each + 1 for each in told])
+            taken = room.most - room.budget.free - len(streams) * OF_ANSWER * PIECE
+            assert len(document) < taken < 1.01 * len(document)
+            for stream in streams:
+                gateway.cache.do(_take(stream))
+            for stream in streams:
+                assert [event.name for event in stream.until("sync", 2)[2:]] == ["put", "sync"]
+                assert stream.events[2].data["value"] == document.decode()
+            assert room.budget.free == room.most
 
 
 def _locals_of(task: asyncio.Task[None]) -> dict[str, Any]:

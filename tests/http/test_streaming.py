@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from service.changes.streams import LARGE as AT_MOST_COPIED
+from service.changes.streams import _together
 from service.http.sending import LARGE, PIECE, Room
 from service.http.streaming import TAKEN_WITHIN, send_stream
+from service.memory.capacity import OF_ANSWER
 from tests.support.virtual import virtually
 
 BUSY = b"event: goodbye\n\n"
@@ -102,3 +105,74 @@ def test_whose_client_has_gone_is_ended_with_its_request() -> None:
         assert (task.cancelled(), pieces.made) == (True, 1)
 
     virtually(leave())
+
+
+class TestRoom:
+    """Of a container of 256 MB: 26 MB for large answers."""
+
+    MOST = 26 * 1024 * 1024
+    LENGTH = 1024 * 1024
+
+    @staticmethod
+    async def taken(room: Room, pieces: list[bytes]) -> tuple[int, int]:
+        """How many of the streams have found room for their piece, none of which is given back, and what is left."""
+        loans = [room.loan() for _ in pieces]
+        found = [await loan.take_shared(piece) for loan, piece in zip(loans, pieces, strict=True)]
+        left = room.budget.free
+        for loan in loans:
+            loan.give_back()
+        assert room.budget.free == room.most, "all of it has been given back"
+        return sum(found), left
+
+    def test_what_many_are_told_takes_room_once_and_each_what_is_on_its_way(self) -> None:
+        piece = b"x" * self.LENGTH
+        found, left = virtually(self.taken(Room(self.MOST), [piece] * 60))
+        assert (found, left) == (60, self.MOST - self.LENGTH - 60 * OF_ANSWER * PIECE)
+
+    def test_what_each_is_told_alone_takes_room_each_time(self) -> None:
+        """Equal, and not the same: as many times in memory."""
+        pieces = [bytes([65]) * self.LENGTH + b"%d" % number for number in range(60)]
+        found, left = virtually(self.taken(Room(self.MOST), pieces))
+        assert found == self.MOST // (self.LENGTH + 2 + OF_ANSWER * PIECE)
+        assert left < self.LENGTH + OF_ANSWER * PIECE
+
+    def test_those_on_the_way_are_bounded_though_they_share_what_they_are_told(self) -> None:
+        found, left = virtually(self.taken(Room(self.MOST), [b"x" * self.LENGTH] * 1_000))
+        assert found == (self.MOST - self.LENGTH) // (OF_ANSWER * PIECE)
+        assert 0 <= left < OF_ANSWER * PIECE
+
+    def test_a_piece_that_is_larger_than_all_of_the_room_is_sent_alone(self) -> None:
+        pieces = [b"x" * self.LENGTH, b"y" * self.LENGTH]
+        assert virtually(self.taken(Room(self.LENGTH), pieces)) == (1, 0)
+
+    def test_who_waits_for_room_for_what_another_has_found_room_for_meanwhile_takes_none(self) -> None:
+        """1. Two wait for room for the same piece; 2. there is; 3. both find it, and it is taken once."""
+
+        async def both() -> None:
+            room, piece = Room(self.MOST), b"x" * self.LENGTH
+            others = room.loan()
+            assert await others.take(room.most)
+            loans = [room.loan(), room.loan()]
+            found = [asyncio.create_task(loan.take_shared(piece)) for loan in loans]
+            await asyncio.sleep(0.01)
+            others.give_back()
+            assert await asyncio.gather(*found) == [True, True]
+            assert room.budget.free == room.most - self.LENGTH - 2 * OF_ANSWER * PIECE
+
+        virtually(both())
+
+    def test_small_pieces_take_none(self) -> None:
+        assert virtually(self.taken(Room(0), [b"x" * LARGE] * 9)) == (9, 0)
+
+
+@pytest.mark.parametrize("beginning", [b"", b"reset"])
+@pytest.mark.parametrize("end", [b"", b"sync"])
+def test_small_events_are_one_piece_with_what_is_around_them(beginning: bytes, end: bytes) -> None:
+    """What is sent costs by the piece; large ones are the very bytes that all are told."""
+    for events in (b"", b"put", b"x" * AT_MOST_COPIED):
+        whole = beginning + events + end
+        assert _together(beginning, events, end) == ((whole,) if whole else ())
+    large = b"x" * (AT_MOST_COPIED + 1)
+    pieces = _together(beginning, large, end)
+    assert pieces == tuple(each for each in (beginning, large, end) if each)
+    assert any(each is large for each in pieces)
