@@ -405,8 +405,9 @@ class TestCost:
     """Counted where it is sent to etcd: whoever waits costs nothing, and a change one read, however many are told."""
 
     def test_a_change_costs_one_read_and_who_waits_none(
-        self, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+        self, gateways: StartGateway, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        gateway = gateways(cache_audit_interval=3600.0)
         sent: list[str] = []
         ask = Calls.ask
 
