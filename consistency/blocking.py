@@ -15,6 +15,7 @@ from consistency.core.events import Observer, ignore
 from consistency.core.feed import Scope, Token, Told
 from consistency.core.model import NOBODY, Applied, Author, Policy, Precondition, Reading, Revision, Status, Written
 from consistency.core.options import CacheOptions
+from consistency.core.rollbacks import Plan
 from consistency.core.store import Change, OutcomeUnknown, Page, Store, StoreError, Unavailable
 from consistency.instance.clock import boottime
 from consistency.instance.policies import Approve
@@ -142,6 +143,10 @@ class DistributedCache:
     def history(self, key: str, *, before: Revision | None = None, limit: int = 20) -> KeyHistory:
         """See `AsyncDistributedCache.history`."""
         return self.do(self._cache.history(key, before=before, limit=limit))
+
+    def plan(self, prefix: str, revision: Revision) -> Plan:
+        """See `AsyncDistributedCache.plan`."""
+        return self.do(self._cache.plan(prefix, revision))
 
     def changes(self, scope: Scope, *, after: Token | None = None, wait: float = 0.0, values: bool = True) -> Told:
         """See `AsyncDistributedCache.changes`. Whoever waits takes a thread, the caller's."""

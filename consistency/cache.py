@@ -26,6 +26,7 @@ from consistency.core.model import (
     Written,
 )
 from consistency.core.options import CacheOptions
+from consistency.core.rollbacks import Plan
 from consistency.core.store import Change, Page, Put, Store
 from consistency.instance.clock import boottime
 from consistency.instance.following import Following
@@ -150,6 +151,13 @@ class AsyncDistributedCache:
         Raises Denied, Unavailable.
         """
         return await self._parts.recall.history(key, before=before, limit=limit)
+
+    async def plan(self, prefix: str, revision: Revision) -> Plan:
+        """What it takes to have all keys that start with `prefix` as they were at a revision; `apply` does it.
+
+        Raises NotReached, TooLarge (more has changed than is planned at once), Denied, Unavailable.
+        """
+        return await self._parts.planner.plan(prefix, revision)
 
     async def changes(
         self, scope: Scope, *, after: Token | None = None, wait: float = 0.0, values: bool = True

@@ -21,9 +21,10 @@ from service.fleet.recent import Recent
 from service.fleet.states import STATE, state
 from service.fleet.whole_fleet import WholeFleet, plain_read
 from service.history.histories import Histories
+from service.history.rollbacks import Rollbacks
 from service.http.answers import Answer
 from service.http.bodies import LARGE, BodyReader
-from service.http.door import DOCUMENT, HISTORY_OF_KEY, Door, all_keys, keys_granted
+from service.http.door import DOCUMENT, HISTORY_OF_KEY, Door, all_keys, everything, granted, keys_granted
 from service.http.environ import Environ
 from service.http.hosts import hosts_of
 from service.http.parameters import routing_parameter
@@ -68,6 +69,8 @@ class Answering:
         self.policies = Policies(cache, reader, self._schemas, enforcement)
         self.documents = Documents(cache, reader, prefix_of, instruments.left_out, enforcement)
         self.histories = Histories(cache)
+        may = everything if keyring is None else granted
+        self.rollbacks = Rollbacks(cache, reader, prefix_of, may, enforcement)
         self.hits = Hits(cache)
         self.changes = Changes(
             cache,

@@ -77,7 +77,7 @@ def routes_of(answering: Answering, run: Run) -> Flask:
     app.register_error_handler(Exception, _error)
     app.register_blueprint(config_routes(answering.documents, run))
     app.register_blueprint(policy_routes(answering.policies, run))
-    app.register_blueprint(history_routes(answering.histories, run))
+    app.register_blueprint(history_routes(answering.histories, answering.rollbacks, run))
     app.register_blueprint(change_routes(answering.changes, run))
     app.register_blueprint(ops_routes(answering, run))
     app.register_blueprint(fleet_routes(answering.fleet, answering.witness, run))

@@ -80,6 +80,29 @@ class Service:
         data = json.loads(self.send(requests.batch(operations, sync=sync, reason=reason)).body)
         return Written(data["revision"], tuple(each["existed"] for each in data["results"]))
 
+    def history(self, key: str, most: int = 20) -> list[dict[str, Any]]:
+        """Return up to `most` changes of a document, the newest first: revision, op, at, by, why, size, kept."""
+        found: list[dict[str, Any]] = []
+        before: int | None = None
+        while len(found) < most:
+            page = json.loads(self.send(requests.history(key, before, min(100, most - len(found)))).body)
+            found += page["changes"]
+            if not page["more"]:
+                break
+            before = found[-1]["revision"]
+        return found
+
+    def rollback(
+        self, prefix: str, revision: int, *, dry_run: bool = False, in_steps: bool = False, reason: str | None = None
+    ) -> Any:
+        """Have all documents that begin with `prefix` as they were at a revision, over what is there now.
+
+        One write, all or nothing; in_steps: several, if one would be too large. dry_run: return the plan, and do
+        nothing. Raises PreconditionFailed, and Rejected (too large, or it can't be told what was there).
+        """
+        request = requests.rollback(prefix, revision, dry_run=dry_run, in_steps=in_steps, reason=reason)
+        return json.loads(self.send(request).body)
+
     def keys(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Yield keys and their mod_revisions, in the order of their bytes; pages may be of different revisions."""
         after: str | None = None

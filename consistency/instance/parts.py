@@ -20,6 +20,7 @@ from consistency.instance.fleet_id import FleetId
 from consistency.instance.lag import LoopLag
 from consistency.instance.last_looks import LastLooks
 from consistency.instance.membership import Membership
+from consistency.instance.planner import Planner
 from consistency.instance.policies import Policies
 from consistency.instance.prover import Prover
 from consistency.instance.reads import Reads
@@ -69,6 +70,7 @@ class Parts:
             refuse_if_down=self.reads.refuse_if_down,
         )
         self.recall = Recall(store, timeout=options.timeout, refuse_if_down=self.reads.refuse_if_down)
+        self.planner = Planner(store, self.recall, timeout=options.timeout, refuse_if_down=self.reads.refuse_if_down)
         self._watch = VersionWatch(
             store,
             self.state,

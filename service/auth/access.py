@@ -29,6 +29,7 @@ MEMBERS = "/members"
 HISTORY = "/history/"
 """In front of a key: who changed it."""
 
+ROLLBACK = "/rollback"
 CHANGES = "/changes"
 POLICY = "/policy"
 COLLECTION = frozenset({"/config", ROOT})
@@ -43,6 +44,8 @@ def needed(method: str, path: str) -> Scope | None:
         return Scope.READ if method in _READS else Scope.WRITE
     if (names_document(document_path(path)) or path == CHANGES) and method in _READS:
         return Scope.READ
+    if path == ROLLBACK and method == "POST":
+        return Scope.WRITE
     if path in OPEN or path.startswith((DOCS, PAGE)):
         return None
     return Scope.OBSERVE if path in OBSERVED else Scope.ADMIN
@@ -57,7 +60,7 @@ def check(scope: Scope, token: Token | None, path: str, header: str) -> str:
     if token is None:
         raise _unknown(offered=offers_bearer(header))
     if not token.may(scope):
-        raise _forbidden(scope, f"This needs a token with the scope {scope}, which {token.name} does not have.")
+        raise forbidden(scope, f"This needs a token with the scope {scope}, which {token.name} does not have.")
     document = document_path(path)
     if token.prefix and names_document(document):
         check_key(key_from_path(document), token.prefix, scope)
@@ -79,7 +82,7 @@ def names_document(path: str) -> bool:
 def check_key(key: str, prefix: str, scope: Scope) -> None:
     """Raises Refused (403) unless `key` is one of those that a token with this prefix is for."""
     if not key.startswith(prefix):
-        raise _forbidden(scope, f"This token is for keys that start with {prefix!r}, and {key!r} doesn't.")
+        raise forbidden(scope, f"This token is for keys that start with {prefix!r}, and {key!r} doesn't.")
 
 
 def narrowed(asked: str, prefix: str) -> str:
@@ -91,7 +94,7 @@ def narrowed(asked: str, prefix: str) -> str:
         return asked
     if prefix.startswith(asked):
         return prefix
-    raise _forbidden(Scope.READ, f"This token is for keys that start with {prefix!r}; with {asked!r} none does.")
+    raise forbidden(Scope.READ, f"This token is for keys that start with {prefix!r}; with {asked!r} none does.")
 
 
 def _unknown(*, offered: bool) -> Refused:
@@ -102,8 +105,8 @@ def _unknown(*, offered: bool) -> Refused:
     return _challenge(HTTPStatus.UNAUTHORIZED, "invalid-token", detail, error="invalid_token")
 
 
-def _forbidden(scope: Scope, detail: str) -> Refused:
-    """403."""
+def forbidden(scope: Scope, detail: str) -> Refused:
+    """Return a refusal (403) of what needs this scope."""
     return _challenge(HTTPStatus.FORBIDDEN, "insufficient-scope", detail, error="insufficient_scope", scope=scope)
 
 

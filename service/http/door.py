@@ -13,8 +13,20 @@ from functools import lru_cache
 from http import HTTPStatus
 
 from metrics import Instruments
-from service.auth.access import COLLECTION, HISTORY, MEMBERS, OBSERVED, OPEN, POLICY, check, names_document, needed
+from service.auth.access import (
+    COLLECTION,
+    HISTORY,
+    MEMBERS,
+    OBSERVED,
+    OPEN,
+    POLICY,
+    ROLLBACK,
+    check,
+    names_document,
+    needed,
+)
 from service.auth.keyring import Keyring
+from service.auth.tokens import Scope
 from service.http.environ import Environ
 from service.http.hosts import Authority, Hosts
 from service.http.problems import refused
@@ -48,6 +60,9 @@ WAITED = "config_service.waited"
 """Seconds of it in which there was nothing to do, since the client waits for something to happen."""
 _PREFIX = "config_service.prefix"
 """With what the keys start that it may be about."""
+
+_TOKEN = "config_service.token"
+"""The token that it bears: its name, its scopes and its hash."""
 
 _OF_RIGHTS = ("REQUEST_METHOD", "PATH_INFO", "HTTP_AUTHORIZATION", BEARER, _PREFIX)
 
@@ -136,11 +151,22 @@ class Door:
         if token is not None:
             environ[BEARER] = token.name
         environ[_PREFIX] = check(scope, token, path, header)
+        environ[_TOKEN] = token
 
 
 def keys_granted(environ: Environ) -> str:
     """With what the keys start that a request may be about which has come through the door. Raises KeyError."""
     return str(environ[_PREFIX])
+
+
+def granted(environ: Environ, scope: Scope) -> bool:
+    """Whether a request that has come through the door may do what needs this scope. Raises KeyError."""
+    return bool(environ[_TOKEN].may(scope))
+
+
+def everything(_: Environ, _scope: Scope) -> bool:
+    """The same, where there are no tokens."""
+    return True
 
 
 def all_keys(_: Environ) -> str:
@@ -150,7 +176,7 @@ def all_keys(_: Environ) -> str:
 
 def _route(path: str) -> str:
     """What a refusal is counted under: what it would have been counted under."""
-    if path in COLLECTION or path in OBSERVED or path in OPEN or path == POLICY:
+    if path in COLLECTION or path in OBSERVED or path in OPEN or path in (POLICY, ROLLBACK):
         return path or "/"
     if names_document(path.removeprefix(MEMBERS)):
         return MEMBERS + DOCUMENT if path.startswith(MEMBERS) else DOCUMENT

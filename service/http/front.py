@@ -15,11 +15,12 @@ from typing import Any
 
 from consistency.core.events import Observer
 from consistency.tasks import Errands
-from service.auth.access import CHANGES, COLLECTION, HISTORY, MEMBERS, POLICY
+from service.auth.access import CHANGES, COLLECTION, HISTORY, MEMBERS, POLICY, ROLLBACK
 from service.changes.changes import Changes, wants_stream
 from service.changes.streams import EventStream
 from service.documents.documents import Documents
 from service.documents.hits import Hits, wire_of_reading
+from service.history.rollbacks import Rollbacks
 from service.http.answers import CLOSE, Answer, Head, Wire, head, wire_of
 from service.http.bridge import Bridge
 from service.http.clients import Departed, Departures, StreamedBody
@@ -57,6 +58,7 @@ class Front:
         questions: Mapping[str, Question],
         changes: Changes,
         policies: Policies,
+        rollbacks: Rollbacks,
         bridge: Bridge,
         *,
         answers: int,
@@ -72,6 +74,7 @@ class Front:
         self._questions = questions
         self._changes = changes
         self._policies = policies
+        self._rollbacks = rollbacks
         self._bridge = bridge
         self._room = Room(answers)
         self._errands = Errands(observer)
@@ -175,11 +178,14 @@ class Front:
             return await self._documents.put(environ, body)
         if environ[ROUTE] == POLICY:
             return await self._policies.put(environ, body)
+        if environ[ROUTE] == ROLLBACK:
+            return await self._rollbacks.answer(environ, body)
         return await self._documents.batch(environ, body)
 
     async def _find_room(self, environ: Environ, loan: Loan) -> None:
         """For the answer to a write. Raises Refused, also what the write would be refused with by its head."""
-        expected_body = (self._policies if environ[ROUTE] == POLICY else self._documents).expected_body
+        others = {POLICY: self._policies.expected_body, ROLLBACK: self._rollbacks.expected_body}
+        expected_body = others.get(environ[ROUTE], self._documents.expected_body)
         if not await loan.take(expected_body(environ) + ANSWER_EXCEEDS):
             raise _too_many()
 
@@ -254,7 +260,7 @@ class Front:
 def _is_write(method: str, path: str, *, about_one: bool) -> bool:
     if about_one:
         return method in _WRITES
-    return (method == "POST" and path in COLLECTION) or (method == "PUT" and path == POLICY)
+    return (method == "POST" and (path in COLLECTION or path == ROLLBACK)) or (method == "PUT" and path == POLICY)
 
 
 def _nothing() -> None:

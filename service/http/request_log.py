@@ -36,7 +36,7 @@ GONE = 499
 """What is counted when the client has gone before there was an answer, as nginx counts it."""
 
 _WRITES = ("PUT", "POST", "DELETE")
-_WRITTEN = ("/config", "/policy")
+_WRITTEN = ("/config", "/policy", "/rollback")
 _DONE_BELOW = 300
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}", re.ASCII)
 

@@ -83,6 +83,7 @@ class Instance:
             answering.questions,
             answering.changes,
             answering.policies,
+            answering.rollbacks,
             self._bridge,
             answers=room.answers,
             observer=self.observe,

@@ -109,6 +109,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
                 answering.questions,
                 answering.changes,
                 answering.policies,
+                answering.rollbacks,
                 bridge,
                 answers=2**20,
                 observer=seen.append,

@@ -72,10 +72,27 @@ def test_what_a_document_was_is_told_and_comes_back(ctl: Command, at: str) -> No
     ctl.ok("set", f"{at}a", "7")
     ctl.ok("set", f"{at}a", "8")
     found = json.loads(ctl.ok("--json", "history", f"{at}a"))
-    assert [each["value"] for each in found] == [8, 7], "up to where there was none"
-    ctl.ok("revert", f"{at}a", "--to", str(found[1]["mod_revision"]))
+    assert [each["op"] for each in found] == ["put", "put", "delete", "put", "put", "put"]
+    assert json.loads(ctl.ok("--json", "history", "-n", "2", f"{at}a")) == found[:2]
+    ctl.ok("revert", f"{at}a", "--to", str(found[1]["revision"]))
     assert ctl.ok("get", f"{at}a") == "7"
     assert ctl.run("history", f"{at}none").returncode == exits.NO_SUCH_KEY
+
+
+def test_a_prefix_is_what_it_was_again(ctl: Command, at: str) -> None:
+    for name in "ab":
+        ctl.ok("set", f"{at}{name}", f'{{"is": "{name}"}}')
+    good = json.loads(ctl.ok("--json", "history", f"{at}b"))[0]["revision"]
+    ctl.ok("set", f"{at}a", "1")
+    ctl.ok("rm", f"{at}b")
+    ctl.ok("set", f"{at}c", "1")
+    done = ctl.run("rollback", at, "--to", str(good), "--reason", "it was better")
+    assert done.returncode == 0, done.stderr
+    signs = [line for line in done.stderr.splitlines() if line[1:3] == f" {at[0]}" and at in line]
+    assert signs == [f"~ {at}a", f"+ {at}b", f"- {at}c"]
+    assert [ctl.ok("get", f"{at}{name}") for name in "ab"] == ['{"is": "a"}', '{"is": "b"}']
+    assert json.loads(ctl.ok("--json", "history", f"{at}c"))[0]["why"] == "it was better"
+    assert "nothing to do" in ctl.run("rollback", at, "--to", str(good)).stderr
 
 
 def test_an_edit_is_checked_and_merged_with_what_somebody_else_did(

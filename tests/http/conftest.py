@@ -141,6 +141,7 @@ def start_front(
         answering.questions,
         answering.changes,
         answering.policies,
+        answering.rollbacks,
         bridge,
         answers=answers,
         observer=observer,

@@ -298,6 +298,7 @@ def without_flask(known: Gateway) -> Iterator[Gateway]:
             it.questions,
             it.changes,
             it.policies,
+            it.rollbacks,
             bridge,
             answers=ANSWERS,
             observer=it.instruments.observe,

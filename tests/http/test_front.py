@@ -322,6 +322,7 @@ def front_over(gateway: Gateway, bridge: Bridge) -> Front:
         it.questions,
         it.changes,
         it.policies,
+        it.rollbacks,
         bridge,
         answers=ANSWERS,
         observer=it.instruments.observe,

@@ -109,6 +109,20 @@ def batch(operations: Sequence[Operation], *, sync: bool, reason: str | None) ->
     return Request("POST", "/config/", f"POST of {len(operations)} operations", _sync(sync), headers, body)
 
 
+def history(key: str, before: int | None, limit: int) -> Request:
+    """A page of changes of a document, the newest first."""
+    query = [("limit", str(limit))] if before is None else [("limit", str(limit)), ("before", str(before))]
+    return Request("GET", "/history/" + quote(key, safe="/"), f"history of {key}", query)
+
+
+def rollback(prefix: str, revision: int, *, dry_run: bool, in_steps: bool, reason: str | None) -> Request:
+    """Have all documents that begin with a prefix as they were; dry_run: only say how."""
+    order = {"prefix": prefix, "revision": revision, "dry_run": dry_run, "in_steps": in_steps}
+    headers = {"content-type": "application/json", **_guard(None, reason)}
+    what = f"rollback of {prefix!r} to {revision}"
+    return Request("POST", "/rollback", what, (), headers, json.dumps(order).encode())
+
+
 def listing(prefix: str, after: str | None, limit: int = 1000) -> Request:
     """A page of keys."""
     query = [("prefix", prefix), ("limit", str(limit))]

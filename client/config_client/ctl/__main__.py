@@ -10,7 +10,14 @@ from click.shell_completion import get_completion_class
 
 from config_client.ctl import exits, shown
 from config_client.ctl.application import Application
-from config_client.ctl.applying import apply_folder, export_folder, import_from, show_difference, show_plan
+from config_client.ctl.applying import (
+    apply_folder,
+    export_folder,
+    import_from,
+    roll_back,
+    show_difference,
+    show_plan,
+)
 from config_client.ctl.following import run_command, wait_until, watch
 from config_client.ctl.mirroring import mirror
 from config_client.ctl.policies import policy
@@ -63,7 +70,7 @@ def completion(shell: str) -> None:
 
 COMMANDS = (
     *(get, set_value, edit, remove, list_keys, tree, grep, history, revert, members, tokens, doctor),
-    *(show_difference, show_plan, apply_folder, export_folder, import_from),
+    *(show_difference, show_plan, apply_folder, roll_back, export_folder, import_from),
     *(watch, wait_until, mirror, run_command, policy, completion),
 )
 for each in COMMANDS:

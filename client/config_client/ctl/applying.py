@@ -20,7 +20,7 @@ from config_client.ctl.application import (
     yes,
 )
 from config_client.ctl.exits import DIFFERENT
-from config_client.ctl.planning import Plan, Wanted, plan_of
+from config_client.ctl.planning import Plan, Wanted, plan_of, planned_by
 from config_client.errors import ConfigError
 
 folder = click.argument("folder", type=click.Path(path_type=Path))
@@ -128,6 +128,28 @@ def _carry_out(
             return
         agree(plan.steps, yes)
         carry_out(service, plan, in_parts=in_parts, reason=reason, sync=sync)
+
+
+@click.command("rollback")
+@click.argument("prefix", default="")
+@click.option("--to", "revision", type=int, required=True, help="The revision as of which it shall be; see history.")
+@in_parts
+@yes
+@sync
+@reason
+@pass_application
+def roll_back(
+    application: Application, prefix: str, revision: int, in_parts: bool, yes: bool, sync: bool, reason: str | None
+) -> None:
+    """Have all documents that begin with PREFIX as they were at a revision: one batch, only over what was shown."""
+    with application.service() as service:
+        plan = planned_by(service.rollback(prefix, revision, dry_run=True))
+        if not plan.steps:
+            shown.say(f"nothing to do: it is as it was at revision {revision}")
+            return
+        agree(plan.steps, yes)
+        why = reason or f"back to what it was at revision {revision}"
+        carry_out(service, plan, in_parts=in_parts, reason=why, sync=sync)
 
 
 @click.command("export")

@@ -6,9 +6,11 @@ import difflib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from config_client.core.model import Document, View
 from config_client.core.requests import DeleteOperation, Operation, PutOperation
+from config_client.errors import ConfigError
 
 BLANKS = b" \t\n\r"
 """What may stand around a JSON text and is no part of it: a batch does not carry it, so it makes no difference."""
@@ -51,6 +53,32 @@ class Plan:
 
     steps: tuple[Step, ...]
     revision: int
+
+
+def planned_by(found: Any) -> Plan:
+    """Return the plan of a rollback, as the service tells it. Raises ConfigError for one that can't be carried out."""
+    if found["unknowable"]:
+        first = found["unknowable"][0]
+        raise ConfigError(
+            f"it can't be told what {len(found['unknowable'])} of them were; {first['key']}: {first['why']}"
+        )
+    steps = [
+        Step(each["key"], _planned_document(each["key"], each["before"]), _value_of(each["key"], each["after"]))
+        for each in found["puts"]
+    ]
+    steps += [Step(each["key"], _planned_document(each["key"], each["before"]), None) for each in found["deletes"]]
+    return Plan(tuple(sorted(steps, key=lambda step: step.key.encode())), found["revision"])
+
+
+def _planned_document(key: str, found: dict[str, Any] | None) -> Document | None:
+    return None if found is None else Document(key, _value_of(key, found), found["mod_revision"])
+
+
+def _value_of(key: str, found: dict[str, Any]) -> bytes:
+    """Raises ConfigError for a document that the plan doesn't show, since it is too large or no text."""
+    if "value" not in found:
+        raise ConfigError(f"{key}: the plan is too large to be shown; name a longer prefix")
+    return bytes(found["value"].encode())
 
 
 def plan_of(view: View, wanted: Mapping[str, Wanted], *, prune: bool) -> Plan:

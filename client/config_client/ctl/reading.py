@@ -6,7 +6,6 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
-from itertools import islice
 from typing import Any
 
 import click
@@ -17,7 +16,7 @@ from config_client.core.model import Document
 from config_client.ctl import shown
 from config_client.ctl.application import Application, pass_application
 from config_client.ctl.exits import FAILED
-from config_client.errors import CallFailed, ConfigError, Gone, NoSuchKey
+from config_client.errors import CallFailed, ConfigError
 from config_client.service import Service
 
 
@@ -99,24 +98,14 @@ def grep(application: Application, pattern: str, prefix: str, ignore_case: bool,
 
 @click.command()
 @click.argument("key")
-@click.option("-n", "--most", type=click.IntRange(1, 1000), default=10, show_default=True, help="Versions.")
+@click.option("-n", "--most", type=click.IntRange(1, 1000), default=10, show_default=True, help="Changes.")
 @pass_application
 def history(application: Application, key: str, most: int) -> None:
-    """Show the versions of a document that etcd still has, the newest first."""
+    """Show who changed a document, when and why, the newest change first; `get --revision` shows what it was."""
     with application.service() as service:
-        found = [_told(each) for each in islice(versions(service, key), most)]
-    shown.rows(found, application.form, ["mod_revision", "value"])
-
-
-def versions(service: Service, key: str) -> Iterator[Document]:
-    """Yield what a document was, backwards, until there was none, or that is compacted. Raises NoSuchKey."""
-    document = service.get(key, linearizable=True)
-    while True:
-        yield document
-        try:
-            document = service.get(key, revision=document.mod_revision - 1)
-        except (NoSuchKey, Gone):
-            return
+        if not (found := service.history(key, most)):
+            service.get(key, linearizable=True)  # was there ever one? The error says so
+    shown.rows(found, application.form, ["revision", "op", "at", "by", "why"])
 
 
 @click.command()

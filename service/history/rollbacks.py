@@ -1,0 +1,217 @@
+"""`POST /rollback`: a prefix as it was at an earlier revision; as a plan, or done over what the plan has seen.
+
+Never halfway without saying it: it is one atomic write, or, if the caller says so, one after the other, and then the
+answer tells which were done. Belongs to the loop of the cache.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from consistency import AsyncDistributedCache, Author
+from consistency.core.model import Document, PreconditionFailed, Revision
+from consistency.core.rollbacks import MOST_AT_ONCE, Plan, Step, parts
+from consistency.core.store import StoreError
+from service.auth import access
+from service.auth.tokens import Scope
+from service.documents import batches
+from service.documents.check import check, check_document
+from service.http import sessions
+from service.http.answers import NO_STORE, REVALIDATE, Answer, answer_json
+from service.http.bodies import BodyReader
+from service.http.clients import Body
+from service.http.door import KEYS
+from service.http.environ import Environ, conditions_in
+from service.http.keys import check_prefix
+from service.http.parameters import MAX_REVISION, no_parameters
+from service.http.problems import TYPE_PREFIX, UNKNOWN, Kind, Refused, bad_request, problem_for, refused
+from service.http.reasons import author_of
+from service.policy.enforcement import Enforcement
+
+SHOWN = 1024 * 1024
+"""Bytes of documents that a plan shows; of what is beyond that, the sizes."""
+
+PARTLY = "partly done"
+INCOMPLETE = Kind(
+    "rollback-incomplete", HTTPStatus.CONFLICT, "Some of the steps were done, and then one was not", PARTLY
+)
+
+_MEMBERS = {"prefix": str, "revision": int, "dry_run": bool, "in_steps": bool}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is asked for. in_steps: several writes, if one would be too large."""
+
+    prefix: str
+    revision: Revision
+    dry_run: bool
+    in_steps: bool
+
+
+class Rollbacks:
+    """Over a cache that somebody else starts and closes. prefix_of, may: of the token that a request bears."""
+
+    def __init__(
+        self,
+        cache: AsyncDistributedCache,
+        reader: BodyReader,
+        prefix_of: Callable[[Environ], str],
+        may: Callable[[Environ, Scope], bool],
+        enforcement: Enforcement,
+    ) -> None:
+        self._cache = cache
+        self._reader = reader
+        self._prefix_of = prefix_of
+        self._may = may
+        self._enforcement = enforcement
+
+    def expected_body(self, environ: Environ) -> int:
+        """Return the bytes of the body that `answer` would receive. Raises Refused."""
+        return self._reader.length_of(environ)
+
+    async def answer(self, environ: Environ, body: Body) -> Answer:
+        """Return 200: the plan, or what was done. Raises Refused, PreconditionFailed, and the store's errors."""
+        no_parameters(environ.get("QUERY_STRING", ""))
+        if conditions_in(environ) != (None, None):
+            raise bad_request("invalid-condition", "The conditions of a rollback are what its plan has seen.")
+        author = author_of(environ)
+        async with self._reader.reading(environ, body) as text:
+            await self._reader.checked(text, check_document, check)
+            order = order_in(text)
+        self._check_rights(environ, order.prefix)
+        plan = await self._cache.plan(order.prefix, order.revision)
+        if order.dry_run:
+            return answer_json(_shown(plan), headers=(("X-Config-Revision", str(plan.seen)), NO_STORE))
+        environ[KEYS] = [step.key for step in plan.steps]  # for its line in the log
+        some = list(parts(plan.steps))
+        _check_feasible(plan, len(some), in_steps=order.in_steps)
+        return await self._carry_out(plan, some, author)
+
+    def _check_rights(self, environ: Environ, prefix: str) -> None:
+        """The token's keys; and reading, since the plan tells what they have; of all keys there are, admin."""
+        access.check_key(prefix, self._prefix_of(environ), Scope.WRITE)
+        for needed in (Scope.READ, *((Scope.ADMIN,) if not prefix else ())):
+            if not self._may(environ, needed):
+                raise access.forbidden(needed, f"This rollback needs a token with the scope {needed}.")
+
+    async def _carry_out(self, plan: Plan, some: Sequence[tuple[Step, ...]], author: Author) -> Answer:
+        fleet = await self._cache.fleet_id()
+        done: list[dict[str, Any]] = []
+        revision = plan.seen
+        for steps in some:
+            changes = [step.change for step in steps]
+            try:
+                approve = self._enforcement.approval(changes, author.why, batch=True)
+                revision = (await self._cache.apply(changes, author=author, approve=approve)).revision
+            except (StoreError, PreconditionFailed, Refused) as error:
+                if done:
+                    return _incomplete(plan, done, error)
+                if isinstance(error, PreconditionFailed):
+                    raise batches.refused_by(error, changes) from error
+                raise
+            done.append({"revision": revision, "keys": [step.key for step in steps]})
+        document = {"prefix": plan.prefix, "to": plan.revision, "revision": revision, "steps": done}
+        document |= {"unchanged": plan.unchanged}
+        headers = (("X-Config-Revision", str(revision)), REVALIDATE, sessions.remember(fleet, revision))
+        return answer_json(document, headers=headers)
+
+
+def order_in(text: bytes) -> Order:
+    """What a body asks for, which is JSON. Raises Refused (400)."""
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise _refusal('it is an object such as {"prefix": "team/", "revision": 42, "dry_run": true}')
+    for name, value in found.items():
+        if name not in _MEMBERS:
+            raise _refusal(f"{name[:60]!a} is unknown; known: {', '.join(_MEMBERS)}")
+        if type(value) is not _MEMBERS[name]:
+            raise _refusal(f"{name} must be a {_MEMBERS[name].__name__}")
+    for name in ("prefix", "revision"):
+        if name not in found:
+            raise _refusal(f"{name} is missing")
+    if not 1 <= found["revision"] <= MAX_REVISION:
+        raise _refusal("revision must be from 1 on")
+    prefix = check_prefix(found["prefix"])
+    return Order(prefix, found["revision"], found.get("dry_run", False), found.get("in_steps", False))
+
+
+def _check_feasible(plan: Plan, writes: int, *, in_steps: bool) -> None:
+    """Raises Refused (409), of which nothing was done."""
+    if plan.unknowable:
+        key, why = plan.unknowable[0]
+        detail = f"Of {len(plan.unknowable)} keys it can't be told what they had, the first is {key!r}: {why}"
+        raise refused(HTTPStatus.CONFLICT, "rollback-unknowable", detail)
+    if writes > 1 and not in_steps:
+        detail = (
+            f"It changes {len(plan.steps)} keys, more than one atomic write takes: {MOST_AT_ONCE} keys and 1 MiB. "
+            f"With in_steps it is done by {writes} of them, one after the other."
+        )
+        raise refused(HTTPStatus.CONFLICT, "rollback-too-large", detail)
+
+
+def _incomplete(plan: Plan, done: Sequence[dict[str, Any]], error: Exception) -> Answer:
+    """409: some of the steps were done, and this one was not, or nobody knows."""
+    problem = problem_for(error)
+    left = len(plan.steps) - sum(len(each["keys"]) for each in done)
+    document = {
+        "type": TYPE_PREFIX + INCOMPLETE.slug,
+        "title": INCOMPLETE.title,
+        "status": int(INCOMPLETE.status),
+        "detail": f"{len(done)} steps were done; {left} keys are left. {problem.detail}",
+        "outcome": PARTLY if problem.kind.outcome != UNKNOWN else UNKNOWN,
+        "steps": list(done),
+        "cause": problem.kind.slug,
+    }
+    answer = answer_json(document, HTTPStatus.CONFLICT, headers=(NO_STORE,))
+    headers = tuple(
+        ("Content-Type", "application/problem+json") if name == "Content-Type" else (name, value)
+        for name, value in answer.headers
+    )
+    return Answer(answer.status, headers, answer.body)
+
+
+def _shown(plan: Plan) -> dict[str, Any]:
+    left = SHOWN
+    puts, deletes = list[dict[str, Any]](), list[dict[str, Any]]()
+    for step in plan.steps:
+        left -= len(step.after or b"") + len(step.before.data if step.before else b"")
+        shown: dict[str, Any] = {"key": step.key, "before": _before(step.before, whole=left >= 0)}
+        if step.after is None:
+            deletes.append(shown)
+        else:
+            puts.append(shown | {"after": _document(step.after, whole=left >= 0)})
+    return {
+        "prefix": plan.prefix,
+        "to": plan.revision,
+        "revision": plan.seen,
+        "writes": len(list(parts(plan.steps))),
+        "puts": puts,
+        "deletes": deletes,
+        "unchanged": plan.unchanged,
+        "unknowable": [{"key": key, "why": why} for key, why in plan.unknowable],
+    }
+
+
+def _before(document: Document | None, *, whole: bool) -> dict[str, Any] | None:
+    if document is None:
+        return None
+    return {"mod_revision": document.mod_revision} | _document(document.data, whole=whole)
+
+
+def _document(data: bytes, *, whole: bool) -> dict[str, Any]:
+    """The document as a string, so that it is the same byte for byte; or its size alone."""
+    if whole:
+        try:
+            return {"size": len(data), "value": data.decode()}
+        except UnicodeDecodeError:
+            pass
+    return {"size": len(data)}
+
+
+def _refusal(reason: str) -> Refused:
+    return bad_request("invalid-rollback", f"The rollback can't be carried out: {reason}.")
