@@ -38,6 +38,8 @@ PAGES: dict[str, tuple[str, ...]] = {
         "docs/etcd-cluster.md",
         "docs/cloud-foundry.md",
         "docs/systemd.md",
+        "docs/kubernetes.md",
+        "docs/container.md",
     ),
     "Understand": ("PROTOCOL.md", "docs/how-it-works.md", "docs/performance.md"),
     "Trust": ("docs/faults.md", "docs/simulation.md", "docs/mutants.md", "tests/README.md"),

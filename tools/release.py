@@ -23,6 +23,8 @@ _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 _UNRELEASED = "## Unreleased\n"
 _IN_PROJECT = re.compile(r'^version = "[^"\n]*"$', re.MULTILINE)
 _IN_DESCRIPTION = re.compile(r'^  version: "[^"\n]*"$', re.MULTILINE)
+_IN_IMAGE = re.compile(r"^ARG VERSION=.*$", re.MULTILINE)
+_IN_DEPLOYMENT = re.compile(r"^          image: config-service:.*$", re.MULTILINE)
 
 
 class Refused(Exception):
@@ -67,6 +69,10 @@ def prepare(project: Path, version: str, day: datetime.date) -> None:
         "pyproject.toml": lambda text: with_version(text, version, _IN_PROJECT, 'version = "{}"'),
         "service/site/openapi.yaml": lambda text: with_version(text, version, _IN_DESCRIPTION, '  version: "{}"'),
     }
+    places["deploy/container/Dockerfile"] = lambda text: with_version(text, version, _IN_IMAGE, "ARG VERSION={}")
+    places["deploy/kubernetes/base/deployment.yaml"] = lambda text: with_version(
+        text, version, _IN_DEPLOYMENT, "          image: config-service:{}"
+    )
     texts = {name: change((project / name).read_text(encoding="utf-8")) for name, change in places.items()}
     for name, text in texts.items():
         (project / name).write_text(text, encoding="utf-8")

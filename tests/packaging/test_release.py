@@ -13,7 +13,13 @@ from tests.support.instances import PROJECT
 from tools.release import BUILT, Refused, build, numbers, prepare, with_section
 
 DAY = datetime.date(2026, 12, 1)
-WRITTEN = ("pyproject.toml", "CHANGELOG.md", "service/site/openapi.yaml")
+WRITTEN = (
+    "pyproject.toml",
+    "CHANGELOG.md",
+    "service/site/openapi.yaml",
+    "deploy/container/Dockerfile",
+    "deploy/kubernetes/base/deployment.yaml",
+)
 
 
 @pytest.fixture
@@ -31,6 +37,8 @@ def test_it_writes_version_and_section_and_builds_both_archives(checkout: Path) 
     assert '\nversion = "7.1.0"\n' in (checkout / "pyproject.toml").read_text()
     assert '\n  version: "7.1.0"\n' in (checkout / "service/site/openapi.yaml").read_text()
     assert "## Unreleased\n\n## 7.1.0 - 2026-12-01\n\n### Added" in (checkout / "CHANGELOG.md").read_text()
+    assert "\nARG VERSION=7.1.0\n" in (checkout / "deploy/container/Dockerfile").read_text()
+    assert " image: config-service:7.1.0\n" in (checkout / "deploy/kubernetes/base/deployment.yaml").read_text()
     made = build(checkout, "7.1.0")
     assert [file.name for file in made] == ["config_service-7.1.0-py3-none-any.whl", "config_service-7.1.0.tar.gz"]
     assert all(file.parent == checkout / BUILT / "7.1.0" for file in made)
