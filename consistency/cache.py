@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -27,7 +28,7 @@ from consistency.core.model import (
 )
 from consistency.core.options import CacheOptions
 from consistency.core.rollbacks import Plan
-from consistency.core.store import Change, Page, Put, Store
+from consistency.core.store import Change, Page, Put, Scan, Store
 from consistency.instance.clock import boottime
 from consistency.instance.following import Following
 from consistency.instance.parts import Parts
@@ -252,6 +253,22 @@ class AsyncDistributedCache:
         """
         self._reads.refuse_if_down()
         return await self._store.page(prefix, after=after, limit=limit, timeout=self._options.timeout)
+
+    async def scan(
+        self, prefix: str, *, after: str | bytes, limit: int, revision: Revision | None = None, values: bool = True
+    ) -> Scan:
+        """Documents as they stood at one revision; without one, linearizably now. See Store.scan.
+
+        What it holds as of is `header.revision`. Raises Compacted, NotReached, Denied, Unavailable.
+        """
+        self._reads.refuse_if_down()
+        timeout = self._options.timeout
+        if revision is None:
+            revision = (await self._store.page(prefix, after="", limit=1, timeout=timeout)).header.revision
+        scan = await self._store.scan(
+            prefix, after=after, limit=limit, at=revision, names_only=not values, timeout=timeout
+        )
+        return replace(scan, header=replace(scan.header, revision=revision))
 
     def status(self) -> Status:
         """What this instance knows of itself. Asks nobody."""

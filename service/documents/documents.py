@@ -25,7 +25,7 @@ from service.auth import access
 from service.auth.tokens import Scope
 from service.documents import batches
 from service.documents.check import check, check_document
-from service.documents.listings import listing
+from service.documents.listings import listing, listing_of, values_of
 from service.http import parameters, sessions
 from service.http.answers import Answer, answer_batch, answer_delete, answer_page, answer_put, answer_reading
 from service.http.bodies import BodyReader
@@ -146,9 +146,15 @@ class Documents:
         asked = parameters.list_parameters(environ.get("QUERY_STRING", ""))
         # One prefix within the other is one range: a page is full, and ends, as if there were no other keys.
         prefix = access.narrowed(asked.prefix, self._prefix_of(environ))
-        found = listing(await self._cache.page(prefix, after=asked.after, limit=asked.limit))
+        if asked.values or asked.revision is not None:
+            scan = await self._cache.scan(
+                prefix, after=asked.after, limit=asked.limit, revision=asked.revision, values=asked.values
+            )
+            found, values = listing_of(scan), values_of(scan) if asked.values else None
+        else:
+            found, values = listing(await self._cache.page(prefix, after=asked.after, limit=asked.limit)), None
         self._left_out(found.left_out)
-        return answer_page(found)
+        return answer_page(found, values)
 
     def expected_body(self, environ: Environ) -> int:
         """Return the bytes of the body that `put` or `batch` would receive. Raises Refused for what either refuses."""

@@ -9,14 +9,19 @@ asked for, even none.
 
 from __future__ import annotations
 
+import base64
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from consistency.core.model import Revision
-from consistency.core.store import Listed, Page
+from consistency.core.model import Document, Revision
+from consistency.core.store import Listed, Page, Scan
 from consistency.etcd.layout import NO_END, encode, range_end, successor
 from service.http.keys import MAX_KEY_BYTES, check_key
 from service.http.problems import Refused
+
+AT_ONCE = 1024 * 1024
+"""Bytes of documents on one page, unless one alone has more."""
 
 _PLACE = re.compile(rf"/(?:[0-9a-f]{{2}}){{1,{MAX_KEY_BYTES + 1}}}")
 
@@ -45,6 +50,35 @@ def listing(page: Page) -> Listing:
     keys = tuple(listed for listed in page.keys if is_addressable(listed.key))
     following = _behind(page.keys[-1].key) if page.more and page.keys else None
     return Listing(keys, len(page.keys) - len(keys), following, page.header.revision)
+
+
+def listing_of(scan: Scan) -> Listing:
+    """The same, of documents as they stood at one revision."""
+    told = _fitting(scan)
+    keys = tuple(Listed(key, document.mod_revision, document.create_revision) for key, document in told)
+    return listing(Page(scan.header, keys, scan.more or len(told) < len(scan.documents)))
+
+
+def values_of(scan: Scan) -> dict[str, dict[str, str]]:
+    """The documents of these keys as members: a string, byte for byte; what is not UTF-8 as `base64`."""
+    return {key: _member(document.data) for key, document in _fitting(scan)}
+
+
+def _member(data: bytes) -> dict[str, str]:
+    try:
+        return {"value": data.decode()}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}
+
+
+def _fitting(scan: Scan) -> Sequence[tuple[str, Document]]:
+    """The first of them, as many as are told at once: one at least."""
+    left = AT_ONCE
+    for number, (_, document) in enumerate(scan.documents):
+        left -= len(document.data)
+        if left < 0:
+            return scan.documents[: max(1, number)]
+    return scan.documents
 
 
 def _behind(key: str) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
@@ -109,10 +109,11 @@ def write_headers(written: Written | Applied, fleet: str) -> Headers:
     return revision, *acks, REVALIDATE, sessions.remember(fleet, written.revision)
 
 
-def answer_page(listing: Listing) -> Answer:
-    """A listing. `next` goes into the next request's `after`; null at the end."""
+def answer_page(listing: Listing, values: Mapping[str, dict[str, str]] | None = None) -> Answer:
+    """A listing. `next` goes into the next request's `after`; null at the end. values: of each key, its document."""
     keys = [
         {"key": listed.key, "mod_revision": listed.mod_revision, "create_revision": listed.create_revision}
+        | (values[listed.key] if values is not None else {})
         for listed in listing.keys
     ]
     more, revision = listing.following is not None, listing.revision

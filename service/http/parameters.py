@@ -43,11 +43,16 @@ class AtRevision:
 
 @dataclass(frozen=True, slots=True)
 class ListParameters:
-    """Of `GET /config/`. `after` is empty at the beginning; bytes: from that name on."""
+    """Of `GET /config/`. `after` is empty at the beginning; bytes: from that name on. values: with the documents.
+
+    revision: as it was then; None: now.
+    """
 
     prefix: str = ""
     after: str | bytes = ""
     limit: int = DEFAULT_LIMIT
+    values: bool = False
+    revision: Revision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +107,13 @@ def _at_revision(given: dict[str, str]) -> AtRevision:
 
 def list_parameters(query: str) -> ListParameters:
     """From WSGI's QUERY_STRING. Raises Refused (400)."""
-    given = _parse(query, ("prefix", "limit", "after"))
+    given = _parse(query, ("prefix", "limit", "after", "values", "revision"))
     return ListParameters(
         prefix=check_prefix(given.get("prefix", "")),
         after=place(given["after"]) if "after" in given else "",
         limit=_number("limit", given.get("limit", str(DEFAULT_LIMIT)), 1, MAX_LIMIT),
+        values=_boolean("values", given.get("values", "false")),
+        revision=_number("revision", given["revision"], 1, MAX_REVISION) if "revision" in given else None,
     )
 
 

@@ -106,3 +106,39 @@ def test_a_list_sees_a_deletion_at_once(filled: Gateway) -> None:
     """It is read from etcd, linearizably."""
     filled.ask("DELETE", "/config/ab")
     assert "ab" not in names(page(filled))
+
+
+def test_documents_of_a_prefix_at_one_revision(gateway: Gateway) -> None:
+    """The pages are of one moment, however much is written meanwhile; and documents come byte for byte."""
+    for name in ("a", "b", "c"):
+        gateway.ask("PUT", f"/config/v/{name}", b' {"is" : 1E400, "of": "%s"}' % name.encode())
+    gateway.ask("PUT", "/config/w", b"1")
+    first = gateway.ask("GET", "/config/?prefix=v/&values=true&limit=2").get_json()
+    gateway.ask("PUT", "/config/v/c", b"2")
+    gateway.ask("DELETE", "/config/v/a")
+    second = gateway.ask(
+        "GET", f"/config/?prefix=v/&values=true&limit=2&after={first['next']}&revision={first['revision']}"
+    ).get_json()
+    assert [(each["key"], each["value"]) for each in first["keys"] + second["keys"]] == [
+        (f"v/{name}", f' {{"is" : 1E400, "of": "{name}"}}') for name in ("a", "b", "c")
+    ]
+    assert (second["more"], second["next"], second["revision"]) == (False, None, first["revision"])
+    assert "value" not in gateway.ask("GET", f"/config/?prefix=v/&revision={first['revision']}").get_json()["keys"][0]
+
+
+def test_a_page_of_documents_is_bounded_in_bytes(gateway: Gateway) -> None:
+    large = b'"' + b"x" * 600_000 + b'"'
+    for name in ("a", "b", "c"):
+        gateway.ask("PUT", f"/config/l/{name}", large)
+    found, after = [], ""
+    for _ in range(3):
+        page = gateway.ask("GET", f"/config/?prefix=l/&values=true{after}").get_json()
+        found += [each["key"] for each in page["keys"]]
+        assert len(page["keys"]) == 1
+        after = f"&after={page['next']}&revision={page['revision']}"
+    assert found == ["l/a", "l/b", "l/c"]
+
+
+@pytest.mark.parametrize(("query", "status"), [("revision=0", 400), ("values=1", 400), (f"revision={2**62}", 410)])
+def test_a_wrong_question_about_documents(gateway: Gateway, query: str, status: int) -> None:
+    assert gateway.ask("GET", f"/config/?{query}").status_code == status
