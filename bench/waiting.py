@@ -1,6 +1,6 @@
 """Clients that wait for changes: what one costs, how soon all are told, and what that does to who only reads.
 
-Owns the clients: plain sockets, read by one thread that counts what comes. Every one follows the same scope.
+Every client follows the same scope. The clients themselves: `bench.listeners`.
 """
 
 from __future__ import annotations
@@ -9,27 +9,23 @@ import base64
 import contextlib
 import json
 import re
-import selectors
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from urllib.parse import urlsplit
+from concurrent.futures import ThreadPoolExecutor
 
 from bench import wrk
 from bench.alone import SETTLED, resident
 from bench.client import Client, wait_for
 from bench.contest import Figures, percentiles
 from bench.documents import document
+from bench.listeners import TOLD_WITHIN, Clients, clients
 from bench.measures import FEW, hit
 from bench.stage import PREFIX, Stage
 from service.process.open_files import connections_allowed
 
 KEY = "waiting/k"
 PATH = f"/config/{KEY}"
-
-TOLD_WITHIN = 30.0
-"""Seconds for all clients to be told of one write, or to have asked."""
 
 AT_ONCE = 100
 """Streams that begin at the same time."""
@@ -43,62 +39,6 @@ EVERY = 1.0
 _STREAM = "GET /changes?prefix=waiting/ HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
 _LONG_POLL = "GET /changes?prefix=waiting/&after={after}&wait={wait} HTTP/1.1\r\nHost: localhost\r\n\r\n"
 _WATCH = "POST /v3/watch HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"
-
-_TELLS = re.compile(rb'event: sync|"result"')
-"""What a stream of ours, or of etcd's gateway, says once for each change, and once when it begins."""
-
-
-class Clients:
-    """Sockets on which something may come at any time; a thread reads it all."""
-
-    def __init__(self, url: str) -> None:
-        self._address = (urlsplit(url).hostname or "", urlsplit(url).port or 0)
-        self._selector = selectors.DefaultSelector()
-        self._told: dict[int, int] = {}  # by descriptor: how often each was told something
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._read, name="clients")
-
-    def ask(self, request: str, count: int) -> None:
-        """So many more, each on a connection of its own. Raises OSError."""
-        for _ in range(count):
-            client = socket.create_connection(self._address, TOLD_WITHIN)
-            client.sendall(request.encode())
-            client.setblocking(False)
-            self._told[client.fileno()] = 0
-            self._selector.register(client, selectors.EVENT_READ)
-        if not self._thread.is_alive():
-            self._thread.start()
-
-    def least(self) -> int:
-        """How often everybody has been told something."""
-        return min(self._told.values())
-
-    def close(self) -> None:
-        """All go away."""
-        self._over.set()
-        if self._thread.is_alive():
-            self._thread.join()
-        for key in list(self._selector.get_map().values()):
-            key.fileobj.close()  # type: ignore[union-attr]  # they are sockets
-        self._selector.close()
-
-    def _read(self) -> None:
-        while not self._over.is_set():
-            for key, _ in self._selector.select(0.1):
-                data = key.fileobj.recv(65536)  # type: ignore[union-attr]
-                self._told[key.fd] += len(_TELLS.findall(data))
-                if not data:
-                    self._selector.unregister(key.fileobj)
-
-
-@contextlib.contextmanager
-def clients(url: str) -> Iterator[Clients]:
-    """None yet."""
-    made = Clients(url)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 # --- what one costs
@@ -187,14 +127,21 @@ def beside_streams(stage: Stage, _round: int) -> Figures:
     with Client(stage.instance) as put, clients(stage.instance) as those:
         put.ask("PUT", PATH, document(0))
         _ask_streams(stage.instance, those, stage.effort.followers)
-        over = threading.Event()
-        writer = threading.Thread(target=_write_until, args=(over, put), name="writer")
-        writer.start()
-        try:
+        with meanwhile(lambda over: _write_until(over, put)):
             return _hits(stage)
+
+
+@contextlib.contextmanager
+def meanwhile(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Have `work` done on a thread, and tell it at the end of the block that it is over. Raises what it raised."""
+    over = threading.Event()
+    with ThreadPoolExecutor(1, "meanwhile") as thread:
+        done = thread.submit(work, over)
+        try:
+            yield
         finally:
             over.set()
-            writer.join()
+        done.result()
 
 
 def beside_polls(stage: Stage, _round: int) -> Figures:
