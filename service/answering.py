@@ -65,7 +65,7 @@ class Answering:
         reader = BodyReader(max_bytes=largest, room=room.bodies if room else AT_ONCE * COPIES * max(largest, LARGE))
         prefix_of = all_keys if keyring is None else keys_granted
         self._schemas = Schemas()
-        enforcement = Enforcement(self._schemas, instruments.refused_by_policy)
+        enforcement = Enforcement(self._schemas, cache.read_policy, instruments.refused_by_policy)
         self.policies = Policies(cache, reader, self._schemas, enforcement)
         self.documents = Documents(cache, reader, prefix_of, instruments.left_out, enforcement)
         self.histories = Histories(cache)

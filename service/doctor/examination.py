@@ -23,6 +23,7 @@ from service.doctor.changes import changes
 from service.doctor.fleet import fleet
 from service.doctor.keys import keys
 from service.doctor.pace import clocks, latencies
+from service.doctor.policy import policy
 from service.doctor.report import Finding, Level, Report, ok, warning, wrong
 from service.doctor.rights import Etcd, authentication, permissions
 from service.embedded_etcd.child import child_environment
@@ -133,6 +134,7 @@ def _ask_cluster(etcd: Etcd, looks: list[endpoints.Look], settings: Settings) ->
         yield from latencies(etcd, settings)
         yield from fleet(etcd)
         yield changes(etcd)
+        yield policy(etcd)
         yield keys(etcd)
 
 

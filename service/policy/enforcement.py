@@ -36,10 +36,16 @@ NEEDS_REASON = Kind(
 
 
 class Enforcement:
-    """Over the schemas of an instance. refused: is told why a write was refused. Belongs to one loop."""
+    """Over the schemas of an instance. Belongs to one loop.
 
-    def __init__(self, schemas: Schemas, refused: Callable[[str], None]) -> None:
+    in_force: reads the policy in force, linearizably. refused: is told why a write was refused.
+    """
+
+    def __init__(
+        self, schemas: Schemas, in_force: Callable[[], Awaitable[Policy]], refused: Callable[[str], None]
+    ) -> None:
         self.schemas = schemas
+        self._in_force = in_force
         self._refused = refused
         self._read: dict[bytes, Rules] = {}
 
@@ -50,9 +56,21 @@ class Enforcement:
         reason: that was given for them, else "". batch: a fault is told with the index of its operation.
         """
 
-        async def approve(policy: Policy) -> None:
+        async def held_against(policy: Policy) -> None:
             if policy.text is not None:
                 await self._check(await self.rules(policy.text), changes, reason, batch=batch)
+
+        async def approve(policy: Policy) -> None:
+            """1. A policy is replaced. 2. Who put it writes at once, where it is not heard of yet. 3. That must
+            not refuse by the old one. Agreed to, the write finds the new one in force, and this is asked anew.
+            """
+            try:
+                await held_against(policy)
+            except Refused:
+                current = await self._in_force()
+                if current.mod_revision == policy.mod_revision:
+                    raise
+                await held_against(current)
 
         return approve
 

@@ -185,6 +185,17 @@ def test_a_reason_is_asked_for_where_the_policy_says_so(gateway: Gateway) -> Non
     assert gateway.ask("PUT", "/config/test/a", b"1").status_code == 201
 
 
+def test_a_rollback_is_held_against_the_policy_too(gateway: Gateway) -> None:
+    """What was right once, and is not any more, does not come back."""
+    old = gateway.ask("PUT", "/config/team/a", b'{"limit": 1000}').headers["X-Config-Revision"]
+    assert gateway.ask("PUT", "/config/team/a", b'{"limit": 1}').status_code == 200
+    in_force(gateway, POLICY)
+    asked = text({"prefix": "team/", "revision": int(old)})
+    found = problem(gateway.ask("POST", "/rollback", asked), 422, "policy-violation")
+    assert [(error["key"], error["pointer"]) for error in found["errors"]] == [("team/a", "/limit")]
+    assert gateway.ask("GET", "/config/team/a").get_json() == {"limit": 1}
+
+
 def test_a_schema_that_takes_too_long_with_anything_is_no_schema(gateway: Gateway) -> None:
     policy = b'{"schemas": [{"prefix": "", "schema": %s}]}' % ENDLESS
     found = problem(put(gateway, policy, **NEW), 422, "invalid-policy")

@@ -1,0 +1,32 @@
+"""The fleet's policy: whether it can be read. If not, another tool has put it there, and no document is written."""
+
+from __future__ import annotations
+
+from consistency.core.store import StoreError
+from consistency.loop import run
+from service.doctor.report import Finding, ok, wrong
+from service.doctor.rights import Etcd
+from service.http.problems import Refused
+from service.policy.reading import Invalid, rules_in
+
+REMEDY = (
+    "No document is written until another one is put. Look at it and replace it:\n"
+    "configctl policy get > policy.json\n"
+    "configctl policy set policy.json"
+)
+
+
+def policy(etcd: Etcd) -> Finding:
+    """Whether there is one, and what it asks for. The schemas in it are not looked at."""
+    try:
+        found = run(etcd.store.policy(timeout=etcd.timeout)).policy
+    except StoreError as error:
+        return wrong("policy", f"it can't be read: {error}", "See the findings above.")
+    if found.text is None:
+        return ok("policy", "the fleet has none")
+    try:
+        asked = rules_in(found.text)
+    except (Invalid, Refused) as error:
+        return wrong("policy", f"that of revision {found.mod_revision} is none: {error}", REMEDY)
+    counted = f"{len(found.guarded)} guarded prefixes, {len(asked.schemas)} schemas"
+    return ok("policy", f"of revision {found.mod_revision}: {counted}, {len(asked.reason_required)} that want a reason")
