@@ -158,6 +158,8 @@ MUTANTS = (
     Mutant(7, "apply events of an earlier stream", STATE, "epoch != self._fresh.epoch or not", "not"),
     Mutant(7, "take over a survey that came too late", STATE, "if ticket.epoch != self._fresh.epoch:", "if False:"),
     Mutant(7, "never restart a silent watch", PARTS, 'self._watch.restart("stuck")', "pass"),
+    Mutant(7, "take a watch for well that is silent about ourselves", "consistency/instance/prover.py",
+           "return us.slot is not None and us.watch_up and not self._fleet.shows(us.slot, us.lease)", "return False"),
     Mutant(7, "let a task end for good at its first error", TASKS, "while not self._stopped:", "for _ in range(1):"),
     Mutant(7, "take gRPC's cancellation for the end of the task", TASKS,
            "return task is None or task.cancelling() > 0", "return True"),

@@ -146,6 +146,11 @@ class Fleet:
         """Who waits for a slot, in the order of coming."""
         return tuple(sorted(self._waiting.values(), key=lambda member: member.created))
 
+    def shows(self, slot: int, lease: int) -> bool:
+        """Whether the watch has told that this lease holds the slot."""
+        member = self._members.get(slot)
+        return member is not None and member.lease == lease
+
     def leader(self) -> int | None:
         """The lowest slot that is held (rule 13)."""
         return min(self._members, default=None)

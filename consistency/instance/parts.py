@@ -111,6 +111,7 @@ class Parts:
         prover = Prover(
             self.reads,
             self.state,
+            self.fleet,
             interval=options.proof_interval,
             patience=options.staleness_bound,
             clock=clock,

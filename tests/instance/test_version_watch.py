@@ -134,6 +134,18 @@ def test_a_watch_that_is_up_but_silent_is_restarted(store: FakeStore) -> None:
         await_status(cache, lambda status: status.fresh)
 
 
+@pytest.mark.fault("only the watch broken")
+def test_a_watch_that_is_silent_is_restarted_though_nobody_writes(store: FakeStore) -> None:
+    """Found by seed 331 of the simulation. 1. The watch falls silent; 2. the slot is lost, and another is claimed;
+    3. nobody writes a version: the fleet that the watch has told lacks us, so the audit, which is ours, is not done."""
+    journal = Journal()
+    with started(store, journal=journal) as cache:
+        store.deafen_watch()
+        store.vanish(cache.status().lease)
+        journal.await_event(lambda event: isinstance(event, WatchEnded) and event.cause == "stuck")
+        await_status(cache, lambda status: [each.slot for each in status.members] == [status.slot])
+
+
 def test_a_survey_that_fails_is_tried_again(store: FakeStore) -> None:
     journal = Journal()
     gates = [store.hold("survey") for _ in range(3)]
