@@ -175,6 +175,8 @@ MUTANTS = (
     Mutant(8, "trust an equal revision with another nonce", HISTORY,
            "Standing.OURS if self._states.get(seen.revision) == seen else",
            "Standing.OURS if seen.revision in self._states else"),
+    Mutant(8, "validate what waited for a lane in another history", BATCH,
+           "self.entry is None or self.epoch == epoch", "True"),
     Mutant(8, "keep entries of the lost history", STATE,
            'self._invalidated("history", self._entries.clear())\n        self._fresh.turn_back()',
            "self._fresh.turn_back()"),

@@ -82,9 +82,10 @@ class AwaitHorizon:
 
 @dataclass(frozen=True, slots=True)
 class Validate:
-    """Ask etcd for the value only if it is newer than this entry's (rule 4)."""
+    """Ask etcd for the value only if it is newer than this entry's (rule 4), which is held in this epoch."""
 
     entry: Entry
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ class Freshness:
         if entry is None or now - entry.loaded_at > self._max_age:
             return Load()
         if entry.stale or entry.validated_at < self.floor:
-            return Validate(entry)
+            return Validate(entry, self.epoch)
         if self.horizon < min_revision:
             return AwaitHorizon()
         if confirm or now >= self.fresh_until:

@@ -7,7 +7,7 @@ Owns which reads go together; how they wait and when they go is `shared_calls`. 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from consistency.core.decisions import Ticket, Verdict
 from consistency.core.entries import Entry
@@ -27,13 +27,23 @@ class Need:
     """What one reader needs of a batch.
 
     key: to read, or None when the proof alone will do.
-    entry: what is held of it already; the value is moved only if it is newer.
+    entry: what is held of it already, in this epoch; the value is moved only if it is newer.
     fill: whether the answer goes into the cache.
     """
 
     key: str | None
     entry: Entry | None = None
     fill: bool = False
+    epoch: int = 0
+
+    def as_sent_in(self, epoch: int) -> Need:
+        """What to ask for in a transaction of this epoch: without an entry of an earlier one.
+
+        1. A reader finds an entry of mod_revision m to validate, and waits for a lane; 2. etcd turns out to be on
+        another history, and everything is forgotten (rules 6, 8); 3. the batch is sent, and its answer is a proof of
+        the new epoch. "Not written since m" says nothing there: what this history has may be older than m.
+        """
+        return self if self.entry is None or self.epoch == epoch else replace(self, entry=None)
 
 
 PROOF = Need(None)
@@ -70,7 +80,7 @@ class Batch(SharedCall):
         other = self.needs.get(need.key)
         if other is not None:  # two readers of one key: the whole value serves both
             entry = need.entry if need.entry is other.entry else None
-            need = Need(need.key, entry, need.fill or other.fill)
+            need = replace(need, entry=entry, fill=need.fill or other.fill)
         self.needs[need.key] = need  # type: ignore[index]  # not None, see above
 
     def has_room_for(self, need: Need) -> bool:

@@ -6,6 +6,7 @@ Owns the batches. Decides nothing itself: `Freshness` decides, this acts. Every 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import assert_never
 
 from consistency.core.decisions import (
@@ -122,13 +123,13 @@ class Reads:
                 case AwaitHorizon() | Confirm():
                     proved_at = await self._confirm(demand, deadline)
                     if proved_at is None:
-                        reading = await self._load(key, None, demand, deadline)
-                case Validate(entry):
+                        reading = await self._load(Need(key, fill=True), demand, deadline)
+                case Validate(entry, epoch):
                     proved_at = None
-                    reading = await self._load(key, entry, demand, deadline)
+                    reading = await self._load(Need(key, entry, fill=True, epoch=epoch), demand, deadline)
                 case Load():
                     proved_at = None
-                    reading = await self._load(key, None, demand, deadline)
+                    reading = await self._load(Need(key, fill=True), demand, deadline)
                 case _:
                     assert_never(decision)
         return reading
@@ -146,9 +147,10 @@ class Reads:
         verdict = await self._settle(part, demand, deadline)
         return part.ticket.sent_at if isinstance(verdict, Proof) else None
 
-    async def _load(self, key: str, entry: Entry | None, demand: Demand, deadline: float) -> Reading | None:
+    async def _load(self, wanted: Need, demand: Demand, deadline: float) -> Reading | None:
         """Reads one key through a batch. None: decide again, the cache knows or etcd is on another history."""
-        batch = await self._ask(Need(key, entry, fill=True), demand, deadline)
+        key = wanted.key
+        batch = await self._ask(wanted, demand, deadline)
         if batch is None:
             return None
         part = batch.part(key)
@@ -167,7 +169,7 @@ class Reads:
             self._observer(REVALIDATED)
             return _reading(need.entry, at, Source.REVALIDATED)
         # "Unchanged since m" says nothing if the m of this history may be another's (rule 6): ask for all of it.
-        return await self._load(key, None, demand, deadline)
+        return await self._load(replace(wanted, entry=None), demand, deadline)
 
     async def _uncached(self, key: str, demand: Demand, deadline: float, served: ReadServed) -> Reading:
         part = (await self._join(Need(key), deadline)).part(key)
@@ -213,7 +215,8 @@ class Reads:
         ticket = batch.ticket
         assert ticket is not None
         try:
-            batch.parts = await self._fetch(ticket, tuple(batch.needs.values()), self._clock() + timeout)
+            needs = tuple(need.as_sent_in(ticket.epoch) for need in batch.needs.values())
+            batch.parts = await self._fetch(ticket, needs, self._clock() + timeout)
         except StoreError as error:
             self._down, self.last_error = True, str(error)
             raise

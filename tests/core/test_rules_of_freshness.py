@@ -115,7 +115,7 @@ class TestHit:
         assert isinstance(proven.decide(entry(10), now=1.0), Confirm)
 
     def test_a_stale_entry_is_validated(self, proven: Freshness) -> None:
-        assert proven.decide(entry(10, stale=True), now=0.5) == Validate(entry(10, stale=True))
+        assert proven.decide(entry(10, stale=True), now=0.5) == Validate(entry(10, stale=True), proven.epoch)
 
     def test_an_entry_validated_before_the_floor_is_not_served(self, proven: Freshness) -> None:
         assert isinstance(proven.decide(entry(9), now=0.5), Validate)

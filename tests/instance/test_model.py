@@ -134,7 +134,7 @@ class Instance(RuleBasedStateMachine):
 
     def _send(self, key: str | None) -> None:
         ticket = self.state.ticket()
-        errand = Need(key, self._held(key), fill=True)
+        errand = Need(key, self._held(key), fill=True, epoch=ticket.epoch)
         wants = [] if key is None else [Want(key, errand.entry.mod_revision if errand.entry else 0)]
         answer = run(self.store.read(wants, ticket.slot, timeout=1))
         self.flights.append(Flight(Part(ticket, () if key is None else (errand,), answer)))

@@ -410,6 +410,35 @@ class TestRestores:
         write(store, "other", b"2")
         assert hand.get("k").value == b"3"
 
+    def test_an_entry_that_waits_for_a_lane_is_not_validated_in_another_history(
+        self, store: FakeStore, hand: Hand
+    ) -> None:
+        """1. k=2 of revision r is stale, and a reader that would validate it waits for a lane; 2. etcd is restored to
+        k=1, the survey finds that, all is forgotten, and the slot is ours again; 3. the batch is sent: k was not
+        written after r, and the answer is a proof. Found by seed 595283749 of the simulation.
+        """
+        saved = store.snapshot()
+        write(store, "k", b"2")
+        hand.deliver()
+        assert hand.get("k").value == b"2"
+        store.put_version(VersionRecord("x", None, "audit"))
+        hand.deliver()
+        gates = [store.hold("read") for _ in range(LANES)]
+        for gate in gates:
+            hand.get_meanwhile("other", linearizable=True)
+            gate.wait_until_held()
+        reader = hand.get_meanwhile("k", linearizable=True)
+        await_readers(hand, 1)
+        store.restore(saved)
+        for number in range(5):
+            write(store, "other", str(number).encode())
+        hand.connect()
+        hand.join(1)
+        for gate in gates:
+            gate.release()
+        assert summary(reader.result()) == (b"1", Source.MISS)
+        assert hand.get("k").value == b"1"
+
     def test_a_write_answered_at_a_lower_revision_is_contact_enough(self, store: FakeStore, hand: Hand) -> None:
         """A synchronous write must not count acknowledgements of a history in which revisions were higher."""
         saved = store.snapshot()
