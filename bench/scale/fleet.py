@@ -76,12 +76,13 @@ class Fleet:
     def loads(self, done: Counts, writes: int, audits: float) -> float:
         """How often a document was asked for, given what etcd did, and the writes and audits among it.
 
-        Ours: two ranges a read transaction, and one for each document (rule 4); a write looks at what is there and at
-        the policy (rule 15), an audit at three intervals.
+        Ours: two ranges a read transaction, and one for each document (rule 4). A write looks at three keys: at the
+        document, at the policy (rule 15), and once more at the document, for its record (rule 19). An audit looks at
+        three intervals.
         """
         match self.name:
             case "ours":
-                return done.ranges - 2 * done.txns - audits
+                return done.ranges - 2 * done.txns - writes - audits
             case "version-key":
                 return done.txns - writes
             case _:

@@ -5,7 +5,7 @@ Tells no documents: `GET /config/<key>?revision=` does. Belongs to the loop of t
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import datetime
 from typing import Any
 
 from consistency import AsyncDistributedCache
@@ -49,7 +49,7 @@ def _shown(key: str, found: KeyHistory) -> dict[str, Any]:
 def _change(record: Record) -> dict[str, Any]:
     shown: dict[str, Any] = {"revision": record.mod_revision, "op": OPS[record.op]}
     if record.at is not None:
-        shown["at"] = datetime.fromtimestamp(record.at, UTC).isoformat(timespec="milliseconds")
+        shown["at"] = datetime.datetime.fromtimestamp(record.at, datetime.UTC).isoformat(timespec="milliseconds")
     shown |= record.author.members()
     if record.op is Op.PUT:
         shown |= {"size": record.size, "kept": record.document is not None}

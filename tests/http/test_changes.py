@@ -452,7 +452,14 @@ class TestMemory:
         gateway.cache.do(begin())
         assert scope == {}
         assert kept == [
-            ["HTTP_AUTHORIZATION", "PATH_INFO", "REQUEST_METHOD", "config_service.bearer", "config_service.prefix"]
+            [
+                "HTTP_AUTHORIZATION",
+                "PATH_INFO",
+                "REQUEST_METHOD",
+                "config_service.bearer",
+                "config_service.prefix",
+                "config_service.token",
+            ]
         ]
 
     def test_a_large_change_that_many_are_told_takes_its_room_once(self, gateway: Gateway) -> None:

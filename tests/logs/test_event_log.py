@@ -17,6 +17,7 @@ from consistency.core.events import (
     EndpointUp,
     Event,
     Evicted,
+    HistoryTrimmed,
     Invalidated,
     Joined,
     JoinFailed,
@@ -59,6 +60,7 @@ SILENT: list[Event] = [
     ChangesTold(3, 0.1),
     ScopeReset("asked"),
     PastRead(7),
+    HistoryTrimmed(9),
 ]
 
 
