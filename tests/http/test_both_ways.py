@@ -427,13 +427,18 @@ def outcome(gateway: Gateway, way: Way, write: Write, there: bool) -> tuple[Any,
     told["x-request-id"] = MADE_UP.sub("made up", told.get("x-request-id", "none"))
     told |= {name: since(before, told[name]) for name in BEAR_REVISIONS if name in told}
     text = AT_REVISION.sub("at", body.decode("latin-1"))
-    text = AS_RESULT.sub(lambda found: f'"{found[1]}": <{int(found[2]) - before}>', text)
+    text = AS_RESULT.sub(lambda found: f'"{found[1]}": <{placed(before, found[2])}>', text)
     return status, told, text, cache.get("written", use_cache=False).value
 
 
 def since(before: int, text: str) -> str:
-    """The text, with how many revisions after `before` instead of the revision that it names, if any."""
-    return REVISION.sub(lambda found: f"{found[1]}<{int(found[2]) - before}>", text)
+    """The text, with where the revision that it names lies, if it names one."""
+    return REVISION.sub(lambda found: f"{found[1]}<{placed(before, found[2])}>", text)
+
+
+def placed(before: int, revision: str) -> str:
+    """How many later does not matter: records are trimmed meanwhile, which takes a revision, too."""
+    return "later" if int(revision) > before else "at" if int(revision) == before else "earlier"
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])
