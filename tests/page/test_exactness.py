@@ -145,7 +145,7 @@ def test_an_older_version_is_restored_byte_for_byte(page: Page, fleet: Fleet) ->
         fleet.write("exact/history", document.decode())
     page.goto(fleet.url + link("exact/history"))
     press(page, "History")
-    press(page, "Restore this")
+    press(page, "Restore what was before")
     expect(page.locator("#below")).to_contain_text("Restored at revision")
     assert fleet.stored("exact/history") == first
     press(page, "Delete …")

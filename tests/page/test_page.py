@@ -110,25 +110,52 @@ def test_deleting_asks_first_and_can_be_undone(browser: Browser, fleet: Fleet) -
         assert fleet.instances[0].get("doomed", params={"use_cache": "false"}).text == '"x"'
 
 
-def test_earlier_versions_are_compared_and_restored(browser: Browser, fleet: Fleet) -> None:
+def test_history_tells_who_when_why_and_what_and_restores(browser: Browser, fleet: Fleet) -> None:
+    """Records outlive what etcd compacts; and a document that was deleted comes back from them."""
     first = fleet.write("history", '{"a": 1, "b": 1}')
-    second = fleet.write("history", '{"a": 1, "b": 2}')
-    fleet.write("history", '{"a": 1, "b": 3}')
+    fleet.write("history", '{"a": 1, "b": 2}')
+    third = fleet.instances[0].put("history", b'{"a": 1, "b": 3}', headers={"X-Change-Reason": "twice the <load>"})
+    newest = int(third.headers["X-Config-Revision"])
+    fleet.etcd.etcdctl("compact", str(newest))
     with tab(browser, fleet.url + link("history")) as page:
         press(page, "History")
         items = page.locator(".past > li")
-        expect(items).to_have_count(2)
+        expect(items).to_have_count(3)
+        expect(items.nth(0).locator("summary")).to_contain_text(f"Revision {newest} written")
+        expect(items.nth(0).locator("summary")).to_contain_text("\u201ctwice the <load>\u201d")
         expect(items.nth(0).locator(".gone")).to_contain_text('"b": 2')
         expect(items.nth(0).locator(".come")).to_contain_text('"b": 3')
-        expect(page.locator("#below")).to_contain_text(f"It was written anew at revision {first}")
-        items.nth(1).locator("summary").click()
-        items.nth(1).get_by_role("button", name="Restore this").click()
+        expect(items.nth(0).get_by_role("button")).to_have_text("Restore what was before")
+        expect(page.locator("#below")).to_contain_text(f"Before revision {first} it was not there.")
+        items.nth(2).locator("summary").click()
+        items.nth(2).get_by_role("button", name="Restore this").click()
         expect(page.locator("#below")).to_contain_text(f"as it was at revision {first}")
         expect(page.locator("#value")).to_contain_text('"b": 1')
         assert fleet.instances[1].get("history", params={"use_cache": "false"}).json() == {"a": 1, "b": 1}
-        fleet.etcd.etcdctl("compact", str(second))
+        fleet.instances[1].delete("history")
+        expect(page.locator("#value")).to_have_count(0)
         press(page, "History")
-        expect(page.locator("#below")).to_contain_text("compacted away")
+        expect(items.nth(0).locator("summary")).to_contain_text("deleted")
+        press(page, "Restore what was before")
+        expect(page.locator("#value")).to_contain_text('"b": 1')
+
+
+def test_history_without_records_is_what_etcd_still_has(browser: Browser, fleet: Fleet) -> None:
+    """Of writes past the service, too."""
+    revisions = []
+    for number in range(3):
+        fleet.plant("unrecorded", b"%d" % number)
+        answer = fleet.instances[0].get("unrecorded", params={"use_cache": "false"})
+        revisions.append(answer.headers["ETag"].strip('"'))
+    with tab(browser, fleet.url + link("unrecorded")) as page:
+        press(page, "History")
+        items = page.locator(".past > li")
+        expect(items).to_have_count(3)
+        expect(items.nth(0).locator(".gone")).to_contain_text("1")
+        fleet.etcd.etcdctl("compact", revisions[1])
+        press(page, "History")
+        expect(items).to_have_count(2)
+        expect(page.locator("#below")).to_contain_text("What was before is not kept.")
 
 
 def test_who_serves_what_is_told_of_every_instance(browser: Browser, fleet: Fleet) -> None:

@@ -130,7 +130,12 @@ export async function askJson(path, options) {
 
 /** A document's path. */
 export function pathOf(key) {
-  return `/config/${key.split("/").map(encodeURIComponent).join("/")}`;
+  return `/config/${documentPath(key)}`;
+}
+
+/** The part of a path that names a document. */
+export function documentPath(key) {
+  return key.split("/").map(encodeURIComponent).join("/");
 }
 
 function failureOf(answer, text) {

@@ -1,6 +1,6 @@
 // Documents over HTTP: read, write if nobody else has, delete, and the past. What was read is never put together anew.
 
-import { ask, pathOf } from "./api.js";
+import { ask, askJson, documentPath, pathOf } from "./api.js";
 import { withReason } from "./reasons.js";
 import { revision } from "./revisions.js";
 
@@ -25,6 +25,12 @@ export async function read(key, { cached = true } = {}) {
 /** As it stood at a revision; text is null if it was not there. Throws Failure, 410 when that is compacted away. */
 export async function readAt(key, at) {
   return documentIn(await ask(`${pathOf(key)}?revision=${at}`, { accepted: [404] }));
+}
+
+/** {changes, more}: its changes that are kept, the newest first; before a revision, or the last ones (null). */
+export async function historyOf(key, before) {
+  const found = await askJson(`/history/${documentPath(key)}${before === null ? "" : `?before=${before}`}`);
+  return { ...found, changes: found.changes.map((change) => ({ ...change, revision: revision(change.revision) })) };
 }
 
 /**

@@ -144,7 +144,7 @@ function draw() {
     there ? h("pre", { id: "value", tabindex: "0", "aria-label": "Value" }) : null,
     h("div", { class: "row" },
       button(there ? "Edit" : "Write it …", change, "main"),
-      there ? button("History", () => show(past(key, current, (old, base) => show(restored(key, old, base))))) : null,
+      button("History", () => show(past(key, current, (old, base) => show(restored(key, old, base))))),
       button("Who serves what", () => show(everywhere(key))),
       there ? button("Delete …", drop, "careful") : null),
     h("div", { id: "below", "aria-live": "polite" }));
