@@ -379,6 +379,8 @@ MUTANTS = (
            "        self.begun += 1\n", ""),
     Mutant(18, "don't look whether a scope was touched before it was followed", FOLLOWERS,
            "return self.since <= revision and self.touched <= revision", "return self.touched <= revision"),
+    Mutant(18, "take what was missed in a gap for seen", FOLLOWERS,
+           "            followers.since = horizon\n", "            pass\n"),
     Mutant(18, "read the past once for each client", SHARED_PAST, "        if self._reading:\n", "        if False:\n"),
     Mutant(18, "forget an older past that somebody waits for", SHARED_PAST,
            "            await self._read(min(wanted, revision))", "            await self._read(revision)"),

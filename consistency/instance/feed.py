@@ -135,7 +135,8 @@ class Feed:
     def _see(self, event: VersionEvent | None) -> None:
         if event is None:
             self.past.begin_anew()
-            self.index.wake_all()
+            here = self.state.here()
+            self.index.begin_anew(here.revision if here else 0)  # with 0 nothing is owed until it begins once more
             return
         self._applied[event.state.revision] = self.clock()
         if len(self._applied) > APPLIED_REMEMBERED:

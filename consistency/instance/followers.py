@@ -21,7 +21,7 @@ AT_ONCE = 20
 
 
 class Followers:
-    """All who follow one scope. since: their scope has been looked after since this revision was applied.
+    """All who follow one scope. since: their scope has been looked after since this revision was applied, with no gap.
 
     touched: the last revision since at which an event concerned it; 0 for none. waiters: with their alarms.
     """
@@ -87,6 +87,17 @@ class Index:
         for followers in self._all.values() if names is None else self._concerned(names):
             followers.touched = revision
             self._wake(followers)
+
+    def begin_anew(self, horizon: Revision) -> None:
+        """No event tells of what lies between the last one and `horizon`: all look after their scopes from there on.
+
+        1. A stream misses versions that concern a scope. 2. The next one begins after them, and the past up to there is
+        read. 3. A client is told a first part of it, up to a version in the middle: what came after that has touched
+        the scope, and nobody has seen it.
+        """
+        for followers in self._all.values():
+            followers.since = horizon
+        self.wake_all()
 
     def wake_all(self) -> None:
         """Have everybody look again."""

@@ -500,6 +500,21 @@ class TestComingBack:
         assert isinstance(second, Told)
         assert [len(first.changes), len(second.changes)] == [100, 20]
 
+    def test_who_goes_on_over_a_gap_is_told_the_rest(self, store: FakeStore, hand: Hand, stack: ExitStack) -> None:
+        """1. A client follows a scope; 2. the watch misses versions that concern it; 3. the next stream begins after
+        them, and the past up to there is read: a first part is told, up to a version in the middle; 4. no event has
+        told of what came after that, and it is owed all the same. Found by seed 715066450 of the simulation.
+        """
+        following = stack.enter_context(hand.feed.following(ALL, here(hand), values=True))
+        for number in range(120):
+            write(store, f"k{number:03}", b"1")
+        hand.connect(gap=True)
+        hand.prove()
+        first, second = run(following.next(0.0)), run(following.next(0.0))
+        assert isinstance(first, Told)
+        assert isinstance(second, Told)
+        assert [len(first.changes), len(second.changes)] == [100, 20]
+
     def test_what_is_compacted_before_it_is_read_is_told_anew(self, store: FakeStore, hand: Hand) -> None:
         since = here(hand)
         for number in range(120):
