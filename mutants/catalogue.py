@@ -61,6 +61,7 @@ PAST = "consistency/core/past.py"
 TRIMMER = "consistency/instance/trimmer.py"
 HINDSIGHT = "consistency/instance/hindsight.py"
 RECALL = "consistency/instance/recall.py"
+PLANNER = "consistency/instance/planner.py"
 PAST_VALUES = "consistency/instance/past_values.py"
 
 MUTANTS = (
@@ -428,6 +429,8 @@ MUTANTS = (
     Mutant(19, "don't look back at what was overwritten", HINDSIGHT,
            "        if late or self._unexplained(found):", "        if False:"),
     Mutant(19, "doubt what was written in order", HINDSIGHT, "is False]", "is not True]"),
+    Mutant(19, "plan the way back as if all that is gone had left a name", PLANNER,
+           "        if not began or revision < began:\n", "        if False:\n"),
     Mutant(19, "make up a document that was not kept", RECALL,
            "                if record.document is None:\n", "                if False:\n"),
 )  # fmt: skip

@@ -36,7 +36,7 @@ class Plan:
     """How to have a prefix as it was at `revision`, as of `seen`.
 
     steps: in key order. unchanged: how many keys are what they were. unknowable: keys of which it can't be told what
-    they had, and why.
+    they had, and why; the prefix itself, last, where keys may be missing that have left no name.
     """
 
     prefix: str

@@ -26,6 +26,9 @@ MOST = 1000
 MOST_BYTES = 16 * 1024 * 1024
 """Bytes of documents in one plan."""
 
+ANY = "-"
+"""A key to ask with since when writes leave records: the answer is the same with each."""
+
 Names = AsyncIterator[tuple[str, Revision]]
 
 
@@ -65,6 +68,7 @@ class Planner:
     async def _of_records(self, prefix: str, revision: Revision, seen: Revision) -> Plan:
         """By what writes have left, key by key."""
         changed, unchanged = list[str](), 0
+        began = (await self._store.traces(prefix or ANY, timeout=self._timeout)).began
         async for key, now, _ in _beside(self._names(prefix, seen), self._recorded(prefix, seen)):
             if 0 < now <= revision:
                 unchanged += 1
@@ -78,6 +82,9 @@ class Planner:
                 unknowable.append((key, str(why)))
                 continue
             steps.append(Step(key, current, then.data if then else None))
+        if not began or revision < began:
+            # 1. There was a document; 2. it is deleted, and leaves no record; 3. nothing names it any more.
+            unknowable.append((prefix, f"what was deleted {_no_record(began)} has left no name"))
         return _planned(prefix, revision, seen, steps, unchanged, unknowable)
 
     async def _names(self, prefix: str, at: Revision) -> Names:
@@ -149,6 +156,10 @@ def _planned(
     differ = tuple(step for step in steps if (step.before.data if step.before else None) != step.after)
     same = sum(1 for step in steps if step.before is not None and step.before.data == step.after)
     return Plan(prefix, revision, seen, differ, unchanged + same, tuple(unknowable))
+
+
+def _no_record(began: Revision) -> str:
+    return f"before revision {began}, where history begins," if began else "while no history is kept"
 
 
 def _add(changed: list[str], key: str) -> None:

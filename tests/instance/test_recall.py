@@ -256,6 +256,28 @@ def test_without_history_no_record_is_left_and_none_is_kept(store: FakeStore, ca
         at(cache, "a", first)
 
 
+@pytest.mark.parametrize("keep", [0, 3])
+def test_a_plan_says_that_what_has_left_no_record_may_be_missing(
+    store: FakeStore, cache: AsyncDistributedCache, keep: int
+) -> None:
+    """1. No history is kept; 2. a document is deleted; 3. etcd forgets, and nothing names the document any more. To
+    plan the way back as if nothing had been there would lose it. Found by seed 51 of the simulation."""
+    there = put(cache, "t/gone", b"1")
+    run(cache.put_policy(b'{"history": {"keep": 0}}'))
+    run(cache.delete("t/gone"))
+    if keep:
+        run(cache.put_policy(b'{"history": {"keep": 3}}'))
+        assert until(lambda: past(store, "a").began > 0)
+    kept = put(cache, "t/kept", b"2")
+    gone = run(cache.delete("t/kept")).revision if keep else 0
+    forget(store)
+    plan = run(cache.plan("t/", there))
+    assert ("t/", "no") in [(key, "no" if "has left no name" in why else why) for key, why in plan.unknowable]
+    if keep:
+        later = run(cache.plan("t/", kept))
+        assert ([step.after for step in later.steps], later.unknowable, gone > kept) == ([b"2"], (), True)
+
+
 def test_a_write_of_an_instance_that_knows_no_history_begins_it_anew(
     store: FakeStore, cache: AsyncDistributedCache
 ) -> None:
