@@ -60,6 +60,7 @@ def scan(text: bytes, max_depth: int, levels: int = 0, tell: Tell = ignored) -> 
     try:
         yield from _scan(text, max_depth, levels, tell, around, more)
     except NotJson:
+        yield  # to find the match that failed took its time, and so does the message
         yield from _forget([names for names in around if names], *more.values())
         raise
 
