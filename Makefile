@@ -21,8 +21,8 @@ run: $(VENV)/.run  ## Start one instance on http://0.0.0.0:8080 (PORT=…), with
 
 # Tests say with markers what they need (tests/README.md). Most of their time is waiting, so more processes share them than
 # there are cores; a file stays in one, for what its tests share.
-WORKERS ?= 4
-BESIDE := -n $(WORKERS) --dist loadfile
+PROCESSES ?= 4
+BESIDE := -n $(PROCESSES) --dist loadfile
 
 test: $(VENV)/.dev  ## Run the tests but for those that last (TESTS=tests/http: only these)
 	$(BIN)/python -m pytest $(BESIDE) -m "not lasting and not alone" $(TESTS)
