@@ -7,7 +7,7 @@ from typing import Any
 
 from consistency import AsyncDistributedCache
 from metrics import Instruments
-from service.auth.access import MEMBERS
+from service.auth.access import MEMBERS, SHARED_METRICS
 from service.auth.keyring import Keyring
 from service.changes.admission import Admission
 from service.changes.changes import Changes
@@ -33,6 +33,7 @@ from service.policy.enforcement import Enforcement
 from service.policy.policies import Policies
 from service.policy.schemas import Schemas
 from service.settings.model import Settings
+from service.workers.refusals import refuse_metrics
 
 AT_ONCE = 8
 """Largest documents for which there is room where nobody says how much there is; of 32 KiB, if they are smaller."""
@@ -94,7 +95,7 @@ class Answering:
         )
         self.keyring = keyring
         self.witness = Witness(keyring, address_of(settings))
-        self.probes = {"/healthz": self._health, "/readyz": self._readiness}
+        self.probes = {"/healthz": self._health, "/readyz": self._readiness, SHARED_METRICS: refuse_metrics}
         self.questions = {
             STATE: self.fleet.own_state,
             "/members/states": self.fleet.states,

@@ -22,7 +22,11 @@ DOCS = "/docs/"
 PAGE = "/page/"
 """What the page / is made of."""
 
-OBSERVED = frozenset({"/metrics", "/members", "/members/targets", "/members/me", "/members/states"})
+METRICS = "/metrics"
+SHARED_METRICS = "/metrics/at-the-port-of-several"
+"""What METRICS means at a port that several workers share (`service.workers.shared_port`)."""
+
+OBSERVED = frozenset({METRICS, SHARED_METRICS, "/members", "/members/targets", "/members/me", "/members/states"})
 MEMBERS = "/members"
 """In front of a document's path: what every member answers to its read."""
 

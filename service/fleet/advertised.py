@@ -32,10 +32,18 @@ class Advertised:
     why: str
 
 
-def advertised(settings: Settings, endpoints: Iterable[str]) -> Advertised:
-    """endpoints: etcd's, as URLs. Who reaches the same etcd most likely reaches the address by which we reach it."""
+def advertised(
+    settings: Settings, endpoints: Iterable[str], own_port: int | None = None, number: int = 1
+) -> Advertised:
+    """endpoints: etcd's, as URLs. Who reaches the same etcd most likely reaches the address by which we reach it.
+
+    own_port: of a worker, since PORT is that of all of them. number: which worker, from 1 on: a port that
+    ADVERTISE_ADDRESS names is the first one's, and each further one has the next.
+    """
     host, why = _host(settings, endpoints)
-    return Advertised(with_port(host, settings.port), why)
+    address = with_port(host, settings.port if own_port is None else own_port)
+    name, _, port = with_port(host, 0).rpartition(":")
+    return Advertised(f"{name}:{int(port) + number - 1}" if int(port) else address, why)
 
 
 def _host(settings: Settings, endpoints: Iterable[str]) -> tuple[str, str]:

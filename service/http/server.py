@@ -18,6 +18,7 @@ from granian.server.embed import Server as Granian
 from service.http.front import Front
 from service.process.listener import BACKLOG, listening
 from service.process.logs import GRANIAN
+from service.workers.shared_port import SharedPort
 
 DRAIN_WITHIN = 6.0
 """Seconds for requests in flight to be answered; none takes longer unless its client is slow or hangs."""
@@ -37,7 +38,7 @@ class ServerFailed(Exception):
 class Server:
     """Granian on a port that is reserved (`service.process.listener.reserve`)."""
 
-    def __init__(self, front: Front, held: socket.socket, *, connections: int) -> None:
+    def __init__(self, front: Front | SharedPort, held: socket.socket, *, connections: int) -> None:
         """`connections`: that may be open at once."""
         self._front = front
         self._address: tuple[str, int] = held.getsockname()[:2]
@@ -72,11 +73,15 @@ class Server:
         await asyncio.wait((self._serving,))
         raise ServerFailed(_why_it_ended(self._serving))
 
+    def refuse(self) -> None:
+        """Accept nobody any more."""
+        self._granian.stop()  # type: ignore[no-untyped-call]  # Granian leaves it so
+
     async def stop(self, within: float) -> bool:
         """Accept nobody any more, and let requests in flight be answered; whether all were within so many seconds."""
         assert self._serving is not None, "it was started"
         loop = asyncio.get_running_loop()
-        self._granian.stop()  # type: ignore[no-untyped-call]  # Granian leaves it so
+        self.refuse()
         deadline = loop.time() + within
         while self._front.under_way and loop.time() < deadline:
             await asyncio.sleep(LOOK)

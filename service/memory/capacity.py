@@ -22,6 +22,8 @@ from service.settings.model import Settings, SettingsError
 MEBIBYTE = 1024**2
 BASE = 80 * MEBIBYTE
 EMBEDDED = 64 * MEBIBYTE
+SUPERVISOR = 48 * MEBIBYTE
+"""Where there are workers: what starts them. The rest is divided among them evenly."""
 
 CONNECTION = 40 * 1024
 """Bytes. Measured: 37 kB with 15 kB of a header that never ends."""
@@ -61,11 +63,11 @@ class Capacity:
 
 
 def capacity(limit: int, settings: Settings, *, embedded: bool) -> Capacity:
-    """What fits into `limit` bytes. A CACHE_MAX_BYTES that was set is kept to.
+    """What fits into `limit` bytes; with WORKERS, into one worker's share. A CACHE_MAX_BYTES that was set is kept to.
 
     Raises SettingsError when not even one of the largest documents does.
     """
-    spare = limit - BASE - EMBEDDED * embedded
+    spare = (limit - _for_all(settings, embedded=embedded)) // settings.workers - BASE
     largest = settings.max_value_bytes
     answers, bodies = int(spare * _ANSWERS), int(spare * _BODIES)
     connections = min(MOST_CONNECTIONS, int(spare * _CONNECTIONS) // CONNECTION)
@@ -78,17 +80,24 @@ def capacity(limit: int, settings: Settings, *, embedded: bool) -> Capacity:
     )
 
 
+def _for_all(settings: Settings, *, embedded: bool) -> int:
+    return EMBEDDED * embedded + SUPERVISOR * (settings.workers > 1)
+
+
 def _too_little(limit: int, settings: Settings, *, embedded: bool) -> str:
     spare = max(
         CONNECTION * LEAST_CONNECTIONS / _CONNECTIONS,
         COPIES * settings.max_value_bytes / _BODIES / _FOR_LARGE,
         OF_ANSWER * settings.max_value_bytes / _ANSWERS,
     )
-    least = BASE + EMBEDDED * embedded + spare
+    least = _for_all(settings, embedded=embedded) + settings.workers * (BASE + spare)
     said = "MEMORY_LIMIT is" if settings.memory_limit else "The memory of this container or machine is"
     with_etcd = " and an embedded etcd" if embedded else ""
+    workers = f" in each of WORKERS={settings.workers}" if settings.workers > 1 else ""
+    fewer = f"fewer WORKERS than {settings.workers}, " if settings.workers > 1 else ""
+    enough = max(256 * MEBIBYTE, -int(-least // MEBIBYTE) * MEBIBYTE)
     return (
         f"{said} {limit // MEBIBYTE} MiB, which is too little for documents of MAX_VALUE_BYTES="
-        f"{settings.max_value_bytes}{with_etcd}. Expected at least {-int(-least // MEBIBYTE)} MiB, for example "
-        f"MEMORY_LIMIT={256 * MEBIBYTE}, or a smaller MAX_VALUE_BYTES"
+        f"{settings.max_value_bytes}{with_etcd}{workers}. Expected at least {-int(-least // MEBIBYTE)} MiB, "
+        f"for example MEMORY_LIMIT={enough}, or {fewer}a smaller MAX_VALUE_BYTES"
     )

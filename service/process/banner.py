@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 
@@ -14,7 +15,7 @@ from consistency.etcd.releases import ADVICE, weaknesses
 from service.embedded_etcd.shared import RunningEtcd
 from service.fleet.advertised import Advertised
 from service.process.compose import Instance
-from service.process.listener import EVERY_ADDRESS
+from service.process.listener import EVERY_ADDRESS, url
 from service.process.surroundings import Surroundings
 from service.settings.connection import Connection
 from service.settings.model import Settings
@@ -33,6 +34,12 @@ log = structlog.stdlib.get_logger("config.start")
 async def introduce(say: Callable[[str], None], surroundings: Surroundings, instance: Instance) -> None:
     """The first lines: address, etcd, slot, access, and a line to paste. Waits a moment for etcd and for the slot."""
     settings, keyring, embedded = surroundings.settings, surroundings.keyring, surroundings.running
+    place = surroundings.place
+    if place and not place.introduces:
+        await _check_that_it_is_reached(surroundings.advertised)
+        slot = words_for_slot(await _wait_for_slot(instance))
+        say(f"worker {place.number}: process {os.getpid()}, {surroundings.advertised.address}, slot {slot}")
+        return
     say(f"address: {url(settings.host, settings.port)}")
     told = surroundings.advertised
     say(f"fleet:   others are told {told.address} ({told.why})")
@@ -43,11 +50,6 @@ async def introduce(say: Callable[[str], None], surroundings: Surroundings, inst
     say(f"access:  {keyring.describe() if keyring else 'everybody, since there are no API_TOKENS'}")
     token = "--oauth2-bearer YOUR-TOKEN " if keyring else ""
     say(f"try:     curl {token}-X PUT -d '\"hello\"' {_local_url(settings)}/config/greeting")
-
-
-def url(host: str, port: int) -> str:
-    """The address as a URL."""
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def _check_that_it_is_reached(told: Advertised) -> None:

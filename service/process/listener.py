@@ -41,8 +41,10 @@ def is_public(host: str) -> bool:
     return not all(ipaddress.ip_address(address[4][0]).is_loopback for address in found)
 
 
-def reserve(host: str, port: int) -> socket.socket:
+def reserve(host: str, port: int, *, of_worker: bool = False) -> socket.socket:
     """Take the port, alone: no other process can have it as long as the socket is held. Raises StartupError.
+
+    Ours can: who has the socket, or was handed it, lets its server in. of_worker: whether it is a worker's own.
 
     The server listens on a socket of its own, since it takes none that exists:
 
@@ -70,7 +72,7 @@ def reserve(host: str, port: int) -> socket.socket:
     except UnicodeError:  # a label that is empty or has more than 63 characters
         raise StartupError(_words_for_host(host)) from None
     except OSError as error:
-        raise StartupError(_explain(error, host, port)) from None
+        raise StartupError(_explain(error, host, port, of_worker=of_worker)) from None
     return held
 
 
@@ -114,6 +116,11 @@ def _bound_each_connection(listener: socket.socket) -> None:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TAKEN_WITHIN * 1000)
 
 
+def url(host: str, port: int) -> str:
+    """The address as a URL."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def shown(host: str) -> str:
     """What a message may say of HOST: an address, or that it is a name; what is no address may be anything."""
     try:
@@ -129,7 +136,7 @@ def _words_for_host(host: str) -> str:
     )
 
 
-def _explain(error: OSError, host: str, port: int) -> str:
+def _explain(error: OSError, host: str, port: int, *, of_worker: bool) -> str:
     if error.errno is None or error.errno < 0 or error.errno == errno.EADDRNOTAVAIL:  # below 0: of name resolution
         return _words_for_host(host)
     if error.errno == errno.EADDRINUSE:
@@ -138,6 +145,11 @@ def _explain(error: OSError, host: str, port: int) -> str:
         reason = "this user may not listen there (ports below 1024 are reserved)"
     else:
         reason = os.strerror(error.errno)  # its own text repeats the host
+    if of_worker:
+        return (
+            f"{port} is to be a worker's own port, but {reason}. Expected a free port for each of WORKERS from "
+            f"WORKER_PORT on, which is PORT + 1 unless it is set, for example WORKER_PORT={_another(port)}"
+        )
     return f"PORT is {port}, but {reason}. Expected a free port, for example PORT={_another(port)}"
 
 

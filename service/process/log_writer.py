@@ -8,7 +8,7 @@ instance wakes the thread some fifty times a second and not for each line.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO
 
 MOST = 1024 * 1024
@@ -16,6 +16,11 @@ MOST = 1024 * 1024
 
 GATHERED_FOR = 0.02
 """Seconds from the first line to writing it, and those that came after it, out."""
+
+
+PIECE = 4096
+"""Bytes that are written at once at most, unless one line is longer: so much the kernel takes into a pipe as a whole.
+Several workers write to one, and no line may stand in the middle of another."""
 
 
 class LogWriter:
@@ -73,12 +78,28 @@ class LogWriter:
 
     def _empty(self) -> None:
         with self._lock:
-            text, dropped = "".join(self._lines), self._dropped
+            lines, dropped = self._lines, self._dropped
             self._lines, self._waiting, self._dropped = [], 0, 0
         try:
-            self._out.write(text)
-            self._out.flush()
+            for piece in pieces(lines):
+                self._out.write(piece)
+                self._out.flush()
         except (OSError, ValueError):
             return  # it was closed: there is nowhere to say so
         if dropped:
             self._tell_dropped(dropped)
+
+
+def pieces(lines: Iterable[str]) -> Iterator[str]:
+    """The same, of PIECE bytes at most or of one line."""
+    piece: list[str] = []
+    size = 0
+    for line in lines:
+        length = len(line) if line.isascii() else len(line.encode(errors="backslashreplace"))
+        if piece and size + length > PIECE:
+            yield "".join(piece)
+            piece, size = [], 0
+        piece.append(line)
+        size += length
+    if piece:
+        yield "".join(piece)

@@ -45,23 +45,24 @@ WRITTEN_WITHIN = 1.0
 """Seconds that a stopping process gives to lines that nobody has read yet."""
 
 
-def configure(level: str, *, terminal: bool | None = None) -> None:
+def configure(level: str, *, terminal: bool | None = None, worker: int = 0) -> None:
     """Sends everything from `level` ("DEBUG" … "CRITICAL") up to stderr; may be called again.
 
-    `terminal` chooses between coloured text and JSON; None asks stderr. Raises ValueError for an unknown level.
+    `terminal` chooses between coloured text and JSON; None asks stderr. worker: which one this
+    process is, which each line tells; 0 if it is none. Raises ValueError for an unknown level.
     """
     # gRPC's core writes to stderr past every handler, and repeats what its errors say; it asks when it is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     coloured = sys.stderr.isatty() if terminal is None else terminal
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *_shared(), ProcessorFormatter.wrap_for_formatter],
+        processors=[structlog.stdlib.filter_by_level, *_shared(worker), ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         ProcessorFormatter(
-            foreign_pre_chain=[*_shared(), structlog.stdlib.ExtraAdder()],
+            foreign_pre_chain=[*_shared(worker), structlog.stdlib.ExtraAdder()],
             processors=[
                 ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
@@ -77,7 +78,7 @@ def configure(level: str, *, terminal: bool | None = None) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     requests = logging.getLogger(request_log.LOGGER)
     requests.handlers, requests.propagate = [logging.StreamHandler(sys.stderr)], False
-    requests.handlers[0].setFormatter(RequestLines(_renderer(coloured)))
+    requests.handlers[0].setFormatter(RequestLines(_renderer(coloured), worker))
 
 
 @contextlib.contextmanager
@@ -106,13 +107,14 @@ def _tell_dropped(lines: int) -> None:
 class RequestLines(logging.Formatter):
     """Renders records whose message is a dictionary."""
 
-    def __init__(self, render: Processor) -> None:
+    def __init__(self, render: Processor, worker: int = 0) -> None:
         super().__init__()
         self._render = render
+        self._whose = {"worker": worker} if worker else {}
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
-        line = {**record.msg, "level": record.levelname.lower(), "logger": record.name}  # type: ignore[dict-item]
+        line = {**record.msg, "level": record.levelname.lower(), "logger": record.name, **self._whose}  # type: ignore[dict-item]
         if "detail" in line:  # all else are names and numbers
             line["detail"] = _without_credentials(line["detail"])
         return str(self._render(None, "", _TIME(None, "", line)))
@@ -121,8 +123,13 @@ class RequestLines(logging.Formatter):
 _TIME = structlog.processors.TimeStamper(fmt="iso", utc=True, key="time")
 
 
-def _shared() -> list[Processor]:
+def _shared(worker: int) -> list[Processor]:
+    def tell_whose(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+        line.setdefault("worker", worker)  # of the supervisor's lines some are about one
+        return line
+
     return [
+        *([tell_whose] if worker else []),
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.PositionalArgumentsFormatter(),

@@ -15,7 +15,7 @@ import structlog
 
 log = structlog.stdlib.get_logger("config.process")
 
-_VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
 class Notifier:
@@ -31,7 +31,7 @@ class Notifier:
     @classmethod
     def taken_from(cls, environ: MutableMapping[str, str], pid: int) -> Notifier:
         """The one that systemd has named in the environment, which it is taken out of: it means this process alone."""
-        address, microseconds, meant = (environ.pop(name, "") for name in _VARIABLES)
+        address, microseconds, meant = (environ.pop(name, "") for name in VARIABLES)
         if not address:
             return cls()
         told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
@@ -44,10 +44,19 @@ class Notifier:
         wanted = microseconds.isdecimal() and meant in ("", str(pid))
         return cls(told, watchdog=int(microseconds) / 1e6 if wanted else 0.0)
 
+    @classmethod
+    def of_worker(cls, line: socket.socket, speaks_every: float) -> Notifier:
+        """The one of a worker, whose supervisor listens on this line, and wants to hear it so often (seconds)."""
+        return cls(line, watchdog=2 * speaks_every)
+
     def ready(self, status: str = "") -> None:
         """It serves. status: one line for people."""
         self._is_ready = True
         self._tell("READY=1", f"STATUS={status}" if status else "")
+
+    def status(self, status: str) -> None:
+        """It serves, and this has changed: one line for people."""
+        self._tell(f"STATUS={status}")
 
     @contextlib.contextmanager
     def reloading(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
@@ -15,11 +16,14 @@ from service.embedded_etcd.shared import EmbeddedEtcd
 from service.http.server import DRAIN_WITHIN, Server, ServerFailed
 from service.memory.capacity import Capacity
 from service.process import logs
-from service.process.banner import introduce, url
+from service.process.banner import introduce
 from service.process.compose import Instance
-from service.process.stopping import Stop
+from service.process.listener import url
+from service.process.stopping import END_WITHIN, Stop
 from service.process.surroundings import Surroundings
 from service.process.watchdog import Watchdog
+from service.workers import line as workers_line
+from service.workers.shared_port import SharedPort
 
 log = structlog.stdlib.get_logger("config.process")
 
@@ -30,6 +34,13 @@ A request that waits is some thirty objects, none of them in a cycle. With Pytho
 64 requests under way each time that they came, three times in a row, and through all that there is every so often: a
 fifth of what a read took.
 """
+
+
+OF_OWN_PORT = 4
+"""Of a worker's connections one out of so many is for its own port: for the others, for Prometheus, for operators."""
+
+OWN_ENDS_WITHIN = 0.2
+"""Seconds for the server of the own port, once the other one has ended: the requests are those of both."""
 
 
 def serve(surroundings: Surroundings, room: Capacity, say: Callable[[str], None], stop: Stop) -> int:
@@ -57,7 +68,7 @@ async def _serve(surroundings: Surroundings, room: Capacity, say: Callable[[str]
             stop.check()
             with _until_signal(surroundings, instance, stop) as stopped:
                 async with _guarded(surroundings.embedded, instance), Watchdog(surroundings.notifier, instance.observe):
-                    await _serve_instance(surroundings, room, instance, stopped, say)
+                    await _serve_instance(surroundings, room, instance, stopped, say, stop)
     except ServerFailed as error:
         log.error("the HTTP server failed", reason=str(error))
         return 1
@@ -73,18 +84,30 @@ async def _serve_instance(
     instance: Instance,
     stopped: asyncio.Event,
     say: Callable[[str], None],
+    stop: Stop,
 ) -> None:
-    server = Server(instance.front, surroundings.held, connections=room.connections)
-    settings = surroundings.settings
+    settings, place = surroundings.settings, surroundings.place
+    apart = room.connections // OF_OWN_PORT if place else 0
+    front = SharedPort(instance.front) if place else instance.front
+    server = Server(front, surroundings.held, connections=room.connections - apart)
+    own = Server(instance.front, place.own, connections=apart) if place else None
     _keep_what_is_there()
     instance.start()
     with logs.in_background():
+        if own:
+            await own.start()  # the others may ask for this one as soon as it has a slot
         await server.start()
         surroundings.notifier.ready(f"serving at {url(settings.host, settings.port)}")
         await _unless(stopped, introduce(say, surroundings, instance))
         await _unless(stopped, server.ended())
         await asyncio.sleep(settings.drain_wait)
-        if not await server.stop(DRAIN_WITHIN - settings.drain_wait):
+        within = min(DRAIN_WITHIN, stop.within * DRAIN_WITHIN / END_WITHIN) - settings.drain_wait
+        if own:
+            own.refuse()
+        in_time = await server.stop(within)
+        if own:
+            in_time = await own.stop(OWN_ENDS_WITHIN) and in_time
+        if not in_time:
             log.warning("some requests were not answered in time")
 
 
@@ -135,11 +158,26 @@ def _until_signal(surroundings: Surroundings, instance: Instance, stop: Stop) ->
         elif stop.take_hangup():
             instance.rereading.ask(notifier.reloading)
 
+    def hear(line: socket.socket) -> None:
+        for word in workers_line.hear(line):
+            if isinstance(word, workers_line.Quiet):
+                instance.start_draining()
+                continue
+            if word.within is None:
+                log.warning("the supervisor of this worker has gone; it ends")
+                loop.remove_reader(line.fileno())
+            stop.ask(word.within)
+
     # Of all that a loop has, this alone may be called while its own code is interrupted.
     stop.tell(lambda: loop.call_soon_threadsafe(look), kill=embedded.kill if embedded else lambda: None)
+    line = surroundings.place.line if surroundings.place else None
+    if line:
+        loop.add_reader(line.fileno(), hear, line)
     try:
         yield stopped
     finally:
+        if line:
+            loop.remove_reader(line.fileno())
         stop.tell_nobody()
 
 

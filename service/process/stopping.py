@@ -16,6 +16,9 @@ from types import FrameType
 END_WITHIN = 9.0
 """Seconds from the signal to the end of the process, whatever hangs: platforms kill it after ten."""
 
+LEAST = 0.2
+"""Seconds that there are at least, however few a supervisor gives."""
+
 EXIT_CODE = 130
 STOPPED = "stopped while starting"
 
@@ -55,6 +58,8 @@ class Stop:
 
     def __init__(self) -> None:
         self._asked = self._hung_up = self._reads_again = False
+        self.within = END_WITHIN
+        """Seconds from the wish to the end of the process."""
         self._told: Callable[[], object] = _nobody
         self._kill: Callable[[], object] = _nobody
         for number in _TO_STOP:
@@ -81,6 +86,14 @@ class Stop:
         self._reads_again = True
         signal.signal(signal.SIGHUP, self._remember_hangup)
 
+    def ask(self, within: float | None) -> None:
+        """Wish to stop, as a signal does it, within so many seconds; None: END_WITHIN. A supervisor asks so."""
+        if not self._asked and within is not None:
+            self.within = max(LEAST, min(within, END_WITHIN))
+        self._asked = True
+        self._limit()
+        self._told()
+
     def take_hangup(self) -> bool:
         """Whether the tokens are to be read again; once for each time that this was asked for."""
         if not (self._hung_up and self._reads_again):
@@ -103,9 +116,7 @@ class Stop:
         self._told = _nobody
 
     def _remember(self, _signum: int, _frame: FrameType | None) -> None:
-        self._asked = True
-        self._limit()
-        self._told()
+        self.ask(None)
 
     def _remember_hangup(self, _signum: int, _frame: FrameType | None) -> None:
         self._hung_up = True
@@ -114,13 +125,13 @@ class Stop:
         self._told()
 
     def _limit(self) -> None:
-        """From now on the process has END_WITHIN seconds left, whatever hangs. A second call changes nothing."""
+        """From now on the process has `within` seconds left, whatever hangs. A second call changes nothing."""
         if signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0):
             signal.signal(signal.SIGALRM, self._give_up)
-            signal.setitimer(signal.ITIMER_REAL, END_WITHIN)
+            signal.setitimer(signal.ITIMER_REAL, self.within)
 
     def _give_up(self, _signum: int, _frame: FrameType | None) -> None:
-        _say(f"not stopped within {END_WITHIN:g} s, giving up")
+        _say(f"not stopped within {self.within:.3g} s, giving up")
         self._kill()
         os._exit(1)
 

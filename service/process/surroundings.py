@@ -11,6 +11,7 @@ from service.fleet.advertised import Advertised
 from service.process.notify import Notifier
 from service.settings.connection import Connection
 from service.settings.model import Settings
+from service.workers.place import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class Surroundings:
     """held: the port. keyring: None when everybody is let in. notifier: who is told how far the process is.
 
     `embedded` is None when the etcd is not ours to start, and so is `running`, which tells where it was at the start.
-    The address in `advertised` is in `settings`, too.
+    The address in `advertised` is in `settings`, too. place: of a worker; None where there is no supervisor.
     """
 
     settings: Settings
@@ -29,3 +30,4 @@ class Surroundings:
     embedded: EmbeddedEtcd | None
     running: RunningEtcd | None
     advertised: Advertised
+    place: Place | None = None

@@ -47,3 +47,4 @@ Tokens = Annotated[tuple[Token, ...], NoDecode, BeforeValidator(setting_values.t
 HostNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(setting_values.host_names)]
 Reachable = Annotated[str | None, BeforeValidator(setting_values.advertised)]
 KeyPrefix = Annotated[str, BeforeValidator(setting_values.key_prefix)]
+Workers = Annotated[int, BeforeValidator(setting_values.workers)]

@@ -43,10 +43,16 @@ from service.settings.fields import (
     Reachable,
     SecretPem,
     Tokens,
+    Workers,
     number,
     text,
 )
 from service.settings.words import SettingDoc
+
+AUTO = 0
+"""WORKERS=auto, until the processors have been counted."""
+
+MOST_WORKERS = setting_values.MOST_WORKERS
 
 MAX_VALUE_BYTES_LIMIT = 1_500_000
 """etcd takes requests of 1.5 MiB; what is missing here is for the key, the prefix and the version record."""
@@ -78,11 +84,32 @@ class Settings(BaseSettings):
         pattern=r"^[^\s/]+$",
     )
     port: int = number(8080, "", "TCP port to listen on", 1, 65535)
+    workers: Workers = Field(
+        default=1,
+        description="Instances on PORT, each with a slot, a cache and a port of its own (WORKER_PORT), and one process "
+        "that supervises them; 1: one process alone. auto: as many as there are processors, as far as there is memory "
+        "for them",
+        json_schema_extra={
+            "expected": f"a whole number from 1 to {MOST_WORKERS}, or auto",
+            "example": "4",
+            "number": True,
+        },
+    )
+    worker_port: int | None = text(
+        None,
+        "Where there are WORKERS: the first of the ports at which each is reached by itself, by the others and by "
+        "Prometheus; each further one has the next. Without it: PORT + 1",
+        "a whole number from 1 to 65535",
+        "8081",
+        ge=1,
+        le=65535,
+    )
     advertise_address: Reachable = text(
         None,
         "Where other instances, and Prometheus, reach this one. Without it: CF_INSTANCE_INTERNAL_IP, POD_IP, HOST if "
         "it is one address, else the address by which etcd or other machines are reached",
-        "a host name or an IP address, with a port if it is not PORT",
+        "a host name or an IP address, with a port if it is not PORT (with WORKERS: the first worker's, if it is not "
+        "WORKER_PORT)",
         "10.0.0.7",
     )
     allowed_hosts: HostNames = Field(

@@ -26,6 +26,9 @@ _NAME = r"[\w.-]+"
 _IPV6 = r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%\w+)?"
 _ADDRESS = re.compile(rf"(?P<host>{_NAME}|\[{_IPV6}\])(?::(?P<port>[0-9]{{1,9}}))?")
 
+MOST_WORKERS = 32
+"""Half of the slots: so a machine can be replaced by another one like it."""
+
 _INSIDE = re.compile("[^/].*/(config|members)(?:/|$)")
 """A prefix among what another fleet keeps: its keys would be listed and counted there, and deleted as documents."""
 
@@ -123,6 +126,20 @@ def advertised(text: str) -> str:
     if address is not None and address.is_unspecified:
         raise ValueError("it stands for every address of a machine, and others can't come to that")
     return f"{found.name}:{found.port}" if found.port else found.name
+
+
+def workers(given: object) -> object:
+    """A number of workers, or 0 for `auto`; what is no number is left for others to refuse. Raises ValueError."""
+    text = str(given).strip().lower()
+    if text == "auto":
+        return 0
+    try:
+        number = int(text)
+    except ValueError:
+        return given
+    if not 1 <= number <= MOST_WORKERS:
+        raise ValueError("that is out of bounds")
+    return number
 
 
 def key_prefix(text: str) -> str:

@@ -1,0 +1,1 @@
+"""Several instances on one machine: one supervisor, and workers that are instances, each with a slot of its own."""
