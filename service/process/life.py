@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +51,11 @@ def run(environ: MutableMapping[str, str], data: Path = INSTANCE) -> int:
     """
     stop = Stop()
     place = taken_from(environ)
+    with contextlib.closing(place) if place else contextlib.nullcontext():
+        return _run(environ, data, stop, place)
+
+
+def _run(environ: MutableMapping[str, str], data: Path, stop: Stop, place: Place | None) -> int:
     settings = Settings.load(environ)
     workers_environ = {} if place or settings.workers == 1 else _for_workers(environ)
     # Before anything else is loaded: some libraries copy the environment when they are.
@@ -125,7 +131,7 @@ def _surroundings(
     stop: Stop,
     place: Place | None,
 ) -> Iterator[Surroundings]:
-    with place.held if place else reserve(settings.host, settings.port) as held:
+    with _port(settings, place) as held:
         endpoints = () if connection.embedded else connection.endpoints
         where = (
             advertised(settings, endpoints, place.own_port, place.number) if place else advertised(settings, endpoints)
@@ -134,6 +140,10 @@ def _surroundings(
         with _etcd(settings, connection, data, say, stop, warn=place is None) as (etcd, running):
             there = connection.at(running.endpoint) if running else connection
             yield Surroundings(settings, held, there, keyring, notifier, etcd, running, where, place)
+
+
+def _port(settings: Settings, place: Place | None) -> socket.socket:
+    return place.held if place else reserve(settings.host, settings.port)
 
 
 @contextlib.contextmanager

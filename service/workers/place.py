@@ -41,6 +41,11 @@ class Place:
         """At which it alone is reached."""
         return int(self.own.getsockname()[1])
 
+    def close(self) -> None:
+        """When the process is about to end."""
+        for each in (self.line, self.held, self.own):
+            each.close()
+
 
 def words(number: int, of: int, files: tuple[int, int, int], speaks_every: float, *, introduces: bool) -> str:
     """What stands in VARIABLE. files: line, held and own, as numbers of open files."""

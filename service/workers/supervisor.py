@@ -111,7 +111,7 @@ class Supervisor:
         self._around_rereading = contextlib.ExitStack()
         self._told_manager = ""
         self._first_for = 0.0
-        self._until_alive = 0.0
+        self._alive_at = 0.0
 
     def hear(self, stop: Stop) -> None:
         """A signal has come."""
@@ -134,8 +134,8 @@ class Supervisor:
             passed, last = min(now - last, 2 * TICK), now
             for worker in self._workers if first.has_served else [first]:
                 worker.look(passed)
-            if not first.has_served and not first.lives and (first.exit_code or 0) > 0:
-                return first.exit_code or 1  # it has said why
+            if first.phase is Phase.ENDING:  # it has said why
+                return first.exit_code or 1
             self._reread(passed)
             self._tell_manager(passed)
             self._collect()
@@ -158,11 +158,9 @@ class Supervisor:
 
     def _tell_manager(self, passed: float) -> None:
         """It is told that we serve when all do, or when some do and the others have had time enough."""
-        if self._notifier.alive_every:
-            self._until_alive -= passed
-            if self._until_alive <= 0:
-                self._until_alive = self._notifier.alive_every
-                self._notifier.alive()
+        if self._notifier.alive_every and (now := time.monotonic()) >= self._alive_at:
+            self._alive_at = now + self._notifier.alive_every
+            self._notifier.alive()
         serving = sum(worker.phase is Phase.SERVING for worker in self._workers)
         if not self._told_manager:
             self._first_for += passed if self._workers[0].has_served else 0.0

@@ -47,7 +47,10 @@ class Phase(Enum):
 
 
 class WorkerProcess:
-    """The worker of one place. `end` is final. silent_for: seconds; a worker that serves and says nothing is killed."""
+    """The worker of one place. `end` is final, and so is a first start of worker 1 that fails.
+
+    silent_for: seconds; a worker that serves and says nothing for so long is killed.
+    """
 
     def __init__(
         self,
@@ -203,6 +206,9 @@ class WorkerProcess:
         if self.phase is Phase.ENDING:
             if code not in IN_ORDER and not self._killed:
                 log.warning("a worker did not end in order", worker=self.number, pid=pid, reason=_words_for(code))
+            return
+        if self.number == 1 and not self.has_served and code > 0:
+            self.phase = Phase.ENDING  # it has said why it can't start, and the others could no more
             return
         self._again(_words_for(code), pid)
 

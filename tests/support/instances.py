@@ -45,6 +45,7 @@ NOT_INHERITED = (
     "LOG_LEVEL",
     "LEASE_TTL",
     "EXPECTED_INSTANCES",
+    "WORKER",
 )
 
 
