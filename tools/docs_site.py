@@ -29,6 +29,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     ),
     "Operate": (
         "docs/operations.md",
+        "docs/workers.md",
         "docs/troubleshooting.md",
         "docs/settings.md",
         "docs/security.md",
