@@ -100,6 +100,17 @@ def hit(stage: Stage) -> wrk.Requests:
     return wrk.Requests(stage.instance + HIT)
 
 
+def hit_of_workers(stage: Stage) -> wrk.Requests:
+    """The same document, held by each of several workers on one port."""
+    stage.warm(1)
+    return wrk.Requests(stage.workers + HIT)
+
+
+def puts_to_workers(stage: Stage) -> wrk.Requests:
+    """PUTs of different documents in turn, to several workers on one port."""
+    return wrk.listed(stage.workers, stage.lines("writes", documents.writes(CROWD)))
+
+
 def bare(stage: Stage) -> wrk.Requests:
     """The same answer, from the bare RSGI callable."""
     return wrk.Requests(stage.bare + HIT)

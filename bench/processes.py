@@ -36,6 +36,7 @@ _NOT_INHERITED = (
     "VCAP_",
     "HOST",
     "PORT",
+    "WORKER",
     "USER_KEY_PREFIX",
     "LOG_LEVEL",
     "LEASE_TTL",
@@ -75,6 +76,16 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def free_run(count: int) -> int:
+    """The first of so many such ports in a row."""
+    while True:
+        first = free_port()
+        with contextlib.suppress(OSError, OverflowError), contextlib.ExitStack() as held:
+            for port in range(first, first + count):
+                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
 
 
 def at(port: int) -> str:

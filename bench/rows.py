@@ -19,9 +19,11 @@ from bench.measures import (
     gateway_puts,
     gateway_reads,
     hit,
+    hit_of_workers,
     hits_among_misses,
     in_fleet,
     puts,
+    puts_to_workers,
     reads,
     under,
 )
@@ -155,6 +157,20 @@ CONTESTS: tuple[Contest[Stage], ...] = (
     _among_four(CROWD),
     _beside_three(CROWD),
     _beside_three(256),
+    Contest(
+        "hits, 64 connections, 2 workers",
+        "1 worker",
+        under(CROWD, hit_of_workers),
+        under(CROWD, hit),
+        {"requests/s": at_least(1), "p99": at_most(1.5)},
+    ),
+    Contest(
+        "PUT, 64 connections, 2 workers",
+        "1 worker",
+        under(CROWD, puts_to_workers),
+        under(CROWD, puts),
+        {"requests/s": at_least(1)},
+    ),
     Contest(
         "PUT on A until fresh read on B, 8 instances", "raw watch", fresh_elsewhere, raw_watch, {"p99": at_most(10)}
     ),

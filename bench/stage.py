@@ -11,19 +11,22 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from bench import peers
-from bench.client import Client, wait_for
+from bench.client import Client, answers, wait_for
 from bench.documents import batches, document, name_of, write_lines
-from bench.processes import READY_WITHIN, Processes, at, free_port, stop
+from bench.processes import READY_WITHIN, Processes, at, free_port, free_run, stop
 from service.embedded_etcd.binary import find_etcd
 from service.process.startup import StartupError
 from tools.processes import Child
 
 PREFIX = "/bench"
 """Where in etcd the instances have their documents."""
+
+WORKERS = 2
+"""As many as there are processors where most of this has been measured."""
 
 HIT = f"/config/{name_of(0)}"
 """The document that all hits are of, unless said."""
@@ -108,6 +111,21 @@ class Stage:
             self._fleet.append(self._start_instance())
         return [each.url for each in self._fleet[:count]]
 
+    @cached_property
+    def workers(self) -> str:
+        """An instance as the measured one, but of WORKERS, each of which holds the document of hits. Where it is."""
+        port = free_run(WORKERS + 1)
+        command, settings = self._instance(port)
+        url = f"{at(port)}/readyz"
+        child = self._processes.start("workers", command, url, WORKERS=str(WORKERS), **settings)
+        self.need(1)
+        for own in range(port + 1, port + 1 + WORKERS):
+            wait_for(partial(answers, f"{at(own)}/readyz"), READY_WITHIN, f"{child.name} listens at {own}")
+            with Client(at(own)) as asking:
+                wait_for(partial(_has_slot, asking), READY_WITHIN, f"{child.name} has a slot")
+                wait_for(partial(_hits, asking), READY_WITHIN, f"{child.name} answers from memory")
+        return at(port)
+
     @contextlib.contextmanager
     def another_instance(self, **settings: str) -> Iterator[Instance]:
         """One more, with these settings, for as long as the block lasts."""
@@ -117,12 +135,16 @@ class Stage:
 
     def _start_instance(self, **settings: str) -> Instance:
         port = free_port()
-        given = {"HOST": "127.0.0.1", "PORT": str(port), "ETCD_ENDPOINTS": self.etcd, "USER_KEY_PREFIX": PREFIX}
-        command = [sys.executable, "-m", "service"]
+        command, given = self._instance(port)
         child = self._processes.start("instance", command, f"{at(port)}/readyz", **given, **settings)
         with Client(at(port)) as asking:
             wait_for(lambda: _has_slot(asking), READY_WITHIN, f"{child.name} has a slot")
         return Instance(at(port), child)
+
+    def _instance(self, port: int) -> tuple[Sequence[str], Mapping[str, str]]:
+        """How one is started, and with which settings."""
+        given = {"HOST": "127.0.0.1", "PORT": str(port), "ETCD_ENDPOINTS": self.etcd, "USER_KEY_PREFIX": PREFIX}
+        return [sys.executable, "-m", "service"], given
 
     def need(self, count: int) -> None:
         """Sees to it that the first `count` documents are in etcd."""
@@ -173,6 +195,11 @@ class Stage:
         if body != document(0) or headers.get("x-cache") != "HIT":
             raise StartupError(f"the service answers no hit: {body!r} with {headers}")
         return body, headers
+
+
+def _hits(client: Client) -> bool:
+    _, headers = client.ask("GET", HIT)
+    return headers.get("x-cache") == "HIT"
 
 
 def _has_slot(client: Client) -> bool:
