@@ -20,6 +20,7 @@ from consistency.core.events import (
     EndpointUp,
     Event,
     Evicted,
+    Guarded,
     HistoryTrimmed,
     Invalidated,
     Joined,
@@ -53,6 +54,7 @@ WORKERS = (
     "recorder",
     "trimmer",
     "policy",
+    "intents",
     "feed",
     "loop-lag",
     "endpoints",
@@ -120,6 +122,12 @@ class EventCounters:
             "Synchronous writes, by whether all members acknowledged or the bound was waited out.",
             "outcome",
             ("acknowledged", "waited out"),
+        )
+        self._guarded_writes = self._counter(
+            "config_guarded_writes",
+            "Guarded writes, by whether all members held the keys, the bound was waited out, or they were given up.",
+            "outcome",
+            ("acknowledged", "waited out", "given up"),
         )
         self._worker_failures = self._counter(
             "config_worker_failures",
@@ -237,6 +245,8 @@ class EventCounters:
                 self._audited.inc(event.documents)
             case Acknowledged():
                 self._sync_writes.labels("acknowledged" if event.complete else "waited out").inc()
+            case Guarded():
+                self._guarded_writes.labels(event.outcome).inc()
             case ChangesTold():
                 self._told.inc(event.keys)
                 if event.lag is not None:

@@ -9,6 +9,7 @@ from consistency.core.model import (
     Departure,
     DepartureEvent,
     Document,
+    Intent,
     Member,
     MemberEvent,
     Policy,
@@ -49,12 +50,14 @@ class Answer:
     """One linearizable read transaction: all of it held at `header.revision`.
 
     `member` is the lease that holds the slot asked about; 0 when the slot is free or none was asked about.
+    `intents`: the nonces of the guarded writes that are under way (rule 17); None: that was not asked.
     """
 
     header: Header
     version: VersionState
     member: int
     found: tuple[Found, ...]
+    intents: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class Survey:
     """The version key now and at an earlier revision, and the fleet, in one transaction (rules 6, 7, 9).
 
     `version_then` is None when that revision is compacted, or not yet reached. `departed`: who has gone lately.
-    `waiting`: who waits for a slot. `policy`: the one in force (rule 15).
+    `waiting`: who waits for a slot. `policy`: the one in force (rule 15). `intents`: the guarded writes under way (16).
     """
 
     header: Header
@@ -72,6 +75,7 @@ class Survey:
     departed: tuple[Departure, ...] = ()
     waiting: tuple[Member, ...] = ()
     policy: Policy = field(default_factory=Policy.none)
+    intents: tuple[Intent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +102,13 @@ Change = Put | Delete
 class Commit:
     """The answer to a write transaction.
 
-    committed: False when a precondition did not hold, or the policy is another one than was named; then nothing was
-    written, no version either.
-    before: for each change the key's mod_revision just before the transaction, 0 if it did not exist.
+    committed: False when a precondition did not hold, the policy is another one than was named, or the intent is not
+    there any more; then nothing was written, no version either.
+    before: for each change the key's mod_revision just before the transaction, 0 if it did not exist; of an intent that
+    was put: nothing.
     members: the slots held at that revision, if the version asks for acknowledgements (rule 12); else empty.
     policy: the mod_revision of the policy that was found, if one was named (rule 15); else 0.
+    lapsed: the intent that was named as a fence is not there any more (rule 16).
     """
 
     header: Header
@@ -110,6 +116,7 @@ class Commit:
     before: tuple[Revision, ...]
     members: tuple[int, ...] = ()
     policy: Revision = 0
+    lapsed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ or names every case.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 from consistency.core.entries import Entry
@@ -38,7 +39,8 @@ class Window:
 
     floor, horizon: what was validated between these revisions, and is not stale, is current as of `horizon`.
     proved_at: local seconds at which the proof was sent that the window rests on. until: hits are allowed before; 0.0
-    when they are not. max_age: seconds after which a value is loaded whole again.
+    when they are not. max_age: seconds after which a value is loaded whole again. held: the keys that are held; None:
+    none is (rule 17).
     """
 
     floor: Revision
@@ -46,6 +48,7 @@ class Window:
     proved_at: float
     until: float
     max_age: float
+    held: Container[str] | None = None
 
     def admits(self, entry: Entry, now: float, min_revision: Revision) -> bool:
         """Whether `Freshness.decide` would serve this entry at once; the shortest way to say so."""

@@ -111,6 +111,17 @@ class Acknowledged:
 
 
 @dataclass(frozen=True, slots=True)
+class Guarded:
+    """A guarded write is past its wait, or has failed (rule 16).
+
+    outcome: "acknowledged" (all members hold its keys), "waited out" (nobody can hit any more by a proof of before),
+    "given up" (it failed after its intent may have been put, which is taken away).
+    """
+
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChangesTold:
     """A client was told of so many keys. lag: seconds since the first of these changes was applied here, if known."""
 
@@ -147,10 +158,10 @@ class HistoryTrimmed:
 class WorkerFailed:
     """A background task met an error that nobody expected. One that runs all the time starts over.
 
-    name: "version-watch", "membership", "prover", "acknowledger", "auditor", "recorder", "trimmer", "policy", "feed",
-    "loop-lag", "endpoints"; of those that do one thing for their callers, "read-batch", "group-commit", "write",
-    "feed-read", "fleet-id", "authenticate", "hindsight"; of the service, "embedded-etcd", "sampler", "memory", "files",
-    "watchdog".
+    name: "version-watch", "membership", "prover", "acknowledger", "auditor", "recorder", "trimmer", "policy",
+    "intents", "feed", "loop-lag", "endpoints"; of those that do one thing for their callers, "read-batch",
+    "group-commit", "write", "feed-read", "fleet-id", "authenticate", "hindsight"; of the service, "embedded-etcd",
+    "sampler", "memory", "files", "watchdog".
     """
 
     name: str
@@ -197,6 +208,7 @@ Event = (
     | JoinFailed
     | AuditFound
     | Acknowledged
+    | Guarded
     | ChangesTold
     | ScopeReset
     | PastRead

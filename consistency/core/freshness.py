@@ -11,6 +11,7 @@ everything that was committed before that read was sent, and all its entries tha
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Container
 from typing import assert_never
 
 from consistency.core.decisions import (
@@ -99,9 +100,9 @@ class Freshness:
             return Confirm()
         return Serve(entry, self.horizon, age=now - (self.fresh_until - self._bound))
 
-    def window(self) -> Window:
-        """What `decide` serves by, for those who can't ask it."""
-        return Window(self.floor, self.horizon, self.fresh_until - self._bound, self.fresh_until, self._max_age)
+    def window(self, held: Container[str] | None = None) -> Window:
+        """What `decide` serves by, for those who can't ask it; with what is held besides (rule 17)."""
+        return Window(self.floor, self.horizon, self.fresh_until - self._bound, self.fresh_until, self._max_age, held)
 
     def last_known(self, entry: Entry | None, now: float, demand: Demand) -> Serve | None:
         """What may be served although nothing can be proven: it was current at the last proof that covers it.
@@ -194,14 +195,19 @@ class Freshness:
             self.cluster = self.cluster or header.cluster
             self.seen = max(self.seen, header.revision)
 
-    def complete(self, ticket: Ticket, answer: Answer) -> None:
-        """Notes what an answer shows of silence (rule 18). It is no right to hit: that takes a slot, too (rule 3)."""
+    def complete(self, ticket: Ticket, answer: Answer) -> bool:
+        """Notes what an answer shows of silence (rule 18). It is no right to hit: that takes a slot, too (rule 3).
+
+        Whether it shows any: all that was committed before the answer's revision is applied here.
+        """
         foreign = ticket.epoch != self.epoch or self.contradiction(ticket, answer.header)
         if foreign or not self.history.applied.count:
-            return
+            return False
         if self.history.standing(answer.version, answer.header.revision) is Standing.OURS:
             self.complete_at = max(self.complete_at or ticket.sent_at, ticket.sent_at)
             self.horizon = max(self.horizon, answer.header.revision)
+            return True
+        return False
 
     # Watching (rules 2, 6, 7, 8)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import enum
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from sys import getsizeof
 
 from consistency.core.model import NO_VERSION, Revision, VersionEvent, VersionState
@@ -187,4 +188,6 @@ def _revision(event: VersionEvent) -> Revision:
 
 def weight(event: VersionEvent) -> int:
     """What an event counts as, in names."""
-    return 1 + sum(-(-getsizeof(name) // NAME) for name in event.names or ()) + -(-event.authors.memory // PLACE)
+    held = event.intent.keys if event.intent is not None else None
+    names = chain(event.names or (), held or ())
+    return 1 + sum(-(-getsizeof(name) // NAME) for name in names) + -(-event.authors.memory // PLACE)

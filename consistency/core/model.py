@@ -20,6 +20,10 @@ from consistency.core.documents import (
     Written,
     WrongTimeline,
 )
+from consistency.core.holds import (
+    Fence,
+    Intent,
+)
 from consistency.core.members import (
     LONGEST_DESCRIPTION,
     SLOTS,
@@ -68,6 +72,8 @@ __all__ = [
     "Departure",
     "DepartureEvent",
     "Document",
+    "Fence",
+    "Intent",
     "Kept",
     "Look",
     "Member",

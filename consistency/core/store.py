@@ -49,6 +49,7 @@ from consistency.core.errors import (
 from consistency.core.model import (
     Departure,
     Document,
+    Fence,
     Revision,
     VersionRecord,
 )
@@ -108,9 +109,10 @@ class WatchStream(Protocol):
 class Store(Protocol):
     """The calls of the protocol. See the module's opening for what holds for each of them."""
 
-    async def read(self, wants: Sequence[Want], slot: int | None, *, timeout: float) -> Answer:
+    async def read(self, wants: Sequence[Want], slot: int | None, *, intents: bool = False, timeout: float) -> Answer:
         """All `wants`, the version key and the member key of `slot`, in one transaction (rule 4).
 
+        intents: and which guarded writes are under way (rule 17).
         Raises TooLarge (ask for fewer), Denied, Unavailable.
         """
 
@@ -126,15 +128,29 @@ class Store(Protocol):
         policy: Revision | None = None,
         new_policy: bytes | None = None,
         keeping: Keeping | None = None,
+        fence: Fence | None = None,
         timeout: float,
     ) -> Commit:
         """All changes and the version, or nothing (rule 1).
 
         only_if_new: only if there is no version key yet. policy: only if the policy in force is of this mod_revision,
         0 if there is none (rule 15). new_policy: the text of one that takes its place. keeping: how each change leaves
-        a record; without any change, what an audit found; None: none is left, and history ends (rule 19).
+        a record; without any change, what an audit found; None: none is left, and history ends (rule 19). fence: only
+        if this intent is still there; it is deleted by the same transaction, done or not (rule 16).
         Raises Rejected and its kinds, Unavailable (never sent), OutcomeUnknown.
         """
+
+    async def intend(
+        self, changes: Sequence[Change], version: VersionRecord, *, lease: int, policy: Revision, timeout: float
+    ) -> Commit:
+        """Puts the intent of `version`, attached to a lease, if the changes' preconditions hold (rule 16).
+
+        Changes no document. Its revision is that of the fence. Raises as `commit` does; Unavailable, too, if the lease
+        has ended.
+        """
+
+    async def withdraw(self, nonces: Sequence[str], *, timeout: float) -> None:
+        """Deletes up to 100 intents. Raises as `record` does."""
 
     async def policy(self, *, timeout: float) -> InForce:
         """The policy in force (rule 15). Raises Denied, Unavailable."""

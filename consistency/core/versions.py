@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from consistency.core.authors import UNSIGNED, Authors
+from consistency.core.holds import Intent
 
 Revision = int
 """An etcd store revision. 0 stands for "none": etcd counts from 1."""
@@ -36,7 +37,8 @@ class VersionRecord:
 
     `names` are the keys changed by the same transaction; None means "anything may have changed". `authors`: who wrote
     them, for those who are told; instances that don't know this member pass it over. `policy`: it has put another
-    policy (rule 15). `kept`: each change has left a record (rule 19).
+    policy (rule 15). `kept`: each change has left a record (rule 19). `intent`: it has put this intent, and names no
+    key yet (rule 16). `release`: it is the commit of the intent with this nonce.
     """
 
     nonce: str
@@ -46,17 +48,25 @@ class VersionRecord:
     authors: Authors = UNSIGNED
     policy: bool = False
     kept: bool = False
+    intent: Intent | None = None
+    release: str = ""
 
     def encode(self) -> bytes:
         """The JSON stored under `P/version`."""
         names = None if self.names is None else sorted(self.names)
-        record: dict[str, Any] = {"nonce": self.nonce, "keys": names, "op": self.op, "ack": self.ack}
+        record: dict[str, Any] = {"nonce": self.nonce, "keys": names}
+        if self.intent is not None:  # here, where a long list of names is read name by name
+            record["hold"] = None if self.intent.keys is None else sorted(self.intent.keys)
+            record["intent"] = self.intent.nonce
+        record |= {"op": self.op, "ack": self.ack}
         if self.authors.parts:
             record["authors"] = self.authors.encoded(names or ())
         if self.policy:
             record["policy"] = True
         if self.kept:
             record["kept"] = True
+        if self.release:
+            record["release"] = self.release
         return json.dumps(record).encode()
 
     @classmethod
@@ -73,7 +83,10 @@ class VersionRecord:
             known = None if names is None else frozenset(names)
             authors = Authors.decoded(loaded.get("authors"), names or ())
             ack, policy, kept = (bool(loaded.get(name, False)) for name in ("ack", "policy", "kept"))
-            return cls(nonce, known, op, ack, authors, policy, kept)
+            intent, release = _intent(loaded), loaded.get("release", "")
+            if not isinstance(release, str):
+                raise ValueError("not as it is written here")
+            return cls(nonce, known, op, ack, authors, policy, kept, intent, release)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return cls(nonce=f"unreadable:{raw[:64].hex()}", names=None, op="unreadable")
 
@@ -88,7 +101,7 @@ MOST_NAMES = 100
 """Names in a record that is larger than QUICK. Reading a few long ones is quick as well."""
 
 _scan = json.JSONDecoder().raw_decode
-_OPENING, _BETWEEN, _CLOSING = '{"nonce": ', ', "keys": [', "], "
+_OPENING, _BETWEEN, _HELD, _CLOSING = '{"nonce": ', ', "keys": [', '], "hold": [', "], "
 
 
 def _read_large(raw: bytes) -> dict[str, Any]:
@@ -98,6 +111,9 @@ def _read_large(raw: bytes) -> dict[str, Any]:
     text = raw.decode()
     nonce, at = _string_at(text, _after(text, _OPENING, 0))
     at = _after(text, _BETWEEN, at)
+    holds = text.startswith(_HELD, at)
+    if holds:
+        at += len(_HELD)
     names: list[str] = []
     while len(names) < MOST_NAMES:
         name, at = _string_at(text, at)
@@ -108,7 +124,8 @@ def _read_large(raw: bytes) -> dict[str, Any]:
     at = _after(text, _CLOSING, at)
     if len(text) - at > QUICK:
         raise ValueError("more than is written here")
-    return {**json.loads("{" + text[at:]), "nonce": nonce, "keys": names}
+    named = {"keys": [], "hold": names} if holds else {"keys": names}
+    return {**json.loads("{" + text[at:]), "nonce": nonce, **named}
 
 
 def _after(text: str, expected: str, at: int) -> int:
@@ -122,6 +139,15 @@ def _string_at(text: str, at: int) -> tuple[str, int]:
         raise ValueError("no name")
     found, end = _scan(text, at)
     return str(found), end
+
+
+def _intent(loaded: dict[str, Any]) -> Intent | None:
+    if "intent" not in loaded:
+        return None
+    nonce, held = loaded["intent"], loaded["hold"]
+    if not (isinstance(nonce, str) and (held is None or _are_names(held))):
+        raise ValueError("not as it is written here")
+    return Intent(nonce, None if held is None else frozenset(held))
 
 
 def _are_names(found: object) -> bool:
@@ -148,3 +174,5 @@ class VersionEvent:
     authors: Authors = UNSIGNED
     policy: bool = False
     kept: bool = False
+    intent: Intent | None = None
+    release: str = ""

@@ -10,7 +10,7 @@ from typing import Any
 
 from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
-from consistency.core.model import Revision, VersionRecord
+from consistency.core.model import Fence, Revision, VersionRecord
 from consistency.core.past import FRESH, Keeping, Op, Record
 from consistency.core.store import Change, Commit, Put, TooLarge
 from consistency.etcd import messages as answers
@@ -26,7 +26,7 @@ MAX_OPERATIONS = 124
 
 AT_ONCE = 6
 """Changes in each transaction within: etcd allows it as many operations as the outer one leaves of 128. That has up to
-101 comparisons, and a change takes four operations."""
+103 operations for when it fails, and a change takes four."""
 
 FRAME = 16
 """Bytes that a longer value may add to the lengths of what it is within."""
@@ -51,12 +51,15 @@ class Commits:
         policy: Revision | None = None,
         new_policy: bytes | None = None,
         keeping: Keeping | None = None,
+        fence: Fence | None = None,
         timeout: float,
     ) -> Commit:
         """See Store.commit. Raises TooLarge over MAX_CHANGES or MAX_REQUEST, before anything is sent."""
         request = self._transaction(changes, version, only_if_new, policy, keeping)
         if new_policy is not None:
             request.success.append(put_op(self._layout.policy, new_policy))
+        if fence is not None:
+            self._end(request, fence)
         if len(changes) > MAX_CHANGES or request.ByteSize() > MAX_REQUEST:
             raise TooLarge(
                 f"a write of {len(changes)} changes and {request.ByteSize():,} bytes; "
@@ -67,11 +70,13 @@ class Commits:
         answer = await self._calls.send(Call("commit", "txn", request, write=True), timeout)
         header, ranges = answers.header(answer), answers.ranges(answer)
         members = answers.slots(self._layout, ranges.pop()) if answer.succeeded and version.ack else ()
-        found = policy or 0
+        found, lapsed = policy or 0, False
+        if fence is not None and not answer.succeeded:
+            lapsed = answers.mod_revision(ranges.pop()) != fence.revision
         if policy is not None and not answer.succeeded:
             found = answers.mod_revision(ranges.pop())
         before = tuple(map(answers.mod_revision, ranges))
-        return Commit(header, answer.succeeded, before, members, found)
+        return Commit(header, answer.succeeded, before, members, found, lapsed)
 
     def _transaction(
         self,
@@ -147,6 +152,13 @@ class Commits:
             author = version.authors.of(change.key)
             record = Record(0, Op.PUT, keeping.at, author, len(change.value), change.value)
             operation.request_put.value = record.encode()
+
+    def _end(self, request: Any, fence: Fence) -> None:
+        """Only if the intent is still there, which ends with this transaction, done or not (rule 16)."""
+        intent = self._layout.intent(fence.nonce)
+        request.compare.append(last_written(intent, fence.revision))
+        request.success.append(delete_op(intent))
+        request.failure.extend((range_op(intent, keys_only=True), delete_op(intent)))
 
     def _range_slots(self) -> Any:
         """Without whoever has gone: a synchronous write has no use for them."""

@@ -13,6 +13,7 @@ Owns the table below and nothing else. Pure: no I/O, and no opinion on which key
     P/past/\\0                    since when every write leaves one
     P/fleet                       the fleet's id
     P/policy                      the fleet's policy
+    P/intents/<nonce>             a guarded write that is under way, attached to its writer's lease
     P/doctor/<nonce>              what `python -m service doctor` writes and removes again
 
 Names are UTF-8. Bytes that are not (another tool may have put them) survive the way there and back unchanged, as
@@ -45,6 +46,7 @@ class Layout:
     version: bytes = field(init=False)
     fleet: bytes = field(init=False)
     policy: bytes = field(init=False)
+    intents: bytes = field(init=False)
     documents: bytes = field(init=False)
     members: bytes = field(init=False)
     slots_end: bytes = field(init=False)  # the slots and their acknowledgements are from `members` up to here
@@ -62,6 +64,7 @@ class Layout:
             ("version", encode(f"{prefix}/version")),
             ("fleet", encode(f"{prefix}/fleet")),
             ("policy", encode(f"{prefix}/policy")),
+            ("intents", encode(f"{prefix}/intents/")),
             ("documents", encode(f"{prefix}/config/")),
             ("members", encode(f"{prefix}/members/")),
             ("slots_end", encode(f"{prefix}/members/:")),  # the character after 9
@@ -113,6 +116,14 @@ class Layout:
     def wait(self, lease: int) -> bytes:
         """The etcd key of an instance that waits for a slot."""
         return self.waiting + b"%x" % lease
+
+    def intent(self, nonce: str) -> bytes:
+        """The etcd key of a guarded write that is under way."""
+        return self.intents + encode(nonce)
+
+    def nonce_of(self, raw: bytes) -> str | None:
+        """The nonce of the intent whose key this is; None for what is no such key."""
+        return decode(raw[len(self.intents) :]) if raw.startswith(self.intents) else None
 
     def doctor(self, nonce: str) -> bytes:
         """A key that means nothing to anybody, for a trial of writing."""

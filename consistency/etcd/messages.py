@@ -16,6 +16,7 @@ from consistency.core.model import (
     Departure,
     DepartureEvent,
     Document,
+    Intent,
     Member,
     MemberEvent,
     Policy,
@@ -108,6 +109,24 @@ def policy(ranged: Any) -> Policy:
     return Policy.none()
 
 
+def intents(layout: Layout, ranged: Any) -> tuple[Intent, ...]:
+    """Of a range over `P/intents/`: the guarded writes under way. One without a lease is nobody's; what can't be read
+    holds every key."""
+    found = []
+    for kv in ranged.kvs:
+        nonce = layout.nonce_of(kv.key)
+        if nonce is not None and kv.lease:
+            told = _decoded(kv.value).intent
+            found.append(Intent(nonce, told.keys if told is not None else None))
+    return tuple(found)
+
+
+def nonces(layout: Layout, ranged: Any) -> frozenset[str]:
+    """Of a range over `P/intents/`: whose they are."""
+    named = (layout.nonce_of(kv.key) for kv in ranged.kvs if kv.lease)
+    return frozenset(nonce for nonce in named if nonce is not None)
+
+
 def ranges(answer: Any) -> list[Any]:
     """The answers to a transaction's ranges, in their order; those of transactions within it, too."""
     found = []
@@ -153,12 +172,27 @@ def events(layout: Layout, answer: Any) -> Iterator[WatchEvent]:
             yield WaitingEvent(kv.mod_revision, lease, _member(None, kv) if kv.lease == lease != 0 else None)
 
 
+def event_of(state: VersionState, record: VersionRecord) -> VersionEvent:
+    """What the watch tells of a version, which stands as `state`."""
+    return VersionEvent(
+        state,
+        record.names,
+        record.ack,
+        record.op,
+        record.authors,
+        record.policy,
+        record.kept,
+        record.intent,
+        record.release,
+    )
+
+
 def _version_event(kv: Any, gone: bool) -> VersionEvent:
     if gone:
         return VersionEvent(VersionState(kv.mod_revision, created=0, count=0, nonce=""), names=None)
     record = _decoded(kv.value)
     state = VersionState(kv.mod_revision, kv.create_revision, kv.version, record.nonce)
-    return VersionEvent(state, record.names, record.ack, record.op, record.authors, record.policy, record.kept)
+    return event_of(state, record)
 
 
 def _member(slot: int | None, kv: Any) -> Member:

@@ -4,7 +4,8 @@ Owns the messages and their meaning. Refuses to guess: a write is sent once, to 
 an answer that doesn't come is OutcomeUnknown. Makes no connection before the first call, so that it can be built
 anywhere and before a fork.
 
-Here are the reads of documents. The rest of it stands beside it: `commits` (their writes), `leases` (to be one of a
+Here are the reads of documents. The rest of it stands beside it: `commits` (their writes), `intents` (of those that
+are guarded), `leases` (to be one of a
 fleet), `listings` and `past`, `remembered` (what writes leave), `watches` (opening one). They use `calls` (whom to
 ask, and how often), `endpoint` (the connections to one), `watch` (one stream), and, pure: `config` (where etcd is),
 `errors` (what a failure means), `failover` (whom to ask next), `health` (which endpoints fail), `token` (one
@@ -29,6 +30,7 @@ from consistency.etcd.calls import Call, Calls
 from consistency.etcd.commits import MAX_CHANGES, MAX_REQUEST, Commits
 from consistency.etcd.config import EtcdConfig
 from consistency.etcd.endpoint import Connect, EtcdNode, connect
+from consistency.etcd.intents import Intents, range_intents
 from consistency.etcd.layout import Layout, range_end
 from consistency.etcd.leases import Leases
 from consistency.etcd.listings import Listings
@@ -42,13 +44,13 @@ from consistency.tasks import Worker
 __all__ = ["MAX_CHANGES", "MAX_REQUEST", "MAX_WANTS", "EtcdConfig", "EtcdStore", "EtcdWatch"]
 
 MAX_WANTS = 126
-"""Most wants of one read: etcd's 128 operations, less the version key and the member key."""
+"""Most wants of one read: etcd's 128 operations, less the version key and the member key. The intents are a want."""
 
 LOOK_FOR = 2.0
 """Seconds for which an endpoint that failed is asked whether it is well again."""
 
 
-class EtcdStore(Commits, Leases, Listings, Remembered, Watches):
+class EtcdStore(Commits, Intents, Leases, Listings, Remembered, Watches):
     """`consistency.core.store.Store` over etcd, and `version`. Belongs to one loop; see the module's opening.
 
     connect: makes the channels. clock: seconds, for deadlines and for what observers are told.
@@ -77,10 +79,10 @@ class EtcdStore(Commits, Leases, Listings, Remembered, Watches):
 
     # --- reads
 
-    async def read(self, wants: Sequence[Want], slot: int | None, *, timeout: float) -> Answer:
+    async def read(self, wants: Sequence[Want], slot: int | None, *, intents: bool = False, timeout: float) -> Answer:
         """See Store.read. Raises ValueError over MAX_WANTS."""
-        if len(wants) > MAX_WANTS:
-            raise ValueError(f"at most {MAX_WANTS} wants in one read, not {len(wants)}")
+        if len(wants) + intents > MAX_WANTS:
+            raise ValueError(f"at most {MAX_WANTS} wants in one read, not {len(wants) + intents}")
         request = pb.TxnRequest(success=(self._ask_version,))
         add = request.success.add
         if slot is not None:
@@ -90,10 +92,14 @@ class EtcdStore(Commits, Leases, Listings, Remembered, Watches):
             ask.key = self._layout.document(want.key)
             if want.newer_than:
                 ask.min_mod_revision = want.newer_than + 1
+        if intents:
+            request.success.append(range_intents(self._layout, keys_only=True))
         answer = await self._snapshot("read", request, timeout)
         version, *ranges = [response.response_range for response in answer.responses]
         member = 0 if slot is None else answers.lease_of(ranges.pop(0))
-        return Answer(answers.header(answer), answers.version_state(version), member, tuple(map(answers.found, ranges)))
+        nonces = answers.nonces(self._layout, ranges.pop()) if intents else None
+        found = tuple(map(answers.found, ranges))
+        return Answer(answers.header(answer), answers.version_state(version), member, found, nonces)
 
     async def survey(self, at: Revision | None, *, timeout: float) -> Survey:
         """See Store.survey. With `at` None or 0 there is no `version_then`."""
@@ -188,11 +194,12 @@ class EtcdStore(Commits, Leases, Listings, Remembered, Watches):
     # --- how messages are made
 
     async def _survey(self, at: Revision | None, timeout: float) -> Survey:
-        request = pb.TxnRequest(success=(self._ask_version, self._range_members(), range_op(self._layout.policy)))
+        now = (self._ask_version, self._range_members(), range_op(self._layout.policy), range_intents(self._layout))
+        request = pb.TxnRequest(success=now)
         if at:
             request.success.append(range_op(self._layout.version, revision=at))
         answer = await self._snapshot("survey", request, timeout)
-        version, fleet, policy, *then = [response.response_range for response in answer.responses]
+        version, fleet, policy, intents, *then = [response.response_range for response in answer.responses]
         return Survey(
             header=answers.header(answer),
             version=answers.version_state(version),
@@ -201,6 +208,7 @@ class EtcdStore(Commits, Leases, Listings, Remembered, Watches):
             departed=answers.departed(self._layout, fleet),
             waiting=answers.waiting(self._layout, fleet),
             policy=answers.policy(policy),
+            intents=answers.intents(self._layout, intents),
         )
 
     async def _snapshot(self, kind: str, request: Any, timeout: float) -> Any:

@@ -122,7 +122,7 @@ class GroupCommit:
         assert group.policy is not None  # that of its first put
         applied = await self._commit(puts, group.policy, timeout)
         for (put, _), existed in zip(puts, applied.existed, strict=True):
-            group.applied[put.key] = Applied(applied.revision, (existed,))
+            group.applied[put.key] = Applied(applied.revision, (existed,), applied.acks)
 
 
 def _size(put: Put) -> int:

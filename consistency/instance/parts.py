@@ -17,6 +17,7 @@ from consistency.instance.auditor import Auditor
 from consistency.instance.feed import Feed
 from consistency.instance.fleet import Fleet
 from consistency.instance.fleet_id import FleetId
+from consistency.instance.guarded import Guard
 from consistency.instance.lag import LoopLag
 from consistency.instance.last_looks import LastLooks
 from consistency.instance.membership import Membership
@@ -57,11 +58,13 @@ class Parts:
         self.fleet_id = FleetId(store, clock, self.errands)
         self.reads = Reads(store, self.state, options, observer=observer, clock=clock, errands=self.errands)
         self.policies = Policies(store, self.state, timeout=options.timeout, clock=clock)
+        self.guard = Guard(store, self.state, self.fleet, options, observer=observer, clock=clock)
         self.writes = Writes(
             store,
             self.state,
             self.fleet,
             self.policies,
+            self.guard,
             options,
             observer=observer,
             clock=clock,
@@ -81,6 +84,7 @@ class Parts:
             on_owed=self._acknowledge_soon,
             on_fleet=self._record_soon,
             on_policy=self._read_policy_soon,
+            on_intent=self.guard.see,
         )
         self.feed = Feed(store, self.state, self.reads, options, observer=observer, clock=clock, errands=self.errands)
         looks = LastLooks(self.state, self.fleet, self.feed.past)
@@ -128,6 +132,8 @@ class Parts:
         self._policy_reader = Worker("policy", self.policies.run, observer)
         trimmer = Trimmer(store, self.state, self.fleet, timeout=options.timeout, observer=observer)
         self._trimmer = Worker("trimmer", trimmer.run, observer)
+        self._guard = Worker("intents", self.guard.run, observer)
+        self.guard.bell = self._guard.wake
         self._feeder = Worker("feed", self.feed.run, observer)
         self.feed.bell = self._feeder.wake
         self.lag = LoopLag(clock)
@@ -141,6 +147,7 @@ class Parts:
             self._recorder,
             self._trimmer,
             self._policy_reader,
+            self._guard,
             self._feeder,
         )
         self._started = False

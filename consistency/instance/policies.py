@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from consistency.core.model import Policy
-from consistency.core.store import PolicyChanged, Store, StoreError, Unavailable
+from consistency.core.store import InForce, PolicyChanged, Store, StoreError, Unavailable
 from consistency.instance.state import LocalState
 from consistency.tasks import Worker
 
@@ -48,10 +48,14 @@ class Policies:
 
     async def read(self, deadline: float) -> Policy:
         """The policy in force, linearizably. Raises Denied, Unavailable."""
+        return (await self.find(deadline)).policy
+
+    async def find(self, deadline: float) -> InForce:
+        """As `read`, and when that was."""
         ticket = self._state.ticket()
         found = await self._store.policy(timeout=deadline - self._clock())
         self._state.learn_policy(ticket, found)
-        return found.policy
+        return found
 
     async def agreed(self, write: Callable[[Policy], Awaitable[T]], approve: Approve | None, deadline: float) -> T:
         """Do `write` under a policy to which `approve` has agreed, and which `write` compares (rule 15).

@@ -228,7 +228,9 @@ class Reads:
         """One transaction; where its answer would be too large, two smaller ones."""
         asked = [Want(str(need.key), need.entry.mod_revision if need.entry else 0) for need in needs]
         try:
-            answer = await self._store.read(asked, ticket.slot, timeout=deadline - self._clock())
+            answer = await self._store.read(
+                asked, ticket.slot, intents=bool(self._state.held), timeout=deadline - self._clock()
+            )
         except TooLarge:
             if len(needs) < 2:
                 raise

@@ -35,12 +35,14 @@ from consistency.core.decisions import (
 from consistency.core.entries import Entry, NearCache
 from consistency.core.events import Event, Evicted, Invalidated, Joined, Left, Observer, TimeWentBackwards
 from consistency.core.freshness import Freshness
+from consistency.core.holds import Holds
 from consistency.core.model import Demand, MemberEvent, Policy, Reading, Revision, Source, VersionEvent, VersionState
 from consistency.core.options import CacheOptions
 from consistency.core.store import Found, Header, InForce, Survey
 from consistency.instance.moments import Snapshot, Start
 from consistency.instance.read_batches import Need, Part
 from consistency.instance.state_of_changes import Follow, StateOfChanges, nobody
+from consistency.instance.state_of_holds import StateOfHolds
 from consistency.news import News
 
 DEFAULT = Demand()
@@ -66,7 +68,7 @@ class _Changing:
         self._tell()
 
 
-class LocalState(StateOfChanges):
+class LocalState(StateOfChanges, StateOfHolds):
     """Everything an instance knows. For its loop alone, but for `hit`, which any thread may call."""
 
     def __init__(self, options: CacheOptions, observer: Observer, clock: Callable[[], float]) -> None:
@@ -77,6 +79,7 @@ class LocalState(StateOfChanges):
         self._entries = NearCache(options.max_entries, options.max_bytes)
         self._policy = InForce(Header(0, 0), Policy.none())  # the last one read
         self._policy_changed: Revision = 0  # by the last version that told of another one
+        self._holds = Holds()
         self._watch_up = False
         self._follow: Follow = nobody
         self._renewed_at = 0.0  # local seconds, as all times here
@@ -85,14 +88,14 @@ class LocalState(StateOfChanges):
         self._changing = _Changing(self._publish, self._tell)
 
     def _publish(self) -> None:
-        self._window = self._fresh.window()
+        self._window = self._fresh.window(self._holds.keys)
 
     # Reading
 
     def hit(self, key: str, min_revision: Revision = 0) -> Reading | None:
-        """What `decide` would serve at once, found from any thread (rules 3, 10, 13). None: not sure; it knows."""
+        """What `decide` would serve at once, found from any thread (rules 3, 10, 13, 17). None: not sure; it knows."""
         window, entry = self._window, self._entries.get(key)
-        if entry is None:
+        if entry is None or (window.held is not None and key in window.held):
             return None
         now = self._clock()
         if not window.admits(entry, now, min_revision) or window is not self._window:
@@ -100,11 +103,12 @@ class LocalState(StateOfChanges):
         return Reading(entry.value, entry.mod_revision, window.horizon, Source.HIT, now - window.proved_at)
 
     def decide(self, key: str, demand: Demand = DEFAULT, *, at: float | None = None) -> Decision:
-        """What a read of `key` needs (rules 3, 11). `at`: when the proof was sent that it asked for itself, if any."""
+        """What a read of `key` needs (rules 3, 11, 17). `at`: when the proof was sent that it asked for itself."""
         entry = self._entries.get(key)
         if at is not None:
             return self._fresh.decide(entry, at, demand.min_revision)
-        return self._fresh.decide(entry, self._clock(), demand.min_revision, confirm=demand.linearizable)
+        confirm = demand.linearizable or key in self._holds
+        return self._fresh.decide(entry, self._clock(), demand.min_revision, confirm=confirm)
 
     def last_known(self, key: str, demand: Demand) -> Serve | None:
         """The last that was proven of `key`, if the client takes it unproven (`stale_if_error`)."""
@@ -115,8 +119,15 @@ class LocalState(StateOfChanges):
         return self._fresh.ticket(self._clock())
 
     def may_follow(self, key: str, ticket: Ticket, bound: float) -> bool:
-        """Whether a default read may share a load that is on its way (rule 14)."""
-        return self._clock() < ticket.sent_at + bound and not self._fresh.overtaken(key, ticket)
+        """Whether a default read may share a load that is on its way (rule 14).
+
+        Not of a guarded key: its answer may be of before a write that is over, and no hold would have told of that. Nor
+        without a proof of now: nobody waits for who has none, and the key may be guarded since.
+        """
+        now = self._clock()
+        if self.may_be_guarded(key) or now >= self._fresh.fresh_until:
+            return False
+        return now < ticket.sent_at + bound and not self._fresh.overtaken(key, ticket)
 
     def settle(self, part: Part) -> Verdict:
         """Judges an answer, and takes over what it proves: the window, the horizon, the entries (rules 4, 5, 8, 9).
@@ -154,7 +165,8 @@ class LocalState(StateOfChanges):
     def _settle(self, part: Part) -> Verdict:
         verdict = self._fresh.judge(part.ticket, part.answer)
         self._fresh.note(part.ticket, part.answer.header)
-        self._fresh.complete(part.ticket, part.answer)
+        if self._fresh.complete(part.ticket, part.answer) and part.answer.intents is not None:
+            self._holds.shown(part.answer.intents, part.answer.header.revision)
         if isinstance(verdict, Ahead):
             return verdict  # not the last word
         part.verdict = verdict
@@ -222,21 +234,26 @@ class LocalState(StateOfChanges):
             match lineage:
                 case SameHistory():
                     if gap:
-                        self._fresh.rebase(survey, ticket.sent_at)
+                        self._rebase(survey, ticket)
                         self._invalidated("gap", len(self._entries))
                     else:
                         self._fresh.resume()
+                        self._holds.begin(survey.intents, survey.header.revision)
                 case Unprovable():
                     self._invalidated("history", self._entries.clear())
-                    self._fresh.rebase(survey, ticket.sent_at)
+                    self._rebase(survey, ticket)
                 case Elsewhere(detail):
                     self._turn_back(detail)
-                    self._fresh.rebase(survey, ticket.sent_at)
+                    self._rebase(survey, ticket)
             self._learn_policy(InForce(survey.header, survey.policy))
             start = Start(self._fresh.horizon, survey.header.revision, self._fresh.epoch, lineage)
             self._moved.tell()
         self._follow(None)
         return start
+
+    def _rebase(self, survey: Survey, ticket: Ticket) -> None:
+        self._fresh.rebase(survey, ticket.sent_at)
+        self._holds.start_over(survey.intents, survey.header.revision)
 
     def watching(self, up: bool) -> None:
         """The stream is up, or down."""
@@ -249,6 +266,10 @@ class LocalState(StateOfChanges):
             if epoch != self._fresh.epoch or not self._fresh.apply(event):
                 return False
             self._invalidate(event)
+            if event.intent is not None:
+                self._holds.begin((event.intent,), event.state.revision)
+            if event.release:  # what it held is stale by now
+                self._holds.release(event.release)
             if event.policy:
                 self._policy_changed = event.state.revision
             self._moved.tell()
@@ -302,6 +323,7 @@ class LocalState(StateOfChanges):
         self._invalidated("history", self._entries.clear())
         self._fresh.turn_back()
         self._policy, self._policy_changed = InForce(Header(0, 0), Policy.none()), 0
+        self._holds.start_over((), 0)
         self._happened.append(TimeWentBackwards(detail))
         self._moved.tell()
         self._follow(None)
@@ -312,11 +334,6 @@ class LocalState(StateOfChanges):
     def policy(self) -> Policy:
         """The one that this instance goes by: the last that was read."""
         return self._policy.policy
-
-    @property
-    def policy_is_old(self) -> bool:
-        """Whether a version has told of a change of the policy that has not been read."""
-        return self._policy.header.revision < self._policy_changed
 
     def learn_policy(self, ticket: Ticket, found: InForce) -> None:
         """Goes by the policy that was found, unless it is an older one, or may be another history's (rule 8)."""

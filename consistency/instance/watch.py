@@ -19,6 +19,7 @@ from consistency.core.model import (
     NO_VERSION,
     AckEvent,
     DepartureEvent,
+    Intent,
     MemberEvent,
     VersionEvent,
     VersionRecord,
@@ -40,7 +41,7 @@ class VersionWatch:
 
     on_moved: a proof or a slot is worth asking for now: the stream came up, or our slot is in doubt. on_owed: an event
     has been applied that asks for an acknowledgement. on_fleet: somebody has come or gone. on_policy: the policy has
-    changed.
+    changed. on_intent: a guarded write is under way.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class VersionWatch:
         on_owed: Callable[[], None],
         on_fleet: Callable[[], None],
         on_policy: Callable[[], None],
+        on_intent: Callable[[Intent], None],
     ) -> None:
         self._store = store
         self._state = state
@@ -65,6 +67,7 @@ class VersionWatch:
         self._on_owed = on_owed
         self._on_fleet = on_fleet
         self._on_policy = on_policy
+        self._on_intent = on_intent
         self._gap = False  # events were missed: the next stream can't go on after the horizon
         self._stream: WatchStream | None = None
         self._cause = ""  # why `restart` ended the stream
@@ -165,6 +168,8 @@ class VersionWatch:
                     self._on_owed()
                 if event.policy:
                     self._on_policy()
+                if event.intent is not None:
+                    self._on_intent(event.intent)
             case _:
                 assert_never(event)
         return True

@@ -1,4 +1,4 @@
-"""The way of a write: one transaction with the version, and what it means for our own entries (rules 1, 8, 12, 15).
+"""The way of a write: one transaction with the version, and what it means for our own entries (rules 1, 8, 12, 15, 16).
 
 Owns the groups of puts. A write that was sent is seen through, even when its client has gone: its outcome decides what
 our entries are worth.
@@ -7,9 +7,10 @@ our entries are worth.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from consistency.core.events import Acknowledged, Observer
 from consistency.core.model import (
@@ -17,6 +18,7 @@ from consistency.core.model import (
     Applied,
     Author,
     Authors,
+    Fence,
     MustExist,
     Policy,
     Precondition,
@@ -24,7 +26,6 @@ from consistency.core.model import (
     Revision,
     VersionRecord,
     Written,
-    holds,
     new_nonce,
 )
 from consistency.core.options import CacheOptions
@@ -43,10 +44,14 @@ from consistency.core.store import (
 )
 from consistency.instance.fleet import Fleet
 from consistency.instance.group_commit import GroupCommit, Signed
+from consistency.instance.guarded import Guard
 from consistency.instance.hindsight import Hindsight
 from consistency.instance.policies import MOST_TRIES, Approve, Policies
+from consistency.instance.refusals import look_for_fence, look_for_policy, look_for_precondition
 from consistency.instance.state import LocalState
 from consistency.tasks import Errands
+
+T = TypeVar("T")
 
 POLICY = "policy"
 """What a version's `op` is that has put another policy; and what a refusal of it names instead of a key."""
@@ -79,6 +84,7 @@ class Writes:
         state: LocalState,
         fleet: Fleet,
         policies: Policies,
+        guard: Guard,
         options: CacheOptions,
         *,
         observer: Observer,
@@ -91,6 +97,7 @@ class Writes:
         self._state = state
         self._fleet = fleet
         self._policies = policies
+        self._guard = guard
         self._options = options
         self._observer = observer
         self._clock = clock
@@ -99,6 +106,7 @@ class Writes:
         self._refuse_if_down = refuse_if_down
         self._hindsight = Hindsight(store, state, errands, options.timeout, clock)
         self._group = GroupCommit(self._commit_puts, clock, errands)
+        self._guarded_group = GroupCommit(self._commit_guarded_puts, clock, errands)
 
     async def put(self, put: Put, author: Author, *, sync: bool, approve: Approve | None = None) -> Written:
         """See `DistributedCache.put`. Without a precondition, and not `sync`, it may share a transaction."""
@@ -132,39 +140,41 @@ class Writes:
         """All changes, or none. Raises PreconditionFailed for the first that its precondition refuses."""
         order = Order(changes, op, Authors.of_all(author), sync)
         deadline = self._clock() + self._options.timeout
-        commit = await self._policies.agreed(
-            lambda policy: self._see_through(self._commit(order, policy, deadline)), approve, deadline
+        commit, held = await self._policies.agreed(
+            lambda policy: self._see_through(self._send(order, policy, deadline)), approve, deadline
         )
-        revision = commit.header.revision
-        if not commit.committed:
-            raise _refusal(changes, commit)
-        acks = await self._await_acks(revision, commit.members) if sync else None
-        return Applied(revision, tuple(before > 0 for before in commit.before), acks)
+        revision, acks = commit.header.revision, held
+        look_for_precondition(commit, changes)
+        if sync and acks is None:
+            acks = await self._await_acks(revision, commit.members)
+        return Applied(revision, tuple(before > 0 for before in commit.before), acks if sync else None)
 
     async def put_policy(self, text: bytes, if_match: Revision | None) -> Written:
         """See `DistributedCache.put_policy`."""
         if len(text) > LARGEST_POLICY:
             raise TooLarge(f"a policy of {len(text):,} bytes; at most {LARGEST_POLICY:,} are taken")
         deadline = self._clock() + self._options.timeout
-        over = if_match
         for _ in range(MOST_TRIES):
-            if over is None:
-                over = (await self._policies.read(deadline)).mod_revision
-            commit = await self._see_through(self._commit_policy(text, over, deadline))
-            if commit.committed:
-                return Written(commit.header.revision, over > 0)
-            if if_match is not None:
-                raise PreconditionFailed(POLICY, commit.policy, commit.header.revision)
-            over = None
+            found = await self._policies.find(deadline)
+            over = found.policy
+            if if_match is not None and over.mod_revision != if_match:
+                raise PreconditionFailed(POLICY, over.mod_revision, found.header.revision)
+            with contextlib.suppress(PolicyChanged):
+                commit = await self._see_through(self._change_policy(text, over, deadline))
+                return Written(commit.header.revision, over.mod_revision > 0)
         raise PolicyChanged("somebody else put one each time; nothing was done")
 
-    def _see_through(self, work: Coroutine[Any, Any, Commit]) -> Awaitable[Commit]:
+    def _see_through(self, work: Coroutine[Any, Any, T]) -> Awaitable[T]:
         lost = OutcomeUnknown("the cache was closed before the answer came")
         return self._errands.see_through(work, "write", lost=lost)
 
     async def _put_in_company(self, put: Put, author: Author, policy: Policy, deadline: float) -> Applied:
+        """Guarded ones in a company of their own: the others don't wait for what they wait for."""
+        group = self._group
+        if policy.guards(put.key):
+            group, deadline = self._guarded_group, deadline + self._options.sync_wait
         try:
-            return await self._group.put(put, author, policy, deadline)
+            return await group.put(put, author, policy, deadline)
         except OutcomeUnknown:
             # The group may still be on its way: who waits for it can be out of time before.
             self._state.may_have_written((put.key,))
@@ -176,15 +186,33 @@ class Writes:
             raise Unavailable("the writes before it took too long; nothing was sent")
         authors = Authors.of_each((put.key, author) for put, author in signed)
         order = Order(tuple(put for put, _ in signed), "put", authors)
-        commit = await self._commit(order, policy, self._clock() + timeout)
+        commit, _ = await self._send(order, policy, self._clock() + timeout)
         return Applied(commit.header.revision, tuple(before > 0 for before in commit.before))
 
-    async def _commit(self, order: Order, policy: Policy, deadline: float) -> Commit:
-        """Raises PolicyChanged if another policy is in force."""
+    async def _commit_guarded_puts(self, signed: Sequence[Signed], policy: Policy, timeout: float) -> Applied:
+        """Within what those who wait have beyond the wait of rule 16."""
+        return await self._commit_puts(signed, policy, timeout - self._options.sync_wait)
+
+    async def _send(self, order: Order, policy: Policy, deadline: float) -> tuple[Commit, tuple[int, int] | None]:
+        """At once; or, if it changes a guarded key, when all hold what is guarded of it: then, how many have said so.
+
+        Raises PolicyChanged if another policy is in force.
+        """
+        guarded = frozenset(filter(policy.guards, order.keys))
+        if not guarded:
+            return await self._commit(order, policy, deadline), None
+        self._refuse_if_down()
+        async with self._guard.hold(guarded, order.changes, policy.mod_revision, deadline) as held:
+            return await self._commit(order, policy, deadline + held.waited, held.fence), held.acks
+
+    async def _commit(self, order: Order, policy: Policy, deadline: float, fence: Fence | None = None) -> Commit:
+        """Raises PolicyChanged if another policy is in force. fence: of the intent that it ends (rule 16)."""
         self._refuse_if_down()
         keys = order.keys
         keeping = Keeping.by(policy.history, self._wall())
         record = VersionRecord(new_nonce(), keys, order.op, order.sync, order.authors, kept=keeping is not None)
+        if fence is not None:
+            record = replace(record, ack=False, release=fence.nonce)
         ticket = self._state.ticket()
         try:
             commit = await self._store.commit(
@@ -192,6 +220,7 @@ class Writes:
                 record,
                 policy=policy.mod_revision,
                 keeping=keeping,
+                fence=fence,
                 timeout=deadline - self._clock(),
             )
         except (OutcomeUnknown, asyncio.CancelledError):  # cancelled only at the end of the instance, perhaps when sent
@@ -201,19 +230,28 @@ class Writes:
             self._state.wrote(keys, commit.header, ticket)
             if keeping is not None:
                 self._hindsight.look(order.changes, commit, record.nonce)
-        elif commit.policy != policy.mod_revision:
-            raise PolicyChanged(f"the policy in force is of revision {commit.policy}, not {policy.mod_revision}")
+        look_for_policy(commit, policy.mod_revision)
+        look_for_fence(commit)
         return commit
 
-    async def _commit_policy(self, text: bytes, if_match: Revision, deadline: float) -> Commit:
+    async def _change_policy(self, text: bytes, over: Policy, deadline: float) -> Commit:
+        """One that guards other keys than before is itself a guarded write, which holds every key (rule 15)."""
         self._refuse_if_down()
-        record = VersionRecord(new_nonce(), frozenset(), POLICY, policy=True)
+        if frozenset(Policy.read(text, 0).guarded) == frozenset(over.guarded):
+            return await self._commit_policy(text, over.mod_revision, deadline)
+        async with self._guard.hold(None, (), over.mod_revision, deadline) as held:
+            return await self._commit_policy(text, over.mod_revision, deadline + held.waited, held.fence)
+
+    async def _commit_policy(self, text: bytes, over: Revision, deadline: float, fence: Fence | None = None) -> Commit:
+        release = "" if fence is None else fence.nonce
+        record = VersionRecord(new_nonce(), frozenset(), POLICY, policy=True, release=release)
         ticket = self._state.ticket()
         commit = await self._store.commit(
-            (), record, policy=if_match, new_policy=text, timeout=deadline - self._clock()
+            (), record, policy=over, new_policy=text, fence=fence, timeout=deadline - self._clock()
         )
-        if commit.committed:
-            self._state.learn_policy(ticket, InForce(commit.header, Policy.read(text, commit.header.revision)))
+        look_for_policy(commit, over)
+        look_for_fence(commit)
+        self._state.learn_policy(ticket, InForce(commit.header, Policy.read(text, commit.header.revision)))
         return commit
 
     async def _await_acks(self, revision: Revision, members: Collection[int]) -> tuple[int, int]:
@@ -221,13 +259,3 @@ class Writes:
         acks, complete = await self._fleet.await_acks(revision, members, self._clock() + self._options.sync_wait)
         self._observer(Acknowledged(acks, len(members), complete))
         return acks, len(members)
-
-
-def _refusal(changes: tuple[Change, ...], commit: Commit) -> PreconditionFailed:
-    """For the first change whose precondition did not hold."""
-    key, current = next(
-        (change.key, before)
-        for change, before in zip(changes, commit.before, strict=True)
-        if not holds(change.precondition, before)
-    )
-    return PreconditionFailed(key, current, commit.header.revision)

@@ -25,6 +25,7 @@ from consistency.core.events import (
     EndpointUp,
     Event,
     Evicted,
+    Guarded,
     HistoryTrimmed,
     Invalidated,
     Joined,
@@ -83,7 +84,7 @@ class EventLog:
         match event:
             case ReadServed() | StoreCalled() | BatchAnswered() | Invalidated() | Evicted() | Acknowledged():
                 pass
-            case ChangesTold() | ScopeReset() | PastRead() | HistoryTrimmed():
+            case Guarded() | ChangesTold() | ScopeReset() | PastRead() | HistoryTrimmed():
                 pass
             case Joined(slot):
                 self._over("join")

@@ -15,6 +15,8 @@ from consistency.core.model import (
     NO_VERSION,
     Departure,
     Document,
+    Fence,
+    Intent,
     Member,
     Policy,
     Revision,
@@ -47,9 +49,11 @@ from consistency.core.store import (
     Survey,
     TooLarge,
     Touched,
+    Unavailable,
     Want,
 )
 from consistency.etcd.layout import Layout, range_end
+from consistency.etcd.messages import event_of
 from simulation.etcd.mvcc import CompactedError, FutureError, Kv, Mvcc, NoLeaseError
 
 T = TypeVar("T")
@@ -74,12 +78,14 @@ class FakeEtcd:
 
     # --- reads
 
-    def read(self, wants: Sequence[Want], slot: int | None) -> Answer:
-        if len(wants) > MAX_WANTS:
-            raise ValueError(f"at most {MAX_WANTS} wants in one read, not {len(wants)}")
+    def read(self, wants: Sequence[Want], slot: int | None, intents: bool) -> Answer:
+        if len(wants) + intents > MAX_WANTS:
+            raise ValueError(f"at most {MAX_WANTS} wants in one read, not {len(wants) + intents}")
         self.wants_asked += len(wants)
         member = None if slot is None else self.history.get(self.layout.member(slot))
-        return Answer(self.header(), self.version(), member.lease if member else 0, tuple(map(self._found, wants)))
+        nonces = frozenset(intent.nonce for intent in self._intents()) if intents else None
+        found = tuple(map(self._found, wants))
+        return Answer(self.header(), self.version(), member.lease if member else 0, found, nonces)
 
     def survey(self, at: Revision | None) -> Survey:
         return Survey(
@@ -90,6 +96,7 @@ class FakeEtcd:
             self._departed(),
             self._waiting(),
             self.policy().policy,
+            self._intents(),
         )
 
     def policy(self) -> InForce:
@@ -155,24 +162,60 @@ class FakeEtcd:
         policy: Revision | None,
         new_policy: bytes | None,
         keeping: Keeping | None,
+        fence: Fence | None,
     ) -> Commit:
         self._check(changes, version)
-        kvs = [self.history.get(self.layout.document(change.key)) for change in changes]
-        before = tuple(kv.mod if kv else 0 for kv in kvs)
-        met = all(holds(change.precondition, mod) for change, mod in zip(changes, before, strict=True))
+        before, met = self._before(changes)
         in_force = self.policy().policy.mod_revision if policy is not None else 0
-        if not met or (only_if_new and self.version() != NO_VERSION) or (policy is not None and policy != in_force):
-            return Commit(self.header(), committed=False, before=before, policy=in_force)
+        lapsed = fence is not None and not self._stands(fence)
+        refused = not met or (only_if_new and self.version() != NO_VERSION) or lapsed
+        if refused or (policy is not None and policy != in_force):
+            if fence is not None:
+                self.write([], [self.layout.intent(fence.nonce)])
+            return Commit(self.header(), committed=False, before=before, policy=in_force, lapsed=lapsed)
         puts = [(self.layout.document(change.key), change.value, 0) for change in changes if isinstance(change, Put)]
         deletes = [self.layout.document(change.key) for change in changes if isinstance(change, Delete)]
         if new_policy is not None:
             puts.append((self.layout.policy, new_policy, 0))
         if changes and keeping is None:
             deletes.append(self.layout.began)
+        if fence is not None:
+            deletes.append(self.layout.intent(fence.nonce))
         puts += self._records(changes, version, keeping)
         self.write([*puts, (self.layout.version, version.encode(), 0)], deletes)
-        members = tuple(each.slot for each in self._members() if each.slot is not None) if version.ack else ()
+        members = self._slots() if version.ack else ()
         return Commit(self.header(), committed=True, before=before, members=members, policy=in_force)
+
+    def intend(self, changes: Sequence[Change], version: VersionRecord, lease: int, policy: Revision) -> Commit:
+        self._check_space()
+        before, met = self._before(changes)
+        in_force = self.policy().policy.mod_revision
+        if not met or policy != in_force:
+            return Commit(self.header(), committed=False, before=before, policy=in_force)
+        assert version.intent is not None
+        if lease not in self.history.leases:
+            raise Unavailable(f"the lease {lease:x} of this instance has ended; nothing was done")
+        told = version.encode()
+        self.write([(self.layout.intent(version.intent.nonce), told, lease), (self.layout.version, told, 0)])
+        return Commit(self.header(), committed=True, before=(), members=self._slots(), policy=in_force)
+
+    def withdraw(self, nonces: Sequence[str]) -> None:
+        self._check_space()
+        self.write([], [self.layout.intent(nonce) for nonce in nonces])
+
+    def _before(self, changes: Sequence[Change]) -> tuple[tuple[Revision, ...], bool]:
+        kvs = [self.history.get(self.layout.document(change.key)) for change in changes]
+        before = tuple(kv.mod if kv else 0 for kv in kvs)
+        return before, all(holds(change.precondition, mod) for change, mod in zip(changes, before, strict=True))
+
+    def _stands(self, fence: Fence) -> bool:
+        kv = self.history.get(self.layout.intent(fence.nonce))
+        return kv is not None and kv.mod == fence.revision
+
+    def _intents(self) -> tuple[Intent, ...]:
+        kvs = self.history.range(self.layout.intents, range_end(self.layout.intents))
+        told = [(kv.key[len(self.layout.intents) :].decode(), VersionRecord.decode(kv.value)) for kv in kvs if kv.lease]
+        return tuple(Intent(nonce, record.intent.keys if record.intent else None) for nonce, record in told)
 
     def _records(
         self, changes: Sequence[Change], version: VersionRecord, keeping: Keeping | None
@@ -359,6 +402,9 @@ class FakeEtcd:
         told = (Departure.decode(self.layout.departed_lease_of(kv.key) or 0, kv.value) for kv in kvs if kv.lease)
         return tuple(departure for departure in told if departure)
 
+    def _slots(self) -> tuple[int, ...]:
+        return tuple(each.slot for each in self._members() if each.slot is not None)
+
     def _version_then(self, at: Revision | None) -> VersionState | None:
         try:
             return self.version(at) if at else None
@@ -384,7 +430,7 @@ def version_event(kv: Kv) -> VersionEvent:
         return VersionEvent(VersionState(revision=kv.mod, created=0, count=0, nonce=""), names=None)
     record = VersionRecord.decode(kv.value)
     state = VersionState(kv.mod, kv.created, kv.version, record.nonce)
-    return VersionEvent(state, record.names, record.ack, record.op, record.authors, record.policy, record.kept)
+    return event_of(state, record)
 
 
 def _document(kv: Kv, names_only: bool) -> Document:

@@ -29,8 +29,8 @@ Passes the same contract suite as the store over etcd. How to use it:
 
     store.calls["read"], store.wants_asked, store.values_moved, store.revision, store.document("key")
 
-Kinds of calls: read survey commit policy page grant keep_alive revoke claim fleet watch past values scan versions
-touched existed acknowledge record erase wait traces recorded past_names forget forget_all doubt
+Kinds of calls: read survey commit intend withdraw policy page grant keep_alive revoke claim fleet watch past values
+scan versions touched existed acknowledge record erase wait traces recorded past_names forget forget_all doubt
 begin_past.
 """
 
@@ -41,7 +41,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from consistency.core.model import Departure, Document, Revision, VersionRecord
+from consistency.core.model import Departure, Document, Fence, Revision, VersionRecord
 from consistency.core.past import Keeping, KeyPast, Record, Trace
 from consistency.core.store import (
     Answer,
@@ -90,9 +90,9 @@ class FakeStore:
 
     # --- the protocol's calls
 
-    async def read(self, wants: Sequence[Want], slot: int | None, *, timeout: float) -> Answer:
+    async def read(self, wants: Sequence[Want], slot: int | None, *, intents: bool = False, timeout: float) -> Answer:
         del timeout
-        return await self._call("read", lambda: self._etcd.read(wants, slot))
+        return await self._call("read", lambda: self._etcd.read(wants, slot, intents))
 
     async def survey(self, at: Revision | None, *, timeout: float) -> Survey:
         del timeout
@@ -107,12 +107,23 @@ class FakeStore:
         policy: Revision | None = None,
         new_policy: bytes | None = None,
         keeping: Keeping | None = None,
+        fence: Fence | None = None,
         timeout: float,
     ) -> Commit:
         del timeout
         return await self._call(
-            "commit", lambda: self._etcd.commit(changes, version, only_if_new, policy, new_policy, keeping)
+            "commit", lambda: self._etcd.commit(changes, version, only_if_new, policy, new_policy, keeping, fence)
         )
+
+    async def intend(
+        self, changes: Sequence[Change], version: VersionRecord, *, lease: int, policy: Revision, timeout: float
+    ) -> Commit:
+        del timeout
+        return await self._call("intend", lambda: self._etcd.intend(changes, version, lease, policy))
+
+    async def withdraw(self, nonces: Sequence[str], *, timeout: float) -> None:
+        del timeout
+        await self._call("withdraw", lambda: self._etcd.withdraw(nonces))
 
     async def traces(self, key: str, *, timeout: float) -> KeyPast:
         del timeout
@@ -299,6 +310,11 @@ class FakeStore:
         """Writes any key at all, as etcdctl would."""
         with self._lock:
             return self._etcd.write([(key, value, lease)])
+
+    def intents(self) -> list[str]:
+        """The nonces of the guarded writes that are under way."""
+        with self._lock:
+            return [intent.nonce for intent in self._etcd.survey(None).intents]
 
     def delete_outside(self, key: str) -> Revision:
         """Deletes a document without a version."""
