@@ -23,6 +23,10 @@ class TooLarge(Rejected):
     """The request, or the answer to it, is over etcd's or our own limit."""
 
 
+class FleetTooOld(Rejected):
+    """What is asked for takes what not all instances know: some are of an earlier release (rule 15)."""
+
+
 class Unavailable(StoreError):
     """Nothing was done: no endpoint could be reached or answered a read in time."""
 

@@ -23,6 +23,28 @@ class Member:
     lease: int
     created: Revision
     description: str  # JSON, as the instance wrote it
+    holds: bool = False  # whether it knows guarded keys (rule 17); releases before that don't say so
+
+    @classmethod
+    def read(cls, slot: int | None, lease: int, created: Revision, told: str) -> Member:
+        """Of what is stored in its key, which `with_holds` made."""
+        if not told.startswith(_HOLDS):
+            return cls(slot, lease, created, told)
+        return cls(slot, lease, created, "{" + told[len(_HOLDS) :].removeprefix(", "), holds=True)
+
+
+_HOLDS = '{"holds": true'
+
+
+def with_holds(description: str) -> str:
+    """What an instance stores in its member key: its description, and that it knows guarded keys.
+
+    One that is no JSON object is stored as it is: its instance is taken for one that does not know them.
+    """
+    rest = description.strip().removeprefix("{").lstrip()
+    if rest == description.strip():
+        return description
+    return f"{_HOLDS}{rest}" if rest.startswith("}") else f"{_HOLDS}, {rest}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from consistency.core.members import (
     Member,
     MemberEvent,
     WaitingEvent,
+    with_holds,
 )
 from consistency.core.policy import LARGEST_POLICY, Kept, Policy
 from consistency.core.preconditions import (
@@ -96,4 +97,5 @@ __all__ = [
     "WrongTimeline",
     "holds",
     "new_nonce",
+    "with_holds",
 ]

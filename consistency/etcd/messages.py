@@ -196,7 +196,7 @@ def _version_event(kv: Any, gone: bool) -> VersionEvent:
 
 
 def _member(slot: int | None, kv: Any) -> Member:
-    return Member(slot, kv.lease, kv.create_revision, decode(kv.value))
+    return Member.read(slot, kv.lease, kv.create_revision, decode(kv.value))
 
 
 def _departure(lease: int, kv: Any) -> Departure | None:

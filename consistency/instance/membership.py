@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from consistency.core.events import JoinFailed, Observer
-from consistency.core.model import SLOTS, WAITING, Departure, Look
+from consistency.core.model import SLOTS, WAITING, Departure, Look, with_holds
 from consistency.core.store import Lease, Store, StoreError, Survey
 from consistency.instance.recorder import write_down
 from consistency.instance.state import LocalState
@@ -124,7 +124,7 @@ class Membership:
             await self._before_first()
         lease = await self._living_place() or await self._store.grant(self._ttl, timeout=self._timeout)
         try:
-            claimed = await self._store.claim(slot, lease.id, self._description, timeout=self._timeout)
+            claimed = await self._store.claim(slot, lease.id, with_holds(self._description), timeout=self._timeout)
         except BaseException:  # a failure, or a stop in the middle: it may be ours all the same
             self._place = None
             await self._give_back(lease)
@@ -146,7 +146,7 @@ class Membership:
             return
         lease = await self._store.grant(self._ttl, timeout=self._timeout)
         try:
-            await self._store.wait(lease.id, self._description, timeout=self._timeout)
+            await self._store.wait(lease.id, with_holds(self._description), timeout=self._timeout)
         except BaseException:  # a failure, or a stop in the middle
             await self._give_back(lease)
             raise

@@ -34,6 +34,7 @@ from consistency.core.store import (
     Change,
     Commit,
     Delete,
+    FleetTooOld,
     InForce,
     OutcomeUnknown,
     PolicyChanged,
@@ -237,10 +238,24 @@ class Writes:
     async def _change_policy(self, text: bytes, over: Policy, deadline: float) -> Commit:
         """One that guards other keys than before is itself a guarded write, which holds every key (rule 15)."""
         self._refuse_if_down()
-        if frozenset(Policy.read(text, 0).guarded) == frozenset(over.guarded):
+        now, before = frozenset(Policy.read(text, 0).guarded), frozenset(over.guarded)
+        if now == before:
             return await self._commit_policy(text, over.mod_revision, deadline)
+        if now - before:
+            await self._look_who_holds(deadline)
         async with self._guard.hold(None, (), over.mod_revision, deadline) as held:
             return await self._commit_policy(text, over.mod_revision, deadline + held.waited, held.fence)
+
+    async def _look_who_holds(self, deadline: float) -> None:
+        """Raises FleetTooOld if somebody would serve from memory what is held: it is of a release before that."""
+        survey = await self._store.survey(None, timeout=deadline - self._clock())
+        old = [member for member in (*survey.members, *survey.waiting) if not member.holds]
+        if old:
+            slots = ", ".join("none yet" if each.slot is None else f"{each.slot:02d}" for each in old)
+            raise FleetTooOld(
+                f"{len(old)} instances are of a release that does not know guarded keys (slots: {slots}); "
+                "they have to be upgraded first"
+            )
 
     async def _commit_policy(self, text: bytes, over: Revision, deadline: float, fence: Fence | None = None) -> Commit:
         release = "" if fence is None else fence.nonce

@@ -22,6 +22,11 @@ def test_a_policy_is_counted_and_one_that_is_none_is_told_with_what_to_do(etcd: 
     level, found, _ = finding()
     assert level == Level.OK
     assert found.endswith(": 1 guarded prefixes, 1 schemas, 2 that want a reason")
+    lease = etcd.etcdctl("lease", "grant", "600").split()[1]
+    etcd.etcdctl("put", f"{PREFIX}/members/03", "{}", f"--lease={lease}")
+    level, found, remedy = finding()
+    assert (level, "slot 03 do not know" in found, "Upgrade" in remedy) == (Level.WARNING, True, True)
+    etcd.etcdctl("lease", "revoke", lease)
     etcd.etcdctl("put", f"{PREFIX}/policy", '{"schemas": 5}')
     level, found, remedy = finding()
     assert level == Level.WRONG

@@ -11,10 +11,18 @@ from typing import Any
 
 import pytest
 
-from consistency import AsyncDistributedCache, CacheOptions, OutcomeUnknown, Policy, PreconditionFailed, Unavailable
+from consistency import (
+    AsyncDistributedCache,
+    CacheOptions,
+    FleetTooOld,
+    OutcomeUnknown,
+    Policy,
+    PreconditionFailed,
+    Unavailable,
+)
 from consistency.core.events import Event, Guarded
 from consistency.core.feed import Scope
-from consistency.core.model import MustBeAbsent, MustBeAt, Source, VersionEvent
+from consistency.core.model import Member, MustBeAbsent, MustBeAt, Source, VersionEvent, with_holds
 from consistency.core.store import Delete, NoSpace, Put
 from consistency.instance.policies import Approve
 from tests.support.driver import Meanwhile, run, settle, until
@@ -730,3 +738,33 @@ def test_the_approval_is_asked_before_anything_is_held(store: FakeStore, fleet: 
         with pytest.raises(RefusedError):
             run(way(one.cache, approve=agreed))
     assert store.calls["intend"] == intents
+
+
+class TestOldInstances:
+    """One of a release that does not know guarded keys would serve from memory what is held."""
+
+    ADDED = b'{"guarded": ["g/", "p/"]}'
+
+    @pytest.mark.parametrize("waits", [False, True])
+    def test_nothing_more_is_guarded_while_one_is_in_the_fleet(
+        self, store: FakeStore, quick: list[Instance], waits: bool
+    ) -> None:
+        one, _ = quick
+        lease = run(store.grant(600, timeout=1)).id
+        if waits:
+            run(store.wait(lease, "{}", timeout=1))
+        else:
+            run(store.claim(7, lease, "{}", timeout=1))
+        with pytest.raises(FleetTooOld, match="none yet" if waits else "07"):
+            run(one.cache.put_policy(self.ADDED))
+        assert store.intents() == []
+        run(one.cache.put_policy(b'{"guarded": [], "history": {"keep": 1}}'))
+        store.vanish(lease)
+        run(one.cache.put_policy(self.ADDED))
+
+    @pytest.mark.parametrize("told", ["{}", '{"boot": "x"}', ' { "boot": "x" } ', "no JSON", "[]", ""])
+    def test_what_an_instance_says_of_itself_is_told_as_it_said_it(self, told: str) -> None:
+        member = Member.read(3, 5, 7, with_holds(told))
+        assert member.holds == told.strip().startswith("{")
+        assert member.description.replace(" ", "") == told.replace(" ", "")
+        assert not Member.read(3, 5, 7, told).holds

@@ -17,6 +17,7 @@ from consistency.core.events import (
     EndpointUp,
     Event,
     Evicted,
+    Guarded,
     HistoryTrimmed,
     Invalidated,
     Joined,
@@ -56,6 +57,7 @@ SILENT: list[Event] = [
     Invalidated("version", 3),
     Evicted(2),
     Acknowledged(2, 2, complete=True),
+    Guarded("acknowledged"),
     EndpointUp("http://a:1"),  # for the first time
     ChangesTold(3, 0.1),
     ScopeReset("asked"),

@@ -13,6 +13,7 @@ from consistency.core.events import (
     EndpointUp,
     Event,
     Evicted,
+    Guarded,
     HistoryTrimmed,
     Invalidated,
     Joined,
@@ -68,6 +69,9 @@ EVENTS: list[tuple[Event, Moved]] = [
     (HistoryTrimmed(9), moved("config_history_records_trimmed_total", 9)),
     (Acknowledged(2, 2, complete=True), moved("config_sync_writes_total", outcome="acknowledged")),
     (Acknowledged(1, 2, complete=False), moved("config_sync_writes_total", outcome="waited out")),
+    (Guarded("acknowledged"), moved("config_guarded_writes_total", outcome="acknowledged")),
+    (Guarded("waited out"), moved("config_guarded_writes_total", outcome="waited out")),
+    (Guarded("given up"), moved("config_guarded_writes_total", outcome="given up")),
     (Evicted(2), moved("config_cache_evictions_total", 2)),
     (
         BatchAnswered(wants=3, readers=5, proved=True),

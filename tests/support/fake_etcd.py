@@ -388,13 +388,16 @@ class FakeEtcd:
     def _members(self) -> tuple[Member, ...]:
         first, end = self.layout.member(0), self.layout.member(63) + b"\x00"
         slots = ((self.layout.held_slot_of(kv.key, kv.lease), kv) for kv in self.history.range(first, end))
-        return tuple(Member(slot, kv.lease, kv.created, kv.value.decode()) for slot, kv in slots if slot is not None)
+        return tuple(
+            Member.read(slot, kv.lease, kv.created, kv.value.decode()) for slot, kv in slots if slot is not None
+        )
 
     def _waiting(self) -> tuple[Member, ...]:
         kvs = self.history.range(self.layout.waiting, range_end(self.layout.waiting))
         found = (kv for kv in kvs if self.layout.waiting_lease_of(kv.key) == kv.lease != 0)
         return tuple(
-            Member(None, kv.lease, kv.created, kv.value.decode()) for kv in sorted(found, key=lambda kv: kv.created)
+            Member.read(None, kv.lease, kv.created, kv.value.decode())
+            for kv in sorted(found, key=lambda kv: kv.created)
         )
 
     def _departed(self) -> tuple[Departure, ...]:

@@ -104,10 +104,10 @@ def to_event(layout: Layout, kv: Kv) -> WatchEvent | None:
         return DepartureEvent(kv.mod, lease, Departure.decode(lease, kv.value) if kv.lease else None)
     if (lease := layout.waiting_lease_of(kv.key)) is not None:
         waits = kv.version and kv.lease == lease != 0
-        return WaitingEvent(kv.mod, lease, Member(None, lease, kv.created, kv.value.decode()) if waits else None)
+        return WaitingEvent(kv.mod, lease, Member.read(None, lease, kv.created, kv.value.decode()) if waits else None)
     slot = layout.slot_of(kv.key)
     if slot is None:
         return None
     held = kv.version and layout.held_slot_of(kv.key, kv.lease) is not None
-    member = Member(slot, kv.lease, kv.created, kv.value.decode()) if held else None
+    member = Member.read(slot, kv.lease, kv.created, kv.value.decode()) if held else None
     return MemberEvent(kv.mod, slot, member)
