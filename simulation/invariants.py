@@ -109,7 +109,7 @@ class Watched:
         fresh, history = state._fresh, state._fresh.history
         if max(map(_validated_at, state._entries._entries.values()), default=0) > fresh.horizon:
             self._broken("an entry is validated beyond the horizon")
-        if state._window != fresh.window():
+        if state._window != fresh.window(state._holds.keys):
             self._broken("the window that hits go by is not the present one")
         usual = self._options.names_remembered
         if history._weight > 2 * usual and history._weight > usual + max(map(weight, history._events)):
@@ -126,7 +126,8 @@ class Watched:
     def at_rest(self) -> None:
         """See `Invariants.at_rest`."""
         cache = self._life.cache
-        queues = (cache._reads._batches._calls, cache._writes._group._calls)
+        writes = cache._writes
+        queues = (cache._reads._batches._calls, writes._group._calls, writes._guarded_group._calls)
         if any(calls.queue for calls in queues):
             self._broken("a call waits in a queue, and nobody waits for it")
         if self._life.requests:

@@ -229,7 +229,7 @@ class Reads:
         asked = [Want(str(need.key), need.entry.mod_revision if need.entry else 0) for need in needs]
         try:
             answer = await self._store.read(
-                asked, ticket.slot, intents=bool(self._state.held), timeout=deadline - self._clock()
+                asked, ticket.slot, intents=self._state.holds_any, timeout=deadline - self._clock()
             )
         except TooLarge:
             if len(needs) < 2:

@@ -107,8 +107,14 @@ class LocalState(StateOfChanges, StateOfHolds):
         entry = self._entries.get(key)
         if at is not None:
             return self._fresh.decide(entry, at, demand.min_revision)
-        confirm = demand.linearizable or key in self._holds
+        held = self._holds.keys
+        confirm = demand.linearizable or (held is not None and key in held)
         return self._fresh.decide(entry, self._clock(), demand.min_revision, confirm=confirm)
+
+    @property
+    def holds_any(self) -> bool:
+        """Whether any key is held (rule 17)."""
+        return self._holds.keys is not None
 
     def last_known(self, key: str, demand: Demand) -> Serve | None:
         """The last that was proven of `key`, if the client takes it unproven (`stale_if_error`)."""

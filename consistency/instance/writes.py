@@ -145,7 +145,8 @@ class Writes:
             lambda policy: self._see_through(self._send(order, policy, deadline)), approve, deadline
         )
         revision, acks = commit.header.revision, held
-        look_for_precondition(commit, changes)
+        if not commit.committed:
+            look_for_precondition(commit, changes)
         if sync and acks is None:
             acks = await self._await_acks(revision, commit.members)
         return Applied(revision, tuple(before > 0 for before in commit.before), acks if sync else None)
@@ -172,7 +173,7 @@ class Writes:
     async def _put_in_company(self, put: Put, author: Author, policy: Policy, deadline: float) -> Applied:
         """Guarded ones in a company of their own: the others don't wait for what they wait for."""
         group = self._group
-        if policy.guards(put.key):
+        if policy.guarded and policy.guards(put.key):
             group, deadline = self._guarded_group, deadline + self._options.sync_wait
         try:
             return await group.put(put, author, policy, deadline)
@@ -199,7 +200,7 @@ class Writes:
 
         Raises PolicyChanged if another policy is in force.
         """
-        guarded = frozenset(filter(policy.guards, order.keys))
+        guarded = frozenset(filter(policy.guards, order.keys)) if policy.guarded else frozenset[str]()
         if not guarded:
             return await self._commit(order, policy, deadline), None
         self._refuse_if_down()
@@ -231,8 +232,9 @@ class Writes:
             self._state.wrote(keys, commit.header, ticket)
             if keeping is not None:
                 self._hindsight.look(order.changes, commit, record.nonce)
-        look_for_policy(commit, policy.mod_revision)
-        look_for_fence(commit)
+        else:
+            look_for_policy(commit, policy.mod_revision)
+            look_for_fence(commit)
         return commit
 
     async def _change_policy(self, text: bytes, over: Policy, deadline: float) -> Commit:

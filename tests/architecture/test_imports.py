@@ -77,6 +77,7 @@ def test_one_file_connects_to_etcd_and_those_that_ask_make_messages_for_it() -> 
         "consistency/etcd/endpoint.py",
         "consistency/etcd/store.py",
         "consistency/etcd/commits.py",
+        "consistency/etcd/intents.py",
         "consistency/etcd/leases.py",
         "consistency/etcd/listings.py",
         "consistency/etcd/past.py",
