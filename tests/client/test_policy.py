@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,6 +105,45 @@ def test_edit_tells_what_the_policy_refuses(ctl: Command) -> None:
     assert refused.returncode == exits.AGAINST_POLICY
     assert "team/a /limit: expected maximum: 100" in refused.stderr
     assert ctl.ok("get", "team/a") == '{"limit": 10}'
+
+
+def kept_in(stderr: str) -> str:
+    """What is in the file that the command names."""
+    file = Path(stderr.rpartition("your text is kept in ")[2].split("\n")[0])
+    assert file.stat().st_mode & 0o777 == 0o600
+    text = file.read_text()
+    file.unlink()
+    return text
+
+
+def test_what_was_edited_and_not_written_is_kept(ctl: Command) -> None:
+    """Whatever the reason: refused by the schema, without a reason for the change, no JSON, no service any more."""
+    ctl.ok("set", "team/a", '{"limit": 10}')
+    refused = ctl.run("edit", "team/a", "--yes", env={"EDITOR": "sed -i s/10/1000/"})
+    assert kept_in(refused.stderr) == '{"limit": 1000}\n'
+    ctl.ok("set", "prod/a", "1", "--reason", "new")
+    unreasoned = ctl.run("edit", "prod/a", "--yes", env={"EDITOR": "sed -i s/1/2/"})
+    assert unreasoned.returncode == exits.AGAINST_POLICY
+    assert kept_in(unreasoned.stderr) == "2\n"
+    torn = ctl.run("edit", "prod/a", "--yes", env={"EDITOR": "sed -i s/1/{/"})
+    assert kept_in(torn.stderr) == "{\n"
+    policy = ctl.run("policy", "edit", "--yes", env={"EDITOR": "sed -i s/schemas/schemes/"})
+    assert kept_in(policy.stderr) == POLICY.replace("schemas", "schemes") + "\n"
+    unchanged = ctl.run("edit", "prod/a", "--yes", env={"EDITOR": "false"})
+    assert unchanged.returncode != 0
+    assert "is kept in" not in unchanged.stderr
+
+
+def test_a_reason_is_asked_for_on_a_terminal(ctl: Command) -> None:
+    """And the change is made with it."""
+    ours, theirs = os.openpty()
+    os.write(ours, b"twice the load\n")
+    done = ctl.run_on(theirs, "set", "prod/b", "1", "--yes")
+    os.close(ours)
+    os.close(theirs)
+    assert done.returncode == 0, done.stderr
+    (change,) = json.loads(ctl.ok("--json", "history", "prod/b"))
+    assert change["why"] == "twice the load"
 
 
 def test_a_policy_is_shown_checked_set_and_edited(ctl: Command, tmp_path: Path) -> None:

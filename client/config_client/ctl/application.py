@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -13,8 +14,10 @@ from config_client.connection import Connection
 from config_client.ctl import shown
 from config_client.ctl.planning import MOST_AT_ONCE, Plan, Step, difference
 from config_client.ctl.profiles import connection_of, environment
-from config_client.errors import ConfigError
+from config_client.errors import ConfigError, ReasonRequired
 from config_client.service import Service
+
+T = TypeVar("T")
 
 
 class Application:
@@ -56,6 +59,17 @@ def agree(steps: Sequence[Step], yes: bool) -> None:
         click.confirm(f"Do this ({len(steps)} documents)?", abort=True, err=True)
 
 
+def with_reason(write: Callable[..., T], reason: str | None) -> T:
+    """Call `write(reason=…)`. Where the policy demands one and none was given, ask for it on a terminal."""
+    try:
+        return write(reason=reason)
+    except ReasonRequired as error:
+        if reason is not None or not sys.stdin.isatty():
+            raise
+        shown.say(f"configctl: {error}")
+        return write(reason=str(click.prompt("Why", err=True)))
+
+
 def carry_out(service: Service, plan: Plan, *, in_parts: bool, reason: str | None, sync: bool) -> int:
     """Do what a plan says, as one guarded batch; return the revision. in_parts: as several, if it is too much for one.
 
@@ -69,6 +83,7 @@ def carry_out(service: Service, plan: Plan, *, in_parts: bool, reason: str | Non
     revision = plan.revision
     for start in range(0, len(plan.steps), MOST_AT_ONCE):
         part = plan.steps[start : start + MOST_AT_ONCE]
-        revision = service.batch([step.operation for step in part], reason=reason, sync=sync).revision
+        write = partial(service.batch, [step.operation for step in part], sync=sync)
+        revision = with_reason(write, reason).revision
         shown.say(f"{len(part)} documents changed at revision {revision}")
     return revision

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
 
 from config_client.core.model import Document
 from config_client.ctl import shown
-from config_client.ctl.application import Application, agree, pass_application, reason, yes
+from config_client.ctl.application import Application, agree, pass_application, reason, with_reason, yes
+from config_client.ctl.drafts import kept
 from config_client.ctl.exits import DIFFERENT, NO_SUCH_KEY
 from config_client.ctl.planning import Step
-from config_client.ctl.writing import again, content_of, edited
-from config_client.errors import Fault, PolicyViolation, PreconditionFailed
+from config_client.ctl.writing import again, content_of, edit_draft
+from config_client.errors import Fault, PolicyViolation
 from config_client.service import Service
 
 EMPTY = """{
@@ -87,18 +89,14 @@ def edit_policy(application: Application, yes: bool, reason: str | None) -> None
     """Edit the policy in $EDITOR. What is wrong with it is shown, and edited again."""
     with application.service() as service:
         base = service.policy()
-        text = base.value.decode() if base else EMPTY
-        while True:
-            text = edited(text)
-            try:
-                _put(service, base, text.encode(), yes=yes, reason=reason)
-                return
-            except PolicyViolation as error:
-                again(error)
-            except PreconditionFailed:
-                shown.say("somebody else has put another policy meanwhile; this one is not in force:")
-                click.echo(text)
-                raise
+        with kept("policy", base.value.decode() if base else EMPTY) as draft:
+            while True:
+                edit_draft(draft)
+                try:
+                    _put(service, base, draft.text.encode(), yes=yes, reason=reason)
+                    return
+                except PolicyViolation as error:
+                    again(error)
 
 
 def _put(service: Service, base: Document | None, text: bytes, *, yes: bool, reason: str | None) -> None:
@@ -110,5 +108,6 @@ def _put(service: Service, base: Document | None, text: bytes, *, yes: bool, rea
         first = each["errors"][0]
         shown.say(f"it will refuse what is stored: {Fault(first['pointer'], first['expected'], each['key'])}")
     agree([Step("policy", base, text)], yes)
-    written = service.put_policy(text, if_match=base.mod_revision if base else 0, reason=reason)
+    write = partial(service.put_policy, text, if_match=base.mod_revision if base else 0)
+    written = with_reason(write, reason)
     shown.say(f"policy in force at revision {written.revision}")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
 
 from config_client.core.model import Document
 from config_client.ctl import shown
-from config_client.ctl.application import Application, agree, pass_application, reason, sync, yes
+from config_client.ctl.application import Application, agree, pass_application, reason, sync, with_reason, yes
+from config_client.ctl.drafts import Draft, kept
 from config_client.ctl.exits import AGAINST_POLICY, FAILED
 from config_client.ctl.merging import merge
 from config_client.ctl.planning import Step
@@ -34,10 +36,8 @@ def _do(
         return
     agree([step], yes)
     at = (step.before.mod_revision if step.before else 0) if if_match is None else if_match
-    if step.after is None:
-        written = service.delete(step.key, if_match=at, sync=sync, reason=reason)
-    else:
-        written = service.put(step.key, step.after, if_match=at, sync=sync, reason=reason)
+    write = partial(service.delete, step.key) if step.after is None else partial(service.put, step.key, step.after)
+    written = with_reason(partial(write, if_match=at, sync=sync), reason)
     shown.say(f"{step.key} {'deleted' if step.after is None else 'written'} at revision {written.revision}")
 
 
@@ -113,29 +113,34 @@ def revert(application: Application, key: str, revision: int, yes: bool, sync: b
 def edit(application: Application, key: str, yes: bool, sync: bool, reason: str | None) -> None:
     """Edit a document in $EDITOR. What somebody else changes meanwhile is shown, and merged where that is possible.
 
-    What the policy refuses is shown, too, and edited again.
+    What the policy refuses is shown, too, and edited again. A text that is not written is kept in a file.
     """
     with application.service() as service:
         base = _found(service, key)
-        mine = base.value.decode() if base else "{}\n"
-        while True:
-            mine = edited(mine)
-            step = Step(key, base, mine.encode())
-            try:
-                _do(service, step, yes=yes, sync=sync, reason=reason)
-                return
-            except PreconditionFailed:
-                theirs = _found(service, key)
-                shown.say(f"somebody else has changed {key} meanwhile:")
-                shown.difference(list(_difference_of(key, base, theirs)))
-                mine, clean = merge(_text(base), mine, _text(theirs))
-                base = theirs
-                shown.say("merged; look at it once more" if clean else "both have changed the same lines: choose")
-                if not sys.stdin.isatty() and not clean:
-                    shown.say(mine)
-                    raise
-            except PolicyViolation as error:
-                again(error)
+        with kept(key, base.value.decode() if base else "{}\n") as draft:
+            _edit(service, key, base, draft, yes=yes, sync=sync, reason=reason)
+
+
+def _edit(
+    service: Service, key: str, base: Document | None, draft: Draft, *, yes: bool, sync: bool, reason: str | None
+) -> None:
+    while True:
+        edit_draft(draft)
+        step = Step(key, base, draft.text.encode())
+        try:
+            _do(service, step, yes=yes, sync=sync, reason=reason)
+            return
+        except PreconditionFailed:
+            theirs = _found(service, key)
+            shown.say(f"somebody else has changed {key} meanwhile:")
+            shown.difference(list(_difference_of(key, base, theirs)))
+            draft.text, clean = merge(_text(base), draft.text, _text(theirs))
+            base = theirs
+            shown.say("merged; look at it once more" if clean else "both have changed the same lines: choose")
+            if not sys.stdin.isatty() and not clean:
+                raise
+        except PolicyViolation as error:
+            again(error)
 
 
 def again(error: PolicyViolation) -> None:
@@ -149,18 +154,18 @@ def again(error: PolicyViolation) -> None:
         raise SystemExit(AGAINST_POLICY)
 
 
-def edited(text: str) -> str:
-    """The text as it was edited, once it is JSON. Raises Abort if the editor left it as it was, and that is none."""
+def edit_draft(draft: Draft) -> None:
+    """Open the draft in $EDITOR until it is JSON. Raises Abort, and SystemExit for one that stays none."""
     while True:
-        edited = click.edit(text, extension=".json", require_save=False)
+        edited = click.edit(draft.text, extension=".json", require_save=False)
         if edited is None:
             raise click.Abort
+        before, draft.text = draft.text, edited
         if is_json(edited.encode()):
-            return edited
+            return
         shown.say("this is no JSON, and is not sent")
-        if edited == text or not click.confirm("Edit it again?", default=True, err=True):
+        if edited == before or not click.confirm("Edit it again?", default=True, err=True):
             raise SystemExit(FAILED)
-        text = edited
 
 
 def _difference_of(key: str, base: Document | None, theirs: Document | None) -> list[str]:
