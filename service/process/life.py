@@ -30,7 +30,7 @@ from service.process.stopping import Stop
 from service.process.surroundings import Surroundings
 from service.settings.connection import INSTANCE, Connection, resolve
 from service.settings.model import Settings
-from service.workers.machine import as_worker, ports, with_workers
+from service.workers.machine import as_worker, doubts, ports, processors, with_workers
 from service.workers.place import Place, taken_from
 from service.workers.work import Work
 
@@ -71,7 +71,11 @@ def _run(environ: MutableMapping[str, str], data: Path, stop: Stop, place: Place
     console = Console()
     connection, keyring = resolve(settings, data), _keyring(settings, stop, warn=place is None)
     limit = settings.memory_limit or memory_limit()
-    settings = as_worker(settings, place) if place else with_workers(settings, limit, embedded=connection.embedded)
+    settings = (
+        as_worker(settings, place)
+        if place
+        else with_workers(settings, limit, processors(), embedded=connection.embedded)
+    )
     room = capacity(limit, settings, embedded=connection.embedded)
     room = replace(room, connections=connections_allowed(room.connections))
     settings = settings.without_secrets()
@@ -163,6 +167,8 @@ def _work(
         own = [stack.enter_context(reserve(settings.host, port, of_worker=True)) for port in numbers]
         etcd, _ = stack.enter_context(_etcd(settings, connection, data, say, stop, warn=True))
         say(f"workers: {settings.workers}, each reached by itself as well, at the ports {numbers[0]} to {numbers[-1]}")
+        if doubt := doubts(settings, processors()):
+            log.warning(doubt)
         where = url(settings.host, settings.port)
         yield Work(held, own, environ, notifier, etcd, where, settings.drain_wait, ETCD_END_WITHIN)
 

@@ -87,8 +87,8 @@ class Settings(BaseSettings):
     workers: Workers = Field(
         default=1,
         description="Instances on PORT, each with a slot, a cache and a port of its own (WORKER_PORT), and one process "
-        "that supervises them; 1: one process alone. auto: as many as there are processors, as far as there is memory "
-        "for them",
+        "that supervises them; 1: one process alone. auto: as many as keep the processors busy, four for five of them, "
+        "as far as there is memory",
         json_schema_extra={
             "expected": f"a whole number from 1 to {MOST_WORKERS}, or auto",
             "example": "4",

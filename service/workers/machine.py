@@ -13,16 +13,26 @@ from service.workers.place import Place
 
 _LARGEST_PORT = 65535
 
+EACH_TAKES = 1.25
+"""Processors that a worker keeps busy at most. Measured: 1.25, for 38,000 hits a second. The loop's thread takes one,
+and the server's a quarter, in which it needs the interpreter: with more workers than there is time for, one of the two
+holds it while it waits for a processor, the other waits for both, and the p99 at full load is ten times as long."""
 
-def with_workers(settings: Settings, limit: int, *, embedded: bool, root: Path = Path("/")) -> Settings:
-    """The same, with WORKERS as a number. limit: bytes that all of them may take. root: where /proc and /sys are.
 
-    `auto` is a worker for each processor that this process may use (its affinity, its control group's quota), as far as
-    there is memory for them. Raises SettingsError for what can't be.
+def processors(root: Path = Path("/")) -> int:
+    """Those that this process may use, by its affinity and by its control groups' quotas. root: where these are told."""
+    mine = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return min(mine, most_processors(root))
+
+
+def with_workers(settings: Settings, limit: int, there_are: int, *, embedded: bool) -> Settings:
+    """The same, with WORKERS as a number. limit: bytes that all of them may take. there_are: processors.
+
+    `auto` is as many as these keep busy, as far as there is memory for them. Raises SettingsError for what can't be.
     """
     chosen = settings
     if settings.workers == AUTO:
-        chosen = settings.model_copy(update={"workers": _for(settings, limit, embedded=embedded, root=root)})
+        chosen = settings.model_copy(update={"workers": _for(settings, limit, there_are, embedded=embedded)})
     if chosen.workers > 1:
         if sys.platform != "linux":
             raise SettingsError(
@@ -45,10 +55,19 @@ def as_worker(settings: Settings, place: Place) -> Settings:
     )
 
 
-def _for(settings: Settings, limit: int, *, embedded: bool, root: Path) -> int:
-    if sys.platform != "linux":
-        return 1
-    workers = min(len(os.sched_getaffinity(0)), most_processors(root), MOST_WORKERS)
+def doubts(settings: Settings, there_are: int) -> str:
+    """Why there may be too many workers for so many processors; empty if there are not."""
+    useful = max(1, int(there_are / EACH_TAKES))
+    if settings.workers <= useful:
+        return ""
+    return (
+        f"WORKERS is {settings.workers}, and this process may use {there_are} processors, which {useful} keep busy: "
+        "under full load more than that answer late; see docs/workers.md"
+    )
+
+
+def _for(settings: Settings, limit: int, there_are: int, *, embedded: bool) -> int:
+    workers = min(int(there_are / EACH_TAKES), MOST_WORKERS) if sys.platform == "linux" else 1
     while workers > 1:
         try:
             capacity(limit, settings.model_copy(update={"workers": workers}), embedded=embedded)

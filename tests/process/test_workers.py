@@ -22,7 +22,7 @@ import requests
 from service.memory.capacity import BASE, SUPERVISOR, capacity
 from service.memory.limit import most_processors
 from service.settings.model import AUTO, MOST_WORKERS, Settings, SettingsError
-from service.workers.machine import ports, with_workers
+from service.workers.machine import doubts, ports, with_workers
 from service.workers.pace import FIRST, LAST, WELL_AFTER, Pace
 from tests.process.test_notify import Manager
 from tests.process.test_stop import PATCHED, SlowWrite, refuses
@@ -579,14 +579,23 @@ def test_auto_counts_the_processors_that_the_groups_leave(tmp_path: Path, groups
     assert most_processors(machine(tmp_path, **groups)) == found
 
 
-def test_auto_takes_no_more_than_there_is_memory_for(tmp_path: Path) -> None:
-    """And memory is divided: each has what is left beside the supervisor, evenly."""
+@pytest.mark.parametrize(("there_are", "workers"), [(1, 1), (2, 1), (4, 3), (5, 4), (8, 6), (16, 12), (64, 32)])
+def test_auto_is_as_many_as_the_processors_keep_busy(there_are: int, workers: int) -> None:
+    """A worker takes one and a quarter of them when it is busy; what is more would wait for each other."""
     settings = Settings.load({"WORKERS": "auto"})
     assert settings.workers == AUTO
-    root = machine(tmp_path, one="200000 100000")
-    roomy = with_workers(settings, 8192 * MB, embedded=False, root=root)
-    assert roomy.workers == min(2, len(os.sched_getaffinity(0)))
-    assert with_workers(settings, 200 * MB, embedded=False, root=root).workers == 1
+    chosen = with_workers(settings, 64 * 1024 * MB, there_are, embedded=False)
+    assert chosen.workers == workers
+    assert not doubts(chosen, there_are)
+    if workers < MOST_WORKERS:
+        assert f"which {workers} keep busy" in doubts(Settings(workers=workers + 1), there_are)
+
+
+def test_auto_takes_no_more_than_there_is_memory_for() -> None:
+    """And memory is divided: each has what is left beside the supervisor, evenly."""
+    settings = Settings.load({"WORKERS": "auto"})
+    assert with_workers(settings, 200 * MB, 16, embedded=False).workers == 1
+    assert with_workers(settings, 3 * 128 * MB + SUPERVISOR, 16, embedded=False).workers == 3
     each = capacity(4 * (256 * MB) + SUPERVISOR, Settings(workers=4), embedded=False)
     assert each == capacity(256 * MB, Settings(), embedded=False)
     with pytest.raises(SettingsError, match="fewer WORKERS than 4"):
