@@ -20,7 +20,7 @@ holds it while it waits for a processor, the other waits for both, and the p99 a
 
 
 def processors(root: Path = Path("/")) -> int:
-    """Those that this process may use, by its affinity and by its control groups' quotas. root: where these are told."""
+    """Those that this process may use, by its affinity and its control groups' quotas. root: where these are told."""
     mine = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return min(mine, most_processors(root))
 
