@@ -29,6 +29,7 @@ class Amount:
 
     reads: of those documents, in all, however many instances; `rate` a second, or slower. writes: of one key that all
     instances read, and as many of keys that nobody reads. few: writes of a step.
+    streams: clients of each instance that follow changes.
     key_steps, rate_steps (writes a second), size_steps: what is varied at STEPS_AT instances.
     """
 
@@ -39,6 +40,7 @@ class Amount:
     rate: float = 800.0
     writes: int = 10
     few: int = 2
+    streams: int = 1_000
     seconds: float = 6.0
     key_steps: tuple[int, ...] = (10, 100, 1_000)
     rate_steps: tuple[float, ...] = (0.5, 2.0, 5.0)
@@ -49,8 +51,8 @@ STEPS_AT = 4
 """Instances at which keys, rates and sizes are varied."""
 
 SMOKE = Amount(
-    keys=5, idle=1.0, reads=100, rate=500.0, writes=3, few=1, seconds=1.0, key_steps=(5,), rate_steps=(2.0,),
-    size_steps=(100,),
+    keys=5, idle=1.0, reads=100, rate=500.0, writes=3, few=1, streams=20, seconds=1.0,
+    key_steps=(5,), rate_steps=(2.0,), size_steps=(100,),
 )  # fmt: skip
 """Says little about cost, but what holds by construction holds for it."""
 
@@ -107,6 +109,7 @@ def markdown(results: Results) -> str:
         _over_sizes(results, "1,000 reads of documents that do not change", _reading),
         _over_sizes(results, "One write of a key that every instance reads", _hot),
         _over_sizes(results, "One write of a key that nobody reads", _cold),
+        _following(results),
         _over_sizes(results, "Loads after a write of a key: read by every instance; by nobody", _loads),
         _steps(results, "keys", "One write, then every instance reads so many keys once", _per_write),
         _steps(results, "rate", "So many writes a second of one key, while all instances read ten keys", _per_second),
@@ -123,6 +126,21 @@ def _over_sizes(results: Results, title: str, cost: Cost) -> str:
         for name, sizes in results.designs.items()
     ]
     return _table(title, head, rows)
+
+
+def _following(results: Results) -> str:
+    """Of this service alone: the others tell nobody."""
+    sizes = {size: dict(parts) for size, parts in results.designs.get("ours", {}).items() if "told" in parts}
+    if not sizes:
+        return ""
+    head = ["instances", *map(str, sizes)]
+    rows = [
+        ["streams, in all", *(_figure(size * results.amount["streams"]) for size in sizes)],
+        ["idle, without them", *(_idle(parts, size) for size, parts in sizes.items())],
+        ["idle, with them", *(_cell(parts["waiting"].per_second.scaled(1 / size)) for size, parts in sizes.items())],
+        ["a write that all are told of", *(_per_write(parts["told"], parts["waiting"]) for parts in sizes.values())],
+    ]
+    return _table("Clients that follow changes; idle per instance and second", head, rows)
 
 
 def _steps(results: Results, what: str, title: str, cost: Callable[[Part, Part], str]) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.scale.counts import Part
-from bench.scale.fleet import NAMES, Fleet
+from bench.scale.fleet import NAMES, OURS, Fleet
 from bench.scale.results import SMOKE, STEPS_AT, Amount
 from bench.scale.work import Work
 
@@ -25,10 +25,10 @@ def run(name: str, etcd: str, sizes: Sequence[int], amount: Amount, directory: P
     """For each number of instances its parts; with the steps at STEPS_AT, or the most if that is not among them."""
     steps_at = STEPS_AT if STEPS_AT in sizes else max(sizes)
     with Fleet(name, etcd, directory) as fleet:
-        return {str(size): _at(fleet, size, amount, steps=size == steps_at) for size in sorted(sizes)}
+        return {str(size): _at(name, fleet, size, amount, steps=size == steps_at) for size in sorted(sizes)}
 
 
-def _at(fleet: Fleet, size: int, amount: Amount, *, steps: bool) -> Parts:
+def _at(name: str, fleet: Fleet, size: int, amount: Amount, *, steps: bool) -> Parts:
     fleet.grow_to(size)
     with Work(fleet, amount) as work:
         parts = {
@@ -37,6 +37,8 @@ def _at(fleet: Fleet, size: int, amount: Amount, *, steps: bool) -> Parts:
             "cold": work.cold_writes(amount.writes, amount.size),
             "idle": work.idle(),
         }
+        if name == OURS:
+            parts |= work.following(amount.streams, amount.few)
         return {**parts, **(_steps(work, amount) if steps else {})}
 
 

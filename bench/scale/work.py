@@ -17,6 +17,8 @@ from bench.client import Client, wait_for
 from bench.scale.counts import Part
 from bench.scale.fleet import Fleet
 from bench.scale.results import Amount
+from bench.scale.streams import Streams
+from bench.scale.streams import following as streams_of
 
 FRESH_WITHIN = 30.0
 """Seconds in which every design has to show a write: their bounds are shorter, but the machine may be busy."""
@@ -78,6 +80,15 @@ class Work:
         names = self._warm(f"rate-{writes}", RATED_KEYS)
         return self._counted(lambda: self._write_at(writes, names))
 
+    def following(self, streams: int, writes: int) -> dict[str, Part]:
+        """`streams` clients of each instance follow changes: while nothing happens, and told of so many writes."""
+        (name,) = self._warm("told", 1)
+        prefix = name.rpartition("/")[0] + "/"
+        with streams_of(self._fleet.urls, streams, prefix) as those:
+            waiting = self._counted(lambda: time.sleep(self._amount.idle))
+            told = self._counted(lambda: repeat(writes, lambda: self._write_and_tell(name, those)))
+        return {"waiting": waiting, "told": told}
+
     # --- how they are done
 
     def _counted(self, do: Callable[[], object]) -> Part:
@@ -110,6 +121,11 @@ class Work:
     def _write_and_see(self, name: str, size: int) -> None:
         self._write(name, size)
         self._see([name])
+
+    def _write_and_tell(self, name: str, those: Streams) -> None:
+        before = those.told()
+        self._write(name)
+        those.wait_for(before + 1)
 
     def _write_and_read_all(self, names: Sequence[str]) -> None:
         self._write_and_see(names[0], self._amount.size)

@@ -18,7 +18,7 @@ import pytest
 from bench.scale import plots
 from bench.scale.counts import Counts, Part
 from bench.scale.fleet import NAMES, Fleet
-from bench.scale.results import TITLES, Amount, Results, markdown
+from bench.scale.results import SMOKE, TITLES, Amount, Results, markdown
 from bench.scale.work import Work
 from tests.bench.test_smoke import running_in
 from tests.support.etcd import EtcdServer
@@ -73,6 +73,14 @@ def test_writes_of_keys_that_nobody_reads_cost_no_loads(results: Results) -> Non
     cold = parts(results, "ours")["cold"]
     assert cold.writes > 1
     assert (cold.loads, cold.counts.watched) == (0, cold.writes)
+
+
+def test_a_write_that_many_streams_are_told_of_costs_an_instance_one_load(results: Results) -> None:
+    """Rule 18: the value is loaded once for all of them. RPCs, with those of idle work: some two a second."""
+    told = parts(results, "ours")["told"]
+    assert told.writes > 0
+    assert told.counts.watched == told.writes
+    assert told.counts.rpcs < 2 * told.writes + 3 * told.seconds + 3 < SMOKE.streams
 
 
 def test_the_other_designs_cost_what_they_are_built_to_cost(results: Results) -> None:
