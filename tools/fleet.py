@@ -59,7 +59,7 @@ class Fleet:
     def start(self, size: int, host: str, port: int) -> None:
         """Starts all, returns when all instances are ready (or it was told to stop). Raises StartupError."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, **self._start_etcd()}
+        environment = {**os.environ, **self._start_etcd(), "WORKERS": "1"}  # there are `size` of them already
         program = haproxy.find()
         probes.require_free(host, port)
         if not program:

@@ -15,7 +15,7 @@ from service.process.stopping import END_WITHIN
 from service.settings.model import Settings
 from tests.deployment import confined
 from tests.packaging.installed import Installed, build
-from tests.support.instances import PROJECT, InstanceProcess
+from tests.support.instances import PROJECT, InstanceProcess, free_run, within
 
 FOLDER = PROJECT / "deploy" / "systemd"
 UNIT = FOLDER / "config-service.service"
@@ -106,17 +106,23 @@ def installed(tmp_path: Path) -> Installed:
 def test_it_serves_confined_as_the_unit_says_with_its_embedded_etcd(
     tmp_path: Path, installed: Installed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without capabilities, with the unit's filter of system calls, and no memory to write and run."""
+    """Without capabilities, with the unit's filter of system calls, and no memory to write and run. So do workers."""
     home = tmp_path / "state"
     home.mkdir()
+    for workers in ("1", "2"):
+        serve_confined(home, installed, monkeypatch, workers)
+
+
+def serve_confined(home: Path, installed: Installed, monkeypatch: pytest.MonkeyPatch, workers: str) -> None:
     monkeypatch.setattr("tests.support.instances.environment", lambda **more: installed.environment(home, **more))
-    instance = InstanceProcess(home, PYTHONUNBUFFERED="1")
+    instance = InstanceProcess(home, PYTHONUNBUFFERED="1", PORT=str(free_run(2 + 1)), WORKERS=workers)
     instance.around = lambda *_: [
         sys.executable, str(Path(confined.__file__)), str(UNIT), str(installed.command), "run", f"--data-dir={home}",
     ]  # fmt: skip
     with instance:
-        assert instance.put("a", b"1").status_code == 201
-        assert instance.get("a").text == "1"
+        assert within(15, lambda: workers == "1" or '"serving": 2' in instance.printed()), instance.printed()
+        assert instance.put("a", workers.encode()).ok
+        assert instance.get("a", params={"use_cache": "false"}).text == workers
         status = dict(re.findall(r"^(\w+):\s+(.*)$", Path(f"/proc/{instance.pid}/status").read_text(), re.MULTILINE))
         assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
         assert {int(status[name], 16) for name in ("CapBnd", "CapEff", "CapPrm")} == {0} or os.geteuid() != 0

@@ -6,7 +6,7 @@ import io
 import threading
 import time
 
-from service.process.log_writer import MOST, LogWriter
+from service.process.log_writer import MOST, PIECE, LogWriter, pieces
 from tests.support.etcd import wait_for
 
 
@@ -22,6 +22,16 @@ class Pipe(io.StringIO):
         self.reached.set()
         assert self.somebody_reads.wait(30)
         return super().write(text)
+
+
+def test_no_line_of_one_process_stands_within_a_line_of_another() -> None:
+    """Several workers write to one pipe: of it the kernel takes as a whole what is not longer than a page."""
+    lines = [f"{number}: {'é' * (number % 700)}\n" for number in range(500)] + [f"{'x' * 3 * PIECE}\n", "last\n"]
+    found = list(pieces(lines))
+    assert "".join(found) == "".join(lines)
+    assert all(piece.endswith("\n") for piece in found)
+    assert [piece for piece in found if len(piece.encode()) > PIECE] == [lines[-2]]
+    assert len(found) < len(lines) / 3
 
 
 def ignore(_: int) -> None:

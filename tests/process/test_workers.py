@@ -26,7 +26,7 @@ from service.workers.machine import doubts, ports, with_workers
 from service.workers.pace import FIRST, LAST, WELL_AFTER, Pace
 from tests.process.test_notify import Manager
 from tests.process.test_stop import PATCHED, SlowWrite, refuses
-from tests.support.instances import END_WITHIN, InstanceProcess, environment, is_running, run_service, within
+from tests.support.instances import END_WITHIN, InstanceProcess, environment, free_run, is_running, run_service, within
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="several share a port on Linux only")
 
@@ -88,17 +88,6 @@ class Workers(InstanceProcess):
         """Of the log, those of one event."""
         found = [json.loads(line) for line in self.printed().splitlines() if line.startswith("{")]
         return [line for line in found if line["event"] == event]
-
-
-def free_run(count: int) -> int:
-    """The first of so many free ports in a row; low ones, which nobody else of the tests chooses."""
-    for _ in range(100):
-        first = 2400 + int.from_bytes(os.urandom(2), "big") % 7000
-        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
-            for port in range(first, first + count):
-                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            return first
-    raise AssertionError("no free ports")
 
 
 def children(pid: int) -> list[int]:
@@ -186,7 +175,6 @@ def test_the_supervisor_is_small_and_has_no_part_in_answering(three: Workers) ->
 # --- what ends and is started again
 
 
-@pytest.mark.fault("kill -9 in mid-PUT")
 def test_one_that_is_killed_is_started_again_while_the_others_answer(three: Workers) -> None:
     """A connection of its own for each request: nobody's connection goes to the dead one."""
     before = three.pids()

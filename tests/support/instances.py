@@ -6,9 +6,11 @@ deadline, and a failed one shows what the instance printed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -231,6 +233,17 @@ class InstanceProcess:
         """What `instance/etcd.json` tells: pid, owner, endpoint, version."""
         found: dict[str, Any] = json.loads((self.directory / "instance" / "etcd.json").read_text())
         return found
+
+
+def free_run(count: int) -> int:
+    """The first of so many free ports in a row; low ones, which nobody else of the tests chooses."""
+    for _ in range(100):
+        first = 2400 + int.from_bytes(os.urandom(2), "big") % 7000
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+            for port in range(first, first + count):
+                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
+    raise AssertionError("no free ports")
 
 
 def is_running(pid: int) -> bool:
