@@ -303,7 +303,7 @@ def test_workers_whose_supervisor_is_killed_end_in_order_and_leave_the_ports(tmp
 
 def test_they_end_one_after_another_and_the_last_takes_connections_to_its_end(tmp_path: Path) -> None:
     """The first has a request to finish; meanwhile the second answers whoever comes. All of them say at once that they
-    are not ready. A second signal changes nothing.
+    are not ready. A second signal changes nothing, though a terminal sends it to all that is in its foreground.
     """
     with Workers(tmp_path, DRAIN_WAIT="1") as workers:
         workers.wait_for_all()
@@ -312,7 +312,7 @@ def test_they_end_one_after_another_and_the_last_takes_connections_to_its_end(tm
             workers.ask_to_stop()
             assert within(3, lambda: [workers.ask_worker(n, "/readyz").status_code for n in (1, 2)] == [503, 503])
             assert within(5, lambda: refuses(workers.port + 1))
-            workers.ask_to_stop()
+            workers.press_ctrl_c()
             assert workers.answers(200, "/healthz")
             assert not refuses(workers.port + 2)
             assert write.finish() == 201
