@@ -26,7 +26,7 @@ METRICS = "/metrics"
 SHARED_METRICS = "/metrics/at-the-port-of-several"
 """What METRICS means at a port that several workers share (`service.workers.shared_port`)."""
 
-OBSERVED = frozenset({METRICS, SHARED_METRICS, "/members", "/members/targets", "/members/me", "/members/states"})
+OBSERVED = frozenset({METRICS, "/members", "/members/targets", "/members/me", "/members/states"})
 MEMBERS = "/members"
 """In front of a document's path: what every member answers to its read."""
 
@@ -52,7 +52,7 @@ def needed(method: str, path: str) -> Scope | None:
         return Scope.WRITE
     if path in OPEN or path.startswith((DOCS, PAGE)):
         return None
-    return Scope.OBSERVE if path in OBSERVED else Scope.ADMIN
+    return Scope.OBSERVE if path in OBSERVED or path == SHARED_METRICS else Scope.ADMIN
 
 
 def check(scope: Scope, token: Token | None, path: str, header: str) -> str:
