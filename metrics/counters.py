@@ -49,6 +49,7 @@ WORKERS = (
     "version-watch",
     "membership",
     "prover",
+    "patrol",
     "acknowledger",
     "auditor",
     "recorder",

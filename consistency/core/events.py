@@ -158,7 +158,7 @@ class HistoryTrimmed:
 class WorkerFailed:
     """A background task met an error that nobody expected. One that runs all the time starts over.
 
-    name: "version-watch", "membership", "prover", "acknowledger", "auditor", "recorder", "trimmer", "policy",
+    name: "version-watch", "membership", "prover", "patrol", "acknowledger", "auditor", "recorder", "trimmer", "policy",
     "intents", "feed", "loop-lag", "endpoints"; of those that do one thing for their callers, "read-batch",
     "group-commit", "write", "feed-read", "fleet-id", "authenticate", "hindsight"; of the service, "embedded-etcd",
     "sampler", "memory", "files", "watchdog".

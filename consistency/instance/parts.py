@@ -21,6 +21,7 @@ from consistency.instance.guarded import Guard
 from consistency.instance.lag import LoopLag
 from consistency.instance.last_looks import LastLooks
 from consistency.instance.membership import Membership
+from consistency.instance.patrol import Patrol
 from consistency.instance.planner import Planner
 from consistency.instance.policies import Policies
 from consistency.instance.prover import Prover
@@ -121,6 +122,15 @@ class Parts:
             clock=clock,
             on_stuck=self._watch_again,
         )
+        patrol = Patrol(
+            store,
+            self.state,
+            self.fleet,
+            timeout=options.timeout,
+            patience=options.staleness_bound,
+            heard=lambda: self._watch.heard,
+            on_stuck=self._watch_again,
+        )
         acknowledger = Acknowledger(store, self.state, self.fleet, timeout=options.timeout)
         self._follower = Worker("version-watch", self._watch.run, observer)
         self.joiner = Worker("membership", self.membership.run, observer)
@@ -142,6 +152,7 @@ class Parts:
             self._follower,
             self.joiner,
             self._prover,
+            Worker("patrol", patrol.run, observer),
             self._acknowledger,
             self._auditor,
             self._recorder,

@@ -70,6 +70,8 @@ class VersionWatch:
         self._on_intent = on_intent
         self._gap = False  # events were missed: the next stream can't go on after the horizon
         self._stream: WatchStream | None = None
+        self.heard = 0
+        """Events so far, and streams."""
         self._cause = ""  # why `restart` ended the stream
 
     async def run(self, worker: Worker) -> None:
@@ -124,6 +126,7 @@ class VersionWatch:
         await self._store.commit((), genesis, only_if_new=True, timeout=self._timeout)
 
     async def _follow(self, stream: WatchStream, start: Start) -> None:
+        self.heard += 1
         self._observer(WatchStarted(start.version_after, history_kept=isinstance(start.lineage, SameHistory)))
         self._state.watching(True)
         self._on_moved()
@@ -149,6 +152,7 @@ class VersionWatch:
 
     def _take(self, event: WatchEvent, epoch: int) -> bool:
         """Applies one event; False if one is missing before it."""
+        self.heard += 1
         match event:
             case MemberEvent():
                 self._fleet.see(event)

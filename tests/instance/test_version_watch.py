@@ -10,9 +10,10 @@ from consistency import AsyncDistributedCache, Reading, Source, Status
 from consistency.core.events import Left, TimeWentBackwards, WatchEnded, WatchStarted, WorkerFailed
 from consistency.core.model import MemberEvent, VersionRecord
 from consistency.core.store import Compacted, Denied, Unavailable
+from consistency.instance import patrol
 from consistency.tasks import Worker
 from tests.instance.fleet import QUICK, Journal, await_status, started
-from tests.support.driver import run
+from tests.support.driver import run, until
 from tests.support.fake_store import FakeStore
 
 
@@ -144,6 +145,32 @@ def test_a_watch_that_is_silent_is_restarted_though_nobody_writes(store: FakeSto
         store.vanish(cache.status().lease)
         journal.await_event(lambda event: isinstance(event, WatchEnded) and event.cause == "stuck")
         await_status(cache, lambda status: [each.slot for each in status.members] == [status.slot])
+
+
+@pytest.mark.fault("only the watch broken")
+def test_a_watch_that_is_silent_about_who_has_gone_is_restarted(
+    store: FakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1. The watch falls silent; 2. the instance in the lowest slot goes; 3. nobody writes a version, and no audit is
+    done: the one whose turn it is takes another for the lowest."""
+    monkeypatch.setattr(patrol, "SILENCE", 0.05)
+    journal = Journal()
+    with started(store) as lowest, started(store, journal=journal) as cache:
+        await_status(cache, lambda status: len(status.members) == 2)
+        store.deafen_watch()
+        lowest.close()
+        journal.await_event(lambda event: isinstance(event, WatchEnded) and event.cause == "stuck")
+        await_status(cache, lambda status: [each.slot for each in status.members] == [status.slot])
+
+
+def test_a_watch_that_has_nothing_to_tell_is_let_be(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patrol, "SILENCE", 0.02)
+    journal = Journal()
+    with started(store, journal=journal) as cache:
+        asked = store.calls["survey"]
+        assert until(lambda: store.calls["survey"] > asked + 3)
+        assert cache.status().watch_up
+        assert not journal.all(WatchEnded)
 
 
 def test_a_survey_that_fails_is_tried_again(store: FakeStore) -> None:
