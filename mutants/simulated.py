@@ -7,11 +7,13 @@ goes into docs/simulation.md. On what no seed finds more seeds run, until one do
 from __future__ import annotations
 
 import argparse
+import ast
+import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
@@ -27,7 +29,10 @@ MORE = 150
 """Seeds 1 to this on one that the first have not found, until one finds it."""
 
 LIMIT = 900
-"""Seconds for all of them: a break may make a run endless, which counts as found."""
+"""Seconds for all of them. Who needs more is told so: that a run is slow says nothing of what is broken."""
+
+NOT_OVER = (0, "not over in time")
+"""Instead of a seed that failed. (A break that makes runs endless fails: they have a bound of their own.)"""
 
 BEGIN, END = "<!-- written by python -m mutants.simulated -->\n", "<!-- until here -->\n"
 
@@ -39,11 +44,15 @@ ELSEWHERE = ("consistency/blocking.py",)
 
 
 class Found(NamedTuple):
-    """seeds: those that found it, of the first. first: the first of all that did, 0 if none. checks: what broke."""
+    """seeds: those that found it, of the first. first: the first of all that did, 0 if none. checks: what broke.
+
+    run: whether the line that is broken is run at all, in the first seeds and without the break.
+    """
 
     seeds: int
     first: int
     checks: str
+    run: bool
 
 
 def main() -> int:
@@ -55,9 +64,10 @@ def main() -> int:
     chosen = [mutant for mutant in MUTANTS if not asked.words or any(word in mutant.title for word in asked.words)]
     chosen = [mutant for mutant in chosen if mutant.file not in ELSEWHERE]
     found = dict[str, Found]()
+    reached = reach(asked.seeds)
     with ThreadPoolExecutor(asked.jobs) as pool:
         for mutant, each in zip(
-            chosen, pool.map(partial(looked_for, seeds=asked.seeds, more=asked.more), chosen), strict=True
+            chosen, pool.map(partial(looked_for, reached, seeds=asked.seeds, more=asked.more), chosen), strict=True
         ):
             found[mutant.title] = each
             tell(row(mutant, each, asked.seeds))
@@ -83,16 +93,48 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def looked_for(mutant: Mutant, *, seeds: int, more: int) -> Found:
-    """Runs the seeds on a copy with the mutant."""
+def looked_for(reached: Mapping[str, Collection[int]], mutant: Mutant, *, seeds: int, more: int) -> Found:
+    """Runs the seeds on a copy with the mutant. reached: by file, the lines that are run without it."""
+    runs = broken_line(mutant) in reached.get(mutant.file, ())
     with copied() as copy:
         plant(mutant, copy)
         told = run(str(copy), "--fixed", str(seeds))
         if not told:
-            told = run(str(copy), "--fixed", str(more), "--stop") if more > seeds else []
-            return Found(0, told[0][0] if told else 0, told[0][1] if told else "")
+            first = str(seeds + 1)
+            told = run(str(copy), "--first", first, "--fixed", str(more), "--stop") if more > seeds else []
+            return Found(0, told[0][0] if told else 0, told[0][1] if told else "", runs or bool(told))
+        if told == [NOT_OVER]:
+            return Found(0, 0, NOT_OVER[1], runs)
         checks = dict.fromkeys(check for _, each in told for check in each.split(", "))
-        return Found(len(told), told[0][0], ", ".join(checks))
+        return Found(len(told), told[0][0], ", ".join(checks), True)
+
+
+def reach(seeds: int) -> dict[str, frozenset[int]]:
+    """The lines that the first seeds run, by file: of a statement the first."""
+    with copied() as copy:
+        data = ("--data-file", str(copy / "data"))
+        simulated = ("--branch", "--source", "consistency", "-m", "simulation", "--seeds", "0", "--fixed", str(seeds))
+        for command in (("run", *data, *simulated, "--jobs", "1", "--stories", "0"), ("json", *data, "-o", "lines")):
+            subprocess.run(
+                [sys.executable, "-m", "coverage", *command], cwd=copy, capture_output=True, check=True,
+                env={**os.environ, "PYTHONHASHSEED": "0"},
+            )  # fmt: skip
+        files = json.loads((copy / "lines").read_text())["files"]
+        return {name: frozenset(each["executed_lines"]) for name, each in files.items()}
+
+
+def broken_line(mutant: Mutant) -> int:
+    """The first line of the statement that the mutant changes, or changes first."""
+    text = (PROJECT / mutant.file).read_text()
+    pairs = zip(mutant.old, mutant.new, strict=False)
+    same = next((at for at, (old, new) in enumerate(pairs) if old != new), min(len(mutant.old), len(mutant.new)))
+    line = text.count("\n", 0, text.index(mutant.old) + same) + 1
+    around = [
+        node.lineno
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or 0)
+    ]
+    return max(around, default=line)
 
 
 def story(mutant: Mutant, seed: int) -> str:
@@ -109,7 +151,7 @@ def run(copy: str, *arguments: str) -> list[tuple[int, str]]:
     try:
         done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False, timeout=LIMIT)
     except subprocess.TimeoutExpired:
-        return [(1, "no end")]
+        return [NOT_OVER]
     failed = [(int(seed), checks) for seed, checks in re.findall(r"^seed (\d+): ([^:]+):", done.stdout, re.MULTILINE)]
     if not failed and done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or [""]
@@ -119,19 +161,22 @@ def run(copy: str, *arguments: str) -> list[tuple[int, str]]:
 
 def row(mutant: Mutant, found: Found, seeds: int) -> str:
     """Of the table."""
-    how = f"{found.seeds} of {seeds}" if found.seeds else f"seed {found.first}" if found.first else "not found"
+    missed = "not found" if found.run else "not run"
+    how = f"{found.seeds} of {seeds}" if found.seeds else f"seed {found.first}" if found.first else missed
     return f"| {mutant.rule} | {mutant.break_} | {how} | {found.checks} |"
 
 
 def table(mutants: Sequence[Mutant], found: dict[str, Found], seeds: int, more: int) -> str:
     """All of it, with its opening."""
     by_first = sum(each.seeds > 0 for each in found.values())
+    unrun = sum(not each.run for each in found.values())
     later = sum(not each.seeds and each.first > 0 for each in found.values())
     return "\n".join(
         (
             f"{BEGIN}",
             f"Of {len(mutants)} mutants the seeds 1 to {seeds} find {by_first}."
-            f" Of the others, later seeds (the first is named), up to {more}, find {later}.",
+            f" Of the others, later seeds (the first is named), up to {more}, find {later}."
+            f" Of {unrun} the line that is broken is not run.",
             "",
             "| rule | mutant | found in | by |",
             "|---|---|---|---|",

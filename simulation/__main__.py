@@ -30,8 +30,8 @@ def main() -> int:
     if asked.seed is not None:
         return one(asked.seed, asked.drift, asked.tries)
     base = asked.base if asked.base is not None else secrets.randbelow(10**9)
-    seeds = list(range(1, asked.fixed + 1)) + fresh_seeds(base, asked.seeds)
-    say(f"{f'seeds 1 to {asked.fixed}, and ' if asked.fixed else ''}{asked.seeds} seeds of base {base}")
+    seeds = list(range(asked.first, asked.fixed + 1)) + fresh_seeds(base, asked.seeds)
+    say(f"{f'seeds {asked.first} to {asked.fixed}, and ' if asked.fixed else ''}{asked.seeds} seeds of base {base}")
     totals, begun = Totals(), time.monotonic()
     for run in summaries(seeds, jobs=asked.jobs, drift=asked.drift):
         totals.add(run)
@@ -81,6 +81,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="only this one, and its story if it fails")
     parser.add_argument("--seeds", type=int, default=100, help="how many new ones (default: %(default)d)")
     parser.add_argument("--fixed", type=int, default=0, help="and the seeds 1 to this (default: %(default)d)")
+    parser.add_argument("--first", type=int, default=1, help="instead of 1 (default: %(default)d)")
     parser.add_argument("--base", type=int, help="decides which seeds the new ones are (default: by chance)")
     parser.add_argument("--jobs", type=int, default=0, help="processes (default: one for each core)")
     parser.add_argument(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 
-from consistency.core.model import Applied, PreconditionFailed, Reading, Written, WrongTimeline
+from consistency.core.model import NOBODY, Applied, Author, PreconditionFailed, Reading, Written, WrongTimeline
 from simulation.instance import Instance
 from simulation.life import Gone
 from simulation.loop import Loop
 from simulation.plan import Ask
+from simulation.policies import reason
+from simulation.record import Order
 from simulation.requests import Wanted, ended, is_unknown, work
 from torture.history import Kind, Level, Operation, Outcome, Remembers
 
@@ -29,6 +31,7 @@ DECIDED = (200, 504)
 """After these half of the clients look at once, where they have written, what is there: 504 says that nobody knows."""
 
 Record = Callable[[Operation], None]
+Sign = Callable[[Order], None]
 
 
 class Client:
@@ -36,7 +39,7 @@ class Client:
 
     def __init__(
         self, number: int, loop: Loop, instances: Sequence[Instance], numbers: Iterator[int], record: Record,
-        problem: Callable[[str], None],
+        sign: Sign, problem: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.number = number
         self._remembers = tuple(Remembers)[number % 3]
@@ -44,9 +47,11 @@ class Client:
         self._instances = instances
         self._numbers = numbers
         self._record = record
+        self._sign = sign
         self._problem = problem
         self._known: dict[str, int] = {}
         self._values = 0
+        self._orders = 0
         self._sessions = 0
         self._begin()
 
@@ -77,6 +82,7 @@ class Client:
         instance = self._instances[ask.instance]
         life, invoked = instance.alive, self._loop.now
         wanted = self._wanted(ask)
+        author = self._signed(wanted) if wanted else NOBODY
         told: Reading | Written | Applied | BaseException
         try:
             if life is None:
@@ -90,7 +96,7 @@ class Client:
                 told = hit
             else:
                 told = await life.answer(
-                    work(life.cache, ask, wanted, token, self._asked(ask)), ask.patience or PATIENCE
+                    work(life.cache, ask, wanted, token, self._asked(ask), author), ask.patience or PATIENCE
                 )
         except Exception as error:  # noqa: BLE001  # told apart below; one that is not foreseen is a problem
             told = error
@@ -116,6 +122,14 @@ class Client:
             named = condition if condition != "known" else str(known or ("exists" if delete else "absent"))
             wanted.append((key, None if delete else f'"{self.number}-{self._values}{"." * ask.size}"', named))
         return tuple(wanted)
+
+    def _signed(self, wanted: Wanted) -> Author:
+        """Who says so, by which request, and why; kept for whoever compares it with what etcd has."""
+        self._orders += 1
+        request = f"{self.number}.{self._orders}"
+        author = Author(f"client {self.number}", request, reason(request, self._orders))
+        self._sign(Order(author, {key: value for key, value, _ in wanted}))
+        return author
 
     def _asked(self, ask: Ask) -> int:
         return max(1, self._seen - ask.asked) if ask.level is Level.PAST else ask.asked

@@ -27,6 +27,7 @@ def drifting(plan: Plan, drift: float) -> Plan:
         plan,
         machines=(roomy, *plan.machines[1:]),
         weather=Weather(),
+        keepers=(),
         steps=tuple(steps),
         asks=tuple(ask for asks in map(_pressing, range(3), repeat(plan.seconds)) for ask in asks),
     )

@@ -1,17 +1,17 @@
 """What holds of an instance after each of its steps, at each round, and at rest. Looks into its parts, changes nothing.
 
-A step is a callback that ran for an instance. After each some numbers are compared; entries only where one has come, or
-what they are measured by is another than before. What takes longer waits for a round.
+A step is a callback that ran for an instance. After each some numbers are compared; entries only where one is another
+than before, or what they are measured by is. What nothing but more events can break waits for a round.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from operator import itemgetter
+from collections.abc import Callable, Mapping, Sequence
 
 from consistency.core.entries import Kept
 from consistency.core.history import weight
+from consistency.core.model import Revision
 from simulation.instance import Instance
 from simulation.life import Life
 from simulation.owners import Owner
@@ -21,8 +21,6 @@ ROUND_EVERY = 0.1
 
 Current = Callable[[str, int], int | None]
 """The mod_revision that a key had in etcd at a revision, 0 if it was absent; None: that can't be said."""
-
-_validated_at: Callable[[Kept], int] = itemgetter(2)
 
 
 class Invariants:
@@ -44,7 +42,7 @@ class Invariants:
         for instance in self._instances:
             life = instance.life
             if life is not None and life.owner is owner:
-                return self._watched.setdefault(owner, Watched(instance, life, self._problem))
+                return self._watched.setdefault(owner, Watched(instance, life, self._current, self._problem))
         return None  # another one lives now
 
     async def rounds(self) -> None:
@@ -52,28 +50,33 @@ class Invariants:
         while True:
             for instance in self._instances:
                 if (life := instance.alive) is not None and (watched := self._found(life.owner)) is not None:
-                    watched.round(self._current)
+                    watched.round()
             await asyncio.sleep(ROUND_EVERY)
 
-    def at_rest(self) -> None:
-        """Nobody asks for anything: nothing waits, nothing is under way that should have ended."""
+    def at_rest(self, policy: Revision | None) -> None:
+        """Nobody asks for anything: nothing waits, nothing is under way that should have ended.
+
+        policy: the revision of the one in force, which all must have heard of; None: they need not.
+        """
         for instance in self._instances:
             if (life := instance.alive) is not None and (watched := self._found(life.owner)) is not None:
-                watched.at_rest()
+                watched.at_rest(policy)
 
 
 class Watched:
     """One life of an instance, and what was seen at the last look."""
 
-    def __init__(self, instance: Instance, life: Life, problem: Callable[[str], None]) -> None:
+    def __init__(self, instance: Instance, life: Life, current: Current, problem: Callable[[str], None]) -> None:
         self._name = f"instance {instance.number}"
         self._options = instance.machine.options
         self._life = life
         self._state = life.cache._state
         self._clock = life.cache._clock
+        self._current = current
         self._problem = problem
         self._told = set[str]()
         self._seen: tuple[object, ...] = ()
+        self._compared: dict[str, Kept] = {}
         self._histories = 0
         self._horizon = 0
 
@@ -97,35 +100,45 @@ class Watched:
         if horizon < self._horizon and fresh.histories == self._histories:
             self._broken("the horizon went back", f"from {self._horizon} to {horizon}")
         self._horizon, self._histories = horizon, fresh.histories
-        seen = (window, horizon, len(kept), entries._bytes)
+        seen = (horizon, floor, *kept.values())  # which are the same objects, unless one is another
         if seen != self._seen:
+            all_anew = seen[:2] != self._seen[:2]
             self._seen = seen
-            if max(map(_validated_at, kept.values()), default=0) > horizon:
-                self._broken("an entry is validated beyond the horizon")
+            self._compare(kept, all_anew)
 
-    def round(self, current: Current) -> None:
-        """The whole of the memory."""
+    def _compare(self, kept: Mapping[str, Kept], all_anew: bool) -> None:
+        """Each entry that may be served, or each new one, with what etcd had at the horizon."""
+        horizon, floor = self._state._fresh.horizon, self._state._fresh.floor
+        compared = {} if all_anew else self._compared
+        for key, entry in kept.items():
+            if compared.get(key) is entry:
+                continue
+            _, mod_revision, validated_at, _, stale = entry
+            if validated_at > horizon:
+                self._broken("an entry is validated beyond the horizon")
+            if stale or validated_at < floor:
+                continue  # it is asked for again before it is served
+            if (expected := self._current(key, horizon)) not in (None, mod_revision):
+                self._broken(
+                    "what is held as current is not what etcd had", f"{key} of {mod_revision}, {expected} at {horizon}"
+                )
+        self._compared = dict(kept)
+
+    def round(self) -> None:
+        """What grows slowly."""
         state = self._state
         fresh, history = state._fresh, state._fresh.history
-        if max(map(_validated_at, state._entries._entries.values()), default=0) > fresh.horizon:
-            self._broken("an entry is validated beyond the horizon")
         if state._window != fresh.window(state._holds.keys):
             self._broken("the window that hits go by is not the present one")
         usual = self._options.names_remembered
         if history._weight > 2 * usual and history._weight > usual + max(map(weight, history._events)):
             self._broken("too many names are remembered", f"{history._weight}")
-        for key, (_, mod_revision, validated_at, _, stale) in state._entries._entries.items():
-            if stale or validated_at < fresh.floor:
-                continue  # it is asked for again before it is served
-            if (expected := current(key, fresh.horizon)) not in (None, mod_revision):
-                self._broken(
-                    "what is held as current is not what etcd had",
-                    f"{key} of {mod_revision}, {expected} at {fresh.horizon}",
-                )
 
-    def at_rest(self) -> None:
+    def at_rest(self, policy: Revision | None) -> None:
         """See `Invariants.at_rest`."""
         cache = self._life.cache
+        if policy is not None and cache.policy.mod_revision != policy:
+            self._broken("it goes by a policy that is old", f"of {cache.policy.mod_revision}, not {policy}")
         writes = cache._writes
         queues = (cache._reads._batches._calls, writes._group._calls, writes._guarded_group._calls)
         if any(calls.queue for calls in queues):

@@ -23,12 +23,19 @@ from simulation.owners import OWNER, Handle, Owner, Task
 
 T = TypeVar("T")
 
+IN_ALL = 5_000_000
+"""Callbacks of one run. More are a loop in which time passes, and nothing ends: the longest have half a million."""
+
 AT_ONE_MOMENT = 200_000
 """Callbacks that may run before time passes. More are a loop that never comes to rest."""
 
 
 class Endless(Exception):
     """Callbacks lead to callbacks, and time does not pass."""
+
+
+class Interrupted(BaseException):
+    """Somebody outside of the run has ended it: a time limit. It says nothing of the code that was run."""
 
 
 class Stuck(Exception):
@@ -45,6 +52,8 @@ class Loop(asyncio.AbstractEventLoop):
         self.now = 0.0
         self.steps = 0
         self.complaints: list[str] = []
+        self.interrupted: BaseException | None = None
+        """What a signal's handler has raised in the middle of some callback, which may have taken it for its own."""
         self.after_step: Callable[[Owner], object] | None = None
         """Told of each owner's every callback when it has run. It must not touch anything."""
         self._chance = random.random
@@ -105,12 +114,16 @@ class Loop(asyncio.AbstractEventLoop):
                 handle.context.run(handle.callback, *handle.args)
             except Exception as error:  # noqa: BLE001  # as asyncio does: told, and the others go on
                 self.call_exception_handler({"message": f"a callback failed: {handle.callback!r}", "exception": error})
+            if self.interrupted is not None:
+                raise Interrupted("from outside, by a time limit or by hand") from self.interrupted
             if after_step is not None and owner is not None and not owner.dead:
                 after_step(owner)
             if ran > AT_ONE_MOMENT:
                 raise Endless(f"{ran} callbacks at {self.now:.6f} s, the last one {handle.callback!r}")
         ready.clear()
         self.steps += ran
+        if self.steps > IN_ALL:
+            raise Endless(f"{self.steps} callbacks in {self.now:.1f} s of virtual time")
 
     def _pass(self) -> None:
         """Time leaps to what is due next."""

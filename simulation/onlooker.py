@@ -6,31 +6,25 @@ it can't be said which history an answer is of.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any
 
-from consistency import AsyncDistributedCache, Scope, StoreError, Token, Told, WrongTimeline
+from consistency import Scope, Token, Told
 from consistency.core.answers import Page
+from simulation.asking import Ask, Asker
 from simulation.documents import Documents
 from simulation.instance import Instance
-from simulation.life import Gone
 from simulation.loop import Loop
 
 PREFIXES = ("", "t/", "t/hot-", "t/none", "outside/")
 LIMITS = (1, 7, 100)
-PATIENCE = 5.0
-PAUSE = 0.3
-"""Virtual seconds between what it asks, on average."""
-
 WAIT = 0.5
 """Virtual seconds that it waits for changes."""
 
 NAMES = Scope(prefixes=frozenset(("t/",)))
 
 
-class Onlooker:
+class Onlooker(Asker):
     """See the module's opening. documents: None once nothing can be compared."""
 
     def __init__(
@@ -42,38 +36,16 @@ class Onlooker:
         random: Random,
         problem: Callable[[str], None],
     ) -> None:
-        self._name = f"onlooker {number}"
-        self._loop = loop
-        self._instances = instances
+        super().__init__(f"onlooker {number}", loop, instances, random, problem)
         self._documents = documents
-        self._random = random
-        self._problem = problem
         self._token: Token | None = None
         self._fleet_ids: set[str] = set()
-        self._until = 0.0
 
-    async def play(self, until: float) -> None:
-        """Ask now and then, until then."""
-        self._until = until
-        while self._loop.now < until:
-            ask = self._random.choice((self._list, self._list, self._names, self._names, self._fleet_id))
-            instance = self._random.choice(self._instances)
-            patience = self._random.choice((0.02, PATIENCE, PATIENCE))
-            try:
-                await ask(instance, patience)
-            except WrongTimeline:
-                self._token = None
-            except (StoreError, Gone):
-                pass  # another time, perhaps elsewhere
-            except Exception as error:  # noqa: BLE001  # as for any client
-                self._problem(f"{self._name}: {type(error).__name__}: {error}")
-            await asyncio.sleep(self._random.expovariate(1 / PAUSE))
+    def _asks(self) -> Sequence[Ask]:
+        return self._list, self._list, self._names, self._names, self._fleet_id
 
-    async def _asked(self, instance: Instance, patience: float, work: Callable[[AsyncDistributedCache], Any]) -> Any:
-        life = instance.alive
-        if life is None:
-            raise Gone("refused")
-        return await life.answer(work(life.cache), patience)
+    def _forget(self) -> None:
+        self._token = None
 
     async def _list(self, instance: Instance, patience: float) -> None:
         """All pages, one after another. Each is of a moment of its own."""
@@ -102,16 +74,16 @@ class Onlooker:
             return
         first = after if isinstance(after, bytes) else after.encode() + b"\x00" if after else b""
         there = {
-            key: at
-            for key, at in documents.all_at(page.header.revision).items()
+            key: version.revision
+            for key, version in documents.all_at(page.header.revision).items()
             if key.startswith(prefix) and key.encode() >= first
         }
         expected = sorted(there.items(), key=lambda each: each[0].encode())
         listed = [(each.key, each.mod_revision) for each in page.keys]
         if page.header.revision < least:
-            self._problem(f"{self._name}: a listing is of {page.header.revision}, {least} had been committed before")
+            self._problem(f"a listing is of {page.header.revision}, {least} had been committed before")
         if listed != expected[: len(listed)] or page.more is not (len(expected) > len(listed)):
-            self._problem(f"{self._name}: listed at {page.header.revision} was {listed}, in etcd was {expected}")
+            self._problem(f"listed at {page.header.revision} was {listed}, in etcd was {expected}")
 
     async def _names(self, instance: Instance, patience: float) -> None:
         """Which keys have changed, without their values."""
@@ -125,9 +97,9 @@ class Onlooker:
             assert documents is not None
             there = documents.mod_revision_at(each.key, told.to.revision)
             if each.value is not None or there != (each.mod_revision if each.op == "put" else 0):
-                self._problem(f"{self._name}: told up to {told.to.revision}: {each}, in etcd was {there}")
+                self._problem(f"told up to {told.to.revision}: {each}, in etcd was {there}")
 
     async def _fleet_id(self, instance: Instance, patience: float) -> None:
         self._fleet_ids.add(await self._asked(instance, patience, lambda cache: cache.fleet_id()))
         if len(self._fleet_ids) > 1 and self._documents() is not None:
-            self._problem(f"{self._name}: the fleet has several ids: {sorted(self._fleet_ids)}")
+            self._problem(f"the fleet has several ids: {sorted(self._fleet_ids)}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from consistency.core.model import SLOTS
 from consistency.etcd.layout import Layout
 from simulation.etcd.cluster import Cluster
@@ -38,6 +40,17 @@ class Outsiders:
     def overwrite_version(self) -> None:
         """Somebody puts nonsense under the version key."""
         self.cluster.write_outside({self._layout.version: self._value()})
+
+    def overwrite_policy(self) -> None:
+        """Somebody puts nonsense in place of the policy."""
+        self.cluster.write_outside({self._layout.policy: self._value()})
+
+    def mend_policy(self, leave_one: bool) -> None:
+        """Somebody puts a policy that demands nothing, or deletes the one there is."""
+        good = json.dumps({"note": self._value().decode(), "schemas": {}, "reason_required": []}).encode()
+        self.cluster.write_outside(
+            {self._layout.policy: good} if leave_one else {}, [] if leave_one else [self._layout.policy]
+        )
 
     def hold_slots(self, free: int) -> None:
         """All slots that nobody has, but for the first `free` of them, are held by instances of somebody else."""

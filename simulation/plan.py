@@ -15,8 +15,11 @@ from torture.schedule import Step
 FOLLOWERS = (0, 1, 2, 3, 4, 5)
 """Who follows changes: the even ones poll, the odd ones stream."""
 
-ONLOOKERS = (0, 1)
-"""Who lists keys, and asks what else there is."""
+ONLOOKERS = (0, 1, 2)
+"""Who lists keys, and asks what else there is; the last one asks for the past."""
+
+KEEPERS = (0, 1)
+"""Who keeps documents by the policies, of which the first puts some, and asks for their past."""
 
 SETTLING = 3.0
 """Virtual seconds at the beginning without a fault."""
@@ -27,6 +30,9 @@ OUTSIDE = "outside/"
 KEYS = tuple(
     f"{CHECKED}{sort}-{number}" for sort, many in (("hot", 3), ("warm", 7), ("cold", 40)) for number in range(many)
 )
+
+KEPT = tuple(f"kept/{place}{number}" for place in "ab" for number in range(3))
+"""Keys that keepers write, and nobody else."""
 
 VISIBLE = tuple(f"{OUTSIDE}{number}" for number in range(4))
 """The keys beneath OUTSIDE."""
@@ -82,8 +88,8 @@ class Ask:
 class Plan:
     """A run. steps: of the faults, by time. asks: of each client in its order, all of them by `client`.
 
-    followers, onlookers: the numbers of those who follow changes, and of those who list keys; what each does is decided
-    by the seed and its number.
+    followers, onlookers, keepers: the numbers of those who follow changes, who list keys, and who keep documents by
+    policies; what each does is decided by the seed and its number.
     cut_short: it ends with its last operation; nobody is asked to recover, and nothing is looked at.
     """
 
@@ -99,4 +105,5 @@ class Plan:
     asks: tuple[Ask, ...]
     followers: tuple[int, ...] = FOLLOWERS
     onlookers: tuple[int, ...] = ONLOOKERS
+    keepers: tuple[int, ...] = KEEPERS
     cut_short: bool = False

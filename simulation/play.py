@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from random import Random
+from types import FrameType
 
 from simulation.loop import Endless, Loop, Stuck
 from simulation.plan import Plan
@@ -15,13 +19,13 @@ from torture.truth import Truth
 
 
 def play(plan: Plan, surround: Surround, tell: Tell | None = None) -> Run:
-    """The run of a plan. `tell`: is told what happens; it must not touch anything."""
+    """The run of a plan. `tell`: is told what happens; it must not touch anything. Raises Interrupted."""
     loop = Loop(Random(f"order {plan.seed}"), fifo=plan.fifo)  # type: ignore[abstract]  # the rest would be I/O
     run = Run(plan)
     gc.collect()
     gc.disable()  # when it would come is nobody's affair
     try:
-        with refused(f"chance {plan.seed}", loop.time) as asked:
+        with refused(f"chance {plan.seed}", loop.time) as asked, told_apart(loop):
             world = loop.run_until_complete(_made(lambda: World(plan, loop, run, surround, tell)))
             try:
                 loop.run_until_complete(world.play())
@@ -41,6 +45,33 @@ def play(plan: Plan, surround: Surround, tell: Tell | None = None) -> Run:
         gc.enable()
     run.steps, run.seconds = loop.steps, loop.now
     return run
+
+
+@contextmanager
+def told_apart(loop: Loop) -> Iterator[None]:
+    """What an alarm of the machine raises ends the run as what it is: it comes in the middle of some callback.
+
+    1. A test's time is over while a task of an instance runs. 2. The handler raises; asyncio takes that for the task's
+    own end. 3. An instance seems to have failed, and a promise to be broken.
+    """
+    before = signal.getsignal(signal.SIGALRM)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    handle = before
+
+    def alarmed(number: int, frame: FrameType | None) -> None:
+        try:
+            handle(number, frame)
+        except BaseException as error:
+            loop.interrupted = error
+            raise
+
+    signal.signal(signal.SIGALRM, alarmed)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 async def _made(make: Callable[[], World]) -> World:

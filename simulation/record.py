@@ -4,19 +4,39 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from consistency.core.model import Author
 from simulation.plan import Plan
 from torture.followed import Told
 from torture.history import Operation
 from torture.truth import Truth
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A write as it was sent: what its author says of himself, and each key's new value, None for a deletion."""
+
+    author: Author
+    changes: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySent:
+    """A policy that was sent. revision: at which it came into force, 0 if that is not known; done: None: not known."""
+
+    text: str
+    done: bool | None
+    revision: int = 0
+
+
 @dataclass
 class Run:
     """What a run gave. problems: what needs no checker to be wrong. outside: reads of keys that others write.
 
-    followed: what those were told who follow changes.
+    followed: what those were told who follow changes. orders: all writes that were sent, by the id of their request.
+    policies: all that were sent.
 
     truth, truth_after: everything that was committed. split_at: when a backup was restored, so that another history
     began (`truth_after`); None: never. begun: when clients and faults did, virtual seconds. steps: callbacks.
@@ -27,6 +47,8 @@ class Run:
     history: list[Operation] = field(default_factory=list)
     outside: list[Operation] = field(default_factory=list)
     followed: list[Told] = field(default_factory=list)
+    orders: dict[str, Order] = field(default_factory=dict)
+    policies: list[PolicySent] = field(default_factory=list)
     truth: Truth = field(default_factory=lambda: Truth(()))
     split_at: float | None = None
     truth_after: Truth = field(default_factory=lambda: Truth(()))

@@ -8,6 +8,7 @@ from typing import Any
 from consistency import AsyncDistributedCache
 from consistency.core.model import (
     Applied,
+    Author,
     MustBeAbsent,
     MustBeAt,
     MustExist,
@@ -31,24 +32,33 @@ from consistency.core.store import (
 )
 from simulation.life import Gone
 from simulation.plan import Ask
+from simulation.policies import Approval, Broken
 from torture.history import Kind, Level, Outcome
+
+PAUSES = (0.0, 0.0, 0.003, 0.05)
+"""Virtual seconds that it takes to hold a write against a policy, by client."""
 
 Wanted = Sequence[tuple[str, str | None, str]]
 """Keys with their new values and their conditions, in the history's words. Empty for a read."""
 
 
-def work(cache: AsyncDistributedCache, ask: Ask, wanted: Wanted, token: int, asked: int) -> Coroutine[Any, Any, Any]:
+def work(
+    cache: AsyncDistributedCache, ask: Ask, wanted: Wanted, token: int, asked: int, author: Author
+) -> Coroutine[Any, Any, Any]:
     """What the instance is to do. asked: of a read of the past, its revision."""
     if ask.kind is Kind.READ:
         return _read(cache, ask, token, asked)
     sync = ask.level is Level.SYNC
     changes = [_change(*each) for each in wanted]
+    approve = Approval(cache, {key: value for key, value, _ in wanted}, author, PAUSES[ask.client % len(PAUSES)])
     if ask.kind is Kind.BATCH:
-        return cache.apply(changes, sync=sync)
+        return cache.apply(changes, sync=sync, author=author, approve=approve)
     (change,) = changes
     if isinstance(change, Put):
-        return cache.put(change.key, change.value, precondition=change.precondition, sync=sync)
-    return cache.delete(change.key, precondition=change.precondition, sync=sync)
+        return cache.put(
+            change.key, change.value, precondition=change.precondition, sync=sync, author=author, approve=approve
+        )
+    return cache.delete(change.key, precondition=change.precondition, sync=sync, author=author, approve=approve)
 
 
 def _read(cache: AsyncDistributedCache, ask: Ask, token: int, asked: int) -> Coroutine[Any, Any, Reading]:
@@ -97,6 +107,8 @@ def ended(kind: Kind, told: object) -> tuple[Outcome, int]:
         case Gone():
             undone = kind is Kind.READ or str(told) == "refused"
             return Outcome.FAILED if undone else Outcome.UNKNOWN, 0
+        case Broken():
+            return Outcome.FAILED, 422
         case NoSpace():
             return Outcome.FAILED, 507
         case WrongTimeline() | Compacted() | NotReached():

@@ -34,7 +34,7 @@ class Search:
     def shortest(self) -> Plan:
         """Raises IndexError when the plan does not fail at all."""
         self._end_early()
-        self._try(replace(self.best, onlookers=(), followers=()))
+        self._try(replace(self.best, onlookers=(), followers=(), keepers=()))
         self._try(replace(self.best, weather=Weather()))
         self._try(replace(self.best, fifo=True))
         faults = sorted({step.fault for step in self.best.steps})
@@ -46,6 +46,7 @@ class Search:
             clients, lambda kept: replace(self.best, asks=tuple(a for a in self.best.asks if a.client in set(kept)))
         )
         self._leave_out(self.best.onlookers, lambda kept: replace(self.best, onlookers=tuple(kept)))
+        self._leave_out(self.best.keepers, lambda kept: replace(self.best, keepers=tuple(kept)))
         self._leave_out(self.best.followers, lambda kept: replace(self.best, followers=tuple(kept)))
         self._end_early()
         self._leave_out(self.best.asks, lambda kept: replace(self.best, asks=tuple(kept)))

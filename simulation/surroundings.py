@@ -13,7 +13,7 @@ from consistency.core.model import Revision
 from consistency.core.store import Store
 from consistency.etcd.layout import Layout
 from consistency.etcd.store import EtcdStore
-from simulation.documents import Documents
+from simulation.documents import Documents, Version
 from simulation.etcd.cluster import Cluster
 from simulation.etcd.records import Snapshot
 from simulation.life import Clock
@@ -39,6 +39,7 @@ class SimulatedEtcd(Outsiders):
         self._saved: Snapshot | None = None
         self._restored: Restored | None = None
         self._documents = Documents(self.cluster.history, self._layout.documents)
+        self._policies = Documents(self.cluster.history, self._layout.policy)
         if plan.secured:
             self.cluster.enable_auth(USER, PASSWORD, f"{PREFIX}/")
 
@@ -98,6 +99,19 @@ class SimulatedEtcd(Outsiders):
     def documents(self) -> Documents | None:
         """What all documents were; None once a backup was restored, since they have two histories then."""
         return self._documents if self._restored is None else None
+
+    def policy(self) -> Version | None:
+        """The policy in force, NEVER if there is none; None once a backup was restored."""
+        return self._policies.at("", self._policies.revision) if self._restored is None else None
+
+    def heard_of_policy(self) -> Revision | None:
+        """Of the policy in force, if a version has told of it; None: it was put past the service; or there are two."""
+        policy = self.policy()
+        if policy is None or policy.value is None:
+            return None
+        (committed,) = (each for each in self.cluster.history if each.revision == policy.revision)
+        told = any(kv.key == self._layout.version for kv in committed.changes)
+        return policy.revision if told else None
 
     def revoke(self, lease: int) -> None:
         """The lease of a living instance ends."""

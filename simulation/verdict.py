@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from consistency.core.options import CLOCK_RATE_ERROR
 from simulation.client import LAST_LOOK, LAST_WORD
+from simulation.demanded import what_was_demanded
 from simulation.record import Run
 from torture.checker import check
 from torture.history import Kind, Level, Operation, Outcome
@@ -33,14 +34,16 @@ def judge(run: Run) -> list[Violation]:
     slack = run.plan.bound * SLACK + 1e-6
     if run.split_at is None:
         promises = check(run.history, run.truth, bound=run.plan.bound, slack=slack, followed=run.followed)
-        return [*promises, *_outside(run.outside, run.truth), *problems]
+        demanded = [*what_was_demanded(run.truth, run.orders, run.policies)]
+        return [*promises, *_outside(run.outside, run.truth), *demanded, *problems]
     before, after = _split(run.history, run.split_at, run.split_at + run.plan.bound + slack)
     followed = [word for word in run.followed if word.returned < run.split_at]
     promises = check(before, run.truth, bound=run.plan.bound, slack=slack, followed=followed)
     promises += check(after, run.truth_after, bound=run.plan.bound, slack=slack)
     forgotten = run.split_at + run.plan.bound + slack
     late = [read for read in run.outside if read.invoked > forgotten and not _is_last_known(read, run.split_at)]
-    return [*promises, *_outside(late, run.truth_after), *problems]
+    demanded = [*what_was_demanded(run.truth, run.orders, ()), *what_was_demanded(run.truth_after, run.orders, ())]
+    return [*promises, *_outside(late, run.truth_after), *demanded, *problems]
 
 
 def newest(run: Run) -> Truth:

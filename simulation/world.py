@@ -15,14 +15,16 @@ from consistency.core.events import StoreCalled
 from simulation.client import Client
 from simulation.diary import Diary
 from simulation.follower import Follower
+from simulation.historian import Historian
 from simulation.instance import Instance
 from simulation.invariants import Invariants
+from simulation.keeper import Keeper
 from simulation.loop import Loop
 from simulation.onlooker import Onlooker
 from simulation.owners import Owner
-from simulation.plan import VISIBLE, Plan
+from simulation.plan import ONLOOKERS, VISIBLE, Plan
 from simulation.processes import Processes
-from simulation.record import Run
+from simulation.record import Order, Run
 from simulation.recovery import Recovery
 from simulation.surroundings import SimulatedEtcd
 from torture.followed import Told
@@ -93,6 +95,10 @@ class World:
         if self._told is not None:
             self._told(self.loop.now, f"client {operation.client}", operation)
 
+    def sign(self, order: Order) -> None:
+        """One more write is sent."""
+        self.run.orders[order.author.request] = order
+
     def follow(self, told: Told) -> None:
         """One more word to a follower."""
         self.run.followed.append(told)
@@ -111,7 +117,7 @@ class World:
         self._recovery.heal()
         await self._recovery.recovered("recovered", RECOVERED_WITHIN)
         await self._recovery.look_at_everything()
-        self._invariants.at_rest()
+        self._invariants.at_rest(self.surroundings.heard_of_policy())
         rounds.cancel()
         await self._recovery.end()
         mine = asyncio.current_task()
@@ -138,6 +144,9 @@ class World:
         for number in self.plan.onlookers:
             onlooker = self._onlooker(number)
             players.append(self.loop.create_task(onlooker.play(until), name=f"onlooker {number}"))
+        for number in self.plan.keepers:
+            keeper = self._keeper(number)
+            players.append(self.loop.create_task(keeper.play(until), name=f"keeper {number}"))
         players.append(self.loop.create_task(self._faults(), name="faults"))
         done, late = await asyncio.wait(players, timeout=self.plan.seconds + PLAYED_WITHIN)
         for task in sorted(late, key=hash):
@@ -147,11 +156,19 @@ class World:
             task.result()
 
     def _client(self, number: int) -> Client:
-        return Client(number, self.loop, self.instances, self._numbers, self.record, self.problem)
+        return Client(number, self.loop, self.instances, self._numbers, self.record, self.sign, self.problem)
 
-    def _onlooker(self, number: int) -> Onlooker:
+    def _onlooker(self, number: int) -> Onlooker | Historian:
         random = Random(f"onlooker {self.plan.seed} {number}")
-        return Onlooker(number, self.loop, self.instances, self.surroundings.documents, random, self.problem)
+        kind = Onlooker if number < ONLOOKERS[-1] else Historian
+        return kind(number, self.loop, self.instances, self.surroundings.documents, random, self.problem)
+
+    def _keeper(self, number: int) -> Keeper:
+        random = Random(f"keeper {self.plan.seed} {number}")
+        return Keeper(
+            number, self.loop, self.instances, self.surroundings, random, self.run.policies, self.sign, self.tell,
+            self.problem,
+        )  # fmt: skip
 
     async def _faults(self) -> None:
         begun, seen = self.run.begun, set[int]()

@@ -11,7 +11,7 @@ from torture.truth import VERSION, Change
 from torture.violations import Violation
 
 _READ_STATUSES = {200, 304, 404, 410, 503}
-_WRITE_STATUSES = {200, 201, 204, 412, 410, 503, 504, 507}
+_WRITE_STATUSES = {200, 201, 204, 412, 410, 422, 503, 504, 507}
 
 
 def acknowledged_writes_are_there(case: Case) -> Iterator[Violation]:

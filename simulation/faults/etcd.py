@@ -21,6 +21,12 @@ def _recreate_outside(random: Random, fleet: Fleet) -> Sequence[Beat]:
     return ((0, "recreate_outside", (random.randrange(1, len(VISIBLE) + 1),)),)
 
 
+def _policy_overwritten(random: Random, fleet: Fleet) -> Sequence[Beat]:
+    """By hand, and by hand it is made good again."""
+    del fleet
+    return ((0, "overwrite_policy", ()), (random.uniform(0.3, 2), "mend_policy", (random.random() < 0.5,)))
+
+
 def _over_quota(random: Random, fleet: Fleet) -> Sequence[Beat]:
     del fleet
     return ((0, "nospace", (True, True)), (random.uniform(0.5, 4), "nospace", (False,)))
@@ -74,6 +80,7 @@ FAULTS: dict[str, Fault] = {
     "outside writes": _write_outside,
     "version key deleted": at_once("delete_version"),
     "version key overwritten": at_once("overwrite_version"),
+    "policy overwritten": _policy_overwritten,
     "documents recreated outside": _recreate_outside,
     "over quota": _over_quota,
     "too busy": _chance("too_busy", 0.5),

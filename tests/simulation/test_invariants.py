@@ -42,6 +42,11 @@ def of_the_future(state: LocalState) -> Undo:
     return lambda: state._entries.drop("t/none")
 
 
+def made_up(state: LocalState) -> Undo:
+    state._entries.store("t/none", Entry(b"", 1, state._fresh.horizon, 0.0))
+    return lambda: state._entries.drop("t/none")
+
+
 def too_many(state: LocalState) -> Undo:
     before, state._entries._bytes = state._entries._bytes, 1 << 60
     return lambda: setattr(state._entries, "_bytes", before)
@@ -58,6 +63,7 @@ BREAKS: tuple[tuple[Callable[[LocalState], Undo], str], ...] = (
     (below_the_floor, "hits are allowed although the floor is above the horizon"),
     (back, "the horizon went back"),
     (of_the_future, "an entry is validated beyond the horizon"),
+    (made_up, "what is held as current is not what etcd had"),
     (too_many, "more is held than is allowed"),
     (not_published, "the window that hits go by is not the present one"),
 )

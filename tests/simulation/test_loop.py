@@ -5,21 +5,26 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+import signal
 import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 import pytest
 from tenacity import AsyncRetrying
 
-from simulation.loop import Endless, Loop, Stuck
+from consistency.instance.state import LocalState
+from simulation.loop import Endless, Interrupted, Loop, Stuck
 from simulation.owners import OWNER, Owner
 from simulation.real import Refused, refused
+from simulation.runs import planned, played
+from simulation.verdict import judge
 
 
 def loop(seed: int = 1, *, fifo: bool = False) -> Loop:
@@ -226,3 +231,37 @@ def test_tenacity_is_told_the_virtual_time() -> None:
     with refused("seed", ours.time) as asked:
         ours.run_until_complete(twice())
     assert asked == []
+
+
+class TimeIsOver(BaseException):
+    """As pytest's time limits are: no Exception."""
+
+
+def test_a_time_limit_ends_a_run_as_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1. An alarm comes while a task of an instance runs; 2. what its handler raises would be the task's end, and the
+    run would seem to have broken a promise."""
+
+    def over(*arguments: object) -> None:
+        del arguments
+        raise TimeIsOver
+
+    before, renewed = signal.signal(signal.SIGALRM, over), LocalState.renewed
+
+    def alarmed(state: LocalState, *arguments: object) -> None:
+        signal.raise_signal(signal.SIGALRM)
+        renewed(state, *arguments)
+
+    monkeypatch.setattr(LocalState, "renewed", alarmed)
+    try:
+        with pytest.raises(Interrupted) as ended:
+            played(replace(planned(3), asks=(), steps=()))
+        assert isinstance(ended.value.__cause__, TimeIsOver)
+        assert signal.getsignal(signal.SIGALRM) is over
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_run_that_comes_to_no_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simulation.loop.IN_ALL", 1000)
+    (problem, *_) = judge(played(replace(planned(3), asks=(), steps=())))
+    assert problem.claim.startswith("Endless: ")

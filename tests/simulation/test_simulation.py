@@ -85,7 +85,7 @@ def test_every_step_can_be_done() -> None:
 
 
 def test_operations_end_in_every_way() -> None:
-    history = [operation for seed in (8, 10) for operation in played(planned(seed)).history]
+    history = [operation for seed in (7,) for operation in played(planned(seed)).history]
     assert {operation.outcome for operation in history} == set(Outcome)
     told = {(each.client % 2, each.token > 0) for each in history if each.level is Level.LINEARIZABLE}
     assert told == {(0, False), (0, True), (1, False)}, "a session that says that it is unknown names no revision"
