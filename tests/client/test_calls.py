@@ -107,6 +107,17 @@ def test_errors_say_whether_it_happened(
     assert [request for request in server.left() if request.method == "PUT"] == [], "it was not sent again"
 
 
+@pytest.mark.parametrize("name", ["../limit", "a/../limit", "./limit", "a/.", "\udcff"])
+def test_a_name_that_leads_to_another_document_is_never_sent(make: Make, server: ScriptedServer, name: str) -> None:
+    """An HTTP library makes `app/limit` of `app/a/../limit`, and would overwrite that."""
+    client = make(server.url, prefix="app/")
+    started(client, server)
+    for write in (lambda: client.put(name, 1), lambda: client.delete(name)):
+        with ThreadPoolExecutor(1) as pool, pytest.raises(Rejected, match="is no key"):
+            pool.submit(write).result(5)
+    assert [request.path for request in server.left() if request.method != "GET"] == []
+
+
 def test_a_write_that_was_certainly_not_done_goes_elsewhere(
     make: Make, server: ScriptedServer, other: ScriptedServer
 ) -> None:

@@ -55,6 +55,14 @@ def test_a_document_is_written_read_and_deleted(ctl: Command, at: str) -> None:
     assert ctl.run("rm", f"{at}a").returncode == exits.NO_SUCH_KEY
 
 
+@pytest.mark.parametrize("command", [["set", "{}x/../a", "2"], ["rm", "{}x/../a"], ["get", "{}./a"], ["history", "{}./a"]])
+def test_a_key_with_dots_is_no_other_key(ctl: Command, at: str, command: list[str]) -> None:
+    ctl.ok("set", f"{at}a", "1")
+    done = ctl.run(*(word.format(at) for word in command))
+    assert (done.returncode, "is no key" in done.stderr) == (exits.FAILED, True), done.stderr
+    assert ctl.ok("get", f"{at}a") == "1"
+
+
 def test_lists_are_for_people_too(ctl: Command, at: str) -> None:
     for name in ("a/b", "a/c", "[bold]d"):
         ctl.ok("set", f"{at}{name}", "1")
@@ -283,6 +291,10 @@ def test_the_fleet_and_the_way_to_it_are_examined(ctl: Command, instance: Instan
         (["set", "a", "{"], exits.FAILED, "a: the value is no JSON; --string makes a string of it"),
         (["set", "a"], exits.USAGE, "a value or --file is expected, one of them"),
         (["get", "a//b"], exits.FAILED, "GET a//b: 400"),
+        (["get", ""], exits.FAILED, "'' is no key"),
+        (["get", "\udcff"], exits.FAILED, "it is not Unicode"),
+        (["ls", "\udcff"], exits.USAGE, "is not Unicode"),
+        (["set", "a", "\udcff"], exits.USAGE, "is not Unicode"),
         (
             ["--url", "http://127.0.0.1:1", "get", "a"],
             exits.UNAVAILABLE,

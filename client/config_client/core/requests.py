@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode
 
 from config_client.core.answers import error_of
+from config_client.errors import Rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +76,19 @@ class DeleteOperation:
 Operation = PutOperation | DeleteOperation
 
 
-def path_of(key: str) -> str:
-    """Return the path of a document."""
-    return "/config/" + quote(key, safe="/")
+def path_of(key: str, room: str = "/config/") -> str:
+    """Return the path of a document. Raises Rejected for a key that would name another path, or none.
+
+    1. `a/../b` is in the path; 2. an HTTP library or a proxy makes `b` of it, as RFC 3986 says; 3. `b` is overwritten.
+    So such a key is never sent, though the service would refuse it.
+    """
+    segments = key.split("/")
+    if key == "" or "." in segments or ".." in segments:
+        raise Rejected(f"{key!r} is no key: it has a name between its slashes, never '.' or '..'", kind="invalid-key")
+    try:
+        return room + quote(key, safe="/")
+    except UnicodeEncodeError as error:
+        raise Rejected(f"{key!r} is no key: it is not Unicode", kind="invalid-key") from error
 
 
 def get(key: str, *, linearizable: bool = False, revision: int | None = None, min_revision: int = 0) -> Request:
@@ -112,7 +123,7 @@ def batch(operations: Sequence[Operation], *, sync: bool, reason: str | None) ->
 def history(key: str, before: int | None, limit: int) -> Request:
     """A page of changes of a document, the newest first."""
     query = [("limit", str(limit))] if before is None else [("limit", str(limit)), ("before", str(before))]
-    return Request("GET", "/history/" + quote(key, safe="/"), f"history of {key}", query)
+    return Request("GET", path_of(key, "/history/"), f"history of {key}", query)
 
 
 def rollback(prefix: str, revision: int, *, dry_run: bool, in_steps: bool, reason: str | None) -> Request:

@@ -101,6 +101,9 @@ def run(arguments: list[str]) -> int:
     except click.Abort:
         shown.say("configctl: nothing was done")
         return exits.INTERRUPTED
+    except UnicodeEncodeError as error:
+        shown.say(f"configctl: {error.object!r} is not Unicode, as it has to be")
+        return exits.USAGE
     except OSError as error:
         shown.say(f"configctl: {error}")
         return exits.FAILED
