@@ -133,23 +133,23 @@ class Reading:
     def _refuse(self) -> None:
         raise Closed("the client is closed, or was not started: use it as a context manager, or call start()")
 
-    def _make_feed(self, view: View, proven_at: float) -> Feed:
+    def _make_feed(self, view: View, proven_at: float, *, doubted: bool = False) -> Feed:
         chance: Callable[[], float] = random.random
-        return Feed(self.connection.urls, self._options.feed, chance, view=view, proven_at=proven_at)
+        return Feed(self.connection.urls, self._options.feed, chance, view=view, proven_at=proven_at, doubted=doubted)
 
     def _load(self) -> None:
         """Load certificates, and begin with what the file has, if it has something. It may take its time."""
         self.connection = self.connection.secured()
         found = self._keeper.load() if self._keeper else None
         view, proven_at = (found.view, found.proven_at) if found else (View(), -math.inf)
-        self._feed = self._make_feed(view, proven_at)
+        self._feed = self._make_feed(view, proven_at, doubted=True)  # the file's age is by a clock that may be set
         self._memory = Memory(self.prefix, view)
 
     def _start_failed(self) -> StartFailed:
         seconds = self._options.start_within
         failures = self._feed.failures
         tried = [f"{url}: {failures.get(url, f'nothing within {seconds:g} s')}" for url in self.connection.urls]
-        if self._keeper:
+        if self._keeper and self._keeper.problem:
             tried.append(f"the file {self._keeper.problem}")
         return StartFailed(tried)
 

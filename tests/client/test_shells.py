@@ -248,6 +248,7 @@ def test_a_start_without_anybody_takes_what_is_known_and_goes_on_from_there(
     client = make(server.url, prefix="app/", fallback=file, start_within=0.2)
     client.start()
     assert client["limit"] == 10
+    assert state_of(client) == Lost, "what a file says of its age is no proof: clocks are set"
     received = server.take()
     assert received.query["after"] == "5-a"
     received.stream(put("app/limit", "20", 6), sync(6))

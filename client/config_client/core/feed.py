@@ -84,8 +84,11 @@ class Feed:
         *,
         view: View | None = None,
         proven_at: float = -math.inf,
+        doubted: bool = False,
     ) -> None:
-        """Raises ValueError for no address. view: what is held already, which was the newest at `proven_at`."""
+        """Raises ValueError for no address. view: what is held already, which was the newest at `proven_at`; doubted:
+        that is by another clock, so it is not fresh before an instance has proven it.
+        """
         self._addresses = Addresses(urls, options.backoff, chance)
         self._options = options
         self._replica = Replica(view or View(), options.most_bytes)
@@ -93,7 +96,7 @@ class Feed:
         self._owed: Update | None = None
         self._parser = Parser()
         self._retry: float | None = None  # seconds that the stream asks for before it is opened anew
-        self._known = self._heard = Certainty(proven_at)  # of what is applied; of what has been received
+        self._known = self._heard = Certainty(proven_at, doubted)  # of what is applied; of what has been received
         self._before_restore = False  # 410: an earlier revision is not a contradiction
         self._url = ""
         self._refused: dict[str, str] = {}  # by address: why it will not do, if it has said so
@@ -245,7 +248,8 @@ class Feed:
         self._before_restore = False
         self._refused.clear()
         if told.age is not None and not told.more:
-            self._heard = Certainty(max(self._heard.proven_at, now - told.age))
+            proven_at = now - told.age
+            self._heard = Certainty(proven_at if self._heard.doubted else max(self._heard.proven_at, proven_at))
         return update
 
     def _fail(self, refusal: Refusal, now: float) -> None:
