@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from config_client import Connection
 from config_client.ctl.__main__ import run
 from tests.support.etcd import dying_with_us
 from tests.support.instances import PROJECT
@@ -43,6 +44,7 @@ class Command:
         self._arguments = [sys.executable, "-m", "config_client.ctl"]
         self._directory = directory
         self._environ = environ(CONFIG_URL=url, **variables)
+        self.connection = Connection(url.split(","), trust_env=False)
 
     def run(self, *arguments: str, stdin: str = "", env: Mapping[str, str] | None = None) -> Done:
         """Run it to its end, in this process."""

@@ -5,14 +5,23 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from config_client import Service
 from config_client.ctl import exits
-from tests.client.real_service import Command
+from tests.client.real_service import Command, environ
+from tests.client.scripted_server import ScriptedServer
+from tests.client.test_ctl_rooms import NAMES
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 
@@ -55,7 +64,9 @@ def test_a_document_is_written_read_and_deleted(ctl: Command, at: str) -> None:
     assert ctl.run("rm", f"{at}a").returncode == exits.NO_SUCH_KEY
 
 
-@pytest.mark.parametrize("command", [["set", "{}x/../a", "2"], ["rm", "{}x/../a"], ["get", "{}./a"], ["history", "{}./a"]])
+@pytest.mark.parametrize(
+    "command", [["set", "{}x/../a", "2"], ["rm", "{}x/../a"], ["get", "{}./a"], ["history", "{}./a"]]
+)
 def test_a_key_with_dots_is_no_other_key(ctl: Command, at: str, command: list[str]) -> None:
     ctl.ok("set", f"{at}a", "1")
     done = ctl.run(*(word.format(at) for word in command))
@@ -146,7 +157,10 @@ def test_a_folder_goes_there_and_comes_back(ctl: Command, at: str, tmp_path: Pat
     ctl.ok("export", str(tmp_path / "found"), "--prefix", at)
     assert (tmp_path / "found/limits/api.json").read_bytes() == (folder / "limits/api.json").read_bytes().strip()
     assert json.loads((tmp_path / "found/name.json").read_text()) == {"first": "x"}
+    again = ctl.run("export", str(folder), "--prefix", at)
+    assert f"{folder / 'name.yaml'} was there before, and is no document" in again.stderr
     (folder / "name.yaml").unlink()
+    (folder / "name.json").unlink()
     (folder / "limits/api.json").write_text("2")
     assert f"- {at}name" in ctl.run("diff", str(folder), "--prefix", at, "--prune").stderr.splitlines()
     ctl.ok("apply", str(folder), "--prefix", at, "--prune")
@@ -244,6 +258,44 @@ def test_a_command_that_fails_is_run_again(ctl: Command, at: str, tmp_path: Path
     mirror.communicate()
 
 
+def test_a_template_that_fails_changes_nothing_and_ends_nothing(ctl: Command, at: str, tmp_path: Path) -> None:
+    """However it fails: here a number becomes a text."""
+    ctl.ok("set", f"{at}a", "1")
+    (tmp_path / "t.j2").write_text("{{ config.a + 1 }}")
+    command = ["mirror", at, str(tmp_path / "out"), "--template", f"{tmp_path / 't.j2'}:{tmp_path / 'target'}"]
+    mirror = ctl.start(*command)
+    assert within(20, lambda: (tmp_path / "target").exists() and (tmp_path / "target").read_text() == "2")
+    ctl.ok("set", f"{at}a", '"x"')
+    assert mirror.stderr
+    assert "written" in mirror.stderr.readline()
+    assert 'can only concatenate str (not "int") to str' in mirror.stderr.readline()
+    once = ctl.process(*command, "--once")
+    assert (once.returncode, "Traceback" in once.stderr) == (exits.FAILED, False)
+    assert (tmp_path / "out/a.json").read_text() == "1"
+    ctl.ok("set", f"{at}a", "2")
+    assert within(20, lambda: (tmp_path / "target").read_text() == "3")
+    mirror.terminate()
+    assert mirror.wait(20) == 0
+    said = mirror.communicate()[1]
+    assert "concatenate" not in said, "a reason is told once"
+
+
+def test_a_command_is_owed_by_who_goes_on_after_a_kill(ctl: Command, at: str, tmp_path: Path) -> None:
+    ctl.ok("set", f"{at}a", "1")
+    killed = ctl.process("mirror", at, str(tmp_path / "out"), "--once", "--exec", "sh -c 'kill -9 $PPID'")
+    assert killed.returncode == -signal.SIGKILL
+    assert (tmp_path / "out/a.json").exists()
+    command = ["mirror", at, str(tmp_path / "out"), "--once", "--exec", f"sh -c 'echo x >> {tmp_path}/ran'"]
+    for _ in range(2):
+        assert ctl.process(*command).returncode == 0
+    assert (tmp_path / "ran").read_text() == "x\n"
+
+
+def test_a_prefix_without_documents_is_an_empty_folder(ctl: Command, at: str, tmp_path: Path) -> None:
+    assert ctl.process("mirror", at, str(tmp_path / "out"), "--once").returncode == 0
+    assert [*(tmp_path / "out").iterdir()] == []
+
+
 def test_a_program_has_the_documents_in_its_environment(ctl: Command, at: str, tmp_path: Path) -> None:
     ctl.ok("set", f"{at}limits/api", '{"rate": 1.10}')
     ctl.ok("set", f"{at}host", '"example.org"')
@@ -258,6 +310,146 @@ def test_a_program_has_the_documents_in_its_environment(ctl: Command, at: str, t
     running.terminate()
     assert running.wait(20) == 128 + signal.SIGTERM
     running.communicate()
+
+
+def test_documents_that_can_be_no_variables_end_no_program(ctl: Command, at: str, tmp_path: Path) -> None:
+    """It goes on with those it has, and is restarted once they can be."""
+    ctl.ok("set", f"{at}a-b", "1")
+    starts = tmp_path / "starts"
+    running = ctl.start("run", at, "--", "sh", "-c", f'echo "$A_B" >> {starts}; exec sleep 60')
+    assert within(20, lambda: starts.exists() and starts.read_text() == "1\n")
+    ctl.ok("set", f"{at}a_b", "2")
+    assert running.stderr
+    assert "a_b and a-b would both be A_B; nothing is changed" in running.stderr.readline()
+    assert running.poll() is None
+    ctl.ok("rm", f"{at}a-b")
+    assert within(20, lambda: starts.read_text() == "1\n2\n")
+    running.terminate()
+    running.wait(20)
+    running.communicate()
+
+
+def test_a_reader_that_goes_away_ends_a_watch(ctl: Command, at: str) -> None:
+    watching = ctl.start("watch", at)
+    assert watching.stderr
+    assert watching.stdout
+    assert watching.stderr.readline().startswith("following")
+    watching.stdout.close()
+    ctl.ok("set", f"{at}a", "1")
+    assert watching.wait(20) == exits.FAILED
+    assert "Traceback" not in watching.stderr.read()
+    watching.stderr.close()
+
+
+def test_a_watch_is_yaml_too(ctl: Command, at: str) -> None:
+    watching = ctl.start("watch", "-o", "yaml", at)
+    assert watching.stderr
+    assert watching.stdout
+    watching.stderr.readline()
+    ctl.ok("set", f"{at}a", "1", "--reason", "so")
+    lines = [watching.stdout.readline() for _ in range(7)]
+    assert lines[0] == "---\n"
+    told = yaml.safe_load("".join(lines))
+    assert (told["op"], told["key"], told["value"], told["why"]) == ("put", f"{at}a", "1", "so")
+    watching.terminate()
+    watching.communicate()
+
+
+@pytest.mark.parametrize("command", [["mirror", "a/", "out"], ["run", "a/", "--", "true"], ["wait", "a"], ["watch"]])
+def test_a_signal_ends_a_start_that_nobody_answers(tmp_path: Path, command: list[str]) -> None:
+    """A container is to end when it is told to, not when its start has failed; and it has not done what it is for."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        starting = Command(f"http://127.0.0.1:{silent.getsockname()[1]}", tmp_path).start(*command)
+        connection, _ = silent.accept()
+        starting.terminate()
+        assert starting.wait(4) == exits.INTERRUPTED
+        connection.close()
+        starting.communicate()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_write_that_is_interrupted_may_have_been_done(server: ScriptedServer, tmp_path: Path) -> None:
+    writing = Command(server.url, tmp_path).start("set", "a", "1")
+    server.take().problem(404, "not-found", "There is none.")
+    put = server.take()
+    writing.send_signal(signal.SIGINT)
+    assert writing.wait(20) == exits.UNKNOWN
+    assert "it may have been done" in writing.communicate()[1]
+    put.close()
+
+
+def test_an_editor_that_writes_nothing_writes_nothing(ctl: Command, at: str) -> None:
+    done = ctl.run("edit", f"{at}a", env={"EDITOR": "true"})
+    assert (done.returncode, "nothing was done" in done.stderr) == (exits.INTERRUPTED, True)
+    assert ctl.run("get", f"{at}a").returncode == exits.NO_SUCH_KEY
+
+
+def test_true_is_not_one(ctl: Command, at: str) -> None:
+    ctl.ok("set", f"{at}a", '{"a": [true]}')
+    wait = ["wait", f"{at}a", "--timeout", "0"]
+    assert ctl.run(*wait, "--until", 'equals={"a": [1]}').returncode == exits.TIMED_OUT
+    assert ctl.run(*wait, "--until", 'equals={"a":[true]}').returncode == 0
+
+
+def test_parts_that_were_done_are_told_when_a_later_one_fails(
+    ctl: Command, at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody changes a document of the second part while the first is written."""
+    for number in range(101):
+        (tmp_path / f"{number:03}.json").write_text(str(number))
+    batch = Service.batch
+    done: list[int] = []
+
+    def with_somebody_else(service: Service, *arguments: object, **more: object) -> object:
+        if done:
+            service.put(f"{at}100", b"0")
+        done.append(1)
+        return batch(service, *arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Service, "batch", with_somebody_else)
+    failed = ctl.run("apply", str(tmp_path), "--prefix", at, "--in-parts")
+    assert failed.returncode == exits.CHANGED_MEANWHILE
+    assert "100 of 101 documents were changed before, by revision " in failed.stderr
+
+
+DOCUMENTS = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(allow_nan=False, allow_infinity=False))
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=8,
+).flatmap(
+    lambda value: st.builds(
+        lambda ascii, indent, blank: f"{blank}{json.dumps(value, ensure_ascii=ascii, indent=indent)}{blank}",
+        st.booleans(), st.sampled_from([None, 0, 2]), st.sampled_from(["", " ", "\n"]),
+    )
+) | st.sampled_from(["1.10", "-0.0", "1E+5", '"\\u00e9\\/"', "[" * 50 + "]" * 50])  # fmt: skip
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.dictionaries(
+        NAMES.filter(lambda name: len(name.encode()) < 400 and "%" not in name), DOCUMENTS, min_size=1, max_size=4
+    )
+)
+def test_what_is_exported_is_applied_and_exported_again(ctl: Command, documents: dict[str, str]) -> None:
+    """Byte for byte, but for blanks around a document; whatever its name."""
+    prefix = "round/trip/"
+    with tempfile.TemporaryDirectory() as folder, Service(ctl.connection) as service:
+        for key, _ in list(service.keys(prefix)):
+            service.delete(key)
+        for name, text in documents.items():
+            service.put(prefix + name, text.encode())
+        ctl.ok("export", f"{folder}/one", "--prefix", prefix)
+        assert ctl.run("plan", f"{folder}/one", "--prefix", prefix, "--prune").returncode == 0
+        for key, _ in list(service.keys(prefix)):
+            service.delete(key)
+        ctl.ok("apply", f"{folder}/one", "--prefix", prefix)
+        found = service.snapshot(prefix).documents
+        assert {key: each.value for key, each in found.items()} == {
+            prefix + name: text.strip(" \n").encode() for name, text in documents.items()
+        }
+        done = ctl.run("export", f"{folder}/one", "--prefix", prefix)
+        assert "was there before" not in done.stderr
 
 
 def test_a_program_can_be_signalled_instead(ctl: Command, at: str, tmp_path: Path) -> None:
@@ -303,6 +495,16 @@ def test_the_fleet_and_the_way_to_it_are_examined(ctl: Command, instance: Instan
         (["diff", "none"], exits.FAILED, "none: a folder is expected, found nothing"),
         (["--profile", "x", "get", "a"], exits.FAILED, "there is no such file, so no profile x"),
         (["run", "a/", "--on-change", "boo", "--", "true"], exits.FAILED, "expected restart, ignore, or for example"),
+        (["run", "a", "--", "true"], exits.FAILED, "the prefix 'a': a slash at the end is expected"),
+        (["mirror", "a", "out"], exits.FAILED, "the prefix 'a': a slash at the end is expected"),
+        (["mirror", "a/", "out", "--mode", "abc"], exits.USAGE, "octal digits are expected, for example 640"),
+        (["mirror", "a/", "out", "--exec", "echo 'x"], exits.USAGE, "is no command: No closing quotation"),
+        (["mirror", "a/", "out", "--exec", ""], exits.USAGE, "a command is expected, found nothing"),
+        (["wait", "a", "--timeout", "nan"], exits.USAGE, "a number is expected, found nan"),
+        (["wait", "a", "--until", "equal=1"], exits.FAILED, "expected exists, absent, changed or equals=JSON"),
+        (["get", "a", "--revision", "0"], exits.USAGE, "'--revision': 0 is not in the range"),
+        (["set", "a", "1", "--if-match", "-3"], exits.USAGE, "'--if-match': -3 is not in the range"),
+        (["ls", "-o", "xml"], exits.USAGE, "'xml' is not one of"),
     ],
 )
 def test_what_is_wrong_is_said_with_an_exit_code_of_its_own(
@@ -333,6 +535,29 @@ def test_shells_complete(ctl: Command, shell: str) -> None:
         env={"_CONFIGCTL_COMPLETE": "bash_complete", "COMP_WORDS": "configctl mir", "COMP_CWORD": "1"}
     )
     assert completed.stdout == "plain,mirror\n"
+    words = {"zsh": ("configctl mir", "1"), "fish": ("configctl mir", "mir")}.get(shell)
+    if words is not None:
+        variables = {"_CONFIGCTL_COMPLETE": f"{shell}_complete", "COMP_WORDS": words[0], "COMP_CWORD": words[1]}
+        told = ctl.process(env=variables).stdout
+        assert told.replace("\t", "\n").replace(",", "\n").splitlines()[:2] == ["plain", "mirror"]
+
+
+def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
+    """In a bash, by what the command prints for it."""
+    program = tmp_path / "configctl"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m config_client.ctl "$@"\n')
+    program.chmod(0o755)
+    script = (
+        'source <(configctl completion bash); COMP_WORDS=(configctl "$@"); COMP_CWORD=$#; '
+        '_configctl_completion configctl; echo "${COMPREPLY[@]}"'
+    )
+    for typed, completed in ((["mir"], "mirror"), (["run", "--env"], "--env-prefix"), (["ls", "-o", "y"], "yaml")):
+        done = subprocess.run(
+            ["bash", "-c", script, "bash", *typed],
+            env=environ(PATH=f"{tmp_path}:{os.environ['PATH']}"),
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout.split()) == (0, [completed]), done.stderr
 
 
 def test_tokens_are_told_by_name_and_what_keeps_new_ones_out(etcd: EtcdServer, tmp_path: Path) -> None:

@@ -93,6 +93,8 @@ def test_a_plan_is_what_differs_guarded_by_what_was_seen() -> None:
 def test_yaml_is_what_it_means(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("rate: 5\nnames: [é]\n")
     assert from_folder(tmp_path, "p/") == {"p/a": Wanted('{"rate": 5, "names": ["é"]}'.encode(), is_meant=True)}
+    (tmp_path / "a.yaml").write_text("base: &base {x: 1}\nmore: {<<: *base, x: 2}\n")
+    assert from_folder(tmp_path, "")["a"].value == b'{"base": {"x": 1}, "more": {"x": 2}}', "a merge may be overruled"
     (tmp_path / "a.json").write_text("1")
     with pytest.raises(ConfigError, match=r"another file is the document p/a, too"):
         from_folder(tmp_path, "p/")
@@ -106,6 +108,11 @@ def test_yaml_is_what_it_means(tmp_path: Path) -> None:
         ("a.yaml", "a: [", "it is no YAML that is JSON, too"),
         ("a.yaml", "a: 2024-01-01", "it is no YAML that is JSON, too"),
         ("a.yaml", "!!python/object:os.system {}", "it is no YAML that is JSON, too"),
+        ("a.json", "\ufeff1", "it is no JSON"),
+        ("a.yaml", "on: push", "it is no YAML that is JSON, too: True is no text: quote it"),
+        ("a.yaml", "80: http", "it is no YAML that is JSON, too: 80 is no text: quote it"),
+        ("a.yaml", "a: {b: 1, b: 2}", "it is no YAML that is JSON, too: 'b' is there twice"),
+        ("a.yaml", "[" * 5000, "it is no YAML that is JSON, too"),
         ("a%zz.json", "1", "this name is none that export writes"),
     ],
 )
@@ -125,6 +132,11 @@ def test_what_others_export_is_taken_over() -> None:
     with pytest.raises(ConfigError, match=r"no JSON: /app/a; --text takes them as strings"):
         from_etcd(json.dumps(etcd).encode(), "team/", "/app/", text=False)
     assert from_etcd(json.dumps(etcd).encode(), "team/", "/app/", text=True) == {"team/a": Wanted(b'"plain text"')}
+    binary = [{"key": "a", "value": "/wD/"}]
+    with pytest.raises(ConfigError, match="a: the value is no text, found b"):
+        from_consul(json.dumps(binary).encode(), "", "", text=True)
+    with pytest.raises(ValueError, match="base64"):
+        from_consul(b'[{"key": "a", "value": "M*Q=="}]', "", "", text=False)
     with pytest.raises(ConfigError, match="an array, as `consul kv export` writes it is expected, found dict"):
         from_consul(json.dumps(etcd).encode(), "", "", text=False)
     with pytest.raises(ConfigError, match="does not begin with 'x'"):
@@ -169,6 +181,15 @@ def test_options_come_before_the_environment_and_that_before_a_profile(tmp_path:
     assert (found.urls, found.token, found.token_file) == (("http://e",), "x", None)
 
 
+def test_addresses_may_have_blanks_between_them_and_files_may_be_at_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    (tmp_path / "configctl.toml").write_text('default = "a"\n[profiles.a]\ntoken_file = "~/token"\n')
+    found = connection_of({}, None, None, {"XDG_CONFIG_HOME": str(tmp_path), "CONFIG_URL": " http://a, http://b,"})
+    assert (found.urls, found.token_file) == (("http://a", "http://b"), "/home/me/token")
+
+
 @pytest.mark.parametrize(
     ("content", "profile", "said"),
     [
@@ -178,6 +199,18 @@ def test_options_come_before_the_environment_and_that_before_a_profile(tmp_path:
         ("[profiles.prod]\nuri = 'http://a'", "prod", "profile prod: uri is unknown; known: url, token_file"),
         ("[profiles", "prod", "can't be read"),
         ("[profiles.prod]\nurl = 'ftp://a'", "prod", "one is not an address"),
+        ("[profiles.prod]\nurl = 5", "prod", "profile prod: url: text is expected, found int"),
+        ("[profiles.prod]\nurl = ['http://a', 5]", "prod", "profile prod: url: text is expected, found list"),
+        ("[profiles.prod]\nurl = 'http://a'\ntoken_file = true", "prod", "token_file: text is expected, found bool"),
+        ("[profiles]\nprod = 5", "prod", r"profile prod: a table is expected, \[profiles.prod\], found 5"),
+        ("profiles = 5", None, r"profiles: tables are expected"),
+        ("default = 5", None, "default: the name of a profile is expected, found 5"),
+        ("defualt = 'prod'", None, "defualt is unknown; known: default, profiles"),
+        (
+            "default = 'prod'\n[profiles.prod]\nurl = 'http://a'\n[profiles.b]\nuri = 1",
+            None,
+            "profile b: uri is unknown",
+        ),
     ],
 )
 def test_a_profile_that_will_not_do_is_told(

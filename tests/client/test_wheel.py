@@ -72,6 +72,16 @@ def test_it_installs_a_library_a_command_and_a_fixture(wheel: Path, tmp_path: Pa
     assert "1 passed" in tested.stdout, tested.stdout + tested.stderr
 
 
+@pytest.mark.parametrize("module", ["click", "rich", "yaml", "jinja2"])
+def test_the_command_without_what_it_needs_says_what_to_install(module: str) -> None:
+    program = f"import sys; sys.modules[{module!r}] = None; from config_client.ctl.entry import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environ(), capture_output=True, text=True, timeout=60, check=False
+    )
+    said = f"configctl: {module} is not installed; pip install 'config-service-client[cli]'\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
 @pytest.mark.parametrize("module", ["click", "rich", "yaml", "jinja2", "pydantic", "pytest", "flask", "openfeature"])
 def test_the_library_alone_needs_httpx_and_nothing_else(module: str) -> None:
     program = f"import sys; sys.modules[{module!r}] = None; import config_client, config_client.testing"

@@ -20,7 +20,7 @@ from config_client.ctl.applying import (
 )
 from config_client.ctl.following import run_command, wait_until, watch
 from config_client.ctl.mirroring import mirror
-from config_client.ctl.policies import policy
+from config_client.ctl.policies import check_policy, policy
 from config_client.ctl.reading import doctor, get, grep, history, list_keys, members, tokens, tree
 from config_client.ctl.writing import edit, remove, revert, set_value
 from config_client.errors import ConfigError
@@ -75,6 +75,19 @@ COMMANDS = (
 )
 for each in COMMANDS:
     configctl.add_command(each)
+
+
+def _form_here(context: click.Context, _: click.Parameter, form: str | None) -> None:
+    if form is not None and isinstance(context.obj, Application):  # there is none while a shell completes
+        context.obj.form = form
+
+
+for each in (get, list_keys, tree, grep, history, members, tokens, doctor, show_plan, watch, check_policy):
+    told = "How it is shown; it may stand before the command, too."
+    form = click.Option(
+        ["-o", "--output"], type=click.Choice(shown.FORMATS), expose_value=False, callback=_form_here, help=told
+    )
+    each.params.append(form)
 
 
 def main() -> None:

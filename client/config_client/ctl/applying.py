@@ -10,12 +10,14 @@ import click
 
 from config_client.ctl import shown, sources
 from config_client.ctl.application import (
+    REVISION,
     Application,
     agree,
     carry_out,
     pass_application,
     reason,
     show_steps,
+    slashed,
     sync,
     yes,
 )
@@ -35,9 +37,7 @@ def _planned(application: Application, wanted: Mapping[str, Wanted], prefix: str
 
 
 def _from_folder(folder: Path, prefix: str) -> dict[str, Wanted]:
-    if prefix and not prefix.endswith("/"):
-        raise ConfigError(f"--prefix {prefix!r}: a slash at the end is expected, for example team/app/")
-    return sources.from_folder(folder, prefix)
+    return sources.from_folder(folder, slashed(prefix))
 
 
 @click.command("diff")
@@ -132,7 +132,9 @@ def _carry_out(
 
 @click.command("rollback")
 @click.argument("prefix", default="")
-@click.option("--to", "revision", type=int, required=True, help="The revision as of which it shall be; see history.")
+@click.option(
+    "--to", "revision", type=REVISION, required=True, help="The revision as of which it shall be; see history."
+)
 @in_parts
 @yes
 @sync
@@ -158,12 +160,13 @@ def roll_back(
 @pass_application
 def export_folder(application: Application, folder: Path, prefix: str) -> None:
     """Write the documents beneath a prefix into FOLDER, as they were at one revision, byte for byte."""
-    if prefix and not prefix.endswith("/"):
-        raise ConfigError(f"--prefix {prefix!r}: a slash at the end is expected, for example team/app/")
     with application.service() as service:
-        view = service.snapshot(prefix)
-    sources.to_folder(folder, {key.removeprefix(prefix): each.value for key, each in view.documents.items()})
-    shown.say(f"{len(view.documents)} documents of revision {view.revision} are in {folder}")
+        view = service.snapshot(slashed(prefix))
+    found = {key.removeprefix(prefix): each.value for key, each in view.documents.items()}
+    sources.to_folder(folder, found)
+    shown.say(f"{len(found)} documents of revision {view.revision} are in {folder}")
+    for file in sources.others(folder, found):
+        shown.say(f"{file} was there before, and is no document of this revision: apply would write it")
 
 
 @click.command("import")

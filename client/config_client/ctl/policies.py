@@ -92,6 +92,8 @@ def edit_policy(application: Application, yes: bool, reason: str | None) -> None
         with kept("policy", base.value.decode() if base else EMPTY) as draft:
             while True:
                 edit_draft(draft)
+                if base is None and not draft.is_changed:
+                    raise click.Abort  # nothing was written into it
                 try:
                     _put(service, base, draft.text.encode(), yes=yes, reason=reason)
                     return

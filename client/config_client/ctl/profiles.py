@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ else:
     import tomli as tomllib
 
 KNOWN = ("url", "token_file", "ca_file", "proxy")
+_FILES = ("token_file", "ca_file")
 
 
 def default_file(environ: Mapping[str, str]) -> Path:
@@ -32,7 +33,7 @@ def connection_of(
     path = file or default_file(environ)
     found = _profile(path, profile or environ.get("CONFIGCTL_PROFILE"), needed=file is not None)
     named = {
-        "url": (environ.get("CONFIG_URL") or "").split(",") if environ.get("CONFIG_URL") else None,
+        "url": [url.strip() for url in environ.get("CONFIG_URL", "").split(",") if url.strip()],
         "token_file": environ.get("CONFIG_TOKEN_FILE"),
         "ca_file": environ.get("CONFIG_CA_FILE"),
     }
@@ -62,16 +63,38 @@ def _profile(path: Path, name: str | None, *, needed: bool) -> dict[str, Any]:
         return {}
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} can't be read: {error}") from error
+    _check(path, data)
     profiles = data.get("profiles", {})
     name = name or data.get("default")
     if name is None:
         return {}
     if name not in profiles:
         raise ConfigError(f"{path} has no profile {name}; it has {', '.join(sorted(profiles)) or 'none'}")
-    unknown = sorted(profiles[name].keys() - set(KNOWN))
-    if unknown:
-        raise ConfigError(f"{path}, profile {name}: {', '.join(unknown)} is unknown; known: {', '.join(KNOWN)}")
-    return dict(profiles[name])
+    return {each: str(Path(value).expanduser()) if each in _FILES else value for each, value in profiles[name].items()}
+
+
+def _check(path: Path, data: Mapping[str, Any]) -> None:
+    """Raises ConfigError for what has no meaning, and for what is of another type than it should be, in any profile."""
+    _check_names(f"{path}", data, ("default", "profiles"))
+    if not isinstance(data.get("default", ""), str):
+        raise ConfigError(f"{path}: default: the name of a profile is expected, found {data['default']!r}")
+    profiles = data.get("profiles", {})
+    if not isinstance(profiles, dict):
+        raise ConfigError(f"{path}: profiles: tables are expected, for example [profiles.prod], found {profiles!r}")
+    for name, profile in profiles.items():
+        where = f"{path}, profile {name}"
+        if not isinstance(profile, dict):
+            raise ConfigError(f"{where}: a table is expected, [profiles.{name}], found {profile!r}")
+        _check_names(where, profile, KNOWN)
+        for each, value in profile.items():
+            texts = value if each == "url" and isinstance(value, list) else [value]
+            if not all(isinstance(text, str) for text in texts):
+                raise ConfigError(f"{where}: {each}: text is expected, found {type(value).__name__}")
+
+
+def _check_names(where: str, found: Mapping[str, Any], known: Sequence[str]) -> None:
+    if unknown := sorted(found.keys() - set(known)):
+        raise ConfigError(f"{where}: {', '.join(unknown)} is unknown; known: {', '.join(known)}")
 
 
 def environment() -> Mapping[str, str]:

@@ -14,7 +14,7 @@ from rich.tree import Tree
 
 from config_client.core.model import Document
 from config_client.ctl import shown
-from config_client.ctl.application import Application, pass_application
+from config_client.ctl.application import REVISION, Application, pass_application
 from config_client.ctl.exits import FAILED
 from config_client.errors import CallFailed, ConfigError
 from config_client.service import Service
@@ -22,7 +22,7 @@ from config_client.service import Service
 
 @click.command()
 @click.argument("key")
-@click.option("--revision", type=int, help="As it was then.")
+@click.option("--revision", type=REVISION, help="As it was then.")
 @click.option("--linearizable", is_flag=True, help="No older than any write that has been answered.")
 @pass_application
 def get(application: Application, key: str, revision: int | None, linearizable: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -45,6 +45,14 @@ def to_folder(folder: Path, documents: Mapping[str, bytes], *, mode: int = READA
             write_whole(path, value, mode)
 
 
+def others(folder: Path, names: Collection[str]) -> Iterator[Path]:
+    """Yield the files that `from_folder` would take, and that are none of these documents."""
+    ours = {folder / path_of(name) for name in names}
+    for file in sorted(folder.rglob("*")):
+        if file.suffix in (SUFFIX, *YAML_SUFFIXES) and file not in ours and file.is_file():
+            yield file
+
+
 def from_consul(content: bytes, prefix: str, strip: str, *, text: bool) -> dict[str, Wanted]:
     """Return what `consul kv export` has written."""
     entries = _parsed(content, "an array, as `consul kv export` writes it", list)
@@ -66,12 +74,15 @@ def _taken(pairs: Any, prefix: str, strip: str, *, text: bool) -> dict[str, Want
             continue  # Consul's folders
         if not key.startswith(strip):
             raise ConfigError(f"{key} does not begin with {strip!r}, which is to be stripped")
-        value = base64.b64decode(encoded)
+        value = base64.b64decode(encoded, validate=True)
         if not is_json(value):
             if not text:
                 bad.append(key)
                 continue
-            value = json.dumps(value.decode("utf-8", "replace"), ensure_ascii=False).encode()
+            try:
+                value = json.dumps(value.decode(), ensure_ascii=False).encode()
+            except UnicodeDecodeError as error:
+                raise ConfigError(f"{key}: the value is no text, found {value[error.start :][:4]!r}") from error
         found[prefix + key.removeprefix(strip)] = Wanted(value)
     if bad:
         raise ConfigError(
@@ -81,9 +92,9 @@ def _taken(pairs: Any, prefix: str, strip: str, *, text: bool) -> dict[str, Want
 
 
 def is_json(value: bytes) -> bool:
-    """Whether the service takes it: JSON, without NaN and Infinity."""
+    """Whether the service takes it: JSON in UTF-8, without a mark before it, without NaN and Infinity."""
     try:
-        json.loads(value, parse_constant=_refuse)
+        json.loads(value.decode(), parse_constant=_refuse)
     except (ValueError, RecursionError):
         return False
     return True
@@ -110,7 +121,25 @@ def _document(file: Path) -> Wanted:
             raise ConfigError(f"{file}: it is no JSON")
         return Wanted(content)
     try:
-        value = yaml.safe_load(content)
+        value = yaml.load(content, _Loader)
         return Wanted(json.dumps(value, ensure_ascii=False, allow_nan=False).encode(), is_meant=True)
-    except (yaml.YAMLError, TypeError, ValueError) as error:
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: it is no YAML that is JSON, too: {error}") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses what YAML would make something else of, or lose: names that are no text (`on`, 8), and a name twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Raises YAMLError. What is merged with `<<` may be there twice: that is what it is for."""
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.MarkedYAMLError(problem=f"{key!r} is no text: quote it", problem_mark=key_node.start_mark)
+            if key in seen:
+                raise yaml.MarkedYAMLError(problem=f"{key!r} is there twice", problem_mark=key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)

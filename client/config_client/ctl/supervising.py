@@ -10,11 +10,10 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 
-ENDS_WITHIN = 10.0
-"""Seconds that a program may take to end when it is restarted, before it is killed."""
+from config_client.ctl.exits import INTERRUPTED
 
 
 class Ending:
@@ -22,12 +21,26 @@ class Ending:
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._ends_at_once = False
         self._bell = threading.Event()
         self._before = {each: signal.signal(each, self._note) for each in (signal.SIGTERM, signal.SIGINT)}
 
     def _note(self, number: int, _: FrameType | None) -> None:
         self.signal = number
         self._bell.set()
+        if self._ends_at_once:
+            raise SystemExit(INTERRUPTED)
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Within the block a signal ends us where we are: there is nothing yet that has to be brought to an end."""
+        if self.signal is not None:
+            raise SystemExit(INTERRUPTED)
+        self._ends_at_once = True
+        try:
+            yield
+        finally:
+            self._ends_at_once = False
 
     def wake(self) -> None:
         """Something has happened: `wait` returns."""
@@ -66,10 +79,14 @@ class Flag:
 
 
 class Program:
-    """A program that is started, restarted, signalled and ended. When it ends, `ending` is woken."""
+    """A program that is started, restarted, signalled and ended. When it ends, `ending` is woken.
 
-    def __init__(self, command: Sequence[str], ending: Ending) -> None:
+    ends_within: seconds that it may take to end, before it is killed.
+    """
+
+    def __init__(self, command: Sequence[str], ending: Ending, ends_within: float) -> None:
         self._command = list(command)
+        self._ends_within = ends_within
         self._ending = ending
         self._process: subprocess.Popen[bytes] | None = None
         self._watcher: threading.Thread | None = None
@@ -101,7 +118,7 @@ class Program:
         assert self._process is not None, "it was never started"
         self.send(number)
         try:
-            self._process.wait(ENDS_WITHIN)
+            self._process.wait(self._ends_within)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

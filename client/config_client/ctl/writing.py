@@ -10,7 +10,16 @@ import click
 
 from config_client.core.model import Document
 from config_client.ctl import shown
-from config_client.ctl.application import Application, agree, pass_application, reason, sync, with_reason, yes
+from config_client.ctl.application import (
+    REVISION,
+    Application,
+    agree,
+    pass_application,
+    reason,
+    sync,
+    with_reason,
+    yes,
+)
 from config_client.ctl.drafts import Draft, kept
 from config_client.ctl.exits import AGAINST_POLICY, FAILED
 from config_client.ctl.merging import merge
@@ -46,7 +55,9 @@ def _do(
 @click.argument("value", required=False)
 @click.option("-f", "--file", type=click.Path(path_type=Path), help="Take the value from a file; - is stdin.")
 @click.option("--string", is_flag=True, help="VALUE is text, and becomes a JSON string.")
-@click.option("--if-match", type=int, help="Only over this mod_revision; 0: only if there is none.")
+@click.option(
+    "--if-match", type=click.IntRange(0, 2**63 - 1), help="Only over this mod_revision; 0: only if there is none."
+)
 @yes
 @sync
 @reason
@@ -77,7 +88,7 @@ def set_value(
 
 @click.command("rm")
 @click.argument("key")
-@click.option("--if-match", type=int, help="Only if it bears this mod_revision.")
+@click.option("--if-match", type=REVISION, help="Only if it bears this mod_revision.")
 @yes
 @sync
 @reason
@@ -91,7 +102,9 @@ def remove(application: Application, key: str, if_match: int | None, yes: bool, 
 
 @click.command()
 @click.argument("key")
-@click.option("--to", "revision", type=int, required=True, help="The revision whose value comes back; see history.")
+@click.option(
+    "--to", "revision", type=REVISION, required=True, help="The revision whose value comes back; see history."
+)
 @yes
 @sync
 @reason
@@ -126,6 +139,8 @@ def _edit(
 ) -> None:
     while True:
         edit_draft(draft)
+        if base is None and not draft.is_changed:
+            raise click.Abort  # nothing was written into it
         step = Step(key, base, draft.text.encode())
         try:
             _do(service, step, yes=yes, sync=sync, reason=reason)
