@@ -82,7 +82,7 @@ class AsyncConfigClient(Reading):
             if not self._memory.view.token:
                 await self.aclose()
                 raise failed
-            log.warning("it starts with the last known good of revision %d; %s", self.revision, failed)
+            log.warning("it starts with the last known good of revision %d: %s", self.revision, "; ".join(failed.tried))
         self._is_open = True
         if self._on_invalid is not None:
             self._invalid_listener = AsyncListener(self._refusals, for_each(self._on_invalid), "on_invalid")

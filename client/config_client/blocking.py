@@ -103,7 +103,7 @@ class ConfigClient(Reading):
             if not self._memory.view.token:
                 self.close()
                 raise failed
-            log.warning("it starts with the last known good of revision %d; %s", self.revision, failed)
+            log.warning("it starts with the last known good of revision %d: %s", self.revision, "; ".join(failed.tried))
         self._is_open = True
         if self._on_invalid is not None:
             on_invalid = self._on_invalid

@@ -84,6 +84,14 @@ def test_lists_are_for_people_too(ctl: Command, at: str) -> None:
     assert [line.split()[-1] for line in shown.splitlines()] == [at, f"{at}", "[bold]d", "a/", "b", "c"]
 
 
+def test_nothing_is_cut_off_where_no_terminal_has_a_width(ctl: Command, at: str) -> None:
+    key, text = f"{at}{'k' * 150}", " ".join(["word"] * 60)
+    ctl.ok("set", key, json.dumps(text))
+    assert ctl.ok("ls", at).splitlines()[1].split()[0] == key
+    assert ctl.ok("tree", at).splitlines()[-1].split()[-1] == "k" * 150
+    assert ctl.ok("grep", "word", at).splitlines()[1].split(maxsplit=2)[2] == json.dumps(text)
+
+
 def test_what_a_document_was_is_told_and_comes_back(ctl: Command, at: str) -> None:
     for number in range(3):
         ctl.ok("set", f"{at}a", str(number))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from rich.text import Text
 
 from config_client.errors import CallFailed, ConfigError
 
+WIDE = 1_000_000
+"""Characters: a line for each row, however long, where no terminal has a width. Only what is needed is used."""
+
 FORMATS = ("table", "json", "yaml")
 
 
@@ -22,15 +26,17 @@ def rows(found: Sequence[Mapping[str, Any]], form: str, columns: Sequence[str]) 
     if form != "table":
         document(found, form)
         return
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")  # nothing is cut off: a key is to be copied
     for each in found:
         table.add_row(*(Text(_cell(each.get(column))) for column in columns))
-    drawn(table)
+    drawn(table, width=None if sys.stdout.isatty() else WIDE)
 
 
-def drawn(what: RenderableType) -> None:
-    """Show what rich draws, without blanks at the ends of lines."""
-    console = Console(soft_wrap=True)
+def drawn(what: RenderableType, *, width: int | None = WIDE) -> None:
+    """Show what rich draws, without blanks at the ends of lines. width: in characters; None: that of the terminal."""
+    console = Console(soft_wrap=True, width=width)
     with console.capture() as captured:
         console.print(what)
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
