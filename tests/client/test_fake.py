@@ -17,11 +17,13 @@ from config_client import (
     NoSuchKey,
     PreconditionFailed,
     Put,
+    Rejected,
     Stale,
     TimedOut,
 )
 from config_client.core.calls import Attempt
 from config_client.core.requests import plain
+from config_client.ctl.sources import to_folder
 from config_client.testing import FakeConfig, FolderConfig
 
 pytest_plugins = ("config_client.testing.plugin",)
@@ -116,6 +118,22 @@ def test_a_token_is_not_shown() -> None:
     connection = Connection("http://127.0.0.1:1", token="hunter2")
     attempt = Attempt("http://127.0.0.1:1", plain("/readyz"), "hunter2")
     assert "hunter2" not in f"{connection!r} {attempt!r}"
+
+
+@pytest.mark.parametrize("name", ["../a", "a/./b", ""])
+def test_a_name_that_is_none_is_refused_as_it_is_in_earnest(name: str) -> None:
+    with FakeConfig() as config, pytest.raises(Rejected, match="is no key"):
+        config.put(name, 1)
+
+
+def test_a_folder_that_was_exported_has_the_names_of_the_service(tmp_path: Path) -> None:
+    """Whatever characters they have."""
+    to_folder(tmp_path, {"a%b": b"1", "c.json/d": b"2"})
+    with FolderConfig(tmp_path) as config:
+        assert (config["a%b"], config["c.json/d"]) == (1, 2)
+    (tmp_path / "a%zz.json").write_text("1")
+    with pytest.raises(ConfigError, match="this name is none that export writes"):
+        FolderConfig(tmp_path)
 
 
 def test_a_folder_is_configuration_too(tmp_path: Path) -> None:

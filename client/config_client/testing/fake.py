@@ -16,6 +16,7 @@ from config_client.changes import Backlog, Change
 from config_client.connection import Connection
 from config_client.core.feed import Connect, Phase
 from config_client.core.replica import Update
+from config_client.core.requests import path_of
 from config_client.errors import Closed, InvalidValue, PreconditionFailed, TimedOut
 from config_client.service import Written
 from config_client.values import encoded
@@ -179,6 +180,8 @@ class FakeConfig(Reading):
         return self._newest
 
     def _store(self, changes: Mapping[str, Any]) -> None:
+        for name in changes:
+            path_of(self.prefix + name)  # it refuses what is no key, and so does a fake
         self._newest += 1
         for name, value in changes.items():
             if value is GONE:

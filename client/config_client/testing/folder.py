@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from config_client.ctl.paths import name_of
 from config_client.errors import ConfigError
 from config_client.testing.fake import GONE, FakeConfig
 
 
 class FolderConfig(FakeConfig):
     """The documents of a folder: `limits/api.json` is the name `limits/api`. `reload` reads them again.
+
+    Names are as `configctl export` and `mirror` write them.
 
     Raises ConfigError for a file that is no JSON, with its name and where.
     """
@@ -39,5 +42,9 @@ class FolderConfig(FakeConfig):
                 json.loads(content)
             except ValueError as error:
                 raise ConfigError(f"{file}: it is no JSON: {error}") from error
-            found[file.relative_to(self._folder).with_suffix("").as_posix()] = content
+            try:
+                name = name_of(PurePosixPath(file.relative_to(self._folder).as_posix()))
+            except ValueError as error:
+                raise ConfigError(f"{file}: this name is none that export writes: {error}") from error
+            found[name] = content
         return found
