@@ -71,6 +71,15 @@ class Workers(InstanceProcess):
                     found[int(named[1])] = pid
         return found
 
+    def kill(self) -> None:
+        """SIGKILL to all of them: one that a failed test has left standing still would not see that it is alone."""
+        if self._process is not None:
+            left = self.pids().values() if self._process.poll() is None else ()
+            super().kill()
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
     def ask_worker(self, number: int, path: str, **more: Any) -> requests.Response:
         """GET at its own port."""
         with requests.Session() as session:
