@@ -137,6 +137,9 @@ class EtcdProbe:
             (f"{layout.prefix}/version", layout.version, layout.version),
             (f"{layout.prefix}/fleet", layout.fleet, layout.fleet),
             (f"{layout.prefix}/members/…", layout.members, layout.member(0)),
+            (f"{layout.prefix}/policy", layout.policy, layout.policy),
+            (f"{layout.prefix}/intents/…", layout.intents, layout.intent("doctor")),
+            (f"{layout.prefix}/past/…", layout.pasts, layout.past("\0doctor")),
         )
         reads = [Trial(False, keys, _look(key, ranged=key.endswith(b"/"))) for keys, key, _ in places]
         return reads + [Trial(True, keys, _never(key)) for keys, _, key in places]

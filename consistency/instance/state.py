@@ -243,8 +243,7 @@ class LocalState(StateOfChanges, StateOfHolds):
                         self._rebase(survey, ticket)
                         self._invalidated("gap", len(self._entries))
                     else:
-                        self._fresh.resume()
-                        self._holds.begin(survey.intents, survey.header.revision)
+                        self._fresh.resume()  # what it lacks is still to come, intents too
                 case Unprovable():
                     self._invalidated("history", self._entries.clear())
                     self._rebase(survey, ticket)
@@ -329,7 +328,6 @@ class LocalState(StateOfChanges, StateOfHolds):
         self._invalidated("history", self._entries.clear())
         self._fresh.turn_back()
         self._policy, self._policy_changed = InForce(Header(0, 0), Policy.none()), 0
-        self._holds.start_over((), 0)
         self._happened.append(TimeWentBackwards(detail))
         self._moved.tell()
         self._follow(None)

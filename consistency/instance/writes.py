@@ -196,15 +196,15 @@ class Writes:
         return await self._commit_puts(signed, policy, timeout - self._options.sync_wait)
 
     async def _send(self, order: Order, policy: Policy, deadline: float) -> tuple[Commit, tuple[int, int] | None]:
-        """At once; or, if it changes a guarded key, when all hold what is guarded of it: then, how many have said so.
+        """At once; or, if it changes a guarded key, when all hold what it changes: then, how many have said so.
 
+        Its other keys as well: nobody acknowledges its commit, which may be a synchronous one (rule 12).
         Raises PolicyChanged if another policy is in force.
         """
-        guarded = frozenset(filter(policy.guards, order.keys)) if policy.guarded else frozenset[str]()
-        if not guarded:
+        if not (policy.guarded and any(map(policy.guards, order.keys))):
             return await self._commit(order, policy, deadline), None
         self._refuse_if_down()
-        async with self._guard.hold(guarded, order.changes, policy.mod_revision, deadline) as held:
+        async with self._guard.hold(order.keys, order.changes, policy.mod_revision, deadline) as held:
             return await self._commit(order, policy, deadline + held.waited, held.fence), held.acks
 
     async def _commit(self, order: Order, policy: Policy, deadline: float, fence: Fence | None = None) -> Commit:

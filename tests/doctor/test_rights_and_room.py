@@ -64,7 +64,11 @@ def test_a_user_where_none_is_wanted_is_a_warning(etcd: EtcdServer, examined: Ex
     [
         ("read", "may not write {0}/config/…, {0}/version, {0}/fleet, {0}/members/…"),
         ("write", "may not read {0}/config/…, {0}/version, {0}/fleet, {0}/members/…"),
-        ("", "may not read {0}/config/…, {0}/version, {0}/fleet, {0}/members/…, nor write {0}/config/…"),
+        (
+            "",
+            "may not read {0}/config/…, {0}/version, {0}/fleet, {0}/members/…, {0}/policy, {0}/intents/…, "
+            "{0}/past/…, nor write {0}/config/…",
+        ),
     ],
 )
 def test_a_permission_that_is_missing_is_named_and_the_command_given_grants_it(
@@ -86,8 +90,9 @@ def test_a_permission_that_is_missing_is_named_and_the_command_given_grants_it(
 def test_one_place_that_is_denied_is_named_alone(guarded: EtcdServer, examined: Examine) -> None:
     """A role that was made by hand, and forgets the members."""
     prefix = "/partly"
-    for key, flags in ((f"{prefix}/config/", ["--prefix"]), (f"{prefix}/version", []), (f"{prefix}/fleet", [])):
-        guarded.etcdctl("role", "grant-permission", *flags, "tests", "readwrite", key, user=ROOT)
+    for key in ("config/", "version", "fleet", "policy", "intents/", "past/"):
+        flags = ["--prefix"] if key.endswith("/") else []
+        guarded.etcdctl("role", "grant-permission", *flags, "tests", "readwrite", f"{prefix}/{key}", user=ROOT)
     found = examined(**as_app(guarded), USER_KEY_PREFIX=prefix)
     assert found.one("permissions").found == (
         f"user 'app' may not read {prefix}/members/…, nor write {prefix}/members/…"
