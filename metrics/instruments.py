@@ -76,6 +76,17 @@ class Instruments:
             "Whether API_TOKENS_FILE can't be used, so that the tokens are those from before.",
             registry=self._registry,
         )
+        self._certificate = Gauge(
+            "config_tls_certificate_expires_timestamp_seconds",
+            "Unix time at which the certificate that clients are shown ends; 0 where plain HTTP is spoken.",
+            registry=self._registry,
+        )
+        self._certificate_files = Gauge(
+            "config_tls_files_unusable",
+            "Whether the files of TLS_CERT, TLS_KEY and TLS_CLIENT_CA can't be used, so that clients are shown what "
+            "they were shown before.",
+            registry=self._registry,
+        )
         self._describe_process()
 
     def _describe_process(self) -> None:
@@ -125,6 +136,11 @@ class Instruments:
         """Reads at every scrape how many tokens are let in, and whether their file can't be used. To be called once."""
         self._tokens.set_function(known)
         self._tokens_file.set_function(unusable)
+
+    def track_certificate(self, expires: Callable[[], float], unusable: Callable[[], bool]) -> None:
+        """Reads at every scrape when the certificate ends, and whether its files can't be used. To be called once."""
+        self._certificate.set_function(expires)
+        self._certificate_files.set_function(unusable)
 
     def totals(self) -> Totals:
         """The counts, as of now."""

@@ -33,6 +33,7 @@ from service.policy.enforcement import Enforcement
 from service.policy.policies import Policies
 from service.policy.schemas import Schemas
 from service.settings.model import Settings
+from service.tls.trust import Trust
 from service.workers.refusals import refuse_metrics
 
 AT_ONCE = 8
@@ -43,6 +44,7 @@ class Answering:
     """Over a cache that somebody else starts and closes; belongs to its loop. Without a keyring everybody is let in.
 
     recent: the last minutes, kept by somebody else; without it there are none to show. room: for what clients hold.
+    trust: in the other instances.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Answering:
         keyring: Keyring | None = None,
         recent: Recent | None = None,
         room: Capacity | None = None,
+        trust: Trust | None = None,
     ) -> None:
         self.cache = cache
         self.settings = settings
@@ -92,6 +95,7 @@ class Answering:
             expected=settings.expected_instances,
             keyring=keyring,
             observer=instruments.observe,
+            trust=trust,
         )
         self.keyring = keyring
         self.witness = Witness(keyring, address_of(settings))

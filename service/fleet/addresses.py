@@ -1,4 +1,4 @@
-"""Where instances can be reached by each other, as text: `host:port`. Pure.
+"""Where instances can be reached by each other, as text: `host:port`; and how, by HTTP or HTTPS. Pure.
 
 Addresses of others stand in etcd, where anything may stand: one that is no address is never tried.
 """
@@ -10,6 +10,8 @@ import re
 
 from service.http.hosts import parse
 from service.settings.model import Settings
+
+HTTP, HTTPS = "http", "https"
 
 _LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")  # IPv4 addresses look like names
@@ -36,12 +38,28 @@ def address_of(settings: Settings) -> str:
 
     At the start of a service ADVERTISE_ADDRESS becomes what is found (`service.fleet.advertised`).
     """
-    return with_port(settings.advertise_address or settings.host, settings.port)
+    return with_port(without_scheme(settings.advertise_address or settings.host), settings.port)
+
+
+def scheme_of(settings: Settings) -> str:
+    """How this instance is reached there: as ADVERTISE_ADDRESS says, else as it speaks itself."""
+    said, separator, _ = (settings.advertise_address or "").partition("://")
+    return said if separator else own_scheme(settings)
+
+
+def own_scheme(settings: Settings) -> str:
+    """What this instance itself speaks."""
+    return HTTPS if settings.speaks_https else HTTP
+
+
+def without_scheme(address: str) -> str:
+    """What stands behind `https://`."""
+    return address.rpartition("://")[2]
 
 
 def host_of(address: str | None) -> str:
     """The host of one that may have a port, as requests name it; "" if there is none."""
-    found = parse(address) if address else None
+    found = parse(without_scheme(address)) if address else None
     return found.name if found else ""
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from service.fleet.addresses import with_port
+from service.fleet.addresses import HTTP, scheme_of, with_port, without_scheme
 from service.process.listener import EVERY_ADDRESS
 from service.settings.model import Settings
 
@@ -26,10 +26,16 @@ _DISCARD = 9
 
 @dataclass(frozen=True, slots=True)
 class Advertised:
-    """address: `host:port`. why: where it comes from, for people."""
+    """address: `host:port`. why: where it comes from, for people. scheme: http or https."""
 
     address: str
     why: str
+    scheme: str = HTTP
+
+    @property
+    def setting(self) -> str:
+        """As ADVERTISE_ADDRESS says it."""
+        return self.address if self.scheme == HTTP else f"{self.scheme}://{self.address}"
 
 
 def advertised(
@@ -41,9 +47,11 @@ def advertised(
     ADVERTISE_ADDRESS names is the first one's, and each further one has the next.
     """
     host, why = _host(settings, endpoints)
+    host = without_scheme(host)
     address = with_port(host, settings.port if own_port is None else own_port)
     name, _, port = with_port(host, 0).rpartition(":")
-    return Advertised(f"{name}:{int(port) + number - 1}" if int(port) else address, why)
+    address = f"{name}:{int(port) + number - 1}" if int(port) else address
+    return Advertised(address, why, scheme_of(settings))
 
 
 def _host(settings: Settings, endpoints: Iterable[str]) -> tuple[str, str]:

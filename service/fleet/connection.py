@@ -17,7 +17,7 @@ import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from dataclasses import asdict
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import httpcore
@@ -25,6 +25,7 @@ import httpx
 
 from service.fleet.foreign import LONGEST, Said, read_object
 from service.fleet.proofs import PROOF, Bearer, Challenge
+from service.tls.trust import Trust
 
 MOST_READ = 4 * LONGEST
 """Bytes that are read from a connection, whatever they are: heads, chunks of one byte, answers before the answer."""
@@ -42,21 +43,29 @@ class NotProven(Exception):
     """Who listens there is an instance of an earlier release, or none of ours."""
 
 
-async def ask(address: str, found: Sequence[str], target: str, bearer: Bearer | None) -> Said:
+async def ask(
+    address: str, found: Sequence[str], target: str, bearer: Bearer | None, trust: Trust | None = None
+) -> Said:
     """GET `target` at `address` ("host:port"), whose host was found at these addresses; with the token, once proven.
 
-    Waits as long as the other side does: the caller has a deadline.
+    trust: of who is asked over TLS; without it, over plain HTTP. Waits as long as the other side does: the caller has a
+    deadline.
     """
     host, _, port = address.rpartition(":")
-    origin = httpcore.Origin(b"http", host.encode(), int(port))
+    origin = httpcore.Origin(b"https" if trust else b"http", host.encode(), int(port))
     try:
-        stream = await _connect(found, int(port))
+        secured = Secured(trust.context(), trust.name_of(host.strip("[]"))) if trust else None
+        stream = await _connect(found, int(port), secured)
         async with httpcore.AsyncHTTP11Connection(origin, stream) as connection:
             return await _converse(connection, _Transport(connection, origin), address, target, bearer)
     except NotProven:
         return Said(why_not=NOT_PROVEN)
     except ConnectionRefusedError:
         return Said(why_not="nobody listens at its address")
+    except ssl.SSLCertVerificationError as error:
+        return Said(why_not=f"its certificate is not trusted: {error.verify_message}"[:LONGEST_WORDS])
+    except ssl.SSLError as error:
+        return Said(why_not=f"no TLS with it: {error.reason or error}"[:LONGEST_WORDS])
     except Exception as error:  # noqa: BLE001  # whatever he makes of HTTP costs him his row, and nobody else's
         return Said(why_not=f"{type(error).__name__}: {error}"[:LONGEST_WORDS])
 
@@ -70,7 +79,7 @@ async def _converse(
 ) -> Said:
     async with httpx.AsyncClient(
         transport=transport,
-        base_url=f"http://{address}",
+        base_url=f"{transport.scheme}://{address}",
         headers={"Accept-Encoding": "identity"},
         timeout=None,
         follow_redirects=False,
@@ -104,6 +113,7 @@ class _Transport(httpx.AsyncBaseTransport):
     def __init__(self, connection: httpcore.AsyncHTTP11Connection, origin: httpcore.Origin) -> None:
         self._connection = connection
         self._origin = origin
+        self.scheme = origin.scheme.decode()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """See `httpx.AsyncBaseTransport`. Raises what httpcore raises, ConnectionNotAvailable once it is closed."""
@@ -165,18 +175,30 @@ class _Stream(httpcore.AsyncNetworkStream):
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
-        """Raises NotImplementedError: members speak plain HTTP."""
+        """Raises NotImplementedError: a connection is encrypted from its beginning, or never."""
         raise NotImplementedError
 
     def get_extra_info(self, info: str) -> None:
         """Nothing: nobody needs it."""
 
 
-async def _connect(found: Sequence[str], port: int) -> _Stream:
+class Secured(NamedTuple):
+    """How a connection is encrypted, and for which name the certificate of the other side has to be."""
+
+    context: ssl.SSLContext
+    name: str
+
+
+async def _connect(found: Sequence[str], port: int, secured: Secured | None) -> _Stream:
     """To the first of these addresses that answers. Raises OSError."""
+    more: dict[str, Any] = {"ssl": secured.context, "server_hostname": secured.name} if secured else {}
     *first, last = found
     for host in first:
-        with contextlib.suppress(OSError):  # TimeoutError is one
+        try:
             async with asyncio.timeout(NEXT_ADDRESS_AFTER):
-                return _Stream(*await asyncio.open_connection(host, port))
-    return _Stream(*await asyncio.open_connection(last, port))
+                return _Stream(*await asyncio.open_connection(host, port, **more))
+        except ssl.SSLCertVerificationError:
+            raise  # somebody answered, and is not trusted
+        except OSError:  # TimeoutError is one
+            continue
+    return _Stream(*await asyncio.open_connection(last, port, **more))

@@ -10,7 +10,7 @@ from typing import Any
 
 from consistency.core.model import SLOTS, Departure, Member, Status
 from consistency.core.store import Unavailable
-from service.fleet.addresses import is_address
+from service.fleet.addresses import HTTPS, is_address
 from service.fleet.foreign import read_object
 
 
@@ -60,6 +60,8 @@ def by_slot(slot: int | None) -> int:
 
 def _target(member: Member, about: dict[str, Any]) -> dict[str, Any]:
     labels = {} if member.slot is None else {"slot": f"{member.slot:02}"}
+    if about.get("scheme") == HTTPS:
+        labels["__scheme__"] = HTTPS
     if isinstance(about.get("guid"), str):
         labels["guid"] = about["guid"]
     # Labels with __meta_ are for relabelling and are dropped after it: a pid would make a new series at each start.

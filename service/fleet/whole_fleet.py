@@ -30,6 +30,7 @@ from service.http.conditions import read_condition
 from service.http.environ import Environ
 from service.http.keys import key_from_path, path_of
 from service.http.parameters import recent_parameter
+from service.tls.trust import Trust
 
 Read = Callable[[str], Awaitable[Answer]]
 """The answer of this instance to `GET` of a path, as to a client without a session. Raises what is a problem."""
@@ -63,13 +64,14 @@ class WholeFleet:
         keyring: Keyring | None,
         observer: Observer,
         askers: int = ASKERS,
+        trust: Trust | None = None,
     ) -> None:
         self._status = status
         self._state = state
         self._read = read
         self._expected = expected
         self._errands = Errands(observer)
-        self._peers = Peers(Names(self._errands), keyring)
+        self._peers = Peers(Names(self._errands), keyring, trust)
         self._latest = Latest(self._ask_for_states, self._errands, askers)
         self._places = Places()
 

@@ -7,6 +7,7 @@ to Flask. No request has a thread here, so however many wait, the others are ans
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -63,10 +64,14 @@ class Front:
         *,
         answers: int,
         observer: Observer,
+        requests: int = sys.maxsize,
     ) -> None:
         """probes: by path, what answers at once. questions: by route, what asks the fleet.
 
-        answers: bytes that large ones may take while they are sent."""
+        answers: bytes that large ones may take while they are sent. requests: that may be under way at once; where each
+        has a connection, the server's bound comes first.
+        """
+        self._requests = requests
         self._door = door
         self._documents = documents
         self._hits = hits
@@ -111,6 +116,8 @@ class Front:
         try:
             self._door.admit(environ)
             path: str = environ["PATH_INFO"]
+            if self.under_way > self._requests and path not in self._probes:
+                return None, _too_many_requests()
             if environ["REQUEST_METHOD"] not in _READS or not path.startswith(ROOT) or carries_body(environ):
                 return None, None
             environ[ROUTE] = DOCUMENT
@@ -270,6 +277,11 @@ def _nothing() -> None:
 def _too_many() -> Refused:
     detail = "Too many large answers are being sent."
     return refused(HTTPStatus.SERVICE_UNAVAILABLE, "too-many-answers", detail, retry_after=1)
+
+
+def _too_many_requests() -> Refused:
+    detail = "Too many requests are under way, over connections that carry several at once."
+    return refused(HTTPStatus.SERVICE_UNAVAILABLE, "too-many-requests", detail, retry_after=1)
 
 
 def _question_in(path: str) -> str:

@@ -2,93 +2,201 @@
 
 One process: the loop, Granian's thread for the connections, Flask's, the log's, and (as a child) the embedded etcd.
 Order at the end: readiness off, wait for the load balancer if asked to, no new connections, requests in flight.
+
+Granian reads a certificate once. So with a renewed one another Granian listens beside the first, which is let go of:
+
+    1. Both listen. New connections are given to the later one (`service.process.handover`).
+    2. Who is connected to the earlier one goes on. The next answer over HTTP/1.1 ends his connection, and says so.
+    3. Idle connections of HTTP/1.1 have ended by themselves after a minute. Then the earlier one is told to stop: over
+       HTTP/2 it says so, and what is under way is answered, streams to their end. At a port that workers share this
+       comes after a second.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+from collections.abc import Collection, Iterator
+from pathlib import Path
 from typing import Any
 
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
-from granian.server.embed import Server as Granian
-
+from consistency.news import within
+from service.http.accepting import Accepting, ServerFailed
 from service.http.front import Front
-from service.process.listener import BACKLOG, listening
-from service.process.logs import GRANIAN
+from service.process import handover
+from service.tls.files import written
+from service.tls.renewal import NotRenewed
+from service.tls.shown import Material
 from service.workers.shared_port import SharedPort
 
 DRAIN_WITHIN = 6.0
 """Seconds for requests in flight to be answered; none takes longer unless its client is slow or hangs."""
 
-LISTENS_WITHIN = 5.0
 LOOK = 0.01
 """Seconds between looks at the requests that are still in flight."""
 
-MAX_HEADER = 16 * 1024
-"""Bytes of a request before its body; beyond: 431. A client in the middle of one may cost twice as many."""
+SEEN_OFF_AFTER = 75.0
+"""Seconds that clients have to leave by themselves; idle ones are sent away after 60."""
 
+SHARED_FOR = 1.0
+"""The same where other workers share the port: meanwhile they get no new connections."""
 
-class ServerFailed(Exception):
-    """The HTTP server has ended by itself, or never begun."""
+CLOSES_WITHIN = 2.0
+"""Seconds for one that was told to stop to listen no more, or for those who wait there to be accepted."""
+
+MOST_EARLIER = 3
+"""Renewed certificates whose predecessors still answer requests. A stream lasts for STREAM_LIFETIME at most."""
 
 
 class Server:
-    """Granian on a port that is reserved (`service.process.listener.reserve`)."""
+    """On a port that is reserved (`service.process.listener.reserve`)."""
 
-    def __init__(self, front: Front | SharedPort, held: socket.socket, *, connections: int) -> None:
-        """`connections`: that may be open at once."""
+    def __init__(
+        self,
+        front: Front | SharedPort,
+        held: socket.socket,
+        *,
+        connections: int,
+        material: Material | None = None,
+        shared: bool = False,
+    ) -> None:
+        """connections: that may be open at once. material: with it, HTTPS is spoken. shared: whether other processes
+        listen there, too."""
+        self._linger = SHARED_FOR if shared else SEEN_OFF_AFTER
         self._front = front
         self._address: tuple[str, int] = held.getsockname()[:2]
-        self._granian = Granian(
-            front,
-            address=self._address[0],
-            port=self._address[1],
-            interface=Interfaces.ASGINL,
-            http=HTTPModes.http1,
-            websockets=False,
-            # The header timeout also ends idle connections, which routers keep for 90 s: as long as Granian lets us.
-            http1_settings=HTTP1Settings(header_read_timeout=60_000, max_buffer_size=MAX_HEADER),
-            backlog=BACKLOG,
-            backpressure=connections,
-            log_dictconfig=GRANIAN,
-            log_level=LogLevels.error,
-        )
-        self._serving: asyncio.Task[None] | None = None
+        self._connections = connections
+        self._material = material
+        self._current: Accepting | None = None
+        self._earlier: dict[Accepting, asyncio.Task[None]] = {}
+        self._is_ending = False
+        self._bell = asyncio.Event()
+        self._turn = asyncio.Lock()  # protects what the kernel was told last
 
     async def start(self) -> None:
         """Return when clients are accepted. Raises ServerFailed."""
-        self._serving = asyncio.create_task(self._granian.serve(), name="http-server")
-        listens = await listening(self._address, LISTENS_WITHIN, unless=self._serving.done)
-        if self._serving.done():
-            raise ServerFailed(_why_it_ended(self._serving))
-        if not listens:
-            raise ServerFailed(f"nothing listens after {LISTENS_WITHIN:g} s")
+        try:
+            with _files_of(self._material) as files:
+                self._current = self._with(files)
+                await self._current.start((), self._tell)
+        except OSError as error:
+            raise ServerFailed(f"{type(error).__name__}: {error.strerror}") from None
+
+    async def renew(self, material: Material) -> None:
+        """Show new clients another certificate. Raises NotRenewed, and is as it was."""
+        async with self._turn:
+            await self._renew(material)
+
+    async def _renew(self, material: Material) -> None:
+        if len(self._earlier) >= MOST_EARLIER:
+            raise NotRenewed("requests are still answered under several earlier certificates; it is tried again")
+        await self._finish_earlier()
+        beside = await asyncio.to_thread(handover.listening_at, self._address)
+        earlier, later = self._current, None
+        assert earlier is not None, "it was started"
+        try:
+            with _files_of(material) as files:
+                later = self._with(files)
+                await later.start(beside, self._tell)
+            if self._is_ending:
+                raise ServerFailed("this instance ends")
+        except BaseException as error:
+            if later:
+                later.stop()
+            if not isinstance(error, ServerFailed | OSError):
+                raise  # given up, since the instance ends
+            raise NotRenewed(f"no server could be started with it: {error}") from None
+        taken_over = await asyncio.to_thread(handover.take_over, later.inode)
+        self._current = later
+        seen_off = self._see_off(earlier, later, taken_over=taken_over)
+        self._earlier[earlier] = asyncio.create_task(seen_off, name="see-off")
 
     async def ended(self) -> None:
         """Return when the server has ended by itself, which it never should. Raises ServerFailed then."""
-        assert self._serving is not None, "it was started"
-        await asyncio.wait((self._serving,))
-        raise ServerFailed(_why_it_ended(self._serving))
+        await self._bell.wait()
+        assert self._current is not None, "it was started"
+        raise ServerFailed(self._current.why_it_ended())
 
     def refuse(self) -> None:
         """Accept nobody any more."""
-        self._granian.stop()  # type: ignore[no-untyped-call]  # Granian leaves it so
+        assert self._current is not None, "it was started"
+        self._is_ending = True
+        for each in (self._current, *self._earlier):
+            each.stop()
 
     async def stop(self, within: float) -> bool:
         """Accept nobody any more, and let requests in flight be answered; whether all were within so many seconds."""
-        assert self._serving is not None, "it was started"
+        assert self._current is not None, "it was started"
         loop = asyncio.get_running_loop()
-        self.refuse()
         deadline = loop.time() + within
+        ends = [each.serving for each in (self._current, *self._earlier)] + [*self._earlier.values()]
+        self.refuse()
         while self._front.under_way and loop.time() < deadline:
             await asyncio.sleep(LOOK)
-        _, late = await asyncio.wait((self._serving,), timeout=max(LOOK, deadline - loop.time()))
+        _, late = await asyncio.wait(ends, timeout=max(LOOK, deadline - loop.time()))
         if late:
             loop.set_exception_handler(_hear_granian_out)
         return not self._front.under_way
+
+    def _with(self, files: Collection[Path]) -> Accepting:
+        return Accepting(self._front, self._address, connections=self._connections, tls=files)
+
+    def _tell(self, ended: Accepting) -> None:
+        if ended is self._current and not ended.is_stopped:
+            self._bell.set()
+
+    async def _finish_earlier(self) -> None:
+        """No more than two may listen at once. Raises NotRenewed."""
+        for each in tuple(self._earlier):  # whoever has answered all goes meanwhile
+            each.stop()
+            if not await self._until_closed(each):
+                raise NotRenewed("the server with the certificate before this one still listens; it is tried again")
+
+    async def _until_closed(self, stopped: Accepting) -> bool:
+        """Wait until it listens no more; whether it came to be in time."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + CLOSES_WITHIN
+        while stopped.inode in await asyncio.to_thread(handover.listening_at, self._address):
+            if loop.time() > deadline:
+                return False
+            await asyncio.sleep(LOOK)
+        return True
+
+    async def _see_off(self, earlier: Accepting, later: Accepting, *, taken_over: bool) -> None:
+        """Until its last request has been answered.
+
+            1. A is seen off, since B has taken over.  2. C takes over from B.  3. A has ended: were the kernel told now
+            to share again, B would get connections, and lose those that wait there when it is closed.
+
+        So that is told by who sees off the predecessor of the present one alone, and not while another one begins.
+        """
+        loop = asyncio.get_running_loop()
+        earlier.close_connections()
+        if taken_over:
+            await within(earlier.hurry, self._linger)
+            deadline = loop.time() + CLOSES_WITHIN
+            while not earlier.is_stopped and loop.time() < deadline:
+                if not await asyncio.to_thread(handover.waiting, earlier.inode):
+                    break
+                await asyncio.sleep(LOOK)
+        async with self._turn:
+            earlier.stop()
+            if taken_over and self._current is later:
+                await self._until_closed(earlier)
+                await asyncio.to_thread(handover.give_back, later.inode)
+        await asyncio.wait((earlier.serving,))
+        del self._earlier[earlier]
+
+
+@contextlib.contextmanager
+def _files_of(material: Material | None) -> Iterator[tuple[Path, ...]]:
+    """What Granian is told of TLS. Raises OSError."""
+    if material is None:
+        yield ()
+        return
+    with written(*filter(None, (material.cert, material.key, material.client_ca))) as files:
+        yield files
 
 
 def _hear_granian_out(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -97,8 +205,3 @@ def _hear_granian_out(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) 
     """
     if not isinstance(context.get("exception"), asyncio.InvalidStateError):
         loop.default_exception_handler(context)
-
-
-def _why_it_ended(serving: asyncio.Task[None]) -> str:
-    error = None if serving.cancelled() else serving.exception()
-    return f"it ended by itself: {type(error).__name__}: {error}" if error else "it ended by itself"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import time
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 
@@ -13,12 +15,14 @@ from consistency.core.model import Status
 from consistency.core.store import StoreError
 from consistency.etcd.releases import ADVICE, weaknesses
 from service.embedded_etcd.shared import RunningEtcd
+from service.fleet.addresses import HTTPS, own_scheme
 from service.fleet.advertised import Advertised
 from service.process.compose import Instance
 from service.process.listener import EVERY_ADDRESS, url
 from service.process.surroundings import Surroundings
 from service.settings.connection import Connection
 from service.settings.model import Settings
+from service.tls.trust import Trust
 
 REACHED_WITHIN = 1.5
 """Seconds; as long as another instance would wait."""
@@ -36,29 +40,45 @@ async def introduce(say: Callable[[str], None], surroundings: Surroundings, inst
     settings, keyring, embedded = surroundings.settings, surroundings.keyring, surroundings.running
     place = surroundings.place
     if place and not place.introduces:
-        await _check_that_it_is_reached(surroundings.advertised)
+        await _check_that_it_is_reached(surroundings.advertised, surroundings.trust)
         slot = words_for_slot(await _wait_for_slot(instance))
         say(f"worker {place.number}: process {os.getpid()}, {surroundings.advertised.address}, slot {slot}")
         return
-    say(f"address: {url(settings.host, settings.port)}")
+    say(f"address: {url(settings.host, settings.port, own_scheme(settings))}")
+    if surroundings.renewal:
+        say(f"https:   the certificate is for {surroundings.renewal.material.describe()}")
     told = surroundings.advertised
-    say(f"fleet:   others are told {told.address} ({told.why})")
-    await _check_that_it_is_reached(told)
+    say(f"fleet:   others are told {told.setting} ({told.why})")
+    await _check_that_it_is_reached(told, surroundings.trust)
     answer = words_for_embedded(embedded) if embedded else await _ask(settings, surroundings.connection, instance)
     say(f"etcd:    {answer}")
     say(f"slot:    {words_for_slot(await _wait_for_slot(instance))}")
     say(f"access:  {keyring.describe() if keyring else 'everybody, since there are no API_TOKENS'}")
     token = "--oauth2-bearer YOUR-TOKEN " if keyring else ""
-    say(f"try:     curl {token}-X PUT -d '\"hello\"' {_local_url(settings)}/config/greeting")
+    ca = "--cacert YOUR-CA.pem " if settings.tls_ca else ""
+    say(f"try:     curl {ca}{token}-X PUT -d '\"hello\"' {_local_url(settings)}/config/greeting")
 
 
-async def _check_that_it_is_reached(told: Advertised) -> None:
-    """By ourselves, at least: a name that nobody resolves is a page that is red for ever."""
+async def _check_that_it_is_reached(told: Advertised, trust: Trust) -> None:
+    """By ourselves, at least: a name that nobody resolves is a page that is red for ever, and so is a certificate that
+    is for another name.
+    """
     host, _, port = told.address.rpartition(":")
+    host = host.strip("[]")
+    more: dict[str, Any] = {}
     try:
         async with asyncio.timeout(REACHED_WITHIN):
-            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+            if told.scheme == HTTPS:
+                more = {"ssl": await asyncio.to_thread(trust.context), "server_hostname": trust.name_of(host)}
+            _, writer = await asyncio.open_connection(host, int(port), **more)
             writer.close()
+    except ssl.SSLError as error:
+        log.warning(
+            "the certificate that is shown at the address that others are told is not trusted here; see TLS_CA and "
+            "TLS_PEER_NAME in docs/security.md, unless the others trust it",
+            address=told.address,
+            reason=getattr(error, "verify_message", "") or error.reason or str(error),
+        )
     except (OSError, UnicodeError) as error:
         log.warning(
             "this instance does not reach itself at the address that others are told; set ADVERTISE_ADDRESS, "
@@ -69,7 +89,8 @@ async def _check_that_it_is_reached(told: Advertised) -> None:
 
 
 def _local_url(settings: Settings) -> str:
-    return url("127.0.0.1" if settings.host in EVERY_ADDRESS else settings.host, settings.port)
+    host = "127.0.0.1" if settings.host in EVERY_ADDRESS else settings.host
+    return url(host, settings.port, own_scheme(settings))
 
 
 def words_for_embedded(running: RunningEtcd) -> str:

@@ -24,7 +24,7 @@ from metrics.build import version
 from service.answering import Answering
 from service.app import routes_of
 from service.auth.keyring import Keyring
-from service.fleet.addresses import address_of
+from service.fleet.addresses import HTTPS, address_of, scheme_of
 from service.fleet.recent import Recent
 from service.http.bridge import Bridge, LoopRunner
 from service.http.front import Front
@@ -34,6 +34,8 @@ from service.process.event_log import EventLog
 from service.process.rereading import Rereading
 from service.settings.connection import Connection
 from service.settings.model import Settings
+from service.tls.renewal import Renewal
+from service.tls.trust import Trust
 
 GIVES_BACK_EVERY = 5.0
 """Seconds between looks for memory that the kernel can have back."""
@@ -45,7 +47,8 @@ ENDS_WITHIN = 1.0
 class Instance:
     """One instance: store, cache, metrics, and what answers requests. Made on its loop. `start` once, `close` once.
 
-    etcd_trouble: what who started etcd knows of it while it is down, else "".
+    etcd_trouble: what who started etcd knows of it while it is down, else "". renewal: of the certificate, if HTTPS is
+    spoken. trust: in the other instances.
     """
 
     def __init__(
@@ -55,6 +58,8 @@ class Instance:
         keyring: Keyring | None,
         room: Capacity,
         etcd_trouble: Callable[[], str] = lambda: "",
+        renewal: Renewal | None = None,
+        trust: Trust | None = None,
     ) -> None:
         self._instruments = Instruments()
         self._log = EventLog()
@@ -68,7 +73,7 @@ class Instance:
         )
         recent = Recent(self._cache.status, self._instruments.totals)
         self._sampler = Worker("sampler", recent.run, self.observe)
-        answering = Answering(self._cache, settings, self._instruments, keyring, recent, room)
+        answering = Answering(self._cache, settings, self._instruments, keyring, recent, room, trust)
         run = LoopRunner(asyncio.get_running_loop())
         # Of a scrape, on one of Flask's threads.
         self._instruments.track(
@@ -87,6 +92,7 @@ class Instance:
             self._bridge,
             answers=room.answers,
             observer=self.observe,
+            requests=2 * room.connections if settings.speaks_https else room.connections,  # half are allowed there
         )
         self._answering = answering
         self._giver = Worker("memory", self._give_back, self.observe)
@@ -94,6 +100,10 @@ class Instance:
         if keyring:
             self._look_at_tokens(keyring)
             self._instruments.track_tokens(lambda: len(keyring), lambda: bool(keyring.trouble))
+        if renewal:
+            if renewal.has_files:
+                self.rereading.add(renewal.look)
+            self._instruments.track_certificate(lambda: renewal.material.expires, lambda: bool(renewal.trouble))
         self.start_draining = answering.start_draining
 
     def start(self) -> None:
@@ -175,6 +185,7 @@ def describe(settings: Settings) -> str:
     """
     about = {
         "address": address_of(settings),
+        "scheme": HTTPS if scheme_of(settings) == HTTPS else None,
         "guid": settings.cf_instance_guid or secrets.token_hex(16),
         "boot": secrets.token_hex(8),
         "pid": os.getpid(),

@@ -17,6 +17,7 @@ import structlog
 from service.auth import token_sources
 from service.auth.keyring import Keyring
 from service.embedded_etcd.shared import EmbeddedEtcd, RunningEtcd
+from service.fleet.addresses import own_scheme
 from service.fleet.advertised import advertised
 from service.memory import allocator
 from service.memory.capacity import capacity
@@ -30,6 +31,8 @@ from service.process.stopping import Stop
 from service.process.surroundings import Surroundings
 from service.settings.connection import INSTANCE, Connection, resolve
 from service.settings.model import Settings
+from service.tls.renewal import Renewal
+from service.tls.trust import Trust
 from service.workers.machine import as_worker, doubts, ports, processors, with_workers
 from service.workers.place import Place, taken_from
 from service.workers.work import Work
@@ -70,6 +73,8 @@ def _run(environ: MutableMapping[str, str], data: Path, stop: Stop, place: Place
     )
     console = Console()
     connection, keyring = resolve(settings, data), _keyring(settings, stop, warn=place is None)
+    renewal = _renewal(settings, stop, place)
+    trust = Trust(_authorities(settings), settings.tls_peer_name, renewal)
     limit = settings.memory_limit or memory_limit()
     settings = (
         as_worker(settings, place)
@@ -77,7 +82,7 @@ def _run(environ: MutableMapping[str, str], data: Path, stop: Stop, place: Place
         else with_workers(settings, limit, processors(), embedded=connection.embedded)
     )
     room = capacity(limit, settings, embedded=connection.embedded)
-    room = replace(room, connections=connections_allowed(room.connections))
+    room = replace(room, connections=connections_allowed(room.connections, https=settings.speaks_https))
     settings = settings.without_secrets()
     if settings.workers > 1 and not place:
         with _work(settings, connection, data, notifier, workers_environ, console.say, stop) as work:
@@ -87,7 +92,9 @@ def _run(environ: MutableMapping[str, str], data: Path, stop: Stop, place: Place
             code = supervise(work, console.say, stop)
         console.say("stopped")
         return code
-    with _surroundings(settings, connection, data, keyring, notifier, console.say, stop, place) as surroundings:
+    with _surroundings(
+        settings, connection, data, keyring, notifier, console.say, stop, place, renewal, trust
+    ) as surroundings:
         stop.check()
         # Not before now: gRPC and Flask take a while to load, and a start that fails should fail at once.
         from service.process.serving import serve
@@ -124,6 +131,29 @@ def _keyring(settings: Settings, stop: Stop, *, warn: bool) -> Keyring | None:
     return Keyring(source) if source else None
 
 
+def _renewal(settings: Settings, stop: Stop, place: Place | None) -> Renewal | None:
+    """Of the certificate; None where plain HTTP is spoken. Raises StartupError when it can't be used."""
+    if not settings.speaks_https:
+        return None
+    # Only where it is needed: it takes time and memory.
+    from service.http import trial
+    from service.tls.material import sources_of
+
+    sources = sources_of(settings)
+    if sources.files:
+        stop.mind_hangup()
+    return Renewal(sources, trial.check, turn=place.number - 1 if place else 0)
+
+
+def _authorities(settings: Settings) -> bytes | None:
+    """TLS_CA, checked. Raises StartupError."""
+    if settings.tls_ca is None:
+        return None
+    from service.tls.material import authorities_of
+
+    return authorities_of(settings)
+
+
 @contextlib.contextmanager
 def _surroundings(
     settings: Settings,
@@ -134,16 +164,18 @@ def _surroundings(
     say: Callable[[str], None],
     stop: Stop,
     place: Place | None,
+    renewal: Renewal | None,
+    trust: Trust,
 ) -> Iterator[Surroundings]:
     with _port(settings, place) as held:
         endpoints = () if connection.embedded else connection.endpoints
         where = (
             advertised(settings, endpoints, place.own_port, place.number) if place else advertised(settings, endpoints)
         )
-        settings = settings.model_copy(update={"advertise_address": where.address})
+        settings = settings.model_copy(update={"advertise_address": where.setting})
         with _etcd(settings, connection, data, say, stop, warn=place is None) as (etcd, running):
             there = connection.at(running.endpoint) if running else connection
-            yield Surroundings(settings, held, there, keyring, notifier, etcd, running, where, place)
+            yield Surroundings(settings, held, there, keyring, notifier, etcd, running, where, renewal, trust, place)
 
 
 def _port(settings: Settings, place: Place | None) -> socket.socket:
@@ -169,7 +201,7 @@ def _work(
         say(f"workers: {settings.workers}, each reached by itself as well, at the ports {numbers[0]} to {numbers[-1]}")
         if doubt := doubts(settings, processors()):
             log.warning(doubt)
-        where = url(settings.host, settings.port)
+        where = url(settings.host, settings.port, own_scheme(settings))
         yield Work(held, own, environ, notifier, etcd, where, settings.drain_wait, ETCD_END_WITHIN)
 
 

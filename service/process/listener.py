@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import ipaddress
 import os
 import socket
-import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Collection
 
+from service.process import handover
 from service.process.startup import StartupError
 from service.settings.descriptions import describe
 
@@ -76,37 +74,26 @@ def reserve(host: str, port: int, *, of_worker: bool = False) -> socket.socket:
     return held
 
 
-async def listening(address: tuple[str, int], within: float, unless: Callable[[], bool]) -> bool:
-    """Wait until this process listens there, and bound each connection from then on; whether it came to be in time.
+async def listening(
+    address: tuple[str, int], within: float, unless: Callable[[], bool], beside: Collection[int] = ()
+) -> int | None:
+    """Wait until this process listens there, and bound each connection from then on; the socket's inode, if in time.
 
-    unless: whether there is no hope any more.
+    unless: whether there is no hope any more. beside: inodes of those that listen there already.
 
     What the kernel holds for a client, and for how long, every connection inherits from the socket that listens. That
     one is the server's: it is found among the files that are open.
     """
     deadline = time.monotonic() + within
     while time.monotonic() < deadline and not unless():
-        for listener in _listeners():
+        for listener in handover.listeners():
             with listener:
-                if listener.getsockname()[:2] == address:
+                inode = os.fstat(listener.fileno()).st_ino
+                if listener.getsockname()[:2] == address and inode not in beside:
                     _bound_each_connection(listener)
-                    return True
+                    return inode
         await asyncio.sleep(LOOK)
-    return False
-
-
-def _listeners() -> Iterator[socket.socket]:
-    """Copies of the sockets on which this process listens."""
-    for file in Path("/dev/fd").iterdir():
-        with contextlib.suppress(OSError):  # closed meanwhile
-            number = int(file.name)
-            if not stat.S_ISSOCK(os.fstat(number).st_mode):
-                continue
-            copy = socket.socket(fileno=os.dup(number))
-            if copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                yield copy
-            else:
-                copy.close()
+    return None
 
 
 def _bound_each_connection(listener: socket.socket) -> None:
@@ -116,9 +103,9 @@ def _bound_each_connection(listener: socket.socket) -> None:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TAKEN_WITHIN * 1000)
 
 
-def url(host: str, port: int) -> str:
+def url(host: str, port: int, scheme: str = "http") -> str:
     """The address as a URL."""
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def shown(host: str) -> str:

@@ -10,13 +10,20 @@ LEAST = 64
 RESERVED_FILES = 256
 """File descriptors for everything but clients."""
 
+HANDSHAKES = 4096
+"""More of them over HTTPS, for clients that have connected and said nothing yet: the server does not count those."""
 
-def connections_allowed(most: int) -> int:
-    """Of so many connections, those that the limit on open files leaves, which is raised as far as needed."""
+
+def connections_allowed(most: int, *, https: bool = False) -> int:
+    """Of so many connections, those that the limit on open files leaves, which is raised as far as needed.
+
+    Over HTTPS half of them: while a certificate is renewed there are two servers, and each counts its own.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = most + RESERVED_FILES
+    wanted = most + RESERVED_FILES + (HANDSHAKES if https else 0)
     unlimited = hard == resource.RLIM_INFINITY
     allowed = wanted if unlimited else min(hard, wanted)
     if soft != resource.RLIM_INFINITY and soft < allowed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    return max(LEAST, allowed - RESERVED_FILES)
+    left = allowed - RESERVED_FILES
+    return max(LEAST, (left - min(HANDSHAKES, left // 3)) // 2 if https else left)

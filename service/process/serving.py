@@ -6,14 +6,17 @@ import asyncio
 import contextlib
 import gc
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
 
 from consistency.loop import end
 from service.embedded_etcd.shared import EmbeddedEtcd
-from service.http.server import DRAIN_WITHIN, Server, ServerFailed
+from service.fleet.addresses import own_scheme
+from service.http.accepting import ServerFailed
+from service.http.server import DRAIN_WITHIN, Server
 from service.memory.capacity import Capacity
 from service.process import logs
 from service.process.banner import introduce
@@ -22,6 +25,7 @@ from service.process.listener import url
 from service.process.stopping import END_WITHIN, Stop
 from service.process.surroundings import Surroundings
 from service.process.watchdog import Watchdog
+from service.tls.shown import Material
 from service.workers import line as workers_line
 from service.workers.shared_port import SharedPort
 
@@ -86,18 +90,23 @@ async def _serve_instance(
     say: Callable[[str], None],
     stop: Stop,
 ) -> None:
-    settings, place = surroundings.settings, surroundings.place
+    settings, place, renewal = surroundings.settings, surroundings.place, surroundings.renewal
+    material = renewal.material if renewal else None
     apart = room.connections // OF_OWN_PORT if place else 0
     front = SharedPort(instance.front) if place else instance.front
-    server = Server(front, surroundings.held, connections=room.connections - apart)
-    own = Server(instance.front, place.own, connections=apart) if place else None
+    server = Server(
+        front, surroundings.held, connections=room.connections - apart, material=material, shared=place is not None
+    )
+    own = Server(instance.front, place.own, connections=apart, material=material) if place else None
     _keep_what_is_there()
     instance.start()
     with logs.in_background():
         if own:
             await own.start()  # the others may ask for this one as soon as it has a slot
         await server.start()
-        surroundings.notifier.ready(f"serving at {url(settings.host, settings.port)}")
+        if renewal:
+            renewal.tell(partial(_renew, [each for each in (server, own) if each]))
+        surroundings.notifier.ready(f"serving at {url(settings.host, settings.port, own_scheme(settings))}")
         await _unless(stopped, introduce(say, surroundings, instance))
         await _unless(stopped, server.ended())
         await asyncio.sleep(settings.drain_wait)
@@ -111,6 +120,12 @@ async def _serve_instance(
             log.warning("some requests were not answered in time")
 
 
+async def _renew(servers: Sequence[Server], material: Material) -> None:
+    """Of both ports; a worker has two. Raises NotRenewed, if one of them goes on as it was."""
+    for each in servers:
+        await each.renew(material)
+
+
 def _keep_what_is_there() -> None:
     """Spare the collector of cycles the modules, classes and functions, which stay to the end. To go through them took
     the loop 27 ms each time; here nobody waits yet. What comes later it goes through in a moment.
@@ -122,7 +137,15 @@ def _keep_what_is_there() -> None:
 @contextlib.asynccontextmanager
 async def _instance(surroundings: Surroundings, room: Capacity) -> AsyncIterator[Instance]:
     trouble = surroundings.embedded.trouble if surroundings.embedded else lambda: ""
-    instance = Instance(surroundings.settings, surroundings.connection, surroundings.keyring, room, trouble)
+    instance = Instance(
+        surroundings.settings,
+        surroundings.connection,
+        surroundings.keyring,
+        room,
+        trouble,
+        surroundings.renewal,
+        surroundings.trust,
+    )
     try:
         yield instance
     finally:
@@ -143,7 +166,7 @@ async def _guarded(embedded: EmbeddedEtcd | None, instance: Instance) -> AsyncIt
 
 @contextlib.contextmanager
 def _until_signal(surroundings: Surroundings, instance: Instance, stop: Stop) -> Iterator[asyncio.Event]:
-    """What is set when a signal has said to stop, now or later. Until then a hangup has the tokens read again."""
+    """What is set when a signal has said to stop, now or later. Until then a hangup has files read again."""
     stopped, embedded = asyncio.Event(), surroundings.embedded
     notifier = surroundings.notifier
     loop = asyncio.get_running_loop()

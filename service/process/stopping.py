@@ -22,6 +22,9 @@ LEAST = 0.2
 EXIT_CODE = 130
 STOPPED = "stopped while starting"
 
+_READ_AGAIN = ("API_TOKENS_FILE", "TLS_CERT")
+"""Settings that may name files which SIGHUP has read again."""
+
 _TO_STOP = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -39,8 +42,8 @@ def _end(_signum: int, _frame: FrameType | None) -> None:
 
 
 def _end_unless_file(signum: int, frame: FrameType | None) -> None:
-    """SIGHUP: the wish to have the tokens' file read again, which is yet to be read; without one, a closed terminal."""
-    if not os.environ.get("API_TOKENS_FILE"):
+    """SIGHUP: the wish to have files read again, which are yet to be read; without any, a closed terminal."""
+    if not any(os.environ.get(name) for name in _READ_AGAIN):
         _end(signum, frame)
 
 
@@ -79,7 +82,7 @@ class Stop:
             raise KeyboardInterrupt
 
     def mind_hangup(self) -> None:
-        """SIGHUP asks for the tokens to be read again, as soon as there is a server; else it is a closed terminal.
+        """SIGHUP asks for files to be read again, as soon as there is a server; else it is a closed terminal.
 
         Under nohup, too, which ignores what a terminal says when it is closed.
         """
@@ -95,7 +98,7 @@ class Stop:
         self._told()
 
     def take_hangup(self) -> bool:
-        """Whether the tokens are to be read again; once for each time that this was asked for."""
+        """Whether files are to be read again; once for each time that this was asked for."""
         if not (self._hung_up and self._reads_again):
             return False
         self._hung_up = False  # before they are read: who changes them later hangs up once more

@@ -11,6 +11,8 @@ from service.fleet.advertised import Advertised
 from service.process.notify import Notifier
 from service.settings.connection import Connection
 from service.settings.model import Settings
+from service.tls.renewal import Renewal
+from service.tls.trust import Trust
 from service.workers.place import Place
 
 
@@ -19,7 +21,8 @@ class Surroundings:
     """held: the port. keyring: None when everybody is let in. notifier: who is told how far the process is.
 
     `embedded` is None when the etcd is not ours to start, and so is `running`, which tells where it was at the start.
-    The address in `advertised` is in `settings`, too. place: of a worker; None where there is no supervisor.
+    The address in `advertised` is in `settings`, too. renewal: of the certificate; None where plain HTTP is spoken.
+    trust: in the other instances. place: of a worker; None where there is no supervisor.
     """
 
     settings: Settings
@@ -30,4 +33,6 @@ class Surroundings:
     embedded: EmbeddedEtcd | None
     running: RunningEtcd | None
     advertised: Advertised
+    renewal: Renewal | None
+    trust: Trust
     place: Place | None = None

@@ -11,6 +11,7 @@ from pydantic_settings import NoDecode
 
 from service.auth.tokens import Token
 from service.settings import values as setting_values
+from service.settings.pem_sources import PemSource, pem_source
 
 
 def text(default: str | None, description: str, expected: str, example: str, *, without: str = "", **more: Any) -> Any:
@@ -39,6 +40,8 @@ def flag(default: bool, description: str) -> Any:
 
 Pem = Annotated[bytes | None, BeforeValidator(setting_values.pem)]
 SecretPem = Annotated[SecretBytes | None, BeforeValidator(setting_values.pem)]
+PemAgain = Annotated[PemSource | None, NoDecode, BeforeValidator(pem_source)]
+CertificateName = Annotated[str | None, BeforeValidator(setting_values.certificate_name)]
 JsonObject = Annotated[Mapping[str, Any] | None, NoDecode, BeforeValidator(setting_values.json_object)]
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda text: str(text).strip().upper())

@@ -35,11 +35,13 @@ from service.settings import names as setting_names
 from service.settings import values as setting_values
 from service.settings import words as setting_words
 from service.settings.fields import (
+    CertificateName,
     HostNames,
     JsonObject,
     KeyPrefix,
     LogLevel,
     Pem,
+    PemAgain,
     Reachable,
     SecretPem,
     Tokens,
@@ -57,7 +59,7 @@ MOST_WORKERS = setting_values.MOST_WORKERS
 MAX_VALUE_BYTES_LIMIT = 1_500_000
 """etcd takes requests of 1.5 MiB; what is missing here is for the key, the prefix and the version record."""
 
-SECRETS = frozenset({"API_TOKENS", "ETCD_PASSWORD", "ETCD_KEY", "VCAP_SERVICES"})
+SECRETS = frozenset({"API_TOKENS", "ETCD_PASSWORD", "ETCD_KEY", "TLS_KEY", "VCAP_SERVICES"})
 """Variables whose value never appears in a message, and is taken out of the environment once it has been read."""
 
 EVERYBODY = "or unset it to let everybody in who reaches the service"
@@ -109,7 +111,7 @@ class Settings(BaseSettings):
         "Where other instances, and Prometheus, reach this one. Without it: CF_INSTANCE_INTERNAL_IP, POD_IP, HOST if "
         "it is one address, else the address by which etcd or other machines are reached",
         "a host name or an IP address, with a port if it is not PORT (with WORKERS: the first worker's, if it is not "
-        "WORKER_PORT)",
+        "WORKER_PORT), and https:// before it where a proxy speaks it for an instance that does not",
         "10.0.0.7",
     )
     allowed_hosts: HostNames = Field(
@@ -159,6 +161,35 @@ class Settings(BaseSettings):
         "the path of a file",
         "/etc/config-service/tokens.json",
         without=EVERYBODY,
+    )
+
+    tls_cert: PemAgain = text(
+        None,
+        "The certificate, with those between it and its authority, that is shown to clients: with it the instance "
+        "speaks HTTPS alone. Files are read again when they change, and on SIGHUP",
+        _PEM,
+        "/etc/config-service/tls/tls.crt",
+    )
+    tls_key: PemAgain = text(None, "Key of TLS_CERT, without a password", _PEM, "/etc/config-service/tls/tls.key")
+    tls_client_ca: PemAgain = text(
+        None,
+        "Certificates of the authorities of clients: who shows none that they vouch for is not let in to ask anything. "
+        "It gives nobody a right: tokens do",
+        _PEM,
+        "/etc/config-service/clients/ca.crt",
+    )
+    tls_ca: PemAgain = text(
+        None,
+        "Certificates that vouch for those of the other instances. Without it, those that this machine trusts",
+        _PEM,
+        "/etc/config-service/tls/ca.crt",
+    )
+    tls_peer_name: CertificateName = text(
+        None,
+        "The name that the certificates of all instances are for, where it is not the address that each tells the "
+        "others",
+        "a host name",
+        "config-service.internal",
     )
 
     etcd_user: str | None = text(None, "User known to etcd", "a user name", "config")
@@ -245,6 +276,27 @@ class Settings(BaseSettings):
         return setting_values.endpoints(given, bare_scheme="https" if secure else "http")
 
     @model_validator(mode="after")
+    def _https(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            there, missing = ("TLS_CERT", "TLS_KEY") if self.tls_cert else ("TLS_KEY", "TLS_CERT")
+            raise ValueError(
+                f"{there} is set, and {missing} is not; expected both, for HTTPS, or neither, for example "
+                "TLS_CERT=/etc/config-service/tls/tls.crt and TLS_KEY=/etc/config-service/tls/tls.key"
+            )
+        if self.tls_client_ca and not self.tls_cert:
+            raise ValueError(
+                "TLS_CLIENT_CA is set, and TLS_CERT is not, so that no client would be asked for a certificate; "
+                "expected TLS_CERT and TLS_KEY as well, for example TLS_CERT=/etc/config-service/tls/tls.crt and "
+                "TLS_KEY=/etc/config-service/tls/tls.key"
+            )
+        if self.tls_cert and (self.advertise_address or "").startswith("http://"):
+            raise ValueError(
+                "ADVERTISE_ADDRESS begins with http://, and TLS_CERT is set, so that the instance speaks HTTPS alone; "
+                "expected https:// or no scheme, for example ADVERTISE_ADDRESS=10.0.0.7"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _settings_that_belong_together(self) -> Self:
         if (self.etcd_user is None) != (self.etcd_password is None):
             raise ValueError("ETCD_USER and ETCD_PASSWORD belong together: set both, or neither")
@@ -311,7 +363,12 @@ class Settings(BaseSettings):
 
     def without_secrets(self) -> Settings:
         """The same, for the time after those who need the secrets have taken them. Tokens are hashes, and stay."""
-        return self.model_copy(update={"etcd_password": None, "etcd_key": None, "vcap_services": None})
+        return self.model_copy(update={"etcd_password": None, "etcd_key": None, "tls_key": None, "vcap_services": None})
+
+    @property
+    def speaks_https(self) -> bool:
+        """Whether it does itself; a proxy may do so for one that does not."""
+        return self.tls_cert is not None
 
     def cache_options(self) -> CacheOptions:
         """What the protocol needs of these."""

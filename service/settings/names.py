@@ -10,14 +10,15 @@ import difflib
 import re
 from collections.abc import Collection, Iterable, Sequence
 
-WATCHED_PREFIXES = ("ALLOWED_", "API_TOKEN", "CACHE_", "ETCD_")
+WATCHED_PREFIXES = ("ALLOWED_", "API_TOKEN", "CACHE_", "ETCD_", "TLS_")
 
 GONE = ("THREADS", "THREADS_ON_ONE_CPU")
 """Of earlier releases; what they set is no more."""
 
 GUARDS = (
     "ALLOWED_HOSTS", "API_TOKENS", "API_TOKENS_FILE", "ETCD_ENDPOINTS", "ETCD_USER", "ETCD_PASSWORD", "ETCD_CA_CERT",
-    "ETCD_CERT", "ETCD_KEY", "VCAP_SERVICES",
+    "ETCD_CERT", "ETCD_KEY", "TLS_CERT", "TLS_KEY",
+    "TLS_CLIENT_CA", "VCAP_SERVICES",
 )  # fmt: skip
 """Without ETCD_ENDPOINTS an empty etcd of our own is used, which asks nobody for a password."""
 
@@ -33,6 +34,10 @@ _ALIASES = {
                      "TLS_CA", "SSL_CA", "TRUSTED_CA_FILE"),
     "ETCD_CERT": ("CERT_FILE", "CERT_PEM", "CRT", "CERTIFICATE", "CLIENT_CERT", "CLIENT_CRT", "TLS_CERT", "SSL_CERT"),
     "ETCD_KEY": ("KEY_FILE", "KEY_PEM", "PRIVATE_KEY", "CLIENT_KEY", "CERT_KEY", "TLS_KEY", "SSL_KEY"),
+    "TLS_CERT": ("CERT_FILE", "CERT_PEM", "CERT_PATH", "CRT_FILE", "CERTIFICATE", "CERTIFICATE_FILE", "SERVER_CERT"),
+    "TLS_KEY": ("KEY_FILE", "KEY_PEM", "KEY_PATH", "PRIVATE_KEY", "PRIVATE_KEY_FILE", "SERVER_KEY"),
+    "TLS_CLIENT_CA": ("CLIENT_CA_FILE", "CLIENT_CA_CERT", "CLIENT_CA_PEM", "CLIENT_AUTH", "CLIENT_VERIFY",
+                      "CLIENT_CERT", "VERIFY_CLIENT"),
 }  # fmt: skip
 
 LONG = 10

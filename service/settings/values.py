@@ -29,6 +29,8 @@ _ADDRESS = re.compile(rf"(?P<host>{_NAME}|\[{_IPV6}\])(?::(?P<port>[0-9]{{1,9}})
 MOST_WORKERS = 32
 """Half of the slots: so a machine can be replaced by another one like it."""
 
+SCHEMES = ("http", "https")
+
 _INSIDE = re.compile("[^/].*/(config|members)(?:/|$)")
 """A prefix among what another fleet keeps: its keys would be listed and counted there, and deleted as documents."""
 
@@ -76,9 +78,14 @@ def pem(given: str | bytes) -> bytes:
     if "-----BEGIN " in text:
         return text.replace("\\n", "\n").encode()
     try:
-        found = small_files.read(Path(text))
+        return pem_in(Path(text))
     except Unreadable as error:
         raise ValueError(f"it is not PEM text, and as a file {error}") from None
+
+
+def pem_in(file: Path) -> bytes:
+    """The contents of a PEM file. Raises Unreadable, and ValueError for what is no PEM."""
+    found = small_files.read(file)
     if b"-----BEGIN " not in found:
         raise ValueError("the file is not PEM: there is no '-----BEGIN ' in it")
     return found.removeprefix(codecs.BOM_UTF8)  # some editors put it there, and then TLS libraries see nothing
@@ -113,10 +120,17 @@ def host_names(given: str | tuple[str, ...]) -> tuple[str, ...]:
 
 
 def advertised(text: str) -> str:
-    """A host or `host:port`, in small letters, at which others can be told to come; IPv6 with brackets or without.
-
-    Raises ValueError.
+    """A host or `host:port`, in small letters, at which others can be told to come, perhaps behind `http://` or
+    `https://`; IPv6 with brackets or without. Raises ValueError.
     """
+    scheme, separator, rest = text.rpartition("://")
+    if separator and scheme.lower() not in SCHEMES:
+        raise ValueError("it has a scheme that is neither http nor https")
+    found = _reachable(rest.removesuffix("/") if separator else rest)
+    return f"{scheme.lower()}{separator}{found}"
+
+
+def _reachable(text: str) -> str:
     with contextlib.suppress(ValueError):
         text = f"[{ipaddress.IPv6Address(text)}]"
     found = hosts.parse(text)
@@ -140,6 +154,14 @@ def workers(given: object) -> object:
     if not 1 <= number <= MOST_WORKERS:
         raise ValueError("that is out of bounds")
     return number
+
+
+def certificate_name(text: str) -> str:
+    """A host name that a certificate may be for, in small letters. Raises ValueError."""
+    found = hosts.parse(text)
+    if found is None or found.name != text.lower() or found.port or hosts.address_in(found.name) is not None:
+        raise ValueError("it is no host name by itself")
+    return found.name
 
 
 def key_prefix(text: str) -> str:

@@ -11,26 +11,33 @@ from pathlib import Path
 import service
 
 ROOT = Path(service.__file__).parent
-OWNER = ROOT / "http" / "server.py"
+OWNER = ROOT / "http" / "accepting.py"
 
 IMPORTED = {
     ("granian.constants", "HTTPModes"),
     ("granian.constants", "Interfaces"),
+    ("granian.constants", "SSLProtocols"),
     ("granian.http", "HTTP1Settings"),
+    ("granian.http", "HTTP2Settings"),
     ("granian.log", "LogLevels"),
     ("granian.server.embed", "Server"),
 }
 USED = {
-    "HTTPModes": {"http1"},
+    "HTTPModes": {"auto", "http1"},
     "Interfaces": {"ASGINL"},
     "LogLevels": {"error"},
+    "SSLProtocols": {"tls12"},
     "Server": {"serve", "stop"},
 }
 ARGUMENTS = {
     "HTTP1Settings": {"header_read_timeout", "max_buffer_size"},
+    "HTTP2Settings": {
+        "initial_connection_window_size", "initial_stream_window_size", "keep_alive_interval", "max_concurrent_streams",
+        "max_headers_size", "max_send_buffer_size",
+    },
     "Server": {
-        "address", "backlog", "backpressure", "http", "http1_settings", "interface", "log_dictconfig", "log_level",
-        "port", "websockets",
+        "address", "backlog", "backpressure", "http", "http1_settings", "http2_settings", "interface", "log_dictconfig",
+        "log_level", "port", "ssl_ca", "ssl_cert", "ssl_client_verify", "ssl_key", "ssl_protocol_min", "websockets",
     },
 }  # fmt: skip
 HELD_AS = "_granian"

@@ -70,6 +70,13 @@ def test_httpx_is_known_to_one_file_that_is_loaded_when_the_fleet_is_asked() -> 
     assert found.stdout == "[]\n"
 
 
+def test_certificates_are_read_where_https_is_set_up_and_nowhere_else() -> None:
+    """It takes 8 MB, and a tenth of a second of each start."""
+    loaded = "import sys, service.process.life, service.process.serving; print('cryptography' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", loaded], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert found.stdout == "False\n"
+
+
 def test_one_file_connects_to_etcd_and_those_that_ask_make_messages_for_it() -> None:
     """One more reads streams, which end with gRPC's errors."""
     assert importers("grpc") == {"consistency/etcd/endpoint.py", "consistency/etcd/watch.py"}
@@ -140,7 +147,8 @@ def test_tasks_of_the_protocol_are_created_in_one_file() -> None:
 TASK_MAKERS = {
     "consistency/tasks.py": "workers and errands, whose owners await their end (the next test)",
     "service/fleet/peers.py": "the members of a question are a TaskGroup's",
-    "service/http/server.py": "the server's own; `stop` and `ended` await it",
+    "service/http/accepting.py": "the server's own; `Server.stop` and `ended` await it",
+    "service/http/server.py": "who sees off the server with an earlier certificate; `stop` awaits it",
     "service/process/serving.py": "`_unless` awaits both of its two",
 }
 
@@ -219,6 +227,7 @@ def test_threads_are_created_where_there_is_a_reason_for_them() -> None:
 
 
 LOCKS = {
+    "service/http/server.py": "no threads: renewals of a certificate take turns on the loop",
     "metrics/tally.py": "counted on the loop, and by Flask's threads; read by a scrape",
     "service/process/event_log.py": "an observer, of whichever thread",
     "service/process/log_writer.py": "lines come from every thread",

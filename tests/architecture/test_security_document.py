@@ -10,7 +10,7 @@ from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
-MAKE_TOKENS, USE_THEM, ROTATE = sessions(DOCUMENT)
+MAKE_TOKENS, USE_THEM, ROTATE, MAKE_CERTIFICATE, USE_HTTPS = sessions(DOCUMENT)
 READ_AGAIN = "the tokens have been read again"
 
 
@@ -29,6 +29,19 @@ def test_the_commands_do_what_is_shown(etcd: EtcdServer, tmp_path: Path) -> None
                     changes += 1
                     assert within(20, lambda told=changes: instance.printed().count(READ_AGAIN) == told)  # type: ignore[misc]
             assert changes == 2
+
+
+def test_the_commands_for_https_do_what_is_shown(etcd: EtcdServer, tmp_path: Path) -> None:
+    assert "`TLS_CERT=tls.crt TLS_KEY=tls.key TLS_CA=tls.crt make run`" in DOCUMENT
+    files = {name: str(tmp_path / f"tls.{kind}") for name, kind in (("TLS_CERT", "crt"), ("TLS_KEY", "key"))}
+    settings = {**etcd.settings("/security-https"), **files, "TLS_CA": files["TLS_CERT"]}
+    instance = InstanceProcess(tmp_path / "instance", **settings)
+    with Shell(tmp_path, instance.port) as shell:
+        for step in MAKE_CERTIFICATE:
+            shell.run(step.command)
+        with instance:
+            for step in USE_HTTPS:
+                shell.follow(step)
 
 
 def test_what_it_quotes_of_the_log_is_what_is_logged() -> None:

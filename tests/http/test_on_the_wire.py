@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from service.http.server import MAX_HEADER
+from service.http.accepting import MAX_HEADER
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 

@@ -211,12 +211,13 @@ def test_no_representation_shows_a_secret() -> None:
 
 def test_what_is_left_after_the_start_is_no_secret() -> None:
     """Of none of them; tokens are hashes from the beginning."""
-    given = {name: f'{{"password": "{name} hunter2"}}' for name in SECRETS - {"API_TOKENS", "ETCD_KEY"}}
-    given |= {"ETCD_USER": "u", "ETCD_CERT": PEM, "ETCD_KEY": PEM, "PATH": "/bin"}
+    given = {name: f'{{"password": "{name} hunter2"}}' for name in SECRETS - {"API_TOKENS", "ETCD_KEY", "TLS_KEY"}}
+    pairs = {"ETCD_CERT": PEM, "ETCD_KEY": PEM, "TLS_CERT": PEM, "TLS_KEY": PEM}
+    given |= {"ETCD_USER": "u", **pairs, "PATH": "/bin"}
     left = Settings.load(given).without_secrets()
     assert {name: getattr(left, name.lower()) for name in SECRETS if getattr(left, name.lower())} == {}
     Settings.forget_secrets(given)
-    assert given == {"ETCD_USER": "u", "ETCD_CERT": PEM, "PATH": "/bin"}
+    assert given == {"ETCD_USER": "u", "ETCD_CERT": PEM, "TLS_CERT": PEM, "PATH": "/bin"}
 
 
 def test_a_certificate_is_a_file_or_its_text(tmp_path: Path) -> None:
@@ -228,6 +229,25 @@ def test_a_certificate_is_a_file_or_its_text(tmp_path: Path) -> None:
     file.write_text("not a certificate")
     assert "not PEM" in message(ETCD_CA_CERT=str(file))
     assert "ETCD_CA_CERT" in message(ETCD_CA_CERT=str(tmp_path))  # a directory
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("TLS_CERTS", "TLS_CERT"), ("TLS_CRT", "TLS_CERT"), ("TLS_CERT_FILE", "TLS_CERT"), ("TLS_KEYS", "TLS_KEY"),
+        ("TLS_PRIVATE_KEY", "TLS_KEY"), ("TLS_CLIENT_CAS", "TLS_CLIENT_CA"), ("TLS_CLIENT_AUTH", "TLS_CLIENT_CA"),
+    ],
+)  # fmt: skip
+def test_what_was_meant_to_encrypt_or_to_keep_out_is_refused_when_misspelt(name: str, meant: str) -> None:
+    """Passed over, tokens would go over plain HTTP, or everybody could connect."""
+    assert f"did you mean {meant}?" in message(**{name: "hunter2"})
+
+
+def test_names_of_other_programs_are_left_alone() -> None:
+    """OpenSSL's own, say."""
+    Settings.load(
+        {"SSL_CERT_FILE": "/etc/ssl/cert.pem", "SSL_CERT_DIR": "/", "DOCKER_TLS_CERTDIR": "", "TLS_PORT": "1"}
+    )
 
 
 def test_a_misspelt_setting_is_warned_about() -> None:
@@ -302,8 +322,9 @@ def test_every_setting_is_described() -> None:
 
 def test_every_example_is_accepted() -> None:
     """Or it would be no example."""
+    files = ("ETCD_CERT", "ETCD_KEY", "ETCD_CA_CERT", "TLS_CERT", "TLS_KEY", "TLS_CA", "TLS_CLIENT_CA")
     for doc in Settings.describe():
-        if doc.name in ("ETCD_USER", "ETCD_PASSWORD", "ETCD_CERT", "ETCD_KEY", "ETCD_CA_CERT"):
+        if doc.name in ("ETCD_USER", "ETCD_PASSWORD", *files):
             continue  # in pairs, or files
         Settings.load({doc.name: doc.example})
 

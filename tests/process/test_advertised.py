@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from config_client import ConfigClient
+from service.fleet.addresses import address_of, host_of, scheme_of
 from service.fleet.advertised import advertised
 from service.http.hosts import hosts_of
 from service.settings.model import Settings, SettingsError
@@ -19,6 +20,8 @@ from tests.support.instances import InstanceProcess, within
 
 WAYS = {"192.0.2.1": "10.0.0.7", "2001:db8::1": "fd00::7", "10.9.9.9": "10.9.0.1", "127.0.0.1": "127.0.0.1"}
 """How this machine would reach others: from which address of its own."""
+
+PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
 
 @pytest.fixture
@@ -87,7 +90,47 @@ def test_the_real_machine_has_an_address_to_tell() -> None:
     assert socket.inet_aton(told.address.partition(":")[0])
 
 
-@pytest.mark.parametrize("given", ["a b", "http://a", "a:b", "a:0", "a:65536", "[::1", "0.0.0.0", "::", "[::]:80"])
+@pytest.mark.parametrize(
+    ("environ", "setting"),
+    [
+        ({}, "10.0.0.7:8080"),
+        ({"ADVERTISE_ADDRESS": "http://10.0.0.7"}, "10.0.0.7:8080"),
+        ({"ADVERTISE_ADDRESS": "https://10.0.0.7"}, "https://10.0.0.7:8080"),
+        ({"ADVERTISE_ADDRESS": "HTTPS://A.example:443/"}, "https://a.example:443"),
+        ({"ADVERTISE_ADDRESS": "https://fd00::7"}, "https://[fd00::7]:8080"),
+        ({"TLS_CERT": PEM, "TLS_KEY": PEM}, "https://10.0.0.7:8080"),
+        ({"TLS_CERT": PEM, "TLS_KEY": PEM, "ADVERTISE_ADDRESS": "https://b:1"}, "https://b:1"),
+    ],
+)
+def test_others_are_told_whether_to_come_by_https(environ: dict[str, str], setting: str) -> None:
+    """A proxy may speak it for an instance that does not."""
+    settings = Settings.load({"POD_IP": "10.0.0.7", **environ})
+    told = advertised(settings, ())
+    assert told.setting == setting
+    known = settings.model_copy(update={"advertise_address": told.setting})
+    assert address_of(known) == told.address == setting.rpartition("/")[2]
+    assert scheme_of(known) == told.scheme
+    assert host_of(known.advertise_address) == told.address.rpartition(":")[0]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "a b",
+        "ftp://a",
+        "https://",
+        "https://a/b",
+        "://a",
+        "https://a b",
+        "a:b",
+        "a:0",
+        "a:65536",
+        "[::1",
+        "0.0.0.0",
+        "::",
+        "[::]:80",
+    ],
+)
 def test_what_others_can_not_come_to_is_refused(given: str) -> None:
     with pytest.raises(SettingsError, match="ADVERTISE_ADDRESS is"):
         Settings.load({"ADVERTISE_ADDRESS": given})

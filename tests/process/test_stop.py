@@ -249,7 +249,7 @@ from service.http.server import Server
 start = Server.start
 async def start_and_end(server):
     await start(server)
-    asyncio.get_running_loop().call_later(0.5, server._granian.stop)
+    asyncio.get_running_loop().call_later(0.5, server._current._granian.stop)
 Server.start = start_and_end
 """
 

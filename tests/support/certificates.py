@@ -6,12 +6,23 @@ Owns key pairs that live as long as the test's directory. Nothing here is fit fo
 from __future__ import annotations
 
 import datetime
+import ipaddress
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import trustme
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    SECP384R1,
+    SECP521R1,
+    EllipticCurvePrivateKey,
+    generate_private_key,
+)
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -19,8 +30,24 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from cryptography.x509 import ExtendedKeyUsage
+from cryptography.x509 import ExtendedKeyUsage, SubjectAlternativeName
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+KEYS: dict[str, Callable[[], CertificateIssuerPrivateKeyTypes]] = {
+    "rsa": lambda: rsa.generate_private_key(65_537, 2048),
+    "rsa1024": lambda: rsa.generate_private_key(65_537, 1024),
+    "p256": lambda: generate_private_key(SECP256R1()),
+    "p384": lambda: generate_private_key(SECP384R1()),
+    "p521": lambda: generate_private_key(SECP521R1()),
+    "ed25519": Ed25519PrivateKey.generate,
+}
+
+
+def _general(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +85,30 @@ class Authority:
         """A certificate that is for servers alone."""
         return self._issue(name, ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]))
 
+    def issue_for_clients(self, name: str) -> Pair:
+        """A certificate that is for clients alone."""
+        return self._issue(name, ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]))
+
+    def issue_with(self, kind: str, *names: str) -> Pair:
+        """A certificate for these host names and addresses, with a key of one of KEYS."""
+        return self._issue(names[0], SubjectAlternativeName([_general(name) for name in names]), KEYS[kind]())
+
     def issue_unnamed(self, name: str) -> Pair:
         """A certificate with a common name and no subjectAltName."""
         return self._issue(name)
 
-    def _issue(self, name: str, usage: ExtendedKeyUsage | None = None) -> Pair:
+    def _issue(
+        self,
+        name: str,
+        extension: x509.ExtensionType | None = None,
+        key: CertificateIssuerPrivateKeyTypes | None = None,
+    ) -> Pair:
         signer = load_pem_private_key(self._ca.private_key_pem.bytes(), password=None)
         assert isinstance(signer, EllipticCurvePrivateKey)
         issuer = x509.load_pem_x509_certificate(self.pem)
         day = datetime.timedelta(days=1)
         today = datetime.datetime.now(datetime.UTC)
-        key = generate_private_key(SECP256R1())
+        key = key or generate_private_key(SECP256R1())
         builder = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
@@ -78,8 +118,8 @@ class Authority:
             .not_valid_before(today - day)
             .not_valid_after(today + 30 * day)
         )
-        if usage:
-            builder = builder.add_extension(usage, critical=False)
+        if extension:
+            builder = builder.add_extension(extension, critical=False)
         cert = builder.sign(signer, SHA256())
         return Pair(
             cert.public_bytes(Encoding.PEM), key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

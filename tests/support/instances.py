@@ -46,6 +46,7 @@ NOT_INHERITED = (
     "MEMORY_LIMIT",
     "LOG_LEVEL",
     "LEASE_TTL",
+    "TLS_",
     "EXPECTED_INSTANCES",
     "WORKER",
 )
@@ -75,6 +76,10 @@ class InstanceProcess:
         self.output: int | None = None  # a file descriptor for what it prints besides its log
         self.errors: int | None = None  # a file descriptor for its log
         self.around: Callable[..., list[str]] | None = None  # makes the command line that starts it elsewhere
+        # Who vouches for it over HTTPS, and what requests show it; False: anybody.
+        self.verify: str | bool = self._settings.get("TLS_CA", False)
+        self.cert: tuple[str, str] | None = None
+        self.known_as = "127.0.0.1"  # by which name requests reach it
         self.token = ""  # what requests bear from now on, if anything
         self._process: subprocess.Popen[bytes] | None = None
         self._looked_at = 0  # characters of the log
@@ -178,7 +183,7 @@ class InstanceProcess:
         if self.token:
             more["headers"] = {"Authorization": f"Bearer {self.token}", **more.get("headers", {})}
         with requests.Session() as session:
-            session.trust_env = False
+            session.trust_env, session.verify, session.cert = False, self.verify, self.cert
             answer = session.request(method, self.url + path, timeout=timeout, allow_redirects=False, **more)
         contract.check(method, urlsplit(path).path, answer.status_code, answer.headers, answer.content)
         return answer
@@ -206,8 +211,8 @@ class InstanceProcess:
     @property
     def url(self) -> str:
         """Where it listens."""
-        host = self._settings["HOST"]
-        return f"http://[{host}]:{self.port}" if host == "::1" else f"http://127.0.0.1:{self.port}"
+        host = "[::1]" if self._settings["HOST"] == "::1" else self.known_as
+        return f"{'https' if 'TLS_CERT' in self._settings else 'http'}://{host}:{self.port}"
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
