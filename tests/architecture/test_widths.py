@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support.instances import PROJECT
 
@@ -61,3 +62,25 @@ def test_a_wide_line_of_prose_is_found(line: str) -> None:
 )
 def test_what_cannot_be_broken_may_be_wide(text: str) -> None:
     assert list(too_wide(text)) == []
+
+
+def descriptions(node: yaml.Node | None) -> Iterator[yaml.Node]:
+    """What is said of each part of the API."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if isinstance(value, yaml.ScalarNode) and key.value in ("description", "summary"):
+                yield value
+            yield from descriptions(value)
+    if isinstance(node, yaml.SequenceNode):
+        for each in node.value:
+            yield from descriptions(each)
+
+
+def test_no_description_of_the_api_is_wider_than_120_columns() -> None:
+    text = (PROJECT / "service" / "site" / "openapi.yaml").read_text(encoding="utf-8")
+    lines = text.splitlines()
+    spans = [(node.start_mark.line, node.end_mark) for node in descriptions(yaml.compose(text))]
+    said = {number for first, last in spans for number in range(first, last.line + (last.column > 0))}
+    assert len(said) > 300
+    wide = [number + 1 for number in said if len(lines[number]) > COLUMNS]
+    assert [number for number in wide if not lines[number - 1].lstrip().startswith("|")] == []
