@@ -21,6 +21,7 @@ from service.auth.keyring import Keyring
 from service.doctor import cluster, embedded, endpoints, material
 from service.doctor.changes import changes
 from service.doctor.fleet import fleet
+from service.doctor.https import https
 from service.doctor.keys import keys
 from service.doctor.pace import clocks, latencies
 from service.doctor.policy import policy
@@ -47,6 +48,7 @@ def examine(environ: Mapping[str, str], instance: Path = INSTANCE) -> Report:
         return Report("config-service: no etcd to examine", [wrong("settings", *_first_and_rest(str(error)))])
     findings = [warning("settings", each, "Correct or unset it.") for each in Settings.warnings(environ)]
     findings.append(_who_is_let_in(settings))
+    findings += https(settings)
     if connection.embedded:
         return _examine_embedded(settings, connection, instance, findings)
     return _examine_at(settings, connection, findings)

@@ -11,6 +11,7 @@ import pytest
 
 from service.doctor.report import Report, ok, warning, wrong
 from tests.support.etcd import EtcdServer, free_ports
+from tests.support.https import Https
 from tests.support.instances import InstanceProcess, environment, run_service
 
 
@@ -48,6 +49,32 @@ def test_warnings_alone_are_healthy_but_not_nothing() -> None:
     assert not Report("x", [fine, broken]).healthy
     codes = [Report("x", findings).exit_code for findings in ([fine], [fine, warned], [warned, broken], [broken])]
     assert codes == [0, 3, 1, 1]
+
+
+def https_finding(directory: Path, https: Https, **settings: str) -> dict[str, str]:
+    done = doctor(directory, "--json", HOST="127.0.0.1", **https.settings(), **settings)
+    found: list[dict[str, str]] = [each for each in json.loads(done.stdout)["findings"] if each["check"] == "https"]
+    (finding,) = found
+    return finding
+
+
+def test_the_certificate_that_clients_are_shown_is_looked_at(tmp_path: Path) -> None:
+    """Before a start, and while an instance goes on showing the one from before."""
+    https = Https.made(tmp_path / "tls")
+    told = https_finding(tmp_path, https)
+    assert told["level"] == "ok"
+    assert told["found"].startswith("the certificate is for localhost, 127.0.0.1, until ")
+    https.renew("config.example")
+    told = https_finding(tmp_path, https)
+    assert told["level"] == "warning"
+    assert told["found"].endswith("and other instances would ask for 127.0.0.1")
+    assert https_finding(tmp_path, https, TLS_PEER_NAME="config.example")["level"] == "ok"
+    https.mount(https.authority.issue("127.0.0.1", days=3))
+    assert "ends at" in https_finding(tmp_path, https)["found"]
+    https.mount(https.authority.issue("127.0.0.1", expired=True))
+    told = https_finding(tmp_path, https)
+    assert (told["level"], "it expired at" in told["found"]) == ("wrong", True)
+    assert '"https"' not in doctor(tmp_path, "--json", HOST="127.0.0.1").stdout
 
 
 def would_work(done: subprocess.CompletedProcess[str]) -> bool:

@@ -312,7 +312,7 @@ def hanging() -> Iterator[Hanging]:
     application.go_on.set()
 
 
-def front_over(gateway: Gateway, bridge: Bridge) -> Front:
+def front_over(gateway: Gateway, bridge: Bridge, requests: int = 1000) -> Front:
     it = gateway.answering
     return Front(
         it.door,
@@ -326,7 +326,29 @@ def front_over(gateway: Gateway, bridge: Bridge) -> Front:
         bridge,
         answers=ANSWERS,
         observer=it.instruments.observe,
+        requests=requests,
     )
+
+
+def test_more_requests_than_may_be_under_way_are_refused_and_probes_are_not(
+    with_documents: Gateway, hanging: Hanging
+) -> None:
+    """Over HTTP/2 a connection carries a hundred, so that a bound on connections is none on them."""
+
+    async def scenario() -> None:
+        bridge = Bridge(hanging, threads=2, waiting=3)
+        front = front_over(with_documents, bridge, requests=2)
+        waiting = [asyncio.create_task(ask(front, get(b"/members"))) for _ in range(2)]
+        await until(lambda: front.under_way == 2)
+        refused = await ask(front, get(b"/config/small"))
+        assert (refused.status, refused.header(b"retry-after"), slug(refused)) == (503, b"1", "too-many-requests")
+        assert (await ask(front, get(b"/healthz"))).status == 200
+        hanging.go_on.set()
+        await asyncio.gather(*waiting)
+        assert (await ask(front, get(b"/config/small"))).status == 200
+        assert await bridge.close(DEADLINE)
+
+    do(with_documents, scenario())
 
 
 def test_while_all_of_flask_hangs_the_rest_is_answered(with_documents: Gateway, hanging: Hanging) -> None:

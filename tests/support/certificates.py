@@ -69,16 +69,15 @@ class Authority:
         """The authority's certificate."""
         return self._ca.cert_pem.bytes()
 
-    def issue(self, *names: str, expired: bool = False, early: bool = False) -> Pair:
+    def issue(self, *names: str, expired: bool = False, early: bool = False, days: int | None = None) -> Pair:
         """A certificate for these host names or addresses, for server or client.
 
-        `expired` yesterday if asked, or valid from tomorrow on if it comes `early`.
+        `expired` yesterday if asked, or valid from tomorrow on if it comes `early`; for so many `days`.
         """
         day = datetime.timedelta(days=1)
         today = datetime.datetime.now(datetime.UTC)
-        issued = self._ca.issue_cert(
-            *names, not_before=today + day if early else today - 2 * day, not_after=today - day if expired else None
-        )
+        end = today - day if expired else today + days * day if days else None
+        issued = self._ca.issue_cert(*names, not_before=today + day if early else today - 2 * day, not_after=end)
         return Pair(b"".join(blob.bytes() for blob in issued.cert_chain_pems), issued.private_key_pem.bytes())
 
     def issue_for_servers(self, name: str) -> Pair:
