@@ -20,6 +20,7 @@ from consistency.core.events import ignore
 from consistency.loop import LoopThread
 from service.embedded_etcd.child import child_environment
 from service.embedded_etcd.shared import EmbeddedEtcd
+from service.fleet.addresses import own_scheme
 from service.process.listener import is_public
 from service.process.startup import StartupError
 from service.settings import connection
@@ -55,9 +56,16 @@ class Fleet:
         self._guests: list[Child] = []
         self._ready: set[Child] = set()
         self._dead: set[Child] = set()
+        self._settings = Settings.load(os.environ)
+        self.scheme = own_scheme(self._settings)
+        self._context = None
+        if self._settings.speaks_https:
+            self._context = probes.trusting(self._settings.tls_ca.content if self._settings.tls_ca else None)
 
     def start(self, size: int, host: str, port: int) -> None:
         """Starts all, returns when all instances are ready (or it was told to stop). Raises StartupError."""
+        if self._settings.tls_client_ca:
+            raise StartupError("TLS_CLIENT_CA is set, but nobody here has a client's certificate to show. Unset it")
         self._directory.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, **self._start_etcd(), "WORKERS": "1"}  # there are `size` of them already
         program = haproxy.find()
@@ -79,8 +87,7 @@ class Fleet:
 
     def _start_etcd(self) -> dict[str, str]:
         """What the instances need to be told of etcd: nothing, if they find it by themselves."""
-        settings = Settings.load(os.environ)
-        if not connection.resolve(settings, self._directory).embedded:
+        if not connection.resolve(self._settings, self._directory).embedded:
             return {}
         self._etcd = EmbeddedEtcd(self._directory, self._tell)
         running = self._etcd.start()
@@ -98,7 +105,7 @@ class Fleet:
         own = {"HOST": host, "PORT": str(port), "CF_INSTANCE_INDEX": str(number), "PYTHONPATH": places}
         return Child(
             name=f"instance {number}",
-            address=f"http://{probes.reachable(host)}:{port}",
+            address=f"{self.scheme}://{probes.reachable(host)}:{port}",
             command=[sys.executable, "-P", "-m", "service", "--data-dir", str(self._directory)],
             log=self._directory / f"instance-{number}.log",
             env={**environment, **own, "PYTHONUNBUFFERED": "1"},
@@ -107,18 +114,32 @@ class Fleet:
     def _start_balancer(self, program: str, address: str, ports: Sequence[int]) -> Child:
         file = self._directory / "haproxy.cfg"
         backends = [f"127.0.0.1:{port}" for port in ports]
-        file.write_text(haproxy.configuration(address, backends, drain=BALANCER_DRAIN), encoding="utf-8")
+        text = haproxy.configuration(address, backends, drain=BALANCER_DRAIN, https=self._https())
+        file.write_text(text, encoding="utf-8")
         return Child(
             name="balancer",
-            address=f"http://{probes.reachable(address)}",
+            address=f"{self.scheme}://{probes.reachable(address)}",
             command=[program, "-db", "-f", str(file)],
             log=self._directory / "haproxy.log",
             env=child_environment(),
         )
 
+    def _https(self) -> haproxy.Https | None:
+        """Files for the balancer, which this user alone may read."""
+        cert, key, ca = self._settings.tls_cert, self._settings.tls_key, self._settings.tls_ca
+        if cert is None or key is None:
+            return None
+        files = {"haproxy.pem": cert.content + b"\n" + key.content, "haproxy-ca.pem": ca.content if ca else b""}
+        for name, content in files.items():
+            (self._directory / name).unlink(missing_ok=True)
+            with os.fdopen(os.open(self._directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(content)
+        shown, authorities = (str(self._directory / name) for name in files)
+        return haproxy.Https(shown, authorities if ca else "")
+
     def _wait_until_ready(self, child: Child) -> None:
         deadline = time.monotonic() + READY_WITHIN
-        while not (answer := probes.readiness(child.address)).startswith("200"):
+        while not (answer := probes.readiness(child.address, self._context)).startswith("200"):
             if self._stopping.wait(POLL):
                 return
             if (status := child.exit_status()) is not None:
@@ -236,15 +257,19 @@ def serve(
     stopping = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
-    fleet = Fleet(data, _tell, stopping)
-    well = False
+    try:
+        fleet = Fleet(data, _tell, stopping)
+    except StartupError as error:
+        _tell(f"the fleet can't start: {error}")
+        return 1
+    well, at = False, f"{fleet.scheme}://127.0.0.1:{port}"
     _tell(f"starting etcd, {size} instances and a balancer: five seconds, and half a second for each instance")
     try:
         fleet.start(size, host, port)
         if not stopping.is_set():
-            for guest in guests(f"http://127.0.0.1:{port}"):
+            for guest in guests(at):
                 fleet.admit(guest)
-            _tell(f"\nhttp://127.0.0.1:{port}/ is its page      Ctrl-C stops the fleet\n{look}")
+            _tell(f"\n{at}/ is its page      Ctrl-C stops the fleet\n{look}")
         well = fleet.run()
     except StartupError as error:
         _tell(f"the fleet can't start: {error}")

@@ -35,7 +35,7 @@ defaults
 $problems
 
 frontend config
-    bind $address
+    bind $address$bound
     # Who is ready is preferred. If nobody is, since etcd is away, all that are alive are asked: each can still give
     # what was last known to who allows that (stale_if_error), say honestly that nothing was done, and show its page.
     use_backend alive if { nbsrv(instances) eq 0 }
@@ -96,8 +96,21 @@ def find() -> str | None:
     return shutil.which("haproxy", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
 
 
-def configuration(address: str, instances: Sequence[str], *, drain: int) -> str:
-    """The text of haproxy.cfg: listens on `address` and spreads over `instances`, all `host:port`; drains `drain` s."""
-    servers = "\n".join(f"    server instance-{number} {where}" for number, where in enumerate(instances))
+class Https(NamedTuple):
+    """certificate: a file with what the balancer shows, its key included. authorities: a file of who vouches for the
+    instances, which are on this machine, so that their names play no part; "" for whom the machine trusts."""
+
+    certificate: str
+    authorities: str = ""
+
+
+def configuration(address: str, instances: Sequence[str], *, drain: int, https: Https | None = None) -> str:
+    """The text of haproxy.cfg: listens on `address` and spreads over `instances`, all `host:port`; drains `drain` s.
+
+    https: of both sides; without it plain HTTP is spoken.
+    """
+    bound = f" ssl crt {https.certificate} alpn h2,http/1.1" if https else ""
+    verified = f" ssl verify required ca-file {https.authorities or '@system-ca'}" if https else ""
+    servers = "\n".join(f"    server instance-{number} {where}{verified}" for number, where in enumerate(instances))
     problems = "\n".join(problem.directive() for problem in PROBLEMS)
-    return _CONFIG.substitute(address=address, servers=servers, drain=drain, problems=problems)
+    return _CONFIG.substitute(address=address, bound=bound, servers=servers, drain=drain, problems=problems)

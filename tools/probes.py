@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import urllib.error
 import urllib.request
 
@@ -45,10 +46,17 @@ def reachable(address: str) -> str:
     return address.replace("0.0.0.0", "127.0.0.1")
 
 
-def readiness(address: str) -> str:
-    """Status and beginning of the answer of /readyz, or why there was none."""
+def trusting(authorities: bytes | None) -> ssl.SSLContext:
+    """For probes of what this machine's own processes show: whoever these vouch for (PEM), under whatever name."""
+    context = ssl.create_default_context(cadata=authorities.decode("ascii") if authorities else None)
+    context.check_hostname = False
+    return context
+
+
+def readiness(address: str, context: ssl.SSLContext | None = None) -> str:
+    """Status and beginning of the answer of /readyz, or why there was none. context: for HTTPS."""
     try:
-        with urllib.request.urlopen(f"{address}/readyz", timeout=2.0) as answer:
+        with urllib.request.urlopen(f"{address}/readyz", timeout=2.0, context=context) as answer:
             return f"{answer.status}"
     except urllib.error.HTTPError as error:
         with error:

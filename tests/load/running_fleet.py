@@ -33,16 +33,16 @@ WITHOUT_HAPROXY = (
 class RunningFleet:
     """A program that runs a fleet, as a child process."""
 
-    def __init__(self, directory: Path, size: int, program: Sequence[str] = FLEET) -> None:
+    def __init__(self, directory: Path, size: int, program: Sequence[str] = FLEET, **settings: str) -> None:
         (self.port,) = free_ports(1)
         where = ["--host", "127.0.0.1", "--port", str(self.port)]
-        self.address = f"http://127.0.0.1:{self.port}"
+        self.address = f"{'https' if 'TLS_CERT' in settings else 'http'}://127.0.0.1:{self.port}"
         self._printed = directory / "fleet.out"
         with self._printed.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, *program, "-n", str(size), *where],
                 cwd=directory,
-                env={**_without_settings(), "PYTHONPATH": str(ROOT)},
+                env={**_without_settings(), **settings, "PYTHONPATH": str(ROOT)},
                 stdout=output,
                 stderr=output,
                 process_group=0,
@@ -64,7 +64,7 @@ class RunningFleet:
     def rows(self) -> dict[str, tuple[str, int]]:
         """The table it prints: address and process id by name."""
         found = re.findall(
-            r"^(etcd|instance \d+|balancer|load|writer)\b.*?(http://\S+)\s+(\d+) ", self.printed, re.MULTILINE
+            r"^(etcd|instance \d+|balancer|load|writer)\b.*?(https?://\S+)\s+(\d+) ", self.printed, re.MULTILINE
         )
         return {name: (address, int(pid)) for name, address, pid in found}
 
