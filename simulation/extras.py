@@ -1,4 +1,5 @@
-"""What a plan has besides, drawn apart from the rest: writes at their bounds, memories that are short. Pure."""
+"""What a plan has besides, drawn apart from the rest: writes at their bounds, memories that are short, keys that are
+guarded. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +24,14 @@ def enriched(plan: Plan) -> Plan:
         plan,
         machines=tuple(_forgetful(machine, random) for machine in plan.machines),
         asks=tuple(_at_its_bound(ask, random) for ask in plan.asks),
+        guarded=_guarded(Random(f"guarded {plan.seed}")),
     )
+
+
+def _guarded(random: Random) -> tuple[str, ...]:
+    """Nothing, some of the keys that most ask for, or every key."""
+    some = (f"{CHECKED}hot-0", f"{CHECKED}hot-1", f"{CHECKED}warm-1", f"{CHECKED}cold-1")
+    return random.choice(((), some, some, some[:1], (CHECKED,)))
 
 
 def _forgetful(machine: Machine, random: Random) -> Machine:

@@ -31,7 +31,8 @@ FIRST = 2000
 
 
 class Keeper(Asker):
-    """See the module's opening. policies: what was sent is added to them. The first keeper alone puts some."""
+    """See the module's opening. policies: what was sent is added to them. guarded: what
+    each of them guards. The first keeper alone puts some."""
 
     pause = 0.15
 
@@ -43,6 +44,7 @@ class Keeper(Asker):
         surroundings: SimulatedEtcd,
         random: Random,
         policies: list[PolicySent],
+        guarded: tuple[str, ...],
         sign: Callable[[Order], None],
         tell: Callable[[str, object], None],
         problem: Callable[[str], None],
@@ -51,6 +53,7 @@ class Keeper(Asker):
         self._number = FIRST + number
         self._surroundings = surroundings
         self._policies = policies
+        self._guarded = guarded
         self._sign = sign
         self._tell = tell
         self._wants_policies = 0 if number else random.choice((0, 1, 1, 6))
@@ -71,7 +74,7 @@ class Keeper(Asker):
 
     async def _put_policy(self, instance: Instance, patience: float) -> None:
         """Another one; mostly in place of whatever is in force, else only of the one that this keeper knows."""
-        put = text(f"{self._number}.{len(self._policies)}", self._random)
+        put = text(f"{self._number}.{len(self._policies)}", self._random, self._guarded)
         if_match = self._known if self._random.random() < 0.3 else None
         done: bool | None = None
         revision = 0

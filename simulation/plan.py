@@ -90,6 +90,7 @@ class Plan:
 
     followers, onlookers, keepers: the numbers of those who follow changes, who list keys, and who keep documents by
     policies; what each does is decided by the seed and its number.
+    guarded: prefixes of keys that are guarded all the time; then others are now and then, too.
     cut_short: it ends with its last operation; nobody is asked to recover, and nothing is looked at.
     """
 
@@ -106,4 +107,5 @@ class Plan:
     followers: tuple[int, ...] = FOLLOWERS
     onlookers: tuple[int, ...] = ONLOOKERS
     keepers: tuple[int, ...] = KEEPERS
+    guarded: tuple[str, ...] = ()
     cut_short: bool = False

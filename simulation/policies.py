@@ -29,6 +29,9 @@ HISTORIES: tuple[dict[str, int], ...] = (
 LONG_REASON = 450
 """Characters: so many authors of that kind don't fit into one version."""
 
+ALSO_GUARDED: tuple[tuple[str, ...], ...] = ((), ("t/hot-2",), ("t/warm-2", "kept/"), ("",))
+"""Prefixes of keys that are guarded for a while."""
+
 _NUMBER = re.compile(r'"\d+-(\d+)\.*"')
 
 
@@ -36,13 +39,15 @@ class Broken(Exception):
     """A write is not what the policy in force demands. Nothing was done."""
 
 
-def text(note: str, random: Random) -> bytes:
-    """Another policy. note: tells it from every other."""
+def text(note: str, random: Random, guarded: tuple[str, ...] = ()) -> bytes:
+    """Another policy. note: tells it from every other. guarded: what all of them guard; then some guard more."""
     said: dict[str, Any] = {"note": note, "history": random.choice(HISTORIES)}
     said["schemas"] = {
         prefix: random.choice(("even", "odd")) for prefix in random.sample(SCHEMAS, random.choice((0, 1, 2)))
     }
     said["reason_required"] = random.sample(REASONS, random.choice((0, 0, 1)))
+    if guarded:
+        said["guarded"] = [*guarded, *random.choice(ALSO_GUARDED)]
     return json.dumps(said).encode()
 
 

@@ -40,7 +40,7 @@ class Run:
 
     truth, truth_after: everything that was committed. split_at: when a backup was restored, so that another history
     began (`truth_after`); None: never. begun: when clients and faults did, virtual seconds. steps: callbacks.
-    seconds: virtual, in all.
+    seconds: virtual, in all. guarded: as in the plan, once the policy was in force.
     """
 
     plan: Plan
@@ -57,6 +57,7 @@ class Run:
     begun: float = 0.0
     steps: int = 0
     seconds: float = 0.0
+    guarded: tuple[str, ...] = ()
 
 
 def digest(run: Run) -> str:

@@ -18,7 +18,7 @@ from simulation.plan import Plan
 from simulation.play import play
 from simulation.record import Run
 from simulation.surroundings import SimulatedEtcd
-from simulation.verdict import judge
+from simulation.verdict import judge, judged_as_guarded
 from simulation.world import Tell
 
 
@@ -26,7 +26,8 @@ from simulation.world import Tell
 class Summary:
     """What is kept of a seed's run. broken: the checks that found something.
 
-    seconds: virtual. took: seconds of the processor. claim: the first violation's.
+    seconds: virtual. took: seconds of the processor. claim: the first violation's. guarded: how many default reads of
+    guarded keys were judged; hits: of them.
     """
 
     seed: int
@@ -38,6 +39,8 @@ class Summary:
     answers: Counter[str]
     broken: tuple[str, ...]
     claim: str
+    guarded: int = 0
+    hits: int = 0
 
 
 @dataclass
@@ -52,6 +55,8 @@ class Totals:
     faults: Counter[str] = field(default_factory=Counter)
     answers: Counter[str] = field(default_factory=Counter)
     broken: list[Summary] = field(default_factory=list)
+    guarded: int = 0
+    hits: int = 0
 
     def add(self, run: Summary) -> None:
         """One more."""
@@ -62,6 +67,8 @@ class Totals:
         self.took += run.took
         self.faults += run.faults
         self.answers += run.answers
+        self.guarded += run.guarded
+        self.hits += run.hits
         if run.broken:
             self.broken.append(run)
 
@@ -81,6 +88,7 @@ def summary(seed: int, drift: float = 0.0) -> Summary:
     begun = time.process_time()
     run = played(planned(seed, drift))
     violations = judge(run)
+    judged = judged_as_guarded(run)
     return Summary(
         seed=seed,
         operations=len(run.history) + len(run.outside),
@@ -91,6 +99,8 @@ def summary(seed: int, drift: float = 0.0) -> Summary:
         answers=Counter(f"{operation.kind} {operation.level} {operation.outcome}" for operation in run.history),
         broken=tuple(dict.fromkeys(violation.check for violation in violations)),
         claim=violations[0].claim if violations else "",
+        guarded=len(judged),
+        hits=sum(read.cache == "HIT" for read in judged),
     )
 
 

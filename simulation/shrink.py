@@ -35,6 +35,8 @@ class Search:
         """Raises IndexError when the plan does not fail at all."""
         self._end_early()
         self._try(replace(self.best, onlookers=(), followers=(), keepers=()))
+        if self.best.guarded:
+            self._try(replace(self.best, guarded=()))
         self._try(replace(self.best, weather=Weather()))
         self._try(replace(self.best, fifo=True))
         faults = sorted({step.fault for step in self.best.steps})

@@ -3,7 +3,8 @@
 Nobody has to be told that a version is old: the moment of each commit is known, so staleness counts from there.
 
 A restored backup splits a run: what came before it is judged by the history that was lost, what was asked for when the
-bound had passed, so that nobody may know of the lost one any more, by the one that goes on from the backup. Writes that
+bound had passed, so that nobody may know of the lost one any more, by the one that goes on from the backup. There
+nobody knows which policy came back, so no key counts as guarded. Writes that
 may have come to both, or to the part that both share, are writes of unknown outcome to the second. The last known that
 was proven in the lost one may be told for as long as the client allows (STALE), and a token of the lost one be refused.
 """
@@ -17,6 +18,7 @@ from consistency.core.options import CLOCK_RATE_ERROR
 from simulation.client import LAST_LOOK, LAST_WORD
 from simulation.demanded import what_was_demanded
 from simulation.record import Run
+from torture.case import Case
 from torture.checker import check
 from torture.history import Kind, Level, Operation, Outcome
 from torture.truth import Truth
@@ -33,17 +35,26 @@ def judge(run: Run) -> list[Violation]:
     problems = [Violation("problem", problem) for problem in run.problems]
     slack = run.plan.bound * SLACK + 1e-6
     if run.split_at is None:
-        promises = check(run.history, run.truth, bound=run.plan.bound, slack=slack, followed=run.followed)
+        promises = check(
+            run.history, run.truth, bound=run.plan.bound, slack=slack, followed=run.followed, guarded=run.guarded
+        )
         demanded = [*what_was_demanded(run.truth, run.orders, run.policies)]
         return [*promises, *_outside(run.outside, run.truth), *demanded, *problems]
     before, after = _split(run.history, run.split_at, run.split_at + run.plan.bound + slack)
     followed = [word for word in run.followed if word.returned < run.split_at]
-    promises = check(before, run.truth, bound=run.plan.bound, slack=slack, followed=followed)
+    promises = check(before, run.truth, bound=run.plan.bound, slack=slack, followed=followed, guarded=run.guarded)
     promises += check(after, run.truth_after, bound=run.plan.bound, slack=slack)
     forgotten = run.split_at + run.plan.bound + slack
     late = [read for read in run.outside if read.invoked > forgotten and not _is_last_known(read, run.split_at)]
     demanded = [*what_was_demanded(run.truth, run.orders, ()), *what_was_demanded(run.truth_after, run.orders, ())]
     return [*promises, *_outside(late, run.truth_after), *demanded, *problems]
+
+
+def judged_as_guarded(run: Run) -> list[Operation]:
+    """The reads that had to be linearizable because their keys were guarded, and for nothing else."""
+    until = float("inf") if run.split_at is None else run.split_at
+    known = [operation for operation in run.history if operation.returned < until]
+    return Case(known, run.truth, run.plan.bound, 0.0, guarded=run.guarded).guarded_reads()
 
 
 def newest(run: Run) -> Truth:

@@ -15,6 +15,7 @@ from consistency.core.events import StoreCalled
 from simulation.client import Client
 from simulation.diary import Diary
 from simulation.follower import Follower
+from simulation.guarding import guard
 from simulation.historian import Historian
 from simulation.instance import Instance
 from simulation.invariants import Invariants
@@ -110,6 +111,8 @@ class World:
         for instance in self.instances:
             instance.start()
         await self._recovery.recovered("come up", READY_WITHIN)
+        if self.plan.guarded:
+            await guard(self.run, self.instances)
         rounds = self.loop.create_task(self._invariants.rounds(), name="invariants")
         await self._suffer()
         if self.plan.cut_short:
@@ -166,8 +169,8 @@ class World:
     def _keeper(self, number: int) -> Keeper:
         random = Random(f"keeper {self.plan.seed} {number}")
         return Keeper(
-            number, self.loop, self.instances, self.surroundings, random, self.run.policies, self.sign, self.tell,
-            self.problem,
+            number, self.loop, self.instances, self.surroundings, random, self.run.policies, self.plan.guarded,
+            self.sign, self.tell, self.problem,
         )  # fmt: skip
 
     async def _faults(self) -> None:

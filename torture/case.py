@@ -18,12 +18,22 @@ _STRICT = (Level.UNCACHED, Level.LINEARIZABLE)
 
 
 class Case:
-    """What the checks look at. `bound` and `slack` in seconds. followed: what followers of /changes were told."""
+    """What the checks look at. `bound` and `slack` in seconds. followed: what followers of /changes were told.
+
+    guarded: prefixes of the keys that were guarded all the time (rules 16, 17).
+    """
 
     def __init__(
-        self, history: Sequence[Operation], truth: Truth, bound: float, slack: float, followed: Sequence[Told] = ()
+        self,
+        history: Sequence[Operation],
+        truth: Truth,
+        bound: float,
+        slack: float,
+        followed: Sequence[Told] = (),
+        guarded: tuple[str, ...] = (),
     ) -> None:
         self.history = history
+        self.guarded = guarded
         self.followed = followed
         self.truth = truth
         self.bound = bound
@@ -44,6 +54,13 @@ class Case:
     def strict_reads(self) -> list[Operation]:
         """The reads that promise linearizability."""
         return [read for read in self.reads if read.level in _STRICT]
+
+    def guarded_reads(self) -> list[Operation]:
+        """The reads of guarded keys that promise linearizability for that alone: hits, and what else is of now."""
+        if not self.guarded:
+            return []
+        present = (read for read in self.present_reads() if read.level not in _STRICT and read.cache != "STALE")
+        return [read for read in present if read.key.startswith(self.guarded)]
 
     def present_reads(self) -> list[Operation]:
         """The reads of the present, whatever they promise."""

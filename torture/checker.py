@@ -53,10 +53,12 @@ def check(
     bound: float,
     slack: float = 0.0,
     followed: Sequence[Told] = (),
+    guarded: tuple[str, ...] = (),
 ) -> list[Violation]:
     """Every broken promise, in the order of CHECKS. `bound` is B, `slack` what clocks may be off, both in seconds.
 
-    followed: what followers of /changes were told, each in the order of its telling.
+    followed: what followers of /changes were told, each in the order of its telling. guarded: prefixes of keys that
+    were guarded all the time.
     """
-    case = Case(history, truth, bound, slack, followed)
+    case = Case(history, truth, bound, slack, followed, guarded)
     return [violation for find in CHECKS for violation in find(case)]

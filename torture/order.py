@@ -32,7 +32,8 @@ class Placed(NamedTuple):
 
 
 def linearizable_per_key(case: Case) -> Iterator[Violation]:
-    """Uncached, linearizable and conditional operations on a key happen in an order that respects real time.
+    """Uncached, linearizable and conditional operations on a key happen in an order that respects real time; of a
+    guarded key all reads do, hits too (rule 17), but for those that were allowed to be older (STALE).
 
     Sound: etcd executes them one after another, each between its invocation and its return, and revisions are that
     order. A write with an unknown outcome that is in etcd counts as never returned; one that is not there is left out.
@@ -40,7 +41,7 @@ def linearizable_per_key(case: Case) -> Iterator[Violation]:
     marks given: an order by mark, then by invocation, explains a history in which no pair is reversed.
     """
     by_key: dict[str, list[Placed]] = defaultdict(list)
-    strict = set(map(id, case.strict_reads()))
+    strict = {*map(id, case.strict_reads()), *map(id, case.guarded_reads())}
     for read in case.present_reads():
         by_key[read.key].append(_read(case.version(read), read, judged=id(read) in strict))
     for write in case.writes:

@@ -14,7 +14,7 @@ from torture.world import BOUND
 
 def report(result: Result) -> str:
     """All of it."""
-    parts = (_operations, _staleness, _synchronous, _followed, _library, _faults, _violations)
+    parts = (_operations, _staleness, _guarded, _synchronous, _followed, _library, _faults, _violations)
     return "\n\n".join("\n".join(part(result)) for part in parts)
 
 
@@ -38,6 +38,13 @@ def _staleness(result: Result) -> Iterator[str]:
         median, late, worst = (ages[int((len(ages) - 1) * share)] for share in (0.5, 0.99, 1))
         yield f"proven answers that were old: {len(ages):,}"
         yield f"    by {median:.3f} s (median), {late:.3f} s (99 %), {worst:.3f} s (the worst)"
+
+
+def _guarded(result: Result) -> Iterator[str]:
+    """How many reads had to be linearizable because their keys were guarded, and for nothing else."""
+    judged = Case(result.history, result.truth, BOUND, SLACK, guarded=result.guarded).guarded_reads()
+    hits = sum(read.cache == "HIT" for read in judged)
+    yield f"{len(judged):,} default reads of guarded keys were judged, {hits:,} of them hits"
 
 
 def _synchronous(result: Result) -> Iterator[str]:

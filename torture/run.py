@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 from tests.support.instances import PROJECT, environment
@@ -21,7 +22,7 @@ from torture.case import Case
 from torture.checker import check
 from torture.client import offers
 from torture.followed import Told, read_followed
-from torture.history import Operation, read_history, write_lines
+from torture.history import CHECKED, Operation, read_history, write_lines
 from torture.order import linearizable_across_keys
 from torture.schedule import Step
 from torture.truth import Change, Truth
@@ -41,6 +42,12 @@ AFTERMATH = 3.0
 ENDS_WITHIN = 45.0
 """Seconds that a process of clients may take to come back."""
 
+GUARDED = (f"{CHECKED}hot-0", f"{CHECKED}hot-1", f"{CHECKED}warm-1", f"{CHECKED}cold-2")
+"""Prefixes of keys that are guarded from the beginning to the end."""
+
+GUARDING = "guarded.txt"
+"""The file that says so, a prefix a line."""
+
 SHOWN = 10
 """Violations of one check that are rendered."""
 
@@ -59,6 +66,7 @@ class Result:
     faults: Counter[str]
     missed: Sequence[str]
     violations: Sequence[Violation]
+    guarded: tuple[str, ...] = ()
 
 
 def run(
@@ -72,6 +80,7 @@ def run(
         with World(directory, instances) as world:
             offered = offers(world.instances[0].port)
             say(f"{instances} instances on 3 etcd members are ready; beside the basics they offer {', '.join(offered)}")
+            say(f"guarded: {', '.join(_guard(world, directory)) or 'nothing'}")
             ports = tuple(instance.port for instance in world.instances)
             history, followed, held = (str(directory / f"{name}.jsonl") for name in ("history", "followed", "held"))
             library = LIBRARY if "changes" in offered else 0
@@ -97,13 +106,24 @@ def judge(directory: Path, known: Sequence[Violation] = ()) -> Result:
     history = list(read_history(directory / "history.jsonl"))
     followed = [*_followed(directory / "followed.jsonl"), *_followed(directory / "held.jsonl")]
     truth = Truth(map(Change.from_json, _lines(directory / "truth.jsonl")))
-    violations = [*known, *check(history, truth, bound=BOUND, slack=SLACK, followed=followed)]
+    guarded = tuple(_lines(directory / GUARDING)) if (directory / GUARDING).exists() else ()
+    violations = [*known, *check(history, truth, bound=BOUND, slack=SLACK, followed=followed, guarded=guarded)]
     (directory / "violations.txt").write_text("\n\n".join(violation.excerpt(truth) for violation in violations))
     told = [json.loads(line) for line in _lines(directory / "faults.jsonl")]
     faults = Counter({what: many for what, many in told if isinstance(many, int)})
     return Result(
-        history, followed, truth, faults, [f"{what}: {why}" for what, why in told if isinstance(why, str)], violations
-    )
+        history, followed, truth, faults, [f"{what}: {why}" for what, why in told if isinstance(why, str)], violations,
+        guarded,
+    )  # fmt: skip
+
+
+def _guard(world: World, directory: Path) -> tuple[str, ...]:
+    """The prefixes that are guarded from now on: none by a service that knows no policy."""
+    policy = json.dumps({"guarded": GUARDED}).encode()
+    answer = world.instances[0].request("PUT", "/policy", data=policy, headers={"If-None-Match": "*"})
+    guarded = GUARDED if answer.status_code == HTTPStatus.CREATED else ()
+    write_lines(directory / GUARDING, guarded)
+    return guarded
 
 
 def _followed(path: Path) -> Iterator[Told]:
@@ -113,7 +133,7 @@ def _followed(path: Path) -> Iterator[Told]:
 
 def _lines(path: Path) -> Iterator[str]:
     with path.open() as lines:
-        yield from lines
+        yield from (line.rstrip("\n") for line in lines)
 
 
 @contextlib.contextmanager

@@ -248,7 +248,8 @@ def test_nothing_that_is_deployed_needs_the_programs_or_the_tests() -> None:
     assert {name: importers(name) for name in (*PROGRAMS, "tests")} == {name: set() for name in (*PROGRAMS, "tests")}
 
 
-JUDGES = tuple(f"torture.{each}" for each in ("checker", "followed", "history", "schedule", "truth", "violations"))
+_JUDGES = ("case", "checker", "followed", "history", "schedule", "truth", "violations")
+JUDGES = tuple(f"torture.{each}" for each in _JUDGES)
 """The checker of histories, and their form: pure, and for whoever makes a history."""
 
 
