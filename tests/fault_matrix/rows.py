@@ -31,11 +31,11 @@ ROWS = (
         write="in flight ?, then 503",
         health="200, 503 after B",
         membership="back ≤ 3 s after etcd",
-        note="the outage lasts for seconds, beyond B and the lease: nothing in the service waits for longer than that",
+        note="the tests use an outage of seconds, beyond B and the lease: nothing in the service waits for longer",
     ),
     Row(
         "etcd away, all behind the balancer",
-        default="≤ B, then `STALE` where asked for, else 503 with `Retry-After`",
+        default="≤ B, then `STALE` if the client asks for it, else 503 with `Retry-After`",
         uncached="503 within the deadline",
         write="?, then 503",
         health="200, 503; for routing 200",
@@ -48,7 +48,7 @@ ROWS = (
         write="?, then 503",
         health="200, 503",
         membership="may survive; verified",
-        note="the longest pause is 10 s, beyond B, the lease and the 8 s after which gRPC gives a silent peer up",
+        note="the longest pause is 10 s, beyond B, the lease and the 8 s after which gRPC gives up a silent peer",
     ),
     Row(
         "leader change (3 nodes)",
@@ -66,8 +66,8 @@ ROWS = (
         health="200, 200",
         membership="kept",
         note=(
-            "B is longer than an election, which takes etcd 1 to 2 s. With a shorter one default reads wait "
-            "for the new leader like all others, and /readyz says 503 until there is one"
+            "B is longer than an election, which takes etcd 1 to 2 s. With a shorter B default reads wait "
+            "for the new leader like all others, and /readyz answers 503 until there is one"
         ),
     ),
     Row(
@@ -142,7 +142,7 @@ ROWS = (
         write="none",
         health="200, 200",
         membership="kept",
-        note="the clock is set for one process, not for the machine; and nothing of ours reads it to decide anything",
+        note="the clock is set for one process, not for the machine; the service decides nothing by it",
     ),
     Row(
         "NOSPACE",
@@ -154,7 +154,7 @@ ROWS = (
     ),
     Row(
         "auth enabled, token expired, password changed",
-        default="one re-authentication, nobody notices; wrong password: ≤ B",
+        default="one re-authentication that no client notices; wrong password: ≤ B",
         uncached="the same; wrong password: 503",
         write="the same",
         health="200; wrong password: 503 with the reason",
@@ -172,12 +172,12 @@ ROWS = (
         "one of two endpoints is no etcd, or has a wrong certificate",
         default="no gap",
         uncached="fail over",
-        write="fail over; one under way when it begins may be ?",
-        health="200, 200; `config_etcd_endpoint_up` 0, and the log says what it does",
+        write="fail over; a write under way at the beginning may be ?",
+        health="200, 200; `config_etcd_endpoint_up` 0, and the log says what is wrong with it",
         membership="kept",
         note=(
-            "whatever is not etcd's own word about the request is the endpoint's failure, with any code of gRPC. One "
-            "that fails is looked at again, and used again when it is well"
+            "an answer that is not etcd's own word about the request is the endpoint's failure, whatever its gRPC "
+            "code. A failing endpoint is tried again, and used again when it is well"
         ),
     ),
     Row(
@@ -186,7 +186,7 @@ ROWS = (
         uncached="fine",
         write="fine",
         health="200, 200 with a warning if `EXPECTED_INSTANCES` is set",
-        membership="slots free after the lease; for an hour page, `/members` and an alert say who was lost",
+        membership="slots free after the lease; for an hour page, `/members` and an alert name the lost instances",
     ),
     Row(
         "embedded etcd killed, its disk full, its owner killed",
@@ -195,7 +195,7 @@ ROWS = (
         write="in flight ?, then 503",
         health="200, 503 after B with the reason",
         membership="verified, or rejoins",
-        note="it is started again at the same address: by its owner, or by one that shares it, for as long as it takes",
+        note="etcd is started again at the same address, by its owner or by an instance that shares it, until it runs",
     ),
     Row(
         "kill -9 in mid-PUT",
@@ -228,7 +228,7 @@ ROWS = (
         write="503 or slow, never lost",
         health="200, 200",
         membership="kept",
-        note=("counted, not timed: who was in the way of others would be for seconds"),
+        note="the tests count and do not time: a client in the way of others would be so for seconds",
     ),
     Row(
         "hostile documents, slow readers, slow bodies, big headers in 256 MB",
@@ -237,7 +237,7 @@ ROWS = (
         write="refused, 503 or slow, never lost",
         health="200, 200",
         membership="kept; no kill, the memory is back within 20 s",
-        note="what strangers did was counted by the kernel, in a control group; a p99 below 10 ms counts as 10 ms",
+        note="the kernel counts what the clients cost, in a control group; a p99 below 10 ms counts as 10 ms",
     ),
     Row(
         "10,000 connections",
@@ -247,13 +247,13 @@ ROWS = (
         health="answered; bounded memory and descriptors",
         membership="kept",
         note=(
-            "12,000 is where the service stops accepting; who comes then waits until another leaves. Where the limit "
-            "on open files is lower, so is this"
+            "the service stops accepting at 12,000 connections; a new one waits until another ends. Where the limit "
+            "on open files is lower, so is this number"
         ),
     ),
     Row(
         "flood of misses",
-        default="answered; what is in use stays in memory",
+        default="answered; keys in use stay in memory",
         uncached="answered",
         write="answered",
         health="200, 200; bounded memory",

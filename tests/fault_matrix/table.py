@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 
 from tests.fault_matrix.rows import Row
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "faults.md"
 PASSED = "passed"
+COLUMNS = 120
+"""Of the notes, at most."""
 
 Results = Mapping[str, Mapping[str, str]]
 """By a row's fault: the tests that show it, by id (`tests/x.py::test_y`), and what became of each."""
@@ -19,10 +22,10 @@ Results = Mapping[str, Mapping[str, str]]
 _OPENING = """\
 # Faults: what happens then, and what shows it
 
-Written by `make faults`, from what the tests named here have just done, with real processes wherever the fault is one
+`make faults` writes this page after it has run the tests named here. They use real processes wherever the fault is one
 of processes, networks or machines. B is the staleness bound. *≤ B*: served from memory while the last proof is younger
-than B, then 503 with `Retry-After`. *?*: 504, outcome unknown, never sent again by the service. The guarantees
-themselves are argued for in [PROTOCOL.md](../PROTOCOL.md); `make torture` mixes most of these faults.
+than B, then 503 with `Retry-After`. *?*: 504, outcome unknown; the service never sends the write again.
+[PROTOCOL.md](../PROTOCOL.md) argues for the guarantees themselves. `make torture` mixes most of these faults.
 
 | fault | default reads | uncached and linearizable reads | writes | /healthz, /readyz | membership | result |
 |---|---|---|---|---|---|---|
@@ -56,5 +59,5 @@ def result(row: Row, tests: Mapping[str, str]) -> str:
 
 def _tests(row: Row, tests: Mapping[str, str]) -> str:
     lines = [f"- `{test}`{'' if (end := tests[test]) == PASSED else f': {end}'}" for test in sorted(tests)]
-    note = [f"{row.note[0].upper()}{row.note[1:]}.", ""] if row.note else []
+    note = [*wrap(f"{row.note[0].upper()}{row.note[1:]}.", COLUMNS, break_on_hyphens=False), ""] if row.note else []
     return "\n".join(["", f"### {row.fault}", "", *note, *(lines or [row.reason or "Nothing yet."]), ""])
