@@ -11,19 +11,19 @@ DOCUMENT = Path(__file__).parent.parent / "docs" / "settings.md"
 
 OPENING = """# Settings
 
-Written by `make settings`. Every setting is an environment variable; `python -m service --help` prints the same
-list, with an example for each. One that can't be used ends the start with exit code 1 and a message that names all that
-is wrong. No message repeats what a setting says, but for a number where one is expected.
+`make settings` writes this page. Every setting is an environment variable. `python -m service --help` prints the same
+list, with an example for each. A setting that can't be used ends the start with exit code 1 and a message that names
+everything that is wrong. No message repeats the value of a setting, except for a number where one is expected.
 
-- A setting that is set to nothing can't be used, whichever it is: a template that failed leaves it so, and the default
-  may be the opposite of what was meant. To mean the default, unset it; to let everybody in, unset `API_TOKENS`.
-- Nor can a variable whose name is nearly one of `ALLOWED_HOSTS`, `API_TOKENS`, `API_TOKENS_FILE`, `ETCD_ENDPOINTS`,
-  `ETCD_USER`, `ETCD_PASSWORD`, `ETCD_CA_CERT`, `ETCD_CERT`, `ETCD_KEY`, `VCAP_SERVICES` (`API_TOKEN`, `ETCD_PASSWD`,
-  `ETCD_KEY_FILE`, `etcd_user`, …): left out, these let somebody in. Any other unknown `CACHE_…` or `ETCD_…` is
-  warned about.
+- No setting may be set to nothing: a template that failed leaves it so, and the default may be the opposite of what was
+  meant. Unset it to mean the default. Unset `API_TOKENS` to let everybody in.
+- No variable may be called nearly like `ALLOWED_HOSTS`, `API_TOKENS`, `API_TOKENS_FILE`, `ETCD_ENDPOINTS`,
+  `ETCD_USER`, `ETCD_PASSWORD`, `ETCD_CA_CERT`, `ETCD_CERT`, `ETCD_KEY` or `VCAP_SERVICES` (such as `API_TOKEN`,
+  `ETCD_PASSWD`, `ETCD_KEY_FILE`, `etcd_user`): without these settings more people are let in. The start warns of any
+  other unknown `CACHE_…` or `ETCD_…`.
 
-Which etcd is used: `ETCD_ENDPOINTS`, else the bound service in `VCAP_SERVICES`, else `instance/etcd.config.json`,
-else the embedded one. `python -m service doctor` says which it is, and whether all is well with it
+An instance uses the etcd of `ETCD_ENDPOINTS`, else of the bound service in `VCAP_SERVICES`, else of
+`instance/etcd.config.json`, else the embedded one. `python -m service doctor` says which it is, and whether it is well
 ([operations](operations.md#the-doctor)).
 
 """

@@ -99,8 +99,8 @@ class Settings(BaseSettings):
     )
     worker_port: int | None = text(
         None,
-        "Where there are WORKERS: the first of the ports at which each is reached by itself, by the others and by "
-        "Prometheus; each further one has the next. Without it: PORT + 1",
+        "With WORKERS: the first worker's own port, at which the others and Prometheus reach it; each further worker "
+        "has the next port. Without it: PORT + 1",
         "a whole number from 1 to 65535",
         "8081",
         ge=1,
@@ -130,8 +130,8 @@ class Settings(BaseSettings):
     log_level: LogLevel = text("INFO", "Least severity that is logged", "DEBUG, INFO, WARNING or ERROR", "INFO")
     memory_limit: int | None = text(
         None,
-        "Most memory that the instance may take in all: how many connections, bodies and large answers there may be at "
-        "once follows from it. Without it, what the container has, else the machine",
+        "Most memory that the instance may use in all; the bounds of connections, bodies and large answers follow from "
+        "it. Without it: the memory of the container, else of the machine",
         "a number of bytes from 67108864 on",
         "268435456",
         ge=64 * 1024**2,
@@ -139,15 +139,15 @@ class Settings(BaseSettings):
     max_value_bytes: int = number(1024 * 1024, "bytes", "Largest document accepted", 1, MAX_VALUE_BYTES_LIMIT)
     user_key_prefix: KeyPrefix = text(
         "/config-service",
-        "Where in etcd everything is kept; instances with the same prefix are one fleet",
+        "The place of all data in etcd; instances with the same prefix are one fleet",
         "1 to 256 bytes without spaces, not among another fleet's documents or members (a slash at its end is dropped)",
         "/config-service",
     )
 
     api_tokens: Tokens = Field(
         default=(),
-        description="Who may read and write. Without it, API_TOKENS_FILE, and a bound service whose credentials hold "
-        "api_tokens, whoever reaches the service may do everything",
+        description="Who may read and write. Everybody who reaches the service may do everything if there is neither "
+        "this, nor API_TOKENS_FILE, nor a bound service whose credentials hold api_tokens",
         json_schema_extra={
             "expected": "a JSON list of tokens with name, sha256 or token, scopes (read, write, observe, admin), and "
             "prefix for those that are for some keys only",
@@ -157,7 +157,7 @@ class Settings(BaseSettings):
     )
     api_tokens_file: Path | None = text(
         None,
-        "A file that holds what API_TOKENS would; it is read again when it changes, and on SIGHUP",
+        "A file with the same content as API_TOKENS; it is read again when it changes, and on SIGHUP",
         "the path of a file",
         "/etc/config-service/tokens.json",
         without=EVERYBODY,
@@ -207,7 +207,7 @@ class Settings(BaseSettings):
             "example": "http://10.0.0.1:2379,http://10.0.0.2:2379",
         },
     )
-    etcd_timeout: float = number(3.0, "seconds", "Time that one read or write may take in all", 0.1, 60)
+    etcd_timeout: float = number(3.0, "seconds", "Longest time for one read or write in all", 0.1, 60)
 
     cache_staleness_bound: float = number(
         1.0, "seconds", "B: a cached answer was current at most this long before its request", 0.05, 60
@@ -225,12 +225,12 @@ class Settings(BaseSettings):
     )
     cache_max_age: float = number(300.0, "seconds", "Age at which an entry is loaded whole again", 1, 86_400)
     history_max_bytes: int = number(
-        8 * 1024**2, "bytes", "Memory for what changed lately, from which clients of /changes are told", 1024, 1024**3
+        8 * 1024**2, "bytes", "Memory for the latest changes, for clients of /changes", 1024, 1024**3
     )
     max_waiters: int = number(
         10_000,
         "clients",
-        "Most clients that wait for changes here; never more than five in six of the connections that there may be",
+        "Most clients that wait for changes here; never more than five in six of all possible connections",
         1,
         1_000_000,
     )
@@ -240,16 +240,16 @@ class Settings(BaseSettings):
     stream_lifetime: float = number(
         840.0,
         "seconds",
-        "Most time that a stream of /changes takes, but for a snapshot, which is told to its end; it ends in the last "
-        "quarter of it, and its client comes back. Less than what a router allows to one request: Cloud Foundry's 15 "
-        "minutes",
+        "Longest time for a stream of /changes, except that a snapshot is told to its end. A stream ends in the last "
+        "quarter of this time, and its client comes back. Set less than a router allows for one request, such as Cloud "
+        "Foundry's 15 minutes",
         1,
         86_400,
     )
     expected_instances: int = number(
         0,
         "instances",
-        "How many should run; fewer are told on the page, in /readyz and by an alert. 0: not said",
+        "How many should run; the page, /readyz and an alert tell when fewer do. 0: not set",
         0,
         1000,
         example="4",
