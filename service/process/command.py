@@ -15,6 +15,7 @@ from service.settings.model import Settings
 _COMMANDS = {
     "run": "start one instance; so does no command at all",
     "doctor": "examine the etcd that an instance would use, and say what to do (see doctor --help)",
+    "alive": "ask the instance on this machine whether it is alive; exit code 0 if it is, else 1",
     "settings": "list the settings, all of them environment variables",
 }
 
@@ -29,6 +30,9 @@ def run_command(arguments: Sequence[str], program: Program = CHECKOUT) -> int:
         _bare_parser(program, command, "Lists the settings, all of them environment variables.").parse_args(rest)
         print_all(f"{_settings()}\n")
         return 0
+    if command == "alive":
+        _bare_parser(program, command, "Asks the instance on this machine whether it is alive.").parse_args(rest)
+        return _alive()
     if command == "doctor":
         given = _doctor_parser(program).parse_args(rest)
         return _doctor(Path(given.data_dir), as_json=given.json)
@@ -106,6 +110,15 @@ def _doctor(data: Path, *, as_json: bool) -> int:
     report = examine(os.environ, data)
     print_all(report.json() if as_json else report.text())
     return report.exit_code
+
+
+def _alive() -> int:
+    from service.process.alive import trouble
+
+    found = trouble(os.environ)
+    if found:
+        print_all(f"config-service: {found}\n")
+    return 1 if found else 0
 
 
 class _Version(argparse.Action):

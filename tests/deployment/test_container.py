@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,8 +10,9 @@ import tomllib
 from pathlib import Path
 
 from metrics.build import version
-from tests.support.etcd import free_ports
-from tests.support.instances import PROJECT, InstanceProcess
+from tests.support.etcd import EtcdServer, free_ports
+from tests.support.https import Https
+from tests.support.instances import PROJECT, InstanceProcess, environment
 from tools.release import BUILT
 
 FILE = PROJECT / "deploy" / "container" / "Dockerfile"
@@ -55,17 +55,28 @@ def test_it_starts_the_command_that_the_wheel_brings_as_nobody_with_rights() -> 
 
 
 def test_its_health_check_knows_who_is_alive(tmp_path: Path) -> None:
+    """Over HTTPS, too, also where clients have to show a certificate of their own."""
     (found,) = re.findall(r"HEALTHCHECK .*CMD (\[.*\])", TEXT)
-    python, *arguments = json.loads(found)
-    assert python == "python"
+    program, *arguments = json.loads(found)
+    assert program == "config-service"
 
-    def alive(port: int) -> bool:
-        environment = {**os.environ, "PORT": str(port), "no_proxy": "*"}
+    def alive(port: int, **settings: str) -> tuple[int, str]:
+        settings = environment() | settings | {"PORT": str(port)}
+        command = [sys.executable, "-m", "service", *arguments]
         done = subprocess.run(
-            [sys.executable, *arguments], env=environment, capture_output=True, timeout=30, check=False
+            command, cwd=PROJECT, env=settings, capture_output=True, text=True, timeout=30, check=False
         )
-        return done.returncode == 0
+        return done.returncode, done.stdout
 
-    with InstanceProcess(tmp_path) as instance:
-        assert alive(instance.port)
-    assert not alive(free_ports(1)[0])
+    made = Https.made(tmp_path / "tls")
+    https = {**made.settings(), "TLS_CLIENT_CA": str(made.directory / "ca.crt")}
+    with EtcdServer(tmp_path / "etcd") as etcd:
+        for name, settings in {"plain": dict[str, str](), "https": https}.items():
+            instance = InstanceProcess(tmp_path / name, ETCD_ENDPOINTS=etcd.endpoint, **settings)
+            if settings:
+                instance.cert = (settings["TLS_CERT"], settings["TLS_KEY"])
+            with instance:
+                assert alive(instance.port, **settings) == (0, ""), name
+    code, said = alive(free_ports(1)[0])
+    assert code == 1
+    assert "Connection refused" in said
