@@ -21,9 +21,9 @@ _ROW = re.compile(r"^\| (\d+) \| (.+) \| `(\S+)` \|$", re.MULTILINE)
 _OPENING = """\
 # Mutants: what notices a broken rule
 
-Written by `make mutants`. Each mutant is one deliberate break of one rule of [PROTOCOL.md](../PROTOCOL.md), applied to
-a copy of the source (`mutants/catalogue.py`); a test has to fail on it. Mostly several do; named is the first.
-CI replays every row: the mutant against the test that is named here, and against all others should that one miss it.
+`make mutants` writes this page. Each mutant is one deliberate break of one rule of [PROTOCOL.md](../PROTOCOL.md),
+applied to a copy of the source (`mutants/catalogue.py`). A test has to fail on it. Mostly several do; the table names
+the first. CI replays every row: it runs the named test on the mutant, and all other tests if that one misses it.
 
 | rule | mutant | killed by |
 |---|---|---|
@@ -32,7 +32,8 @@ CI replays every row: the mutant against the test that is named here, and agains
 _CLOSING = """
 ## Not in the table
 
-Breaks that one would expect there, and that this design leaves no place for; with the nearest ones that it has.
+One would expect these breaks in the table, too, but this design has no place for them. The last column names the
+nearest break that it has.
 
 | rule | break | why not | nearest |
 |---|---|---|---|
