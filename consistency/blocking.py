@@ -81,7 +81,7 @@ class DistributedCache:
     def close(self) -> None:
         """See `AsyncDistributedCache.close`. The last one of a process also ends the loop and joins its thread.
 
-        Who calls it while another thread does, waits until it is closed. Where it raises RuntimeError, nothing is
+        A second thread that calls it meanwhile waits until it is closed. Where it raises RuntimeError, nothing is
         closed yet.
         """
         self._loop.check()
@@ -149,7 +149,7 @@ class DistributedCache:
         return self.do(self._cache.plan(prefix, revision))
 
     def changes(self, scope: Scope, *, after: Token | None = None, wait: float = 0.0, values: bool = True) -> Told:
-        """See `AsyncDistributedCache.changes`. Whoever waits takes a thread, the caller's."""
+        """See `AsyncDistributedCache.changes`. Waiting takes a thread, the caller's."""
         return self.do(self._cache.changes(scope, after=after, wait=wait, values=values))
 
     @property

@@ -85,7 +85,7 @@ class AsyncDistributedCache:
         self._parts.start()
 
     async def close(self) -> None:
-        """Stop hits, give the slot back, end and await every task. Who calls it again waits for the same end.
+        """Stop hits, give the slot back, end and await every task. A second call waits for the same end.
 
         Raises RuntimeError if a task does not end in time.
         """
@@ -208,8 +208,8 @@ class AsyncDistributedCache:
     ) -> Written:
         """Store `value`, a JSON document, byte for byte (rule 1).
 
-        sync: return only when no instance will serve the old value any more (rule 12). author: who is told to those who
-        follow, and in the key's history. approve: awaited before the write is sent, with the policy that the write's
+        sync: return only when no instance will serve the old value any more (rule 12). author: the name for followers,
+        and for the key's history. approve: awaited before the write is sent, with the policy that the write's
         transaction compares (rule 15); what it raises refuses the write. It is asked again for each policy that is
         found in force instead. Cancelled, `put` gives up the wait, not a write that was sent. Raises
         PreconditionFailed, Rejected and its kinds, Unavailable: nothing was written. OutcomeUnknown: it may have been,

@@ -81,8 +81,8 @@ class LoopThread:
     def run(self, work: Coroutine[Any, Any, T], *, lost: type[StoreError] = Unavailable) -> T:
         """Return the result of `work`, done on the loop. Raises what it raises; `lost` if the loop ends before it does.
 
-        Who is interrupted (KeyboardInterrupt) gives up the wait. Raises RuntimeError as `check` does, and Unavailable
-        if the loop has ended already.
+        An interrupted caller (KeyboardInterrupt) gives up the wait. Raises RuntimeError as `check` does, and
+        Unavailable if the loop has ended already.
         """
         try:
             self.check()

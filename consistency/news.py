@@ -10,9 +10,9 @@ would be to do so again and again until it is over."""
 
 
 class News:
-    """Wakes all who wait at each change; who comes later waits for the next one.
+    """Wakes all waiting tasks at each change; a later one waits for the next change.
 
-    One timer serves all who wait, however many: it rings when the first of them gives up.
+    One timer serves all waiting tasks, however many: it rings when the first of them gives up.
     """
 
     def __init__(self) -> None:

@@ -89,10 +89,10 @@ class Memory:
         self._untold = None
 
     def after_fork(self) -> None:
-        """Whoever held the lock is not in this process; nor is who would have told of the last update.
+        """Neither the thread that held the lock nor the one that would have told of the last update is here.
 
         1. A view takes the place of another; 2. the process is forked; 3. in the child nobody would ever be told of the
-        difference, since the feed goes on from the later one. Who was told already bears to be told again.
+           difference, since the feed goes on from the later one. A listener that was told already may be told again.
         """
         self._lock = threading.Lock()
         if self._untold is not None and self._untold.after is self.view:

@@ -1,10 +1,10 @@
-"""Who has acknowledged what, and whether all who matter have (rule 12).
+"""The acknowledgements of each member, and whether all that matter have come (rule 12).
 
 Pure: no I/O, no clock; the time is an argument. Belongs to one loop, as `Fleet` does.
 
 A synchronous write may return as soon as every instance that might still serve the old value has applied it. Members
-acknowledge. Who is no member any more may serve from memory for the bound after its departure, and acknowledges
-nothing; so a departure younger than the bound makes the write wait the bound out. Departures and acknowledgements come
+acknowledge. An instance that has left may serve from memory for the bound after its departure, and acknowledges
+nothing. So after a departure younger than the bound the write waits for the bound. Departures and acknowledgements come
 on one ordered stream: when an acknowledgement of this write has been seen, so has every departure before it.
 """
 

@@ -2,16 +2,17 @@
 
 Pure: no I/O, no clock; the time is an argument. Belongs to one loop, as `Fleet` does.
 
-Who leaves writes that down before its key goes. A key that vanishes without such a word is a loss: a process that was
-killed, that hung, or was cut off for longer than its lease. Those who come later must know of it, too:
+A member that leaves in order writes that down before its key goes. A key that vanishes without such a record is a loss:
+a process that was killed, that hung, or was cut off for longer than its lease. Instances that start later must know of
+it, too:
 
     1. A is killed, and its lease ends.
     2. B and C see its key vanish, and find nothing written about A: lost.
     3. B, in the lowest slot, writes it down. Were B lost as well, C would do it for both, once it is the lowest.
     4. D starts, and reads what is written.
 
-What is written ends with a lease of its own. Whoever was written about twice (two took themselves for the lowest) has
-one key: the first word stays.
+A record ends with a lease of its own. A member with two records (two members thought that they were the lowest) has one
+key: the first record stays.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Departures:
         self._unwritten[member.lease] = (Departure(member.lease, member.slot, "lost", at, member.description), now)
 
     def forget(self) -> None:
-        """Another history: who was there is nobody's loss."""
+        """Another history: its members don't count as lost."""
         self._written.clear()
         self._unwritten.clear()
 
@@ -86,7 +87,7 @@ class Departures:
         return tuple(departure.lease for departure in by_worth[: max(0, len(by_worth) - MOST)])
 
     def all(self, present: Collection[Member], now: float) -> tuple[Departure, ...]:
-        """The latest first. Who was lost is "back" if the same process is here, or has left in order since."""
+        """The latest first. A lost member is "back" if the same process is here, or has left in order since."""
         known = [*self._written.values(), *self.unwritten(now)]
         here = {_process(member.description) for member in present}
         here |= {_process(departure.description) for departure in known if departure.how == "left"}

@@ -122,7 +122,7 @@ class Nothing:
 class Named:
     """These keys have changed in (token, to], each last by the event that it names. more: others have after `to`.
 
-    first: the revision of the first event. Who is owed the same from `first` to `to` is owed the same.
+    first: the revision of the first event. Clients that are owed the same from `first` to `to` are owed the same.
     """
 
     names: Mapping[str, VersionEvent]
@@ -199,8 +199,8 @@ def is_value_at(entry: Entry, floor: Revision, horizon: Revision, revision: Revi
 class ChangedKey:
     """One key as it stands at the end of what is told. op: "put" or "delete", at `mod_revision`.
 
-    value: the document; None when it was deleted, and where no values are asked for. author: who did it; nobody is
-    known of what was written past the service, nor in a reset.
+    value: the document; None when it was deleted, and where no values are asked for. author: who did it; unknown for
+    writes past the service, and in a reset.
     """
 
     key: str

@@ -105,10 +105,10 @@ class Freshness:
         return Window(self.floor, self.horizon, self.fresh_until - self._bound, self.fresh_until, self._max_age, held)
 
     def last_known(self, entry: Entry | None, now: float, demand: Demand) -> Serve | None:
-        """What may be served although nothing can be proven: it was current at the last proof that covers it.
+        """The entry to serve although nothing can be proven: it was current at the last proof that covers it.
 
-        Never what is known to have changed since, nor what may have by an event that was missed (rule 6), nor what a
-        session has seen more than (rule 10). The loss of a slot is no reason: events go on marking what they name.
+        Never an entry that is known to have changed since, or that may have changed by a missed event (rule 6), or that
+        is older than the session (rule 10). The loss of a slot is no reason: events go on marking what they name.
         """
         asked = demand.use_cache and demand.stale_if_error > 0
         if not asked or entry is None or entry.stale or entry.validated_at < self.known_from:

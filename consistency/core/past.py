@@ -39,7 +39,7 @@ FRESH = "+"
 
 
 DOUBTED = "!"
-"""The same, that what was there just before had been put past the service: whoever overwrote it has found that."""
+"""The same, where the writer has found that the document it overwrote had been put past the service."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""The fleet's policy as a value: one JSON document under `P/policy`, and what of it the protocol goes by (rule 15).
+"""The fleet's policy as a value: one JSON document under `P/policy`, and the parts that the protocol uses (rule 15).
 
-Owns the reading of `guarded` and `history`. What else stands in the document is its writer's affair, who also refuses
-what is not well-formed. Pure: no I/O. A text that can't be read was put by somebody else: then every key counts as
-guarded, and writes are refused until a policy is put that can be read (`fault` says what is wrong with this one).
+Owns the reading of `guarded` and `history`. The rest of the document is its writer's affair, who also refuses a
+malformed one. Pure: no I/O. A text that can't be read was put by somebody else: then every key counts as guarded, and
+writes are refused until a policy is put that can be read (`fault` says what is wrong with this one).
 """
 
 from __future__ import annotations

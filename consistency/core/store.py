@@ -260,7 +260,7 @@ class Store(Protocol):
         """Ends a lease and deletes its keys; no error when it is gone already. Raises Unavailable, OutcomeUnknown."""
 
     async def claim(self, slot: int, lease: int, description: str, *, timeout: float) -> bool:
-        """Takes the slot for the lease unless another holds it; whether none did. Who waited with it waits no more.
+        """Takes the slot for the lease unless another holds it; whether none did. The lease waits for a slot no more.
 
         Raises Rejected, Unavailable, OutcomeUnknown.
         """

@@ -86,7 +86,7 @@ class Health:
     def failed(self, index: int, finding: str, *, looking: bool = False) -> None:
         """It is to blame for a call that failed. `looking`: the call had no other purpose than to find out.
 
-        Whoever comes next begins with another endpoint, and no write goes to this one unasked.
+        The next call begins with another endpoint, and no write goes to this one before it is asked.
         """
         now = self._clock()
         endpoint = self._endpoints[index]

@@ -58,7 +58,7 @@ class Intents:
                 request.compare.append(compare(key, change.precondition))
             request.failure.append(range_op(key, keys_only=True))
         request.failure.append(range_op(self._layout.policy, keys_only=True))
-        told = version.encode()  # in the intent as well: who joins meanwhile reads there what is held
+        told = version.encode()  # in the intent as well: an instance that joins reads there what is held
         request.success.append(put_op(self._layout.intent(version.intent.nonce), told, lease))
         request.success.append(put_op(self._layout.version, told))
         request.success.append(range_op(self._layout.members, range_end=self._layout.slots_end, keys_only=True))

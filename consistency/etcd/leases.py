@@ -41,7 +41,7 @@ class Leases:
     async def claim(self, slot: int, lease: int, description: str, *, timeout: float) -> bool:
         """See Store.claim. An absent key has no lease, either."""
         key = self._layout.member(slot)
-        # In this order: who watches sees the slot held before the place is given up, and takes nobody for lost.
+        # In this order: a watching member sees the slot held before the place is given up, and counts nobody as lost.
         claimed = (put_op(key, encode(description), lease), delete_op(self._layout.wait(lease)))
         request = pb.TxnRequest(compare=(held_by(key, 0),), success=claimed)
         return bool((await self._calls.send(Call("claim", "txn", request, write=True), timeout)).succeeded)

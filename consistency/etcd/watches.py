@@ -32,7 +32,8 @@ class Watches:
         """See Store.watch. One that starts before a compaction ends with Compacted when it is iterated.
 
         A cheap read goes before it: it finds an endpoint that answers, and a watch can't tell a refused token from a
-        missing permission. Who answers reads may still refuse streams, as a proxy does: then another is asked.
+        missing permission. An endpoint that answers reads may still refuse streams, as a proxy does: then another is
+        asked.
         """
         versions = watch_request(self._layout.version, b"", version_from)
         members = watch_request(self._layout.members, range_end(self._layout.members), members_from)

@@ -132,7 +132,8 @@ def _writes(events: Events) -> Iterator[VersionEvent]:
 class Auditor:
     """`run` belongs to a worker. `interval`: seconds between audits.
 
-    Who audits again, after others have, goes on from its own last look: nothing is missed, at worst found twice.
+    A member that audits again, after others have, goes on from its own last look: nothing is missed, at worst found
+    twice.
     """
 
     def __init__(
@@ -166,9 +167,10 @@ class Auditor:
             return  # the next one looks at what this one missed
 
     async def look_first(self) -> None:
-        """For who may be about to join an empty fleet; not where the last to leave has handed over. Raises StoreError.
+        """Look before joining a fleet that may be empty, unless a look was handed over. Raises StoreError.
 
-        Who follows a scope (rule 18) may come back to the fleet, and was told nothing of what is in no version.
+        A client that follows a scope (rule 18) may come back to the fleet, and was not told of changes that are in no
+        version.
         """
         history, seen = self._state.histories, await self._look(0, limit=1)
         survey = await self._store.survey(None, timeout=self._timeout)

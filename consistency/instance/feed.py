@@ -1,4 +1,4 @@
-"""What all who are told of changes share (rule 18): who waits for what, the proofs of silence, and the past.
+"""The parts that all followers of changes share (rule 18): who waits for what, the proofs of silence, and the past.
 
 Owns the ends of the ways through the scopes: where they begin, who wakes them, when they are over. A way itself is
 `following`'s. A client that waits costs no task of ours and no call: an event wakes those whom it concerns, and the
@@ -96,7 +96,7 @@ class Feed:
         return None if at is None else self.clock() - at
 
     def close(self) -> None:
-        """Whoever waits is told that it is over."""
+        """Tell every waiting client that it is over."""
         self.closed = True
         self.index.wake_all()
 

@@ -47,8 +47,8 @@ class Fleet:
     def stream_began(self, survey: Survey) -> None:
         """A new stream goes on from this survey.
 
-        Who was here before and is not any more has gone unseen. After more than an hour it may have said so, and the
-        word be gone as well: then nobody is taken for lost.
+        A member that was here before and is not any more has gone unseen. After more than an hour it may have left in
+        order, and its record be gone as well: then nobody counts as lost.
         """
         before, now = self._present(), self._clock()
         self._members = {member.slot: member for member in survey.members if member.slot is not None}

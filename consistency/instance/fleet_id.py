@@ -30,7 +30,7 @@ class FleetId:
     async def get(self, deadline: float) -> str:
         """Return the id, asked for if it isn't known. Raises Unavailable, and Rejected and its kinds: nothing was done.
 
-        Who goes away gives up its wait; the question goes on for the others.
+        A caller that goes away gives up its wait; the question goes on for the others.
         """
         while not self.known:
             if (left := deadline - self._clock()) <= 0:

@@ -1,4 +1,4 @@
-"""Who waits for changes, by what they follow: so that an event costs what it concerns, and nothing else.
+"""The clients that wait for changes, by what they follow: an event costs as much as the clients that it concerns.
 
 Owns the index and the waiting. Knows nothing of what is told. Belongs to one loop.
 
@@ -105,7 +105,7 @@ class Index:
             self._wake(followers)
 
     def waiter(self, followers: Followers, seconds: float) -> Waiter:
-        """What is done when it is worth looking again, or after `seconds`; whoever has it may `wake` it. To be `left`.
+        """A future, done when it is worth looking again, or after `seconds`; its owner may `wake` it. To be `left`.
 
         No coroutine, so that it costs a waiter no frame.
         """

@@ -101,7 +101,8 @@ class GroupCommit:
 
         Raises Unavailable (not done) and its kind PolicyChanged, OutcomeUnknown, Rejected.
 
-        Who goes away, or is out of time, before the group is sent has written nothing; later it is seen through.
+        A caller that goes away, or is out of time, before the group is sent has written nothing. After that, its write
+        is seen through.
         """
         signed = (put, author)
         group = self._calls.open((signed, policy))

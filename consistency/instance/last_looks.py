@@ -1,12 +1,12 @@
-"""What an auditor that leaves in order hands over to the next one, and what the next one may go on from (rule 13).
+"""The look that an auditor hands over when it leaves in order, and when the next one may go on from it (rule 13).
 
 A look is handed over as of the last version before it, if it has found nothing that was written from outside since:
 then what there is at the look is what there was at the version. So the version's nonce proves all of it: a history that
 shares the version shares all that came before. A later revision would prove nothing:
 
 1. a backup is made; 2. others than the fleet write, and A takes a look; 3. the backup is restored; 4. somebody writes
-from outside, below the revision of that look; 5. A leaves before it has heard of it. Whoever compared from there would
-not find it, and the version is the same in both histories.
+   from outside, below the revision of that look; 5. A leaves before it has heard of it. An auditor that compared from
+   there would not find that write, and the version is the same in both histories.
 
 Any look will do, however old: what has come since is found, at worst twice. The last one leaves the least to compare.
 """

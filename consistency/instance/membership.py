@@ -80,7 +80,7 @@ class Membership:
     async def run(self, worker: Worker) -> None:
         """One membership, from the search for a slot to its loss; at a stop the lease is revoked.
 
-        Who doesn't watch yet could make no use of a slot; the owner wakes the worker when the watch begins.
+        An instance that doesn't watch yet has no use for a slot; the owner wakes the worker when the watch begins.
         """
         while not self._state.has_watched:
             await worker.pause(AWAIT_WATCH)
@@ -192,7 +192,7 @@ class Membership:
             wait = lease.ttl / 3
 
     async def _say_that_we_leave(self, slot: int | None, lease: Lease) -> None:
-        """Before the key goes, and no hit is served any more: who sees it vanish knows that nothing was lost."""
+        """Before the key goes, and after the last hit: members that see the key vanish know that nothing was lost."""
         left = Departure(lease.id, slot, "left", self._wall(), self._description, self._last_look())
         with contextlib.suppress(StoreError):  # then we are taken for lost
             await write_down(self._store, left, timeout=min(LEAVE_WITHIN, self._timeout))

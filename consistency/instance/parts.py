@@ -198,7 +198,7 @@ class Parts:
                 self.joiner.wake()
 
     async def _identify(self) -> None:
-        """Before anybody needs it. Who can't find it out now joins all the same: whoever needs it asks."""
+        """Learn the fleet's id before it is needed. On a failure the instance joins all the same, and asks later."""
         with contextlib.suppress(StoreError):
             await self.fleet_id.get(self._clock() + self._options.timeout)
 

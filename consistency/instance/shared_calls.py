@@ -1,9 +1,9 @@
-"""Calls to the store that several callers share: who comes while one is under way goes together with the next.
+"""Calls to the store that several callers share: callers that come while one is under way go together with the next.
 
 Owns the queue, the lanes and the waiting. Knows nothing of what is asked or written: `read_batches` and `group_commit`
 do, each with its own rule of who may join. Belongs to one loop. A lone caller goes at once; a crowd pays for one call.
 
-A call that was sent has a task of its own: whoever goes away gives up its wait and takes nothing from the others.
+A call that was sent has a task of its own: a caller that goes away gives up its wait and takes nothing from the others.
 
 Two rules make a crowd go together, without a timer. Of sixty callers that an answer has just let go, the first to come
 back would otherwise take a lane each for themselves, and so on:
@@ -129,7 +129,7 @@ class SharedCalls(Generic[C]):
         return len(self._under_way) < self._lanes and all(call.joined >= other.joined for other in self._under_way)
 
     def _go(self, call: C) -> None:
-        """Take a lane. Whoever comes before its task begins still goes along."""
+        """Take a lane. A caller that comes before its task begins still goes along."""
         self.queue.remove(call)
         call.goes = True
         self._under_way.append(call)

@@ -60,9 +60,8 @@ class SharedPast:
         """Have the events from `revision` on in memory: one read for all who wait for them.
 
         Raises Compacted, TooLarge and NoWay: they can't be had. WrongTimeline: there was no version then. Denied,
-        Unavailable.
-        Whoever was not the first returns when the first has read, and decides again; the next to read asks for the
-        oldest that anybody still waits for.
+        Unavailable. A caller that was not the first returns when the first has read, and decides again; the next to
+        read asks for the oldest that anybody still waits for.
         """
         self._wanted = min(self._wanted or revision, revision)
         if self._reading:

@@ -29,7 +29,7 @@ class SharedReads(Generic[T]):
         self._bytes = 0
 
     async def get(self, question: Hashable, ask: Callable[[], Coroutine[None, None, T]]) -> T:
-        """The answer to `question`, which `ask` gets if nobody has. Who is cancelled takes nothing from the others.
+        """The answer to `question`, which `ask` gets if nobody has. A cancelled caller takes nothing from the others.
 
         Raises what `ask` does of the store's errors, and Unavailable if it is cut short.
         """

@@ -3,8 +3,8 @@
 Owns freshness and entries. Performs no I/O; calls the observer only when a change is complete, and awaits nothing in
 the middle of one.
 
-Hits alone may come from any thread. They go by a `Window`, published when a change is complete. Whoever finds the same
-window before and after looking at an entry has seen both as they stood together at one moment:
+Hits alone may come from any thread. They go by a `Window`, published when a change is complete. A hit that finds the
+same window before and after reading an entry has seen both as they were at one moment:
 
     1. a hit on another thread reads window W,
     2. an event names its key: on the loop the horizon rises and the entry becomes stale,

@@ -17,7 +17,7 @@ Follow = Callable[[VersionEvent | None], None]
 
 
 def nobody(_: VersionEvent | None) -> None:
-    """Who is told as long as nobody follows."""
+    """Takes the place of a listener as long as nobody follows."""
 
 
 class StateOfChanges:

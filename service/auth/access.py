@@ -102,7 +102,7 @@ def narrowed(asked: str, prefix: str) -> str:
 
 
 def _unknown(*, offered: bool) -> Refused:
-    """401. Whoever sent no token is told no error (RFC 6750, 3.1)."""
+    """401. A request without a token is told no error (RFC 6750, 3.1)."""
     if not offered:
         return _challenge(HTTPStatus.UNAUTHORIZED, "no-token", "This needs a header Authorization: Bearer <token>.")
     detail = "The bearer token in the header Authorization is none of those that are let in."

@@ -1,6 +1,7 @@
 """Who waits for changes, and how many may: of an instance, and of those who bear one token.
 
-Whoever comes later is told when. An instance that drains lets all go who are here, each at a moment of its own.
+A client that is refused is told when to come again. An instance that drains lets all clients go, each at a moment of
+its own.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from consistency.instance.following import Following
 from service.http.problems import refused
 
 RETRY_AFTER = 5
-"""Seconds after which whoever was refused may try again."""
+"""Seconds after which a refused client may try again."""
 
 HASTE = 1.0
 """Seconds over which those who wait are let go when the instance drains, each at a moment of its own."""
 
 
 class Admission:
-    """most: of all together. most_of_token: of those who bear the same one; who bears none is bound by `most` alone.
+    """most: of all clients. most_of_token: of those with the same token; clients without one are bound by `most` alone.
 
     counted: is told the change of how many wait, by encoding. Belongs to one loop.
     """

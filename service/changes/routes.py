@@ -1,4 +1,4 @@
-"""`/changes` as one of Flask's routes: an adapter. Whoever waits takes a thread here, and none on the loop's front."""
+"""`/changes` as one of Flask's routes: an adapter. A waiting client takes a thread here; on the front, none."""
 
 from __future__ import annotations
 

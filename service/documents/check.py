@@ -18,9 +18,9 @@ MAX_DEPTH = 128
 
 
 def check_document(document: bytes, max_depth: int = MAX_DEPTH) -> None:
-    """Raises Refused (400) unless `document` is one JSON text in UTF-8 that is nested at most `max_depth` deep.
+    """Raises Refused (400) unless `document` is one JSON text in UTF-8, nested at most `max_depth` deep.
 
-    Nor may an object in it name a member twice.
+    An object in it that names a member twice is refused as well.
     """
     for _ in checking(document, max_depth):
         pass

@@ -120,7 +120,7 @@ async def launched(
 ) -> EtcdProcess:
     """Return an etcd that answers, started on this data directory. Raises StartupError after `within` seconds.
 
-    Who is cancelled leaves none behind.
+    A cancelled call leaves no etcd behind.
 
     again_at: host:port where it was before, and where others know it; then its log goes on.
     check: called while we wait; what it raises ends the wait, and the etcd. options: of etcd; they win over ours.

@@ -84,7 +84,7 @@ class EtcdFile:
 
 
 def is_owned(directory: Path) -> bool:
-    """Whether somebody holds the lock. Who starts in this very moment may have to try once more."""
+    """Whether somebody holds the lock. An instance that starts at this very moment may have to try once more."""
     try:
         descriptor = os.open(directory / NAME, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

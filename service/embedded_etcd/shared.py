@@ -1,7 +1,7 @@
-"""The embedded etcd of a directory: whoever comes first starts it and owns it, who comes later shares it.
+"""The embedded etcd of a directory: the first instance starts it and owns it, later ones share it.
 
 Owns its life, from `start` to `stop`. While it is guarded, an etcd that ends is started again, at the same address; and
-when its owner is gone, one of those who share it takes it over. Who owns it is decided by the lock on `etcd_file`.
+when its owner is gone, one of those who share it takes it over. The lock on `etcd_file` decides who owns it.
 
 An etcd that does not come up is tried again for ever, at growing intervals: a full disk lasts until somebody makes
 room, and then nobody should have to know that this service must be started again, too.

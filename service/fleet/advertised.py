@@ -41,7 +41,8 @@ class Advertised:
 def advertised(
     settings: Settings, endpoints: Iterable[str], own_port: int | None = None, number: int = 1
 ) -> Advertised:
-    """endpoints: etcd's, as URLs. Who reaches the same etcd most likely reaches the address by which we reach it.
+    """endpoints: etcd's, as URLs. A machine that reaches the same etcd most likely reaches the address by which we
+    reach it.
 
     own_port: of a worker, since PORT is that of all of them. number: which worker, from 1 on: a port that
     ADVERTISE_ADDRESS names is the first one's, and each further one has the next.

@@ -40,7 +40,7 @@ NOT_PROVEN = "did not prove that its address is its own; not asked"
 
 
 class NotProven(Exception):
-    """Who listens there is an instance of an earlier release, or none of ours."""
+    """The listener is an instance of an earlier release, or no instance of this fleet."""
 
 
 async def ask(

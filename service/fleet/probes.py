@@ -20,9 +20,9 @@ def readiness(now: Status, draining: bool, expected: int = 0, *, routing: bool =
     routing: the question is not whether this instance is well, but whether requests may be sent here if no instance is.
     Then etcd's absence is no reason: what was last known, an honest refusal and the page are answers, too.
 
-    Not being a member is no reason: such an instance serves everything, uncached.
+    An instance without a slot is ready: it serves everything, uncached.
 
-    Nor is it one that others are missing: `warning` says so.
+    Missing instances are no reason either: `warning` names them.
     """
     why_not = "shutting down: no new requests, please" if draining else now.why_not_ready
     unroutable = draining or bool(now.why_not_routed)

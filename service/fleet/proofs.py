@@ -1,15 +1,17 @@
 """How an instance proves that an address is its own, before a client's token is sent there. Pure.
 
-Addresses of members stand in etcd, and whoever may write there can put any. What he does not know is the fleet's
-tokens, nor even their hashes: no etcd holds those. So:
+Addresses of members are in etcd, and anybody who may write there can put any address. But such a writer does not know
+the fleet's tokens, or even their hashes: no etcd holds those. So:
 
-1. Who is about to send a token asks first, with a fresh nonce, the token's name, the address it asks at, and a proof
-   that it knows the token: HMAC(SHA-256(token), "ask", nonce, address).
-2. Who is asked looks at its own list, and whether the address is the one that it tells the fleet itself. If not, it
-   proves nothing: neither to who only passes somebody's question on, nor to strangers, who could guess by it, offline.
+1. The instance that is about to send a token asks first, with a fresh nonce, the token's name, the address it asks at,
+   and a proof that it knows the token: HMAC(SHA-256(token), "ask", nonce, address).
+2. The instance that is asked checks its own list, and whether the address is the one that it tells the fleet. If not,
+   it proves nothing: it gives no proof to a program that passes on another's question, or to strangers, who could use
+   it to guess offline.
 3. It answers HMAC(SHA-256(token), "answer", nonce, address). Only then is the token sent, over the same connection.
 
-Who may write to etcd and knows a token's hash can have that token sent to him: a list of hashes is not for everybody.
+Somebody who may write to etcd and knows a token's hash can have that token sent to himself. So keep lists of hashes
+secret.
 """
 
 from __future__ import annotations

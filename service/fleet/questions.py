@@ -38,7 +38,7 @@ OF_ONE_TOKEN = 2
 """Of them, those of one token. Where there are no tokens, all are nobody's, and only AT_ONCE holds."""
 
 ASKERS = 1000
-"""Who wait for an answer at the same time."""
+"""Most clients that wait for an answer at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Latest:
         return last.text, self.clock() - last.put
 
     async def _counted(self, target: str, authorization: str) -> Answered:
-        """Who comes last of too many gets what there is, or is refused."""
+        """The last of too many gets the answer that there is, or is refused."""
         if self._waiting >= self.askers:
             if last := self._no_older(target, LAST_FOR):
                 return last
@@ -121,7 +121,7 @@ def _result(question: asyncio.Task[Answered]) -> Answered:
 
 
 class Places:
-    """Who may put a question at the same time: so many, and so many with one token."""
+    """Bounds the questions at the same time: so many in all, and so many with one token."""
 
     def __init__(self, at_once: int = AT_ONCE, of_one: int = OF_ONE_TOKEN) -> None:
         self._at_once = at_once

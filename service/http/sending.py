@@ -48,7 +48,7 @@ class Room:
         return Loan(self)
 
     async def hold(self, piece: bytes) -> bool:
-        """Return whether there is room for a piece, after a moment. Who holds what others hold takes no more room."""
+        """Return whether there is room for a piece, after a moment. A piece that several hold takes room once."""
         if id(piece) not in self._shared:
             taken = max(0, min(len(piece), self.most - OF_ANSWER * PIECE))
             has_room = await self.budget.take(taken, PATIENCE)

@@ -6,7 +6,7 @@ Order at the end: readiness off, wait for the load balancer if asked to, no new 
 Granian reads a certificate once. So with a renewed one another Granian listens beside the first, which is let go of:
 
     1. Both listen. New connections are given to the later one (`service.process.handover`).
-    2. Who is connected to the earlier one goes on. The next answer over HTTP/1.1 ends his connection, and says so.
+    2. Clients of the earlier one go on. The next answer over HTTP/1.1 ends the connection, and says so.
     3. Idle connections of HTTP/1.1 have ended by themselves after a minute. Then the earlier one is told to stop: over
        HTTP/2 it says so, and what is under way is answered, streams to their end. At a port that workers share this
        comes after a second.

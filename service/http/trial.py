@@ -68,7 +68,7 @@ async def _try(files: list[Path]) -> None:
 
 
 async def _nobody(_scope: Any, _receive: Any, _send: Any) -> None:
-    """Who asks is not answered."""
+    """Never answers."""
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ requests:
 
 So the answer says `Connection: close`. And a connection that ends while the client still sends is reset: the answer may
 be lost with it, and is lost if there is a proxy between. So once the answer is out, what still comes is received and
-discarded, until the client has sent all or has gone. Who waits for `100 Continue` is spared the body.
+discarded, until the client has sent all or has gone. A client that waits for `100 Continue` need not send the body.
 
 The answer is never held back until the body is there: a client may send no more before it has read it.
 """

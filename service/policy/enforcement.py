@@ -61,8 +61,9 @@ class Enforcement:
                 await self._check(await self.rules(policy.text), changes, reason, batch=batch)
 
         async def approve(policy: Policy) -> None:
-            """1. A policy is replaced. 2. Who put it writes at once, where it is not heard of yet. 3. That must
-            not refuse by the old one. Agreed to, the write finds the new one in force, and this is asked anew.
+            """1. A policy is replaced. 2. Its author writes at once, at an instance that has not heard of it yet. 3.
+            That instance must not refuse by the old policy. So it agrees, the write finds the new policy in force, and
+            this is asked anew.
             """
             try:
                 await held_against(policy)

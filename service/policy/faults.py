@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 MOST_TOLD = 20
-"""Faults that one answer tells. Who mends twenty sees the next ones."""
+"""Most faults in one answer. A client that has mended twenty sees the next ones."""
 
 LONGEST = 200
 """Characters of what is told of one."""

@@ -71,7 +71,7 @@ class CheckerProcess:
         return self._child.pid
 
     async def ask(self, kind: bytes, digest: bytes, schema: bytes, document: bytes = b"") -> dict[str, Any]:
-        """Return its answer. Raises Ended. Who gives up has to `kill` it: the answer may still come."""
+        """Return its answer. Raises Ended. A caller that gives up has to `kill` it: the answer may still come."""
         try:
             self._writer.write(questions.QUESTION.pack(kind, digest, len(schema), len(document)))
             self._writer.writelines((schema, document))

@@ -27,7 +27,7 @@ class TakesTooMuch(Exception):
 
 
 class Schemas:
-    """Those of all policies that come up. Belongs to one loop; who has made it closes it."""
+    """The schemas of all policies that come up. Belongs to one loop; its maker closes it."""
 
     def __init__(self) -> None:
         self._process: CheckerProcess | None = None

@@ -39,7 +39,7 @@ def _at(host: str) -> str:
 
 
 def _https(settings: Settings) -> list[urllib.request.HTTPSHandler]:
-    """Whoever listens there is ourselves, for whatever name the certificate is."""
+    """The server there is this instance, whatever name its certificate has."""
     if settings.tls_cert is None or settings.tls_key is None:
         return []
     context = ssl.create_default_context()

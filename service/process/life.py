@@ -106,7 +106,7 @@ def _run(environ: MutableMapping[str, str], data: Path, stop: Stop, place: Place
 
 
 def _for_workers(environ: MutableMapping[str, str]) -> dict[str, str]:
-    """What each of them starts with, secrets included; who supervises this process is the supervisor's affair."""
+    """The environment of each worker, secrets included, without the variables of who supervises this process."""
     return {name: value for name, value in environ.items() if name not in VARIABLES}
 
 

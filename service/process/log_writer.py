@@ -1,6 +1,6 @@
-"""A stream for log lines that nobody waits for: what is written goes to a queue, and a thread of its own writes it out.
+"""A stream for log lines that nobody waits for: lines go to a queue, and a thread of its own writes them out.
 
-Owns the queue and its bound. Whoever reads the log may stop reading (a full pipe, a terminal on hold): then the queue
+Owns the queue and its bound. The reader of the log may stop reading (a full pipe, a terminal on hold). Then the queue
 fills, further lines are dropped and counted, and requests go on. Lines are gathered for a moment, so that a busy
 instance wakes the thread some fifty times a second and not for each line.
 """

@@ -140,7 +140,7 @@ class Stop:
 
 
 def _nobody() -> None:
-    """Who is told before there is a loop, and after."""
+    """Takes the place of a listener before there is a loop, and after."""
 
 
 def _say(text: str) -> None:

@@ -123,7 +123,7 @@ def _unusable(place: str, reason: str) -> StartupError:
 
 
 def _refuse_credentials_for_nobody(settings: Settings) -> None:
-    """Whoever sets a password has a cluster in mind: an empty embedded etcd instead would be a silent surprise."""
+    """A password is meant for a cluster: an empty embedded etcd in its place would be a silent surprise."""
     given = {"ETCD_USER": settings.etcd_user, "ETCD_CA_CERT": settings.etcd_ca_cert, "ETCD_CERT": settings.etcd_cert}
     names = [name for name, value in given.items() if value]
     if names:

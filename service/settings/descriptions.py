@@ -1,7 +1,7 @@
-"""What a message says of something that was found where it can't be used: its kind and its size, never what it says.
+"""Describes a value that can't be used, for a message: its kind and its size, never the value itself.
 
-Pure. Whoever puts a value in the wrong place may have put a secret there, and messages end up in logs; so there is no
-way here to repeat one, but for numbers where a number belongs.
+Pure. A value in the wrong place may be a secret, and messages end up in logs. So nothing here repeats a value, except a
+number where a number belongs.
 """
 
 from __future__ import annotations

@@ -103,8 +103,8 @@ def apply_folder(
 ) -> None:
     """Make the service have what FOLDER has: one document a file, JSON byte for byte, or YAML.
 
-    It is one batch, all or nothing, and only over what was shown: whoever changes one of these documents meanwhile
-    makes it fail (exit code 4), and nothing is done.
+    It is one batch, all or nothing, and only over what was shown: if somebody changes one of these documents meanwhile,
+    it fails (exit code 4), and nothing is done.
     """
     wanted = _from_folder(folder, prefix)
     _carry_out(application, wanted, prefix, prune=prune, in_parts=in_parts, yes=yes, sync=sync, reason=reason)
