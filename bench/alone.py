@@ -105,7 +105,7 @@ def full(stage: Stage, _round: int) -> Figures:
 def fill(url: str, requests: str, entries: int) -> None:
     """Reads the documents that a file of requests asks for until as many are held. Raises TimeoutError.
 
-    In one go: whoever begins anew at the first document might never get to the last.
+    In one go: a read that begins anew at the first document might never get to the last.
     """
     with wrk.busy(wrk.listed(url, requests), at_most=FILLED_WITHIN, connections=64):
         until = time.monotonic() + FILLED_WITHIN

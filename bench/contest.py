@@ -1,6 +1,6 @@
 """Two sides measured in turns, and targets that what came of it is held against.
 
-Pure but for calling what it is given. Who begins changes from round to round: what slows the machine slows both, and a
+Pure but for calling what it is given. Another one begins each round: whatever slows the machine slows both, and a
 machine that tires or warms favours neither. Each round gives a ratio; the median of the ratios counts.
 """
 

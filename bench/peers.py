@@ -124,7 +124,7 @@ def _follow(stream: Any, seen: SimpleQueue[tuple[int, float]]) -> None:
             for event in answer.events:
                 seen.put((event.kv.mod_revision, time.perf_counter()))
     except grpc.RpcError:
-        return  # canceled at the end; before it, whoever waits for an event will say so
+        return  # canceled at the end; before it, the waiter for an event will say so
 
 
 if __name__ == "__main__":

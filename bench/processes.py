@@ -1,7 +1,7 @@
 """The processes of a run: started one after the other, each awaited, all ended together, the last one first.
 
-Owns them and their logs, and how they are grouped: Linux shares the CPUs between sessions before it shares them
-between processes (autogroup), so that a tail depends on it. Whoever starts them has a single thread.
+Owns them and their logs, and how they are grouped: Linux shares the CPUs between sessions before it shares them between
+processes (autogroup), so that a tail depends on it. The process that starts them has a single thread.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def _binds_all_that_follows(case: schemathesis.Case[Any]) -> bool:
 
 
 def _waits_for_long(case: schemathesis.Case[Any]) -> bool:
-    """Who knows all that there is waits for as long as it said: nobody changes anything meanwhile."""
+    """A client that knows everything waits for as long as it said: nobody changes anything meanwhile."""
     query = case.query or {}
     return "after" in query and str(query.get("wait", 0)) not in ("0", "1")
 

@@ -29,7 +29,7 @@ MORE = 150
 """Seeds 1 to this on one that the first have not found, until one finds it."""
 
 LIMIT = 900
-"""Seconds for all of them. Who needs more is told so: that a run is slow says nothing of what is broken."""
+"""Seconds for all of them. A run that needs more is reported as that: slowness alone breaks no promise."""
 
 NOT_OVER = (0, "not over in time")
 """Instead of a seed that failed. (A break that makes runs endless fails: they have a bound of their own.)"""

@@ -1,4 +1,4 @@
-"""Whoever asks now and then for something, of one instance after another: what onlookers, historians and keepers share.
+"""A client that asks now and then, one instance after another: the part that onlookers, historians and keepers share.
 
 Owns the round of asking, and what of an answer is nobody's fault. What is asked, and whether the answer is right, is
 theirs.

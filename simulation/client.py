@@ -124,7 +124,7 @@ class Client:
         return tuple(wanted)
 
     def _signed(self, wanted: Wanted) -> Author:
-        """Who says so, by which request, and why; kept for whoever compares it with what etcd has."""
+        """The author of a write, its request and its reason; kept for the comparison with etcd."""
         self._orders += 1
         request = f"{self.number}.{self._orders}"
         author = Author(f"client {self.number}", request, reason(request, self._orders))

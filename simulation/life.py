@@ -84,7 +84,7 @@ class Life:
 
     @property
     def runs(self) -> bool:
-        """Whether it would come to something at once: it is neither dead, nor held, nor about to end."""
+        """Whether it would act at once: it is not dead, held, or about to end."""
         return not (self.owner.dead or self.owner.held is not None or self.stopping)
 
     def call(self, work: Coroutine[Any, Any, Any]) -> Task[Any]:
@@ -94,7 +94,7 @@ class Life:
     async def answer(self, work: Coroutine[Any, Any, Any], patience: float) -> Any:
         """The answer to a request. Raises what it raises; Gone when the process dies; GaveUp after `patience`.
 
-        Who goes away is noticed: the request is cancelled, as the service does.
+        A client that goes away is noticed: the request is cancelled, as the service does.
         """
         if self.owner.dead or self.stopping:
             work.close()

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Owner:
-    """Whoever callbacks belong to: an instance, say. `held` keeps what is ready while it must not run."""
+    """The owner of callbacks: an instance, say. `held` keeps its ready callbacks while it must not run."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -13,13 +13,13 @@ from torture.history import CHECKED, Kind, Level
 from torture.schedule import Step
 
 FOLLOWERS = (0, 1, 2, 3, 4, 5)
-"""Who follows changes: the even ones poll, the odd ones stream."""
+"""Clients that follow changes: the even ones poll, the odd ones stream."""
 
 ONLOOKERS = (0, 1, 2)
-"""Who lists keys, and asks what else there is; the last one asks for the past."""
+"""Clients that list keys, and ask for whatever else there is; the last one asks for the past."""
 
 KEEPERS = (0, 1)
-"""Who keeps documents by the policies, of which the first puts some, and asks for their past."""
+"""Clients that keep documents by the policies, and ask for their past; the first one also puts policies."""
 
 SETTLING = 3.0
 """Virtual seconds at the beginning without a fault."""

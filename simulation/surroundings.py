@@ -140,7 +140,7 @@ class SimulatedEtcd(Outsiders):
         self.cluster.restart(number)
 
     def isolate_member(self, number: int) -> None:
-        """The others don't hear it, nor it them; clients reach it."""
+        """It and the others don't hear each other; clients reach it."""
         self.cluster.partition([number], [other for other in range(len(self.cluster.members)) if other != number])
 
     def heal_etcd(self) -> None:

@@ -42,7 +42,7 @@ def new_etcd(pytestconfig: pytest.Config) -> type[EtcdServer]:
 
 @pytest.fixture(scope="session")
 def etcd(new_etcd: type[EtcdServer], tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
-    """One etcd for the whole session, with all its past. Who harms, restarts or compacts one starts its own."""
+    """One etcd for the whole session, with all its past. Tests that harm, restart or compact one start their own."""
     with new_etcd(tmp_path_factory.mktemp("etcd")) as server:
         server.keeps_its_past = True
         yield server

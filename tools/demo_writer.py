@@ -1,7 +1,8 @@
 """Somebody who changes a few documents all the time, for the demonstration. `python -m tools.demo_writer <address>`.
 
-Changes only what it has seen (`If-Match`): whoever edits the same document on the page is not overwritten; the writer
-goes on from theirs. At the end it deletes them; what a writer has left that was killed, the next one goes on from.
+Changes only what it has seen (`If-Match`): a person who edits the same document on the page is not overwritten; the
+writer goes on from theirs. At the end it deletes them; what a writer has left that was killed, the next one goes on
+from.
 """
 
 from __future__ import annotations

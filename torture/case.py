@@ -101,7 +101,7 @@ class Reached:
 
 
 def _authors(writes: Iterable[Operation]) -> dict[tuple[str, str | None], list[Operation]]:
-    """Who wanted to write a value to a key (values are unique), or to delete the key (value None)."""
+    """The operation that wanted to write a value to a key (values are unique), or to delete the key (value None)."""
     authors: dict[tuple[str, str | None], list[Operation]] = defaultdict(list)
     for write in writes:
         for change in write.changes:

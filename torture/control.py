@@ -1,7 +1,7 @@
 """The harness's own eyes and hands in etcd, past the service and its proxies.
 
 Owns one connection to each member, the watches that record the truth, and the reads that tell whether etcd itself keeps
-its word. A watch for each member: whoever knows first tells, and a hung member costs nothing.
+its word. A watch for each member: the first one that knows tells, and a hung member costs nothing.
 """
 
 from __future__ import annotations

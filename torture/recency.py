@@ -17,7 +17,7 @@ OUTCOME_UNKNOWN = 504
 def staleness(case: Case, read: Operation) -> tuple[float, Operation | None]:
     """Seconds for which a newer version was known to somebody when the read was invoked, and to whom; 0.0 if none was.
 
-    The next version suffices: whoever knew of a later one knew that the store had passed this one too.
+    The next version suffices: an answer that knew of a later one shows that the store had passed this one too.
     """
     following = case.truth.after(read.key, case.version(read))
     if following is None:
@@ -70,7 +70,7 @@ def tokens_are_honoured(case: Case) -> Iterator[Violation]:
 
 
 def instances_know_their_own_writes(case: Case) -> Iterator[Violation]:
-    """Whoever asks the instance that made a write, after it has returned, is not told anything older.
+    """A read at the instance that made a write, after the write has returned, shows nothing older.
 
     Sound: rule 1. What was written there, and what may have been, is not served from memory as it was before: it is
     asked for, after the write. One whose outcome the instance does not know counts if it is known to have been
@@ -105,7 +105,7 @@ def _running_newest(writes: list[tuple[float, int, Operation]]) -> list[tuple[fl
 
 def sessions_never_go_back(case: Case) -> Iterator[Violation]:
     """Within a session the revision of an answer is never below that of an earlier write; nor, where the session names
-    what it has seen, below any earlier answer's; nor is then the version of a key below the one seen before.
+    what it has seen, below any earlier answer's; then the version of a key is not below the one seen before either.
 
     Sound: rule 10, by cookie or `min_revision`; it does not ask what was sent, so a cookie that was never set shows.
     """

@@ -41,7 +41,7 @@ class Violation:
 
 
 def describe(operation: Operation) -> str:
-    """Who asked whom for what, and the answer."""
+    """The client, the instance, the question and the answer."""
     asked = f"#{operation.number} client {operation.client} -> instance {operation.instance}: {operation.kind}"
     what = " ".join(f"{key}={value}" for key, value in operation.changes) or operation.key
     held = ", ".join(f"{key} {condition}" for key, condition in operation.preconditions)

@@ -44,7 +44,8 @@ class Auth:
         return token
 
     def user(self, token: str, forgotten: int = 0) -> User | None:
-        """Whose token it is; None while authentication is off. Who asks has forgotten so many of the first tokens.
+        """Whose token it is; None while authentication is off. The member that asks has forgotten so many of the first
+        tokens.
 
         Raises Refused.
         """

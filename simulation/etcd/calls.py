@@ -1,7 +1,7 @@
 """Calls, at both of their ends: one answer, or messages either way.
 
 Owns how a call fails at the client: with the codes and words of gRPC, so that the code under test reads them as it does
-in earnest. Messages are handed over as they are: whoever sends one must not change it later.
+in earnest. Messages are handed over as they are: their sender must not change them later.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class Channel:
         return call
 
     async def close(self) -> None:
-        """End all calls: whoever waits for one gets a CancelledError."""
+        """End all calls: a caller that waits for one gets a CancelledError."""
         self._closed = True
         calls, self._calls = list(self._calls.values()), {}
         for call in calls:

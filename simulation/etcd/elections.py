@@ -1,4 +1,4 @@
-"""Who hears whom, and who leads. Owns the elections; what is proposed and committed is the log's (`raft`)."""
+"""Which members hear each other, and which one leads. Owns the elections; `raft` owns the log."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Elections(ABC):
 
     @abstractmethod
     def _retry(self) -> None:
-        """Who can talk to a leader may have changed: what waits for that is asked again."""
+        """Other members may reach a leader now: whatever waits for that is asked again."""
 
     def knows_leader(self, peer: Peer) -> bool:
         """Whether it believes that there is one."""

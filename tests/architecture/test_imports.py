@@ -192,7 +192,7 @@ def test_whoever_makes_an_owner_of_tasks_awaits_their_end(made: str, awaited: st
 
 
 def test_the_protocol_has_no_lock_but_where_the_blocking_facade_meets_the_loop() -> None:
-    """Nor one of asyncio's: what is awaited between reading and writing is read again (`Auditor`, `FleetId`)."""
+    """The same for asyncio's: what is awaited between reading and writing is read again (`Auditor`, `FleetId`)."""
     assert callers("Lock", "RLock", "Semaphore", "BoundedSemaphore", "Condition", "Barrier") == {
         "consistency/blocking.py",
         "consistency/loop.py",

@@ -102,7 +102,7 @@ def test_a_type_refuses_as_it_does_in_earnest() -> None:
 
 
 def test_names_that_there_are_not_are_not_kept() -> None:
-    """Whoever takes names from requests shall not fill its memory with them."""
+    """A program that takes names from requests shall not fill its memory with them."""
     with FakeConfig({"a": 1}) as config:
         for number in range(1000):
             assert config.get(f"none-{number}", default=None) is None

@@ -295,7 +295,7 @@ def test_a_server_that_does_not_speak_grpc_is_told(request: pytest.FixtureReques
 
 @pytest.mark.lasting
 def test_an_endpoint_of_another_cluster_is_not_asked_for_ours(server: EtcdServer, tmp_path: Path, prefix: str) -> None:
-    """A list that mixes clusters: who began with one does not serve the other's data, nor write there."""
+    """A list that mixes clusters: an instance that began with one does not serve the other's data, or write there."""
     with EtcdServer(tmp_path, name="other") as other, Stranger(server.endpoint.removeprefix("http://")) as ours:
         client = Client(ours.endpoint, other.endpoint, prefix=prefix)
         client.write()

@@ -410,7 +410,7 @@ def test_what_else_lies_beneath_the_members_is_passed_over(server: EtcdServer) -
 
 
 def test_an_acknowledgement_goes_with_the_lease_that_gave_it(server: EtcdServer) -> None:
-    """Rule 12: whoever has the slot next begins without one, and the end of the old one is no news."""
+    """Rule 12: the next owner of the slot begins without one, and the end of the old one is no news."""
     store = store_at(server.endpoint)
     former, holder = (run(store.grant(60, timeout=TIMEOUT)).id for _ in range(2))
     run(store.claim(7, former, "{}", timeout=TIMEOUT))

@@ -128,7 +128,7 @@ def test_an_endpoint_that_is_back_is_found_when_the_last_other_one_goes() -> Non
 
 
 def test_for_old_news_a_read_waits_no_longer_than_they_can_be_old() -> None:
-    """Whoever comes later waits no more: every endpoint has been tried anew since one of them answered."""
+    """A later call waits no more: every endpoint has been tried anew since one of them answered."""
     paper = Paper(REFUSED, None)
     run(paper.calls.ask(READ, 3.0))
     paper.nodes[1].diagnosis = REFUSED

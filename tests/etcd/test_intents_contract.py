@@ -147,7 +147,7 @@ def test_a_commit_ends_its_intent_and_says_so(subject: Subject) -> None:
 
 
 def test_a_commit_without_its_intent_does_nothing(subject: Subject) -> None:
-    """Nor does one whose intent somebody has put again: in between the keys were not held."""
+    """The same holds if somebody has put the intent again: in between the keys were not held."""
     lease = granted(subject)
     fence = Fence("i", intend(subject, Put("a", b"1"), lease=lease).header.revision)
     run(subject.store.withdraw(["i"], timeout=TIMEOUT))

@@ -477,7 +477,7 @@ def test_members_come_and_go_on_the_stream(subject: Subject) -> None:
 
 
 def test_a_member_key_without_a_lease_is_nobody(subject: Subject) -> None:
-    """Rule 9: nobody renews it, and nobody would ever take it away. Who needs the slot does."""
+    """Rule 9: nobody renews it, and nobody would ever take it away. An instance that needs the slot does."""
     start = revision_now(subject) + 1
     subject.put_raw("members/03", b'{"address": "evil.example:80"}', 0)
     assert run(subject.store.survey(None, timeout=TIMEOUT)).members == ()

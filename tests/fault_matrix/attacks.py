@@ -95,7 +95,7 @@ async def _drip(sock: socket.socket) -> None:
 
 
 async def _again_and_again(attack: Attack, port: int, number: int, answers: Answers) -> None:
-    """Whoever is cut off comes again, a moment later."""
+    """A client that is cut off comes again, a moment later."""
     while True:
         with socket.socket() as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

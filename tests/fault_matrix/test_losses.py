@@ -1,4 +1,4 @@
-"""The fault matrix: instances that go. Who was lost is told from who left, by all that are here and for an hour."""
+"""The fault matrix: instances that go. All that are here tell lost instances from those that left, for an hour."""
 
 from __future__ import annotations
 

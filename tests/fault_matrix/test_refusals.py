@@ -33,7 +33,7 @@ THEIRS = Authority()
 
 @pytest.mark.fault("NOSPACE")
 def test_nospace(tmp_path: Path) -> None:
-    """Who was there before caches on and stays a member; who comes later serves uncached, and is as ready."""
+    """Earlier instances go on caching and stay members; a later one serves uncached, and is as ready."""
     body = b'"' + b"x" * 20_000 + b'"'
     with (
         EtcdServer(tmp_path / "etcd", arguments=("--quota-backend-bytes=200000",)) as etcd,

@@ -50,7 +50,7 @@ def fleet(etcd: EtcdServer, tmp_path: Path) -> Iterator[list[InstanceProcess]]:
 
 
 class Users(Balancer):
-    """Whoever comes through the balancer."""
+    """A client that comes through the balancer."""
 
     def ask(self, method: str, path: str, **more: Any) -> requests.Response:
         """One request on a connection of its own."""

@@ -137,7 +137,7 @@ def test_a_body_that_comes_in_pieces_is_put_together() -> None:
 
 
 def test_a_client_that_goes_in_the_middle_of_a_body_has_written_nothing() -> None:
-    """Cut short; whoever asks again is told the same at once."""
+    """Cut short; a second request is told the same at once."""
 
     async def scenario() -> tuple[int, str]:
         exchange, body, head = streamed(9)
@@ -252,7 +252,7 @@ def test_a_small_body_costs_what_a_request_does() -> None:
 
 
 def test_who_waits_a_moment_for_room_is_served() -> None:
-    """Whoever comes in that moment has done nothing to be refused for."""
+    """A client that comes at that moment has done nothing to be refused for."""
 
     async def scenario() -> bytes:
         size = 2 * LARGE

@@ -402,7 +402,7 @@ class TestStream:
 
 
 class TestCost:
-    """Counted where it is sent to etcd: whoever waits costs nothing, and a change one read, however many are told."""
+    """Counted where it is sent to etcd: a waiter costs nothing, and a change one read, however many are told."""
 
     def test_a_change_costs_one_read_and_who_waits_none(
         self, gateways: StartGateway, monkeypatch: pytest.MonkeyPatch
@@ -463,7 +463,7 @@ class TestMemory:
         ]
 
     def test_a_large_change_that_many_are_told_takes_its_room_once(self, gateway: Gateway) -> None:
-        """Who is told the same is sent the very same bytes. Charged to each, they would have room for 16 of 40."""
+        """Clients that are told the same share the same bytes. Charged to each, they would have room for 16 of 40."""
         document = json.dumps("x" * 1_000_000).encode()
         with ExitStack() as stack:
             streams = [stack.enter_context(streaming(gateway, "key=k")) for _ in range(40)]
@@ -565,7 +565,7 @@ class TestTheEnd:
     def test_a_lifetime_ends_between_two_transactions_also_while_there_is_more_to_tell(
         self, gateways: StartGateway
     ) -> None:
-        """Whoever takes slowly what changes fast would else never come to the end. Nothing is lost by it."""
+        """A slow client of fast changes would never come to the end otherwise. Nothing is lost by it."""
         gateway = gateways(stream_lifetime=1.0)
         since = changes(gateway)["to"]
         put_many(gateway, MOST_NAMES, "a/")
@@ -617,7 +617,7 @@ async def _take(stream: Stream) -> None:
 
 
 def test_flask_tells_the_same(gateway: Gateway) -> None:
-    """Both encodings, and a refusal: whoever serves `create_app` by a server of their own has all of it."""
+    """Both encodings, and a refusal: a server of one's own for `create_app` has all of it."""
     put(gateway, "team/a", b'{"n": 1}')
     flask = replace(gateway, through_flask=True)
     for query in ("prefix=team/", "prefix=team/&values=false", "key=team/a&key=team/none"):

@@ -92,5 +92,5 @@ def test_a_malformed_condition_is_400(shared: Gateway, method: str, header: str)
 
 
 def test_delete_if_absent_is_refused(gateway: Gateway) -> None:
-    """It can only do nothing; whoever sends it means something else."""
+    """It can only do nothing; its sender means something else."""
     assert gateway.ask("DELETE", KEY, If_None_Match="*").status_code == 400

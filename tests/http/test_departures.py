@@ -1,4 +1,4 @@
-"""Who looks after the clients of requests that take long, and how often."""
+"""The look after clients of slow requests: who does it, and how often."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROUNDS = 20
 
 
 async def never() -> dict[str, Any]:
-    """No more of the body comes, nor does its client go."""
+    """No more of the body comes, and its client does not go."""
     return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
 
 

@@ -187,7 +187,7 @@ def test_a_stream_whose_events_find_no_room_says_goodbye(with_documents: Gateway
 
 
 def test_a_stream_is_not_asked_for_with_a_body(with_documents: Gateway) -> None:
-    """Nobody would receive it, nor hear that its client has gone; no answer comes after which it could be discarded."""
+    """Nobody would receive it, or hear that its client has gone; no answer comes after which it could be discarded."""
     lines = ((b"host", b"localhost"), (b"accept", b"text/event-stream"), (b"content-length", b"3"))
     told = do(with_documents, ask(with_documents.front, Request("GET", b"/changes", lines, b"[1]")))
     assert (told.status, slug(told), told.header(b"connection")) == (400, "unexpected-body", b"close")

@@ -104,7 +104,7 @@ WAYS = [
 
 @pytest.mark.parametrize(("method", "path", "body"), WAYS)
 def test_without_a_token_no_way_leads_in(gateway: Gateway, method: str, path: str, body: bytes | None) -> None:
-    """Nor with one that is none, with a cookie, or with a token elsewhere than in the header."""
+    """A false token, a cookie, or a token outside of the header does not lead in either."""
     there = gateway.cache.get("team-b/x", use_cache=False)
     for headers in (
         {},
@@ -170,7 +170,7 @@ def test_a_prefix_and_a_page_may_go_together(gateways: StartGateway) -> None:
 
 
 def test_reading_and_writing_are_two_rights(gateway: Gateway) -> None:
-    """Whoever may only write is never shown a document: the body of a PUT is the one that was sent."""
+    """A token that may only write never gets a document: the body of a PUT is the one that was sent."""
     assert ask(gateway, "reader", "GET", "/config/team-b/x").data == b'"secret"'
     assert is_refused(ask(gateway, "reader", "PUT", "/config/team-b/x", b"1"), 403)
     assert is_refused(ask(gateway, "writer", "GET", "/config/team-b/x"), 403)

@@ -117,7 +117,7 @@ def test_a_listing_refuses_everything_else(query: str) -> None:
 
 @pytest.mark.parametrize("other", ["use_cache=true", "consistency=linearizable", "min_revision=0", "stale_if_error=0"])
 def test_the_past_is_asked_for_alone(other: str) -> None:
-    """What has been cannot be cached, nor be newer or staler: whoever asks for both has mistaken one of them."""
+    """The past cannot be cached, or be newer or staler: a client that asks for both has mistaken one of them."""
     for query in (f"revision=5&{other}", f"{other}&revision=5"):
         with pytest.raises(Refused) as refusal:
             read_parameters(query)

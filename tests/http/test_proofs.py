@@ -126,7 +126,7 @@ FALSE_REPLIES: dict[str, Reply] = {
 def test_a_false_address_is_sent_no_token(
     etcd: EtcdServer, fleet: list[InstanceProcess], reply: Reply, path: str
 ) -> None:
-    """Whoever may write to etcd would only have to wait until an operator looks at the page."""
+    """Somebody who may write to etcd would only have to wait until an operator looks at the page."""
     with listener(reply) as (port, received), impostor(etcd, PREFIX, f"127.0.0.1:{port}"):
         assert within(5, lambda: reason(fleet[0], path) is not None and bool(received))
         why = reason(fleet[0], path)
@@ -157,7 +157,7 @@ def test_a_false_address_that_passes_the_question_on_is_sent_no_token(
 def test_a_proof_holds_for_the_connection_it_came_over(
     etcd: EtcdServer, fleet: list[InstanceProcess], closes: tuple[str, ...]
 ) -> None:
-    """1. An instance proves itself.  2. The connection is closed.  3. Who listens there now may be somebody else."""
+    """1. An instance proves itself. 2. The connection is closed. 3. Another program may listen there now."""
 
     def prove(asked: bytes) -> bytes:
         query = asked.partition(b"?")[2].partition(b" ")[0].decode()

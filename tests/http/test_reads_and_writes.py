@@ -213,7 +213,7 @@ def test_a_method_that_is_not_offered_is_405(gateway: Gateway, method: str, path
     [("put", "/config/b", 405), ("Delete", "/config/a", 405), ("get", "/config/", 405), ("get", "/nowhere", 404)],
 )
 def test_a_method_in_small_letters_is_another_method(gateway: Gateway, method: str, path: str, status: int) -> None:
-    """RFC 9110, 9.1. Whoever goes by the method, a proxy that lets only reads through, must not be gone round."""
+    """RFC 9110, 9.1. A proxy that lets only reads through goes by the method, and must not be bypassed."""
     gateway.ask("PUT", "/config/a", b"1")
     answer = gateway.client.open(path, data=b"2", environ_overrides={"REQUEST_METHOD": method})
     assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json")

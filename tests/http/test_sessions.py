@@ -150,7 +150,7 @@ UNREADABLE = [
     ],
 )
 def test_a_session_that_cannot_be_understood_is_unknown_and_not_absent(header: str, revision: int) -> None:
-    """Rule 10. Whoever sends it didn't write it: a 400 could not be put right."""
+    """Rule 10. Its sender didn't write it, and could not put a 400 right."""
     assert revision_in(header.replace("OURS", cookie_of(FLEET)), FLEET) == revision
 
 

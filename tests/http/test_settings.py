@@ -109,7 +109,7 @@ def test_an_endpoint_that_is_none_is_told(given: str) -> None:
 
 
 def test_a_bare_endpoint_is_encrypted_when_there_are_certificates() -> None:
-    """Whoever sets a CA doesn't mean http; and who writes http all the same is told."""
+    """A CA is not meant for http: an http:// endpoint beside it is refused."""
     assert Settings.load({"ETCD_ENDPOINTS": "h:1", "ETCD_CA_CERT": PEM}).etcd_endpoints == ("https://h:1",)
     told = message(ETCD_ENDPOINTS="http://h:1", ETCD_CA_CERT=PEM)
     assert "has an http:// endpoint, which is not encrypted" in told
@@ -189,7 +189,7 @@ def test_settings_that_belong_together_are_set_together(environ: dict[str, str])
     ],
 )
 def test_no_message_shows_a_secret(environ: dict[str, str]) -> None:
-    """Messages end up in logs; nor is there a cause that would print it in a traceback."""
+    """Messages end up in logs; no cause would print it in a traceback either."""
     with pytest.raises(SettingsError) as error:
         Settings.load(environ)
     assert "hunter2" not in str(error.value)

@@ -617,7 +617,7 @@ def test_killed_while_it_waits_it_has_done_nothing(store: FakeStore, quick: list
 
 
 class TestWithoutASlot:
-    """Who has none grants a lease of its own for what it announces."""
+    """A writer without a slot grants a lease of its own for its intent."""
 
     def test_it_writes_and_reads_guarded_keys(self, store: FakeStore, quick: list[Instance]) -> None:
         _, two = quick

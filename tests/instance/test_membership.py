@@ -55,7 +55,7 @@ def test_everybody_sees_the_fleet(store: FakeStore) -> None:
 
 
 def test_a_member_key_without_a_lease_is_nobody(store: FakeStore) -> None:
-    """Whoever put it by hand holds no slot; the preferred one is written over, and neither seen nor waited for."""
+    """A person who put it by hand holds no slot; the preferred one is written over, and neither seen nor waited for."""
     for slot in (17, 40):
         store.put_raw(store.layout.member(slot), b'{"address": "evil.example:80"}')
     with started(store, preferring(17)) as one:

@@ -1,4 +1,4 @@
-"""Who waits for news, on either kind of loop: the timers of uvloop, which the service has, are not asyncio's own."""
+"""Waiting for news, on either kind of loop: the timers of uvloop, which the service has, are not asyncio's own."""
 
 from __future__ import annotations
 

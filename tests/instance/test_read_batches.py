@@ -177,7 +177,7 @@ def test_a_reader_out_of_time_leaves_and_the_others_travel_on(road: Road) -> Non
 
 
 def test_a_reader_whose_client_has_gone_takes_nothing_from_the_others(road: Road) -> None:
-    """Neither the first of a batch, which began it, nor one who waits."""
+    """Neither the first reader of a batch, which began it, nor one that waits."""
     first = road.join("a")
     road.await_sent(1)
     same = Meanwhile(road.batches.share(Need("a"), PATIENCE * 1000, follow=lambda _: True, answered=lambda: False))

@@ -166,7 +166,7 @@ def test_a_hung_instance_delays_it_by_the_bound_and_no_more(store: FakeStore) ->
 
 
 def test_without_any_member_the_bound_is_waited_out(store: FakeStore) -> None:
-    """Who is no member may still serve by its last proof."""
+    """An instance that is no member any more may still serve by its last proof."""
     cache = DistributedCache(store, QUICK)
     before = cache._cache._clock()
     assert cache.put("k", b"1", sync=True).acks == (0, 0)

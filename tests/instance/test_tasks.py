@@ -25,7 +25,7 @@ def told() -> list[Event]:
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who failed starts over without a pause."""
+    """A worker that failed starts over without a pause."""
     monkeypatch.setattr(tasks, "RESTART_PAUSE", 0.0)
 
 
@@ -238,7 +238,7 @@ class TestErrands:
 
 class TestNews:
     def test_each_waits_for_as_long_as_it_said_by_one_timer(self) -> None:
-        """Who has least time comes last here; and who goes away takes nothing from the others."""
+        """The one with least time comes last here; and one that goes away takes nothing from the others."""
         news = News()
         patient, hasty, gone = (Meanwhile(news.wait(seconds)) for seconds in (60.0, 0.05, 0.02))
         gone.cancel()

@@ -84,7 +84,7 @@ def test_an_answer_of_a_lost_history_is_not_taken_for_the_id(store: FakeStore, c
 
 
 def test_another_history_may_bear_another_id(store: FakeStore) -> None:
-    """Rules 8 and 10: whoever notices asks again, since the others name their sessions by what is there now."""
+    """Rules 8 and 10: an instance that notices asks again, since the others name their sessions by the new id."""
     before = store.snapshot()
     with started(store) as cache:
         first = cache.fleet_id()

@@ -69,7 +69,7 @@ def test_every_cause_the_protocol_names_has_its_series_from_the_start(
 
 
 def test_the_workers_are_those_that_tell_of_their_failures() -> None:
-    """By the places that make them; whoever is observed by nobody is not counted."""
+    """By the places that make them; a worker without an observer is not counted."""
     files = [file for room in ("consistency", "service") for file in (PROJECT / room).rglob("*.py")]
     sources = "".join(file.read_text() for file in files)
     made = re.findall(r'Worker\("([^"]+)", \S+, (?:observer|self\.observe)\)', sources)

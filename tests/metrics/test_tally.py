@@ -1,4 +1,4 @@
-"""Counting without a lock loses nothing, whoever counts and whoever looks meanwhile."""
+"""Counting without a lock loses nothing, whichever threads count and look meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whoever leaves an editor with changes that are not saved is asked first, whichever way out; nobody else is."""
+"""A user who leaves an editor with unsaved changes is asked first, whichever way out; nobody else is."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_who_is_asked_again_at_once_is_heard_again(browser: Browser, fleet: Flee
 @pytest.mark.usefixtures("keys")
 @pytest.mark.parametrize("way", WAYS)
 def test_without_a_change_nothing_is_asked(browser: Browser, fleet: Fleet, way: str) -> None:
-    """Nor when it was taken back."""
+    """The same holds when a change was taken back."""
     leave, there = WAYS[way]
     with tab(browser, fleet.url) as page:
         editing(page, '"mine"')

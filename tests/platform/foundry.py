@@ -104,7 +104,7 @@ class Foundry:
             assert end.code == 0, container.printed()
 
     def _check(self) -> None:
-        """One round: whoever isn't alive fails the test; who isn't ready gets no requests until it is again."""
+        """One round: an instance that isn't alive fails the test; one that isn't ready gets no requests until it is."""
         time.sleep(CHECKS_EVERY)
         for container in self.running:
             assert container.passes("health-check"), f"{container.port} would be restarted:\n{container.printed()}"

@@ -136,7 +136,7 @@ def test_a_pattern_that_would_go_back_for_ever_takes_no_time(schemas: Schemas) -
 
 
 def test_nothing_of_it_holds_the_loop(schemas: Schemas) -> None:
-    """Not what takes for ever, nor the largest document; the first one starts the process, which is measured, too."""
+    """No endless check and no large document does; the first check starts the process, which is measured, too."""
     large = b"[" + b'{"":0},' * 149_000 + b"0]"
 
     async def holding() -> None:

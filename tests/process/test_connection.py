@@ -232,7 +232,7 @@ def test_two_services_that_look_like_an_etcd_are_not_chosen_from(instance: Path)
 
 
 def test_credentials_without_an_etcd_to_use_them_on_are_refused(instance: Path) -> None:
-    """Whoever sets a password has a cluster in mind, not an empty embedded one."""
+    """A password is meant for a cluster, not for an empty embedded one."""
     assert "ETCD_USER is set, but nothing says which etcd" in refusal(instance, ETCD_USER="u", ETCD_PASSWORD="p")
 
 

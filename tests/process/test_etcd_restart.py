@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a disk of a siz
 
 @pytest.fixture(autouse=True)
 def usual_port_taken() -> Iterator[None]:
-    """Whoever starts an etcd on this machine tries 2379 first, also while ours is down."""
+    """Every program that starts an etcd on this machine tries 2379 first, also while ours is down."""
     with port_taken(CLIENT_PORT):
         yield
 

@@ -73,7 +73,7 @@ def server_beside(held: socket.socket) -> socket.socket:
 
 
 def test_nobody_can_connect_to_a_port_that_is_only_held() -> None:
-    """Whoever could would wait for an answer from nobody."""
+    """A client that could connect would wait for an answer from nobody."""
     with reserve("127.0.0.1", free_ports(1)[0]) as held, pytest.raises(ConnectionRefusedError):
         socket.create_connection(held.getsockname(), timeout=5)
 

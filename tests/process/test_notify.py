@@ -19,7 +19,7 @@ TOKENS = '[{"name": "ci", "sha256": "%s", "scopes": ["read"]}]'
 
 
 class Manager:
-    """Who is told, as systemd is: by datagrams, each with some assignments."""
+    """A listener that is told as systemd is: by datagrams, each with some assignments."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

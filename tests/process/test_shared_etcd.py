@@ -146,7 +146,7 @@ def status(endpoint: str, method: str, path: str, **headers: str) -> int:
 
 
 def test_an_etcd_that_web_pages_can_write_to_is_not_joined(tmp_path: Path, etcd: EmbeddedEtcd) -> None:
-    """An earlier release left its gateway on. Whoever joined would be behind a door that stands open."""
+    """An earlier release left its gateway on. An instance that joined would be behind an open door."""
     with EtcdServer(tmp_path / "earlier") as earlier, (tmp_path / "etcd.json").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         record(tmp_path, earlier.pid, owner=os.getpid(), endpoint=earlier.endpoint)

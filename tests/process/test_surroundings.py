@@ -236,7 +236,7 @@ def test_a_working_directory_that_is_gone_is_told(tmp_path: Path, arguments: lis
 
 @pytest.mark.parametrize("redirect", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", ">/dev/full 2>/dev/full"])
 def test_a_service_runs_whatever_becomes_of_its_streams(tmp_path: Path, redirect: str) -> None:
-    """Whoever closes them wants to hear nothing. Sockets don't get their numbers: complaints would end up there."""
+    """A user who closes them wants to hear nothing. Sockets don't get their numbers: complaints would end up there."""
     instance = Redirected(tmp_path, redirect)
     try:
         instance.start().wait_until_ready()

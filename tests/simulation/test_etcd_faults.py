@@ -304,7 +304,7 @@ def test_a_watch_that_is_muted_brings_nothing_for_good_and_a_new_one_does() -> N
 
 
 def test_events_that_are_lost_are_of_the_version_key_and_later_ones_come() -> None:
-    """Who watches the members hears of all: rule 12 rests on that."""
+    """A watch on the members hears of all: rule 12 rests on that."""
 
     async def story(hand: Hand) -> None:
         await hand.put(b"1")

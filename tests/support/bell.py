@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 class Bell:
-    """Whoever changes something rings; whoever waits looks again."""
+    """A task that changes something rings; every waiter looks again."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # protects _waiting

@@ -16,7 +16,7 @@ JOINED_WITHIN = 20.0
 
 @contextlib.contextmanager
 def meanwhile(works: Sequence[Callable[[], object]], *, pause: float) -> Iterator[None]:
-    """Repeats each of `works`, `pause` seconds after it has returned, until left. Who raises works no more.
+    """Repeats each of `works`, `pause` seconds after it has returned, until left. A work that raises is not repeated.
 
     Raises, when left, what the first of them raised; an error of the test, which may follow from it, is shown beside.
     """
