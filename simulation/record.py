@@ -61,7 +61,7 @@ class Run:
 
 
 def digest(run: Run) -> str:
-    """What tells a run from every other: all that was asked, told and committed, and how many steps that took."""
+    """A fingerprint of a run: everything that was asked, told and committed, and the number of steps."""
     committed = (run.truth.changes, run.truth_after.changes)
     told = (run.history, run.outside, run.followed, run.problems, committed, run.steps, run.seconds)
     return hashlib.sha256(repr(told).encode()).hexdigest()[:16]

@@ -36,7 +36,7 @@ class Change:
 
 
 class Backlog:
-    """What one listener has not been told yet. `_lock` protects what is gathered from what is taken."""
+    """The changes that one listener has not been told yet. `_lock` keeps gathering and taking apart."""
 
     def __init__(self, prefix: str, name: str) -> None:
         """name: of a document, or the beginning of names if it ends with a slash or is empty."""

@@ -155,7 +155,7 @@ Owed = Nothing | Named | Everything | Older | NotYet | OfAnother
 
 
 def owed(history: History, horizon: Revision, token: Token, scope: Scope, most: int = MOST_NAMES) -> Owed:
-    """What is owed of `scope` after `token` by who has applied `history`, which is complete up to `horizon`.
+    """The changes of `scope` that an instance owes after `token`, by its `history`, which is complete up to `horizon`.
 
     most: names at once, unless one transaction alone changed more.
     """

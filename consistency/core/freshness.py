@@ -101,7 +101,7 @@ class Freshness:
         return Serve(entry, self.horizon, age=now - (self.fresh_until - self._bound))
 
     def window(self, held: Container[str] | None = None) -> Window:
-        """What `decide` serves by, for those who can't ask it; with what is held besides (rule 17)."""
+        """The values by which `decide` serves, for threads that can't ask it; also the held keys (rule 17)."""
         return Window(self.floor, self.horizon, self.fresh_until - self._bound, self.fresh_until, self._max_age, held)
 
     def last_known(self, entry: Entry | None, now: float, demand: Demand) -> Serve | None:

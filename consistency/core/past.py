@@ -1,4 +1,4 @@
-"""What writes leave behind of themselves, beyond what etcd remembers, and what can be said by it of a revision. Pure.
+"""The records that writes leave, beyond what etcd remembers, and what they tell about a revision. Pure.
 
 Owns the decision of rule 19: the document of a key at a revision, exactly, or that it can't be known. Knows no store.
 
@@ -172,7 +172,7 @@ _OUTSIDE = "it was changed past the service"
 
 
 def _between(last: Trace | None, following: Trace) -> Answer:
-    """What stood between two records: what the first left, if that is what the second found."""
+    """The document between two records: the one that the first left, if the second found it."""
     if following.op is Op.OUTSIDE or following.doubted:
         return Unknowable(_OUTSIDE)
     if last is None:

@@ -71,7 +71,7 @@ class Turns:
         return kind(f"no etcd endpoint gave an answer: {findings or 'not asked'}")
 
     def said(self) -> str:
-        """What the endpoints did that failed so far, to put before what another said: "at …: …; at …: …; "."""
+        """The failures of the endpoints so far, to put before another's message: "at …: …; at …: …; "."""
         return "".join(f"at {name}: {diagnosis.finding}; " for name, diagnosis in self._diagnoses.items())
 
     def _left(self) -> float:

@@ -1,4 +1,4 @@
-"""What an instance needs to be one of a fleet: leases, slots, acknowledgements, and what is written of who has gone.
+"""The calls by which an instance belongs to a fleet: leases, slots, acknowledgements, and the records of departures.
 
 A part of `store`, which has the calls.
 """

@@ -142,7 +142,7 @@ def _trimmed_in(ranged: Any) -> Revision:
 
 
 def _trimmed(raw: bytes) -> Revision:
-    """What is written there by hand says that nothing is known: that all there is has been trimmed."""
+    """A value written there by hand says that nothing is known: that everything has been trimmed."""
     try:
         return int(json.loads(raw)["from"])
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -60,7 +60,7 @@ class PastValues:
         self._pages = SharedReads[Page]("feed-read", errands, lambda page: _size(page.telling), KEPT)
 
     async def telling(self, scope: Scope, owed: Named, values: bool, *, whole: bool) -> Telling:
-        """What has become of the keys that are owed, as they stand at `owed.to`; one object for all who are owed it.
+        """The owed keys as they are at `owed.to`; one object for all clients that are owed it.
 
         whole: it can't be told in parts. Raises TooLarge (unless whole), Compacted, Denied, Unavailable.
         """

@@ -1,4 +1,4 @@
-"""What a key had at an earlier revision: from etcd, or, where that is compacted, from what writes left (rule 19).
+"""The value of a key at an earlier revision: from etcd, or, where that is compacted, from records (rule 19).
 
 Owns which reads that takes. What they mean is `core.past`'s. Fills nothing: the cache learns by proofs (rule 5).
 """

@@ -55,7 +55,7 @@ from consistency.tasks import Errands
 T = TypeVar("T")
 
 POLICY = "policy"
-"""What a version's `op` is that has put another policy; and what a refusal of it names instead of a key."""
+"""The `op` of a version that has put another policy; a refusal of the policy names it in place of a key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ def check_key(key: str, prefix: str, scope: Scope) -> None:
 
 
 def narrowed(asked: str, prefix: str) -> str:
-    """What to list for one who asked for the keys with one prefix and may read those with another: what is in both.
+    """The keys to list for a client that asked for one prefix and may read another: those with both.
 
     Raises Refused (403) if nothing can be.
     """

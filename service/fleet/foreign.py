@@ -1,4 +1,4 @@
-"""What others answer, and JSON that they have written: taken for what it is or not at all. Pure.
+"""Answers of other instances, and JSON that others have written: understood, or ignored. Pure.
 
 What comes out of JSON can be written as JSON and shown: no NaN, no number that readers disagree on, no half of a
 surrogate pair, nothing that is nested deeper than anything of ours.

@@ -63,7 +63,7 @@ class Peers:
         self._ask: Ask | None = None  # once it has been needed
 
     def bearer(self, authorization: str) -> Bearer | None:
-        """What to send along for who sent this header: nothing that is not a token of this fleet."""
+        """The header to send along for a client that sent this one: nothing but a token of this fleet."""
         token = self._keyring.bearers.find(authorization) if self._keyring else None
         return Bearer(authorization, token) if token else None
 

@@ -28,7 +28,7 @@ PROOF = "/members/proof"
 """Where each instance proves its address."""
 
 _NOBODY = secrets.token_bytes(32)
-"""What a token that is not known is compared with: that takes as long as one that is."""
+"""Stands in for an unknown token: the comparison then takes as long as for a known one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What is asked of the process that checks schemas, and what it may take for an answer. Both sides read it here.
+"""The questions to the process that checks schemas, and what an answer may cost. Both sides read it here.
 
 A question: one byte of kind, the digest of the schema, and two lengths; then the schema, if it is given, and the
 document. An answer: a length, and JSON. A schema is known again by its digest.

@@ -109,7 +109,7 @@ def url(host: str, port: int, scheme: str = "http") -> str:
 
 
 def shown(host: str) -> str:
-    """What a message may say of HOST: an address, or that it is a name; what is no address may be anything."""
+    """The text for HOST in a message: an address, or that it is a name; anything may be set there, a secret too."""
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:

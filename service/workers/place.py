@@ -1,4 +1,4 @@
-"""What a worker is handed by its supervisor: which one it is, the ports, and the line on which the two speak.
+"""The things that a supervisor hands to a worker: its number, the ports, and the line on which the two speak.
 
 It stands in one variable of the environment, which is taken out of it at once: `2/4:5,6,7:10` is worker 2 of 4, with
 the line, the shared port and its own port as the open files 5, 6 and 7, of whom a sign of life is wanted every 10 s.

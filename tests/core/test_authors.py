@@ -1,4 +1,4 @@
-"""What a version says of who wrote it: it comes back as it was written, and what is none of ours tells nothing."""
+"""The author in a version: it comes back as it was written, and a foreign text tells nothing."""
 
 from __future__ import annotations
 

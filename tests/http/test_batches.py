@@ -1,4 +1,4 @@
-"""What a batch's body may say (the contract): the changes that are made of it, and what is refused, with its index."""
+"""The body of a batch (the contract): the changes that it makes, and the refusals, each with its index."""
 
 from __future__ import annotations
 

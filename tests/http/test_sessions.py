@@ -127,7 +127,7 @@ UNREADABLE = [
     "OURS=7; OURS=",
     "OURS=7;",
 ]
-"""What a server hands over of lines that are not ASCII, and sessions that nobody can tell the revision of."""
+"""Lines that are not ASCII, as a server hands them over, and sessions whose revision nobody can tell."""
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def samples(registry: CollectorRegistry) -> Moved:
 
 @pytest.mark.parametrize(("event", "expected"), EVENTS, ids=repr)
 def test_event_is_counted(event: Event, expected: Moved) -> None:
-    """What an event should move grows by exactly that much; what it should not, stays."""
+    """The metrics that an event should move grow by exactly that much; all others stay."""
     registry = CollectorRegistry()
     instruments = Instruments(registry)
     before = samples(registry)

@@ -1,4 +1,4 @@
-"""What has to be done so that the service has what a folder has: a plan, as a value. Pure."""
+"""The changes that make the service have the documents of a folder: a plan, as a value. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands that run until they are told to end have in common: signals, and a program that they start.
+"""The common part of commands that run until they are told to end: signals, and a program that they start.
 
 Owns the child process, which gets the signals that we get, and is waited for.
 """
