@@ -40,7 +40,8 @@ INCOMPLETE = Kind(
     "rollback-incomplete", HTTPStatus.CONFLICT, "Some of the steps were done, and then one was not", PARTLY
 )
 
-_MEMBERS = {"prefix": str, "revision": int, "dry_run": bool, "in_steps": bool}
+_MEMBERS = {"prefix": "a string", "revision": "an integer", "dry_run": "true or false", "in_steps": "true or false"}
+"""What may be in the body, and what it has to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +130,29 @@ def order_in(text: bytes) -> Order:
     for name, value in found.items():
         if name not in _MEMBERS:
             raise _refusal(f"{name[:60]!a} is unknown; known: {', '.join(_MEMBERS)}")
-        if type(value) is not _MEMBERS[name]:
-            raise _refusal(f"{name} must be a {_MEMBERS[name].__name__}")
+        if _kind(value) != _MEMBERS[name]:
+            raise _refusal(f"{name} must be {_MEMBERS[name]}")
     for name in ("prefix", "revision"):
         if name not in found:
             raise _refusal(f"{name} is missing")
     if not 1 <= found["revision"] <= MAX_REVISION:
         raise _refusal("revision must be from 1 on")
     prefix = check_prefix(found["prefix"])
-    return Order(prefix, found["revision"], found.get("dry_run", False), found.get("in_steps", False))
+    return Order(prefix, int(found["revision"]), found.get("dry_run", False), found.get("in_steps", False))
+
+
+def _kind(value: object) -> str:
+    """In words. JSON Schema takes 42.0 for an integer, and so does this."""
+    match value:
+        case bool():
+            return "true or false"
+        case str():
+            return "a string"
+        case int():
+            return "an integer"
+        case float() if value.is_integer():
+            return "an integer"
+    return "something else"
 
 
 def _check_feasible(plan: Plan, writes: int, *, in_steps: bool) -> None:

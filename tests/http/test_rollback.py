@@ -147,12 +147,21 @@ def test_it_is_never_halfway_without_saying_it(gateway: Gateway, monkeypatch: py
     assert [get(gateway, key) for key in ("m/0000", "m/0100", "m/0149")] == [b"1", b"2", b"5"]
 
 
+def test_an_integer_may_be_written_with_a_point(gateway: Gateway) -> None:
+    """As JSON Schema, and so openapi.yaml, has it."""
+    at = gateway.ask("PUT", "/config/a", b"1").headers["X-Config-Revision"]
+    body = b'{"prefix": "a", "revision": %s.0, "dry_run": true}' % at.encode()
+    answer = gateway.ask("POST", "/rollback", body)
+    assert (answer.status_code, answer.get_json()["to"]) == (200, int(at))
+
+
 @pytest.mark.parametrize(
     "body",
     [b"{}", b"[]", b"1", b'{"prefix": "a"}', b'{"revision": 1}', b'{"prefix": 1, "revision": 1}',
      b'{"prefix": "a", "revision": "1"}', b'{"prefix": "a", "revision": 0}', b'{"prefix": "a", "revision": true}',
      b'{"prefix": "a", "revision": 1, "dry": true}', b'{"prefix": "a//", "revision": 1}', b"{",
-     b'{"prefix": "a", "revision": 1, "revision": 2}', b'{"prefix": "a", "revision": 1, "dry_run": 1}'],
+     b'{"prefix": "a", "revision": 1, "revision": 2}', b'{"prefix": "a", "revision": 1, "dry_run": 1}',
+     b'{"prefix": "a", "revision": 1.5}', b'{"prefix": "a", "revision": 1e999}'],
 )  # fmt: skip
 def test_a_wrong_order_is_400(gateway: Gateway, body: bytes) -> None:
     assert gateway.ask("POST", "/rollback", body).status_code == 400
