@@ -22,11 +22,13 @@ SAID = {
     "service/fleet/whole_fleet.py": {"time.time"},
     "service/doctor/endpoints.py": {NOW},
     "service/doctor/glimpse.py": {NOW},
+    "service/doctor/https.py": {"time.time"},
     "service/doctor/material.py": {NOW},
+    "service/tls/material.py": {NOW},
 }
 """Where the wall clock is read, and how: an instance tells people since when it runs, when it left, and how long ago
-others did; a record of a change tells when it was made or found; the doctor tells when certificates begin and end, and
-whether etcd's wall clock agrees."""
+others did; a record of a change tells when it was made or found; a certificate has begun and has not ended, or is
+refused; the doctor tells when certificates begin and end, and whether etcd's wall clock agrees."""
 
 
 def wall_clock(source: str) -> Iterator[str]:
