@@ -414,15 +414,19 @@ class TestComingBack:
         with pytest.raises(WrongTimeline):
             ask(other, after=Token(here(other).revision, lost.mark))  # from memory
 
-    def test_who_waits_when_the_history_turns_out_to_be_another_is_told(self, store: FakeStore, hand: Hand) -> None:
+    @pytest.mark.parametrize("written", ["b", "bc"])
+    def test_who_waits_when_the_history_turns_out_to_be_another_is_told(
+        self, store: FakeStore, hand: Hand, written: str
+    ) -> None:
+        """Whether it has gone on as far as the one before, to the very revision of the token, or further."""
         saved = store.snapshot()
         write(store, "a", b"1")
         hand.deliver()
         hand.prove()
         answer = waiting(hand)
         store.restore(saved)
-        write(store, "b", b"1")
-        write(store, "c", b"1")
+        for key in written:
+            write(store, key, b"1")
         hand.prove()  # which finds it out
         hand.connect()
         with pytest.raises(WrongTimeline):
