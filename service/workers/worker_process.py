@@ -31,8 +31,8 @@ SILENT_FOR = 20.0
 SPEAKS_IN = 4
 """It speaks so many times within that."""
 
-IN_ORDER = (0, EXIT_CODE, -signal.SIGTERM)
-"""Exit codes of a worker that was told to end: the second one before it served, the third before it had a handler."""
+IN_ORDER = (0, EXIT_CODE, -signal.SIGTERM, -signal.SIGINT)
+"""Exit codes of a worker that was told to end: the second one before it served, the others before it had handlers."""
 
 log = structlog.stdlib.get_logger("config.workers")
 
