@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support.browser import tab, violations
+from tests.support.instances import within
 from tests.support.page import BOUND, Fleet, link, press, running
 
 TOKEN = "operator-0123456789"
@@ -110,8 +111,15 @@ def test_deleting_asks_first_and_can_be_undone(browser: Browser, fleet: Fleet) -
         assert fleet.instances[0].get("doomed", params={"use_cache": "false"}).text == '"x"'
 
 
+def keeps_history(fleet: Fleet) -> bool:
+    """From some seconds after the first instance's start on: what is written before may have left no record."""
+    fleet.write("begun", "1")
+    return fleet.instances[0].request("GET", "/history/begun").json()["exact_from"] is not None
+
+
 def test_history_tells_who_when_why_and_what_and_restores(browser: Browser, fleet: Fleet) -> None:
     """Records outlive what etcd compacts; and a document that was deleted comes back from them."""
+    assert within(15, lambda: keeps_history(fleet))
     first = fleet.write("history", '{"a": 1, "b": 1}')
     fleet.write("history", '{"a": 1, "b": 2}')
     third = fleet.instances[0].put("history", b'{"a": 1, "b": 3}', headers={"X-Change-Reason": "twice the <load>"})
@@ -138,6 +146,30 @@ def test_history_tells_who_when_why_and_what_and_restores(browser: Browser, flee
         expect(items.nth(0).locator("summary")).to_contain_text("deleted")
         press(page, "Restore what was before")
         expect(page.locator("#value")).to_contain_text('"b": 1')
+
+
+def test_history_that_fails_on_the_way_goes_on_when_it_is_asked_again(browser: Browser, fleet: Fleet) -> None:
+    """Nothing of it is skipped, and nothing is shown twice."""
+    revisions = [fleet.write("halting", f"{number}") for number in range(23)]
+    fails = True
+    with tab(browser, fleet.url + link("halting")) as page:
+        page.route("**/history/halting?before=*", lambda route: route.abort() if fails else route.continue_())
+        page.route("**/config/halting?revision=*", lambda route: route.abort() if fails else route.continue_())
+        press(page, "History")
+        items = page.locator(".past > li")
+        expect(items.nth(0)).to_contain_text("did not answer")
+        for _ in range(4):
+            press(page, "Earlier")
+        expect(items).to_have_count(20)
+        expect(page.locator("#below")).to_contain_text("did not answer")
+        fails = False
+        press(page, "Earlier")
+        expect(items).to_have_count(23)
+        shown = [summary.split()[1] for summary in page.locator(".past summary").all_inner_texts()]
+        assert shown == [str(revision) for revision in reversed(revisions)]
+        items.nth(0).locator("summary").click()
+        items.nth(0).locator("summary").click()
+        expect(items.nth(0).locator(".come")).to_contain_text("22")
 
 
 def test_history_without_records_is_what_etcd_still_has(browser: Browser, fleet: Fleet) -> None:

@@ -15,20 +15,24 @@ export async function past(key, current, restore) {
   const list = h("ol", { class: "past" });
   const more = h("button", { type: "button", onclick: () => go() }, "Earlier");
   const end = h("p", { class: "note" });
-  const changes = told(key, current);
+  const next = changesOf(key, current);
   await go();
   return [h("h3", {}, "History"), list, end, h("div", { class: "row" }, more)];
 
   async function go() {
     more.disabled = true;
-    for (let number = 0; number < AT_ONCE; number++) {
-      const { value, done } = await changes.next();
-      if (done) {
-        end.textContent = value;
-        more.hidden = true;
-        return;
+    end.textContent = "";
+    try {
+      for (let number = 0; number < AT_ONCE && !more.hidden; number++) {
+        const change = await next();
+        if (typeof change === "string") {
+          end.textContent = change;
+          more.hidden = true;
+        } else list.append(item(change, list.childElementCount === 0));
       }
-      list.append(item(value, list.childElementCount === 0));
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      end.textContent = error.message; // the button asks again
     }
     more.disabled = false;
   }
@@ -43,18 +47,18 @@ export async function past(key, current, restore) {
     async function fillOnce() {
       if (filled) return;
       filled = true;
-      body.replaceChildren(...await shown(change));
+      try {
+        body.replaceChildren(...await shown(change));
+      } catch (error) {
+        if (!(error instanceof Failure)) throw error;
+        filled = error.status === 410; // else it is asked again when it is opened again
+        body.replaceChildren(h("p", { class: "note" }, filled ? "What it was is not kept." : error.message));
+      }
     }
   }
 
   async function shown({ revision: at }) {
-    let before, after;
-    try {
-      [before, after] = [await stood(at - 1n), await stood(at)];
-    } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-      return [h("p", { class: "note" }, error.status === 410 ? "What it was is not kept." : error.message)];
-    }
+    const [before, after] = [await stood(at - 1n), await stood(at)];
     const left = before.text === null ? "Nothing" : `Before: revision ${before.revision}`;
     const right = after.text === null ? "Nothing" : `Revision ${after.revision}`;
     const isNewest = after.text === null || after.revision === current.revision;
@@ -74,29 +78,28 @@ export async function past(key, current, restore) {
 }
 
 /**
- * Its changes, the newest first: those that have left records, then those that etcd still has. Returns why there are no
- * more.
+ * Its changes one by one, the newest first, by each call: those that have left records, then those that etcd still has.
+ * At the end it says why there are no more. What fails may be called again.
  */
-async function* told(key, current) {
-  let oldest = null;
-  for (let more = true; more;) {
-    const page = await historyOf(key, oldest?.revision ?? null);
-    for (const change of page.changes) yield (oldest = change);
-    more = page.more;
-  }
-  if (oldest === null && current.text !== null) yield (oldest = { revision: current.revision, op: "put" });
-  while (oldest !== null && oldest.revision > 1n) {
-    let found;
+function changesOf(key, current) {
+  let oldest = null, page = [], more = true;
+  return async function next() {
+    if (!page.length && more) ({ changes: page, more } = await historyOf(key, oldest?.revision ?? null));
+    if (page.length) return (oldest = page.shift());
+    if (oldest === null && current.text === null) return "Nothing is kept of it.";
+    return (oldest = oldest === null ? { revision: current.revision, op: "put" } : await before(oldest.revision));
+  };
+
+  async function before(at) {
+    if (at <= 1n) return "That is the first.";
     try {
-      found = await readAt(key, oldest.revision - 1n);
+      const found = await readAt(key, at - 1n);
+      return found.text === null ? `Before revision ${at} it was not there.` : { revision: found.revision, op: "put" };
     } catch (error) {
       if (!(error instanceof Failure) || error.status !== 410) throw error;
       return "What was before is not kept.";
     }
-    if (found.text === null) return `Before revision ${oldest.revision} it was not there.`;
-    yield (oldest = { revision: found.revision, op: "put" });
   }
-  return oldest === null ? "Nothing is kept of it." : "That is the first.";
 }
 
 function said({ op, at, by, why }) {
