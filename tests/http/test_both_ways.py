@@ -17,6 +17,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
+from consistency.instance import trimmer
 from metrics import Instruments
 from service.answering import Answering
 from service.app import behind_door
@@ -117,9 +118,11 @@ requests = st.builds(Request, methods, paths, queries, tags, tags, cookies, othe
 def known(new_etcd: type[EtcdServer], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """Two documents, and a key that is known to be absent; also one that is not ASCII.
 
-    On an etcd of its own: elsewhere somebody's write, or a lease that ends, would be counted among the revisions.
+    On an etcd of its own, with records of changes that nobody trims: elsewhere somebody's write, or a lease that ends,
+    would be counted among the revisions.
     """
     with ExitStack() as stack:
+        stack.enter_context(pytest.MonkeyPatch.context()).setattr(trimmer, "INTERVAL", 3600.0)
         etcd = stack.enter_context(new_etcd(tmp_path_factory.mktemp("etcd")))
         etcd.etcdctl("put", "/hit-path/fleet", FLEET)
         gateway = start_gateway(stack, etcd, "/hit-path")
@@ -427,18 +430,13 @@ def outcome(gateway: Gateway, way: Way, write: Write, there: bool) -> tuple[Any,
     told["x-request-id"] = MADE_UP.sub("made up", told.get("x-request-id", "none"))
     told |= {name: since(before, told[name]) for name in BEAR_REVISIONS if name in told}
     text = AT_REVISION.sub("at", body.decode("latin-1"))
-    text = AS_RESULT.sub(lambda found: f'"{found[1]}": <{placed(before, found[2])}>', text)
+    text = AS_RESULT.sub(lambda found: f'"{found[1]}": <{int(found[2]) - before}>', text)
     return status, told, text, cache.get("written", use_cache=False).value
 
 
 def since(before: int, text: str) -> str:
-    """The text, with where the revision that it names lies, if it names one."""
-    return REVISION.sub(lambda found: f"{found[1]}<{placed(before, found[2])}>", text)
-
-
-def placed(before: int, revision: str) -> str:
-    """How many later does not matter: records are trimmed meanwhile, which takes a revision, too."""
-    return "later" if int(revision) > before else "at" if int(revision) == before else "earlier"
+    """The text, with how many revisions after `before` instead of the revision that it names, if any."""
+    return REVISION.sub(lambda found: f"{found[1]}<{int(found[2]) - before}>", text)
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])
