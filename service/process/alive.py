@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 
-from service.process.listener import EVERY_ADDRESS, url
+from service.process.listener import reached_at, url
 from service.settings.model import Settings
 from service.tls.files import written
 
@@ -22,7 +21,7 @@ def trouble(environ: Mapping[str, str]) -> str:
     Asks `/healthz`, which needs no token and never asks etcd. Raises StartupError for settings that can't be used.
     """
     settings = Settings.load(environ)
-    address = url(_at(settings.host), settings.port, "https" if settings.speaks_https else "http")
+    address = url(reached_at(settings.host), settings.port, "https" if settings.speaks_https else "http")
     try:
         handlers = [urllib.request.ProxyHandler({}), *_https(settings)]
         with urllib.request.build_opener(*handlers).open(f"{address}/healthz", timeout=WITHIN):
@@ -30,12 +29,6 @@ def trouble(environ: Mapping[str, str]) -> str:
     except (OSError, ValueError) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         return f"{address}/healthz: {reason}"
-
-
-def _at(host: str) -> str:
-    if host not in EVERY_ADDRESS:
-        return host
-    return "127.0.0.1" if ipaddress.ip_address(host).version == 4 else "::1"
 
 
 def _https(settings: Settings) -> list[urllib.request.HTTPSHandler]:

@@ -18,7 +18,7 @@ from service.embedded_etcd.shared import RunningEtcd
 from service.fleet.addresses import HTTPS, own_scheme
 from service.fleet.advertised import Advertised
 from service.process.compose import Instance
-from service.process.listener import EVERY_ADDRESS, url
+from service.process.listener import reached_at, url
 from service.process.surroundings import Surroundings
 from service.settings.connection import Connection
 from service.settings.model import Settings
@@ -89,7 +89,7 @@ async def _check_that_it_is_reached(told: Advertised, trust: Trust) -> None:
 
 
 def _local_url(settings: Settings) -> str:
-    host = "127.0.0.1" if settings.host in EVERY_ADDRESS else settings.host
+    host = reached_at(settings.host)
     return url(host, settings.port, own_scheme(settings))
 
 

@@ -103,6 +103,11 @@ def _bound_each_connection(listener: socket.socket) -> None:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TAKEN_WITHIN * 1000)
 
 
+def reached_at(host: str) -> str:
+    """Where this machine itself reaches what listens at `host`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
 def url(host: str, port: int, scheme: str = "http") -> str:
     """The address as a URL."""
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
