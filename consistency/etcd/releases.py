@@ -1,6 +1,8 @@
 """Which releases of etcd have faults that matter here. Pure: the one table, for the start and for the doctor.
 
-Sources: etcd's changelogs of 3.4, 3.5 and 3.6; its postmortem on data inconsistency in 3.5; its advisories on roles,
+Sources: etcd's changelogs of 3.4, 3.5 and 3.6; its postmortem on data inconsistency in 3.5; its issues 14110 and 14891,
+on reads that are given up while it is slow (two faults, of which the second came with mending the first); its
+advisories on roles,
 CVE-2026-33343 and -33413 (3.5.28, 3.6.9), -44283 (3.5.30, 3.6.11), -73499 (3.5.33, 3.6.14, 3.7.1).
 """
 
@@ -40,6 +42,7 @@ class Fault:
 FAULTS = (
     Fault("members may come to hold different data after a crash under load", {(3, 5): 3}, since=(3, 5)),
     Fault("progress notifications of a watch may overtake its events", {(3, 4): 25, (3, 5): 8}, since=(3, 4)),
+    Fault("a read that is given up may end the etcd that it was sent to", {(3, 4): 23, (3, 5): 7}, since=(3, 4)),
     Fault("a lease may be revoked although it was renewed", {(3, 4): 31, (3, 5): 13}, since=(3, 4)),
 )
 

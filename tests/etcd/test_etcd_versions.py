@@ -8,6 +8,7 @@ from consistency.etcd.releases import ADVICE, ADVICE_WITH_USERS, weaknesses
 
 CORRUPTION = "members may come to hold different data after a crash under load"
 PROGRESS = "progress notifications of a watch may overtake its events"
+READS = "a read that is given up may end the etcd that it was sent to"
 LEASES = "a lease may be revoked although it was renewed"
 
 
@@ -19,13 +20,15 @@ def test_a_recommended_release_has_no_weakness(version: str) -> None:
 @pytest.mark.parametrize(
     ("version", "faults"),
     [
-        ("3.5.0", {CORRUPTION, PROGRESS, LEASES}),
-        ("3.5.2", {CORRUPTION, PROGRESS, LEASES}),
-        ("3.5.3", {PROGRESS, LEASES}),
+        ("3.5.0", {CORRUPTION, PROGRESS, READS, LEASES}),
+        ("3.5.2", {CORRUPTION, PROGRESS, READS, LEASES}),
+        ("3.5.3", {PROGRESS, READS, LEASES}),
+        ("3.5.6", {PROGRESS, READS, LEASES}),
         ("3.5.7", {PROGRESS, LEASES}),
         ("3.5.8", {LEASES}),
         ("3.5.12", {LEASES}),
         ("3.5.13", set()),
+        ("3.4.22", {PROGRESS, READS, LEASES}),
         ("3.4.24", {PROGRESS, LEASES}),
         ("3.4.25", {LEASES}),
         ("3.4.30", {LEASES}),
@@ -35,7 +38,7 @@ def test_a_recommended_release_has_no_weakness(version: str) -> None:
 )
 def test_each_fault_ends_with_the_release_that_mended_it(version: str, faults: set[str]) -> None:
     """The bounds are those of etcd's changelogs."""
-    assert {each for each in weaknesses(version) if each in (CORRUPTION, PROGRESS, LEASES)} == faults
+    assert {each for each in weaknesses(version) if each in (CORRUPTION, PROGRESS, READS, LEASES)} == faults
 
 
 @pytest.mark.parametrize(
