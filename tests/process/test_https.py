@@ -98,7 +98,7 @@ def renew_and_look(instance: InstanceProcess, https: Https, times: int) -> None:
 def test_it_speaks_https_and_nothing_else(instance: InstanceProcess, https: Https) -> None:
     assert instance.put("a", b"1").status_code == 201
     assert instance.get("a").content == b"1"
-    assert f"address: https://127.0.0.1:{instance.port}" in instance.printed()
+    assert within(5, lambda: f"address: https://127.0.0.1:{instance.port}" in instance.printed())
     with pytest.raises(requests.ConnectionError):
         requests.get(f"http://127.0.0.1:{instance.port}/healthz", timeout=5)
     instance.verify = True

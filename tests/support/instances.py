@@ -86,8 +86,11 @@ class InstanceProcess:
 
     def __enter__(self) -> Self:
         self.start()
-        self.wait_until_ready()
-        return self
+        try:
+            return self.wait_until_ready()
+        except BaseException:
+            self.kill()  # or it would be another test that is told of a process nobody has waited for
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
