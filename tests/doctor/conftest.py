@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,5 +42,15 @@ Examine = Callable[..., Examined]
 
 @pytest.fixture
 def examined(tmp_path: Path) -> Examine:
-    """`examined(ETCD_ENDPOINTS=…)`, in an empty directory, of a service that others can't reach."""
-    return lambda **environ: Examined(examine({"HOST": "127.0.0.1", **environ}, tmp_path / "instance"))
+    """`examined(ETCD_ENDPOINTS=…)`, in an empty directory, of a service that others can't reach.
+
+    A test that fails shows the whole report. An etcd that is held for seconds is no finding, unless a test says so.
+    """
+
+    def examined(**environ: str) -> Examined:
+        settings = {"HOST": "127.0.0.1", "ETCD_TIMEOUT": "20", **environ}
+        report = examine(settings, tmp_path / "instance")
+        sys.stdout.write(report.text())
+        return Examined(report)
+
+    return examined
