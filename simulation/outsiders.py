@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from consistency.core.model import SLOTS
 from consistency.etcd.layout import Layout
@@ -14,11 +15,15 @@ LONG = 1000
 
 
 class Outsiders:
-    """See the module's opening. The actions of a plan's steps that are done by hand."""
+    """See the module's opening. The actions of a plan's steps that are done by hand.
 
-    def __init__(self, cluster: Cluster, layout: Layout) -> None:
+    guarded: prefixes that a policy which they put names.
+    """
+
+    def __init__(self, cluster: Cluster, layout: Layout, guarded: Sequence[str] = ()) -> None:
         self.cluster = cluster
         self._layout = layout
+        self._guarded = guarded
         self._writes = 0
         self._slots: set[int] = set()  # leases that hold slots, or have held some: a restore brings them back
 
@@ -46,8 +51,10 @@ class Outsiders:
         self.cluster.write_outside({self._layout.policy: self._value()})
 
     def mend_policy(self, leave_one: bool) -> None:
-        """Somebody puts a policy that demands nothing, or deletes the one there is."""
-        good = json.dumps({"note": self._value().decode(), "schemas": {}, "reason_required": []}).encode()
+        """Somebody puts a policy that demands nothing of documents, or deletes the one there is."""
+        good = json.dumps(
+            {"note": self._value().decode(), "guarded": self._guarded, "schemas": {}, "reason_required": []}
+        ).encode()
         self.cluster.write_outside(
             {self._layout.policy: good} if leave_one else {}, [] if leave_one else [self._layout.policy]
         )

@@ -31,7 +31,7 @@ class SimulatedEtcd(Outsiders):
     """See the module's opening. Made on the loop."""
 
     def __init__(self, plan: Plan, loop: Loop, random: Random) -> None:
-        super().__init__(Cluster(random, plan.members), Layout(PREFIX))
+        super().__init__(Cluster(random, plan.members), Layout(PREFIX), plan.guarded)
         self._loop = loop
         self._secured = plan.secured
         self._network = self.cluster.network

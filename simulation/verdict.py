@@ -4,19 +4,21 @@ Nobody has to be told that a version is old: the moment of each commit is known,
 
 A restored backup splits a run: what came before it is judged by the history that was lost, what was asked for when the
 bound had passed, so that nobody may know of the lost one any more, by the one that goes on from the backup. There
-nobody knows which policy came back, so no key counts as guarded. Writes that
-may have come to both, or to the part that both share, are writes of unknown outcome to the second. The last known that
-was proven in the lost one may be told for as long as the client allows (STALE), and a token of the lost one be refused.
+nobody knows which policy came back, so no key counts as guarded. Nor does one that a policy put by hand does not name.
+Writes that may have come to both, or to the part that both share, are writes of unknown outcome to the second. The last
+known that was proven in the lost one may be told for as long as the client allows (STALE), and a token of the lost one
+be refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 from consistency.core.options import CLOCK_RATE_ERROR
 from simulation.client import LAST_LOOK, LAST_WORD
-from simulation.demanded import what_was_demanded
+from simulation.demanded import POLICY, what_was_demanded
 from simulation.record import Run
 from torture.case import Case
 from torture.checker import check
@@ -36,13 +38,13 @@ def judge(run: Run) -> list[Violation]:
     slack = run.plan.bound * SLACK + 1e-6
     if run.split_at is None:
         promises = check(
-            run.history, run.truth, bound=run.plan.bound, slack=slack, followed=run.followed, guarded=run.guarded
+            run.history, run.truth, bound=run.plan.bound, slack=slack, followed=run.followed, guarded=_guarded(run)
         )
         demanded = [*what_was_demanded(run.truth, run.orders, run.policies)]
         return [*promises, *_outside(run.outside, run.truth), *demanded, *problems]
     before, after = _split(run.history, run.split_at, run.split_at + run.plan.bound + slack)
     followed = [word for word in run.followed if word.returned < run.split_at]
-    promises = check(before, run.truth, bound=run.plan.bound, slack=slack, followed=followed, guarded=run.guarded)
+    promises = check(before, run.truth, bound=run.plan.bound, slack=slack, followed=followed, guarded=_guarded(run))
     promises += check(after, run.truth_after, bound=run.plan.bound, slack=slack)
     forgotten = run.split_at + run.plan.bound + slack
     late = [read for read in run.outside if read.invoked > forgotten and not _is_last_known(read, run.split_at)]
@@ -54,7 +56,25 @@ def judged_as_guarded(run: Run) -> list[Operation]:
     """The reads that had to be linearizable because their keys were guarded, and for nothing else."""
     until = float("inf") if run.split_at is None else run.split_at
     known = [operation for operation in run.history if operation.returned < until]
-    return Case(known, run.truth, run.plan.bound, 0.0, guarded=run.guarded).guarded_reads()
+    return Case(known, run.truth, run.plan.bound, 0.0, guarded=_guarded(run)).guarded_reads()
+
+
+def _guarded(run: Run) -> tuple[str, ...]:
+    """The prefixes of the run's guarded keys that no policy has left out since the first (rules 16 and 17).
+
+    While nobody can read the policy nothing is written, so it need not name them.
+    """
+    guarded = set(run.guarded)
+    for change in run.truth.changes:
+        if change.key == POLICY:
+            guarded &= _named(change.value, run.guarded)
+    return tuple(prefix for prefix in run.guarded if prefix in guarded)
+
+
+def _named(policy: str | None, prefixes: Collection[str]) -> set[str]:
+    """Those of the prefixes that this policy guards; all if nobody can read it."""
+    said = json.loads(policy) if policy is not None else {}
+    return {*prefixes} if not isinstance(said, dict) else {*prefixes} & {*said.get("guarded", ())}
 
 
 def newest(run: Run) -> Truth:

@@ -19,10 +19,10 @@ from consistency.instance.recall import Recall
 from simulation.asking import Asker
 from simulation.historian import Historian
 from simulation.keeper import Keeper
-from simulation.plan import Plan
+from simulation.plan import Plan, Step
 from simulation.policies import Approval
 from simulation.runs import planned, played
-from simulation.verdict import judge
+from simulation.verdict import judge, judged_as_guarded
 
 SEEDS = (10, 25)
 
@@ -79,6 +79,18 @@ def without_its_last_step(made: Callable[..., Way]) -> Callable[..., Way]:
         return replace(plan, steps=plan.steps[:-1])
 
     return shorter
+
+
+@pytest.mark.parametrize("left_out", [False, True])
+def test_keys_count_as_guarded_unless_a_policy_put_by_hand_leaves_them_out(left_out: bool) -> None:
+    """1. A policy guards them; 2. somebody puts nonsense in its place; 3. then one that guards them, too, or none."""
+    plan = planned(4)
+    overwritten = Step(4.0, 1, "policy overwritten", "overwrite_policy", ())
+    mended = Step(4.5, 1, "policy overwritten", "mend_policy", (not left_out,))
+    run = played(replace(plan, steps=(overwritten, mended), keepers=()))
+    assert run.guarded == plan.guarded != ()
+    assert judge(run) == []
+    assert (judged_as_guarded(run) == []) == left_out
 
 
 @pytest.mark.parametrize(
