@@ -19,10 +19,11 @@ from consistency.instance.recall import Recall
 from simulation.asking import Asker
 from simulation.historian import Historian
 from simulation.keeper import Keeper
-from simulation.plan import Plan, Step
+from simulation.plan import Plan
 from simulation.policies import Approval
 from simulation.runs import planned, played
 from simulation.verdict import judge, judged_as_guarded
+from torture.schedule import Step
 
 SEEDS = (10, 25)
 
