@@ -18,8 +18,6 @@ from tests.bench.programs import need_wrk
 
 pytestmark = pytest.mark.alone
 
-pytestmark = pytest.mark.alone
-
 ENTRIES = 3_000
 TAKES = 0.05
 """Seconds for one answer: 64 connections need more than two for all entries."""

@@ -19,8 +19,6 @@ from tests.bench.programs import need_wrk
 
 pytestmark = pytest.mark.alone
 
-pytestmark = pytest.mark.alone
-
 PROJECT = Path(__file__).parents[2]
 GONE_WITHIN = 30.0
 """Seconds: instances drain, etcd ends last."""
