@@ -1,7 +1,7 @@
 # `make` tells what there is. Every target installs what it needs into .venv: Python 3.11+ and make are enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-secured contract check lint mutants torture simulate simulate-coverage faults docs settings lock coverage release load fleet demo bench bench-scale clean
+.PHONY: help run test test-all test-secured contract check lint mutants torture simulate simulate-coverage faults docs settings lock coverage container-check release load fleet demo bench bench-scale clean
 .SUFFIXES:
 
 # The newest Python of these that is new enough.
@@ -14,7 +14,7 @@ N ?= 4
 PORT ?= 8080
 
 help:  ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run  ## Start one instance on http://0.0.0.0:8080 (PORT=…), with an embedded etcd unless another is configured
 	@exec $(BIN)/python -m service
@@ -93,6 +93,9 @@ coverage: $(VENV)/.dev  ## Which lines and branches of each package the tests ru
 	$(COVERAGE) combine -q --rcfile tools/coverage.ini && \
 	$(COVERAGE) json -q --rcfile tools/coverage.ini -o instance/coverage/report.json && \
 	$(BIN)/python -m tools.coverage_table instance/coverage/report.json && exit $$failed
+
+container-check: $(VENV)/.dev  ## Execute the Dockerfile's steps without Docker, and run what they make with few rights (root; minutes; KEEP=1)
+	@$(BIN)/python -m tools.image $(if $(KEEP),--keep)
 
 release: $(VENV)/.dev  ## Prepare VERSION=0.2.0: build it, look into it, write the changelog's section; sign and upload nothing
 	@$(BIN)/python -m tools.release "$(VERSION)"

@@ -11,16 +11,15 @@ import datetime
 import http.client
 import re
 import ssl
-import tempfile
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from cryptography import x509
 
 from consistency.etcd.config import EtcdConfig
+from service.tls.files import written
 
 LONGEST_ANSWER = 4 * 1024 * 1024
 _VERSION = re.compile(rb'"etcdserver": ?"([^"]+)"')
@@ -100,12 +99,9 @@ def _trusting_anybody(config: EtcdConfig) -> ssl.SSLContext:
 
 
 def _present(context: ssl.SSLContext, cert: bytes, key: bytes) -> None:
-    """OpenSSL wants files: they are there for this moment, in a directory that nobody else may read."""
-    with tempfile.TemporaryDirectory() as directory:
-        files = Path(directory, "cert"), Path(directory, "key")
-        for file, pem in zip(files, (cert, key), strict=True):
-            file.write_bytes(pem)
-        context.load_cert_chain(*files, password="")  # or OpenSSL would ask the terminal for one
+    """OpenSSL wants files: they are there for this moment."""
+    with written(cert, key) as (chain, secret):
+        context.load_cert_chain(chain, secret, password="")  # or OpenSSL would ask the terminal for one
 
 
 def _shown(sock: object) -> x509.Certificate | None:

@@ -35,13 +35,27 @@ class MemoryGroup:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         deadline = time.monotonic() + 10.0
-        while (self._group / "cgroup.procs").read_text() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        self._group.rmdir()
+        while True:
+            try:
+                return self._group.rmdir()
+            except OSError:  # one that has ended still counts until it has been waited for
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     def around(self, *command: str) -> list[str]:
         """The command line for a process that is in the group before it does anything."""
         return ["/bin/sh", "-c", 'echo $$ > "$0" && exec "$@"', str(self._group / "cgroup.procs"), *command]
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self._group
+
+    @property
+    def most(self) -> int:
+        """Bytes: the most that it has held, with the files that the kernel can drop."""
+        return int((self._group / self._name("max_usage_in_bytes", "peak")).read_text())
 
     @property
     def used(self) -> int:
