@@ -35,6 +35,9 @@ TRIES = 3
 PASSED, FAILED = 0, 1
 """pytest's exit codes. Whatever else it says is about the run and not about the mutant."""
 
+PLUGINS = ("-p", "hypothesispytest", "-p", "timeout")
+"""Those that the tests need. All that are installed would take pytest as long to load as most of the tests last."""
+
 
 class Unsound(Exception):
     """The run tells nothing: a mutant does not apply, or a test fails without one."""
@@ -111,9 +114,10 @@ def check_unbroken(tests: Sequence[str]) -> None:
 def first_failure(copy: Path, tests: Sequence[str]) -> str:
     """The first of the tests that fails there, without its parameters; empty when all pass. Raises Unsound."""
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", "--hypothesis-seed=0",
-         *(f"tests/{test}" for test in tests)],
-        cwd=copy, capture_output=True, text=True, check=False,
+        [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *PLUGINS,
+         "--hypothesis-seed=0", *(f"tests/{test}" for test in tests)],
+        cwd=copy, env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     named = re.search(r"^(?:FAILED|ERROR) tests/([^\s\[]+)", run.stdout, re.MULTILINE)
     if run.returncode == FAILED and named:
