@@ -21,6 +21,9 @@ __all__ = ["all_complaints", "complaints"]
 
 pytest_plugins = ("pytester", "tests.fault_matrix.report", "tests.support.skips")
 
+# How long an example takes says how busy the machine is. The rest is as Hypothesis has it, here or in CI.
+settings.register_profile("ours", settings.get_profile(settings.get_current_profile_name()), deadline=None)
+settings.load_profile("ours")
 settings.register_profile("long", max_examples=5_000)  # --hypothesis-profile=long
 
 _numbers = itertools.count(1)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from config_client.certificates import Certificates, said
 from config_client.core.calls import Attempt, Failure
 from config_client.core.requests import Answer
 from config_client.errors import ConfigError
@@ -20,10 +21,12 @@ from config_client.errors import ConfigError
 class Connection:
     """Where the service is, and how it is reached.
 
-    urls: of its instances, or of what stands before them. token, or token_file, which is read anew for each connection.
-    ca_file: certificates to trust instead of the system's; ssl_context: anything beyond. proxy: an address; trust_env:
-    whether HTTP_PROXY, HTTPS_PROXY, NO_PROXY count. Seconds: connect_within, for a connection; answer_within, for a
-    part of an answer; silence, after which a stream counts as dead, more than two of the service's heartbeats of 10 s.
+    urls: of its instances, or of what stands before them. token, or token_file. ca_file: certificates to trust instead
+    of the system's. cert_file: the certificate to show, with those between it and its authority; key_file: its key,
+    without a passphrase, unless that is in cert_file, too. These files are looked at for each connection, so they may
+    be renewed in place. ssl_context: anything beyond. proxy: an address; trust_env: whether HTTP_PROXY, HTTPS_PROXY,
+    NO_PROXY count. Seconds: connect_within, for a connection; answer_within, for a part of an answer; silence, after
+    which a stream counts as dead, more than two of the service's heartbeats of 10 s.
 
     Raises ConfigError, which says which one is wrong.
     """
@@ -32,6 +35,8 @@ class Connection:
     token: str = field(default="", repr=False)
     token_file: str | Path | None = None
     ca_file: str | Path | None = None
+    cert_file: str | Path | None = None
+    key_file: str | Path | None = None
     ssl_context: ssl.SSLContext | None = None
     proxy: str | None = field(default=None, repr=False)  # it may bear a password
     trust_env: bool = True
@@ -48,6 +53,10 @@ class Connection:
             raise ConfigError("proxy: it is not an address, expected for example http://proxy.internal:3128")
         if self.token and self.token_file:
             raise ConfigError("token and token_file are both set; one is expected")
+        if self.key_file and not self.cert_file:
+            raise ConfigError("key_file is set, and cert_file is not; its certificate is expected")
+        if self.cert_file and self.ssl_context is not None and not isinstance(self.ssl_context, Certificates):
+            raise ConfigError("cert_file and ssl_context are both set; one is expected")
 
     def at(self, url: str) -> Connection:
         """Return the same, for one address alone."""
@@ -60,7 +69,7 @@ class Connection:
         try:
             token = Path(self.token_file).read_text(encoding="ascii").strip()
         except (OSError, ValueError) as error:
-            raise ConfigError(f"token_file {self.token_file} can't be read: {_said(error)}") from error
+            raise ConfigError(f"token_file {self.token_file} can't be read: {said(error)}") from error
         if not token:
             raise ConfigError(f"token_file {self.token_file} is empty, or is being written")
         return token
@@ -79,22 +88,18 @@ class Connection:
     def secured(self) -> Connection:
         """Return the same with its certificates loaded, for all clients made of it. It takes a tenth of a second.
 
-        Raises ConfigError where ca_file can't be read.
+        Raises ConfigError where one of the files can't be used.
         """
         if self.ssl_context is not None:
             return self
+        if self.ca_file or self.cert_file:
+            files = (Path(file) if file else None for file in (self.ca_file, self.cert_file, self.key_file))
+            return replace(self, ssl_context=Certificates(*files))
         try:
-            if self.ca_file is not None:
-                made = ssl.create_default_context(cafile=str(self.ca_file))
-            else:
-                made = httpx.create_ssl_context(trust_env=self.trust_env)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError(f"ca_file {self.ca_file} can't be read: {_said(error)}") from error
+            made = httpx.create_ssl_context(trust_env=self.trust_env)
+        except (OSError, ssl.SSLError) as error:  # SSL_CERT_FILE
+            raise ConfigError(f"the certificates to trust can't be read: {said(error)}") from error
         return replace(self, ssl_context=made)
-
-
-def _said(error: Exception) -> str:
-    return getattr(error, "strerror", None) or type(error).__name__
 
 
 def _checked(url: str) -> str:

@@ -43,7 +43,7 @@ class Command:
     def __init__(self, url: str, directory: Path, **variables: str) -> None:
         self._arguments = [sys.executable, "-m", "config_client.ctl"]
         self._directory = directory
-        self._environ = environ(CONFIG_URL=url, **variables)
+        self._environ = environ(**{"CONFIG_URL": url, **variables})
         self.connection = Connection(url.split(","), trust_env=False)
 
     def run(self, *arguments: str, stdin: str = "", env: Mapping[str, str] | None = None) -> Done:

@@ -55,7 +55,7 @@ def tree(image: str, kept: Path, into: Path) -> str:
         _copied(prefix, version, into)
         steps = ["ldconfig", "python -m ensurepip --upgrade"]
     else:
-        steps = ["python3 -m venv /usr/local"]
+        steps = ["python3 -m venv /usr/local", "python -m pip uninstall -y setuptools"]
     for step in (*steps, f'python -c "{_MODULES}"'):
         run_within(into, ("/bin/sh", "-c", step), environment(image))
     told = run_within(into, ("python", "--version"), environment(image)).strip()

@@ -30,6 +30,8 @@ from config_client.errors import ConfigError
 @click.option("--url", multiple=True, help="Address of the service, several times for several.  [env: CONFIG_URL]")
 @click.option("--token-file", type=click.Path(path_type=Path), help="File with the token.  [env: CONFIG_TOKEN_FILE]")
 @click.option("--ca-file", type=click.Path(path_type=Path), help="Certificates to trust.  [env: CONFIG_CA_FILE]")
+@click.option("--cert-file", type=click.Path(path_type=Path), help="Certificate to show.  [env: CONFIG_CERT_FILE]")
+@click.option("--key-file", type=click.Path(path_type=Path), help="Its key, if elsewhere.  [env: CONFIG_KEY_FILE]")
 @click.option("--proxy", help="Address of a proxy.  [env: HTTP_PROXY, HTTPS_PROXY, NO_PROXY]")
 @click.option("--profile", help="A profile of the file of profiles.  [env: CONFIGCTL_PROFILE]")
 @click.option("--profiles", type=click.Path(path_type=Path), help="That file, instead of ~/.config/configctl.toml.")
@@ -42,6 +44,8 @@ def configctl(
     url: tuple[str, ...],
     token_file: Path | None,
     ca_file: Path | None,
+    cert_file: Path | None,
+    key_file: Path | None,
     proxy: str | None,
     profile: str | None,
     profiles: Path | None,
@@ -52,7 +56,8 @@ def configctl(
 
     Whatever changes something shows first what it will do, and asks on a terminal; elsewhere it does it.
     """
-    options = {"url": list(url), "token_file": token_file, "ca_file": ca_file, "proxy": proxy}
+    files = {"token_file": token_file, "ca_file": ca_file, "cert_file": cert_file, "key_file": key_file}
+    options = {"url": list(url), **files, "proxy": proxy}
     context.obj = Application(options, profile, profiles, "json" if as_json else form)
 
 

@@ -16,8 +16,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-KNOWN = ("url", "token_file", "ca_file", "proxy")
-_FILES = ("token_file", "ca_file")
+_FILES = ("token_file", "ca_file", "cert_file", "key_file")
+KNOWN = ("url", *_FILES, "proxy")
 
 
 def default_file(environ: Mapping[str, str]) -> Path:
@@ -34,10 +34,13 @@ def connection_of(
     found = _profile(path, profile or environ.get("CONFIGCTL_PROFILE"), needed=file is not None)
     named = {
         "url": [url.strip() for url in environ.get("CONFIG_URL", "").split(",") if url.strip()],
-        "token_file": environ.get("CONFIG_TOKEN_FILE"),
-        "ca_file": environ.get("CONFIG_CA_FILE"),
+        **{name: environ.get(f"CONFIG_{name.upper()}") for name in _FILES},
     }
-    merged = {**found, **_given(named), **_given(options)}
+    merged: dict[str, Any] = {}
+    for source in (found, _given(named), _given(options)):
+        if "cert_file" in source:
+            merged.pop("key_file", None)  # of another certificate
+        merged |= source
     urls = merged.pop("url", None)
     if not urls:
         raise ConfigError(
