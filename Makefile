@@ -1,7 +1,7 @@
 # `make` tells what there is. Every target installs what it needs into .venv: Python 3.11+ and make are enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-secured contract check lint mutants torture simulate simulate-coverage faults docs settings lock coverage container-check release load fleet demo bench bench-scale clean
+.PHONY: help run test test-all test-secured contract check lint mutants torture simulate simulate-coverage faults docs settings lock coverage container-check release load fleet demo bench bench-scale bench-policy clean
 .SUFFIXES:
 
 # The newest Python of these that is new enough.
@@ -119,6 +119,10 @@ bench: $(VENV)/.bench  ## Ratios against peers, in turns, into docs/performance.
 bench-scale: INSTANCES ?= 1,4,16,64
 bench-scale: $(VENV)/.bench  ## What 1 to 64 instances cost their etcd, beside other designs (about ten minutes; INSTANCES=1,4)
 	@$(BIN)/python -m bench.scale --instances $(INSTANCES) --plots instance/plots
+
+bench-policy: INSTANCES ?= 1,8,64
+bench-policy: $(VENV)/.bench  ## What guarded keys, history and schemas cost those who write, into docs/performance.md (four minutes; INSTANCES=1,8)
+	@$(BIN)/python -m bench.policy --instances $(INSTANCES) --document docs/performance.md
 
 clean:  ## Remove .venv and caches; the data in instance/ stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

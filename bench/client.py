@@ -6,7 +6,7 @@ import http.client
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -26,9 +26,12 @@ class Client:
     ) -> None:
         self._connection.close()
 
-    def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[bytes, dict[str, str]]:
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[bytes, dict[str, str]]:
         """Body and headers, their names in lower case. Raises OSError, or ValueError when it is no success."""
-        self._connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+        kind = {"Content-Type": "application/json"} if body else {}
+        self._connection.request(method, path, body, {**kind, **(headers or {})})
         answer = self._connection.getresponse()
         content = answer.read()
         if answer.status >= 300:

@@ -128,10 +128,10 @@ def save(file: Path, results: Results, about: str, effort: Effort) -> None:
     file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def write_document(document: Path, tables: str) -> None:
+def write_document(document: Path, tables: str, begin: str = BEGIN, end: str = END) -> None:
     """Puts the tables between their two marks. Raises ValueError where the marks are not there, once and in order."""
-    before, begin, rest = document.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{document} has no lines {BEGIN!r} and {END!r}, between which the tables would go")
-    document.write_text(f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}", encoding="utf-8")
+    before, begun, rest = document.read_text(encoding="utf-8").partition(begin)
+    _, ended, after = rest.partition(end)
+    if not begun or not ended:
+        raise ValueError(f"{document} has no lines {begin!r} and {end!r}, between which the tables would go")
+    document.write_text(f"{before}{begin}\n\n{tables}\n\n{end}{after}", encoding="utf-8")

@@ -136,7 +136,7 @@ class Stage:
     def _start_instance(self, **settings: str) -> Instance:
         port = free_port()
         command, given = self._instance(port)
-        child = self._processes.start("instance", command, f"{at(port)}/readyz", **given, **settings)
+        child = self._processes.start("instance", command, f"{at(port)}/readyz", **{**given, **settings})
         with Client(at(port)) as asking:
             wait_for(lambda: _has_slot(asking), READY_WITHIN, f"{child.name} has a slot")
         return Instance(at(port), child)
