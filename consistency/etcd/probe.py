@@ -15,11 +15,12 @@ from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 from google.protobuf.unknown_fields import UnknownFieldSet  # type: ignore[import-untyped]
 
 from consistency.core.events import ignore
+from consistency.core.store import TooLarge
 from consistency.etcd.calls import Call, Calls
 from consistency.etcd.config import EtcdConfig
 from consistency.etcd.endpoint import EtcdNode
 from consistency.etcd.errors import Failed
-from consistency.etcd.layout import Layout, range_end
+from consistency.etcd.layout import Layout, range_end, successor
 from consistency.etcd.store import cheap_read, login
 
 _DB_IN_USE, _LEARNER, _QUOTA = 9, 10, 12
@@ -64,6 +65,24 @@ class Trial:
     keys: str
     request: Any
 
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """What is beneath a prefix: how many keys, bytes of names and values. whole: not estimated by some of them."""
+
+    keys: int
+    bytes: int
+    whole: bool
+
+
+PAGE_BYTES = 1024 * 1024
+"""Of one answer while keys are weighed, about; etcd's may have four times as many."""
+
+FIRST_PAGE = 16
+"""Keys of the first answer: nobody knows yet how large they are."""
+
+MOST_OF_A_PAGE = 5000
+"""Keys of an answer, however small they are."""
 
 ENDS_WITHIN = 1.0
 """Seconds for what is still under way once the connections are closed."""
@@ -150,6 +169,31 @@ class EtcdProbe:
             await self._calls.send(Call("attempt", "txn", trial.request, write=True), timeout)
         else:
             await self._calls.ask(Call("attempt", "range", trial.request), timeout)
+
+    async def weigh_past(self, most_bytes: int, timeout: float) -> Weight:
+        """What records of changes take (rule 19), looked at up to `most_bytes`. timeout: of each call.
+
+        Raises StoreError.
+        """
+        first, end = self._layout.pasts, range_end(self._layout.pasts)
+        counting = pb.RangeRequest(key=first, range_end=end, count_only=True)
+        counted = await self._calls.ask(Call("count", "range", counting), timeout)
+        seen = total = 0
+        limit, more = FIRST_PAGE, counted.count > 0
+        while more and total < most_bytes:
+            try:
+                request = pb.RangeRequest(key=first, range_end=end, limit=limit, revision=counted.header.revision)
+                page = await self._calls.ask(Call("weigh", "range", request), timeout)
+            except TooLarge:
+                if limit == 1:
+                    raise
+                limit //= 2
+                continue
+            size = sum(len(each.key) + len(each.value) for each in page.kvs)
+            seen, total, more = seen + len(page.kvs), total + size, page.more
+            first = successor(page.kvs[-1].key) if page.kvs else first
+            limit = max(1, min(MOST_OF_A_PAGE, limit * PAGE_BYTES // max(1, size)))
+        return Weight(counted.count, total if not more else total * counted.count // seen, whole=not more)
 
     async def read(self, timeout: float) -> None:
         """The linearizable read that every proof is. Raises StoreError."""

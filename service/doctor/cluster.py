@@ -79,6 +79,13 @@ def _room(looks: Sequence[Look], etcdctl: str) -> Finding:
     return ok("space", f"no alarm; {said}")
 
 
+def quota(looks: Sequence[Look]) -> tuple[int, str]:
+    """Bytes that the file of the member with the least room may grow to, and how that is called."""
+    told = [bound for look in looks if look.status and (bound := look.status.quota_bytes or look.seen.quota_bytes)]
+    which = "the quota" if told else "etcd's default quota (its own it does not tell)"
+    return min(told, default=DEFAULT_QUOTA), which
+
+
 def _fullness(looks: Sequence[Look]) -> tuple[float, str]:
     """Of the fullest member: the share of its quota, and how to say it."""
     return max(_fullness_of(look.status, look.seen.quota_bytes) for look in looks if look.status)
@@ -88,13 +95,14 @@ def _fullness_of(status: MemberStatus, seen: int | None) -> tuple[float, str]:
     if status.db_bytes is None or status.in_use_bytes is None:
         return 0.0, "etcd tells root alone how full it is"
     told = status.quota_bytes or seen
-    quota = told or DEFAULT_QUOTA
+    most = told or DEFAULT_QUOTA
     which = "the quota" if told else "etcd's default quota (its own it does not tell)"
-    share, used = status.db_bytes / quota, f"{_size(status.db_bytes)}, {_size(status.in_use_bytes)} of it in use"
-    return share, f"the file has {used}: {share:.0%} of {which} of {_size(quota)}"
+    share, used = status.db_bytes / most, f"{size(status.db_bytes)}, {size(status.in_use_bytes)} of it in use"
+    return share, f"the file has {used}: {share:.0%} of {which} of {size(most)}"
 
 
-def _size(count: int) -> str:
+def size(count: int) -> str:
+    """As people say it."""
     return f"{count / 1e6:,.0f} MB" if count >= 10e6 else f"{count / 1e3:,.0f} kB"
 
 

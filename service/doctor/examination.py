@@ -21,6 +21,7 @@ from service.auth.keyring import Keyring
 from service.doctor import cluster, embedded, endpoints, material
 from service.doctor.changes import changes
 from service.doctor.fleet import fleet
+from service.doctor.history import history
 from service.doctor.https import https
 from service.doctor.keys import keys
 from service.doctor.pace import clocks, latencies
@@ -137,6 +138,7 @@ def _ask_cluster(etcd: Etcd, looks: list[endpoints.Look], settings: Settings) ->
         yield from fleet(etcd)
         yield changes(etcd)
         yield policy(etcd)
+        yield history(etcd, looks)
         yield keys(etcd)
 
 
