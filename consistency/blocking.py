@@ -161,9 +161,9 @@ class DistributedCache:
         """See `AsyncDistributedCache.read_policy`."""
         return self.do(self._cache.read_policy())
 
-    def put_policy(self, text: bytes, *, if_match: Revision | None = None) -> Written:
+    def put_policy(self, text: bytes, *, if_match: Revision | None = None, author: Author = NOBODY) -> Written:
         """See `AsyncDistributedCache.put_policy`."""
-        return self._write(self._cache.put_policy(text, if_match=if_match))
+        return self._write(self._cache.put_policy(text, if_match=if_match, author=author))
 
     def put(
         self,

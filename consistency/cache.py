@@ -188,13 +188,14 @@ class AsyncDistributedCache:
         self._reads.refuse_if_down()
         return await self._parts.policies.read(self._clock() + self._options.timeout)
 
-    async def put_policy(self, text: bytes, *, if_match: Revision | None = None) -> Written:
+    async def put_policy(self, text: bytes, *, if_match: Revision | None = None, author: Author = NOBODY) -> Written:
         """Put another policy in force (rule 15). Whether the text is a good one is the caller's affair.
 
-        if_match: only if the policy in force is of this mod_revision, 0 if there is none. Raises PreconditionFailed,
-        whose `current` is that of the policy in force; otherwise as `put`.
+        if_match: only if the policy in force is of this mod_revision, 0 if there is none. author: whom its version
+        names; each instance tells its observer. Raises PreconditionFailed, whose `current` is that of the policy in
+        force; otherwise as `put`.
         """
-        return await self._writes.put_policy(text, if_match)
+        return await self._writes.put_policy(text, if_match, author)
 
     async def put(
         self,

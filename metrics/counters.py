@@ -27,6 +27,7 @@ from consistency.core.events import (
     JoinFailed,
     Left,
     PastRead,
+    PolicyPut,
     ReadServed,
     ScopeReset,
     StoreCalled,
@@ -118,6 +119,7 @@ class EventCounters:
         self._trimmed = self._counter(
             "config_history_records_trimmed", "Records of changes removed, since each key has newer ones that are kept."
         )
+        self._policies = self._counter("config_policies", "Policies that were put in force in place of others.")
         self._sync_writes = self._counter(
             "config_sync_writes",
             "Synchronous writes, by whether all members acknowledged or the bound was waited out.",
@@ -248,6 +250,8 @@ class EventCounters:
                 self._sync_writes.labels("acknowledged" if event.complete else "waited out").inc()
             case Guarded():
                 self._guarded_writes.labels(event.outcome).inc()
+            case PolicyPut():
+                self._policies.inc()
             case ChangesTold():
                 self._told.inc(event.keys)
                 if event.lag is not None:

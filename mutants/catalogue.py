@@ -371,6 +371,7 @@ MUTANTS = (
            "            self._learn_policy(InForce(survey.header, survey.policy))\n", ""),
     Mutant(15, "go by the policy of a history that was lost", STATE,
            "        self._policy, self._policy_changed = InForce(Header(0, 0), Policy.none()), 0\n", ""),
+    Mutant(15, "say of a policy not who put it", WRITES, "POLICY, authors=authors, policy", "POLICY, policy"),
     Mutant(15, "change what is guarded in one step", WRITES, "        if now == before:", "        if True:"),
     Mutant(15, "guard more while somebody does not know guarded keys", WRITES,
            "        if now - before:", "        if False:"),

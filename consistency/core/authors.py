@@ -87,6 +87,11 @@ class Authors:
         """Of one who wrote all of it."""
         return cls(((author, None),)) if author != NOBODY else UNSIGNED
 
+    @property
+    def whole(self) -> Author:
+        """Who wrote all of it."""
+        return next((author for author, keys in self.parts if keys is None), NOBODY)
+
     def of(self, key: str) -> Author:
         """Who wrote this key, which the version names."""
         return next((author for author, keys in self.parts if keys is None or key in keys), NOBODY)

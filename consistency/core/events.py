@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from consistency.core.model import Revision, Source
+from consistency.core.model import Author, Revision, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,14 @@ class Guarded:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyPut:
+    """A version has told that another policy is in force, from this revision on, and who put it (rule 15)."""
+
+    revision: Revision
+    author: Author
+
+
+@dataclass(frozen=True, slots=True)
 class ChangesTold:
     """A client was told of so many keys. lag: seconds since the first of these changes was applied here, if known."""
 
@@ -209,6 +217,7 @@ Event = (
     | AuditFound
     | Acknowledged
     | Guarded
+    | PolicyPut
     | ChangesTold
     | ScopeReset
     | PastRead

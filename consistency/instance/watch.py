@@ -14,7 +14,7 @@ from typing import assert_never
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from consistency.core.decisions import SameHistory
-from consistency.core.events import Observer, WatchEnded, WatchStarted
+from consistency.core.events import Observer, PolicyPut, WatchEnded, WatchStarted
 from consistency.core.model import (
     NO_VERSION,
     AckEvent,
@@ -171,6 +171,7 @@ class VersionWatch:
                     self._fleet.owe(event.state.revision)
                     self._on_owed()
                 if event.policy:
+                    self._observer(PolicyPut(event.state.revision, event.authors.whole))
                     self._on_policy()
                 if event.intent is not None:
                     self._on_intent(event.intent)

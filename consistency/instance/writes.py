@@ -151,7 +151,7 @@ class Writes:
             acks = await self._await_acks(revision, commit.members)
         return Applied(revision, tuple(before > 0 for before in commit.before), acks if sync else None)
 
-    async def put_policy(self, text: bytes, if_match: Revision | None) -> Written:
+    async def put_policy(self, text: bytes, if_match: Revision | None, author: Author) -> Written:
         """See `DistributedCache.put_policy`."""
         if len(text) > LARGEST_POLICY:
             raise TooLarge(f"a policy of {len(text):,} bytes; at most {LARGEST_POLICY:,} are taken")
@@ -162,7 +162,7 @@ class Writes:
             if if_match is not None and over.mod_revision != if_match:
                 raise PreconditionFailed(POLICY, over.mod_revision, found.header.revision)
             with contextlib.suppress(PolicyChanged):
-                commit = await self._see_through(self._change_policy(text, over, deadline))
+                commit = await self._see_through(self._change_policy(text, over, author, deadline))
                 return Written(commit.header.revision, over.mod_revision > 0)
         raise PolicyChanged("somebody else put one each time; nothing was done")
 
@@ -237,16 +237,16 @@ class Writes:
             look_for_fence(commit)
         return commit
 
-    async def _change_policy(self, text: bytes, over: Policy, deadline: float) -> Commit:
+    async def _change_policy(self, text: bytes, over: Policy, author: Author, deadline: float) -> Commit:
         """One that guards other keys than before is itself a guarded write, which holds every key (rule 15)."""
         self._refuse_if_down()
         now, before = frozenset(Policy.read(text, 0).guarded), frozenset(over.guarded)
         if now == before:
-            return await self._commit_policy(text, over.mod_revision, deadline)
+            return await self._commit_policy(text, over.mod_revision, author, deadline)
         if now - before:
             await self._look_who_holds(deadline)
         async with self._guard.hold(None, (), over.mod_revision, deadline) as held:
-            return await self._commit_policy(text, over.mod_revision, deadline + held.waited, held.fence)
+            return await self._commit_policy(text, over.mod_revision, author, deadline + held.waited, held.fence)
 
     async def _look_who_holds(self, deadline: float) -> None:
         """Raises FleetTooOld if somebody would serve from memory what is held: it is of a release before that."""
@@ -259,9 +259,11 @@ class Writes:
                 "they have to be upgraded first"
             )
 
-    async def _commit_policy(self, text: bytes, over: Revision, deadline: float, fence: Fence | None = None) -> Commit:
-        release = "" if fence is None else fence.nonce
-        record = VersionRecord(new_nonce(), frozenset(), POLICY, policy=True, release=release)
+    async def _commit_policy(
+        self, text: bytes, over: Revision, author: Author, deadline: float, fence: Fence | None = None
+    ) -> Commit:
+        release, authors = "" if fence is None else fence.nonce, Authors.of_all(author)
+        record = VersionRecord(new_nonce(), frozenset(), POLICY, authors=authors, policy=True, release=release)
         ticket = self._state.ticket()
         commit = await self._store.commit(
             (), record, policy=over, new_policy=text, fence=fence, timeout=deadline - self._clock()

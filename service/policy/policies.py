@@ -61,7 +61,7 @@ class Policies:
     async def put(self, environ: Environ, body: Body) -> Answer:
         """Put another policy in force; return 200 or 201. With `dry_run`, 200 with what it would refuse."""
         asked, condition = _asked(environ)
-        author_of(environ)  # for its line in the log
+        author = author_of(environ)
         async with self._reader.reading(environ, body) as text:
             rules = await self._checked(text)
             if asked.dry_run:
@@ -70,7 +70,7 @@ class Policies:
                 return _answer_trial(await self._trials.page(rules, asked.after, asked.limit))
             await self._try_on_what_is_stored(rules)
             fleet = await self._cache.fleet_id()
-            written = await self._cache.put_policy(text, if_match=await self._match(condition))
+            written = await self._cache.put_policy(text, if_match=await self._match(condition), author=author)
             headers = (("Content-Type", JSON_TYPE), ("ETag", etag_of(written.revision)))
             status = HTTPStatus.OK if written.existed else HTTPStatus.CREATED
             return Answer(status, (*headers, *write_headers(written, fleet), *SECURITY_HEADERS), text)

@@ -32,6 +32,7 @@ from consistency.core.events import (
     JoinFailed,
     Left,
     PastRead,
+    PolicyPut,
     ReadServed,
     ScopeReset,
     StoreCalled,
@@ -40,6 +41,7 @@ from consistency.core.events import (
     WatchStarted,
     WorkerFailed,
 )
+from service.http.request_log import legible
 
 FIRST_REPEAT = 10.0
 """Seconds until a failure that goes on is told again; doubled each time."""
@@ -103,6 +105,9 @@ class EventLog:
                 self._log.error("etcd answered from another history, everything is dropped", detail=detail)
             case AuditFound(documents):
                 self._log.warning("written or deleted past this service; the fleet validates", documents=documents)
+            case PolicyPut(revision, author):
+                told = {name: legible(text) for name, text in author.members().items()}
+                self._log.info("another policy is in force", revision=revision, **told)
             case EndpointUp(endpoint):
                 if endpoint in self._told_down:
                     self._told_down.discard(endpoint)

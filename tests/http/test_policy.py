@@ -92,6 +92,13 @@ def test_who_puts_a_policy_is_in_the_log(gateway: Gateway, caplog: pytest.LogCap
     }
 
 
+def test_its_version_says_who_put_it_and_why(gateway: Gateway, etcd: EtcdServer) -> None:
+    answer = put(gateway, {}, X_Change_Reason="limits%20for%20all", X_Request_Id="r-1", **NEW)
+    at = answer.headers["X-Config-Revision"]
+    told = json.loads(etcd.etcdctl("get", f"{gateway.prefix}/version", f"--rev={at}", "--print-value-only"))
+    assert (told["policy"], told["authors"]) == (True, [{"request": "r-1", "why": "limits for all"}])
+
+
 def test_what_is_wrong_with_a_policy_is_told_with_its_places_and_nothing_is_put(gateway: Gateway) -> None:
     schemas = [{"prefix": "a", "schema": {"items": {"type": "strnig"}, "maximun": 1}}]
     found = problem(put(gateway, {"schemas": schemas}, **NEW), 422, "invalid-policy")

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from consistency import AsyncDistributedCache, CacheOptions, Policy, PolicyChanged, PreconditionFailed, Unavailable
+from consistency.core.events import Event, PolicyPut
+from consistency.core.model import Author
 from consistency.core.store import NoSpace, Put, TooLarge
 from consistency.instance.policies import MOST_TRIES, Approve
 from tests.support.driver import Meanwhile, run, until
@@ -75,6 +77,20 @@ def test_a_change_of_policy_is_read_by_all_who_apply_its_version(
     assert until(lambda: cache.policy == Policy.read(FIRST, written.revision))
 
 
+@pytest.mark.parametrize("text", [b'{"guarded": ["a"]}', b"{}"], ids=["guarded", "plain"])
+def test_the_version_of_a_policy_says_who_put_it_and_each_instance_tells_it(store: FakeStore, text: bytes) -> None:
+    """Rule 15: as a write of a document does, whether it takes two steps or one."""
+    told: list[Event] = []
+    here = AsyncDistributedCache(store, OPTIONS, observer=told.append)
+    run(_start(here))
+    assert until(lambda: here.status().fresh)
+    other, author = AsyncDistributedCache(store, OPTIONS), Author("ops", "r-1", "limits for all")
+    written = run(other.put_policy(text, author=author))
+    assert until(lambda: here.policy.mod_revision == written.revision)
+    assert [event for event in told if isinstance(event, PolicyPut)] == [PolicyPut(written.revision, author)]
+    run(here.close())
+
+
 def test_a_policy_is_put_only_over_the_one_that_was_seen(cache: AsyncDistributedCache) -> None:
     first = run(cache.put_policy(FIRST, if_match=0)).revision
     with pytest.raises(PreconditionFailed) as refused:
@@ -137,6 +153,7 @@ def test_puts_share_a_transaction_only_under_the_same_policy(store: FakeStore, c
     approved under.
     """
     gate = store.hold("commit", At.REQUEST)
+    cache._writes._group._calls.patience = 60.0  # a machine that is busy sends no second one meanwhile
     ahead = Meanwhile(cache.put("ahead", b"1"))
     gate.wait_until_held()
     old = Approval()

@@ -24,6 +24,7 @@ from consistency.core.events import (
     JoinFailed,
     Left,
     PastRead,
+    PolicyPut,
     ReadServed,
     ScopeReset,
     StoreCalled,
@@ -32,7 +33,7 @@ from consistency.core.events import (
     WatchStarted,
     WorkerFailed,
 )
-from consistency.core.model import Source
+from consistency.core.model import Author, Source
 from service.process.event_log import LAST_REPEAT, EventLog
 
 TOLD: list[tuple[Event, str, str]] = [
@@ -46,6 +47,7 @@ TOLD: list[tuple[Event, str, str]] = [
     (WatchEnded("unavailable", "etcd is away"), "warning", "watch is down"),
     (TimeWentBackwards("3 after 9"), "error", "etcd answered from another history, everything is dropped"),
     (AuditFound(2), "warning", "written or deleted past this service; the fleet validates"),
+    (PolicyPut(9, Author("ops", "r-1", "limits for all")), "info", "another policy is in force"),
     (EndpointDown("http://a:1", "connection refused"), "warning", "an etcd endpoint fails"),
     (WorkerFailed("watch", "KeyError: 'x'"), "error", "a background task failed and starts over"),
 ]
@@ -82,6 +84,14 @@ def test_event_is_told_at_a_fitting_level(event: Event, level: str, message: str
     with capture_logs() as lines:
         EventLog(Clock()).observe(event)
     assert [(line["log_level"], line["event"]) for line in lines] == [(level, message)]
+
+
+def test_who_put_a_policy_is_told_with_all_that_is_known_and_moves_no_terminal() -> None:
+    with capture_logs() as lines:
+        EventLog(Clock()).observe(PolicyPut(9, Author("ops", "r-1", "for \x1b[2Jall")))
+    (line,) = lines
+    told = {name: line.get(name) for name in ("revision", "by", "request", "why")}
+    assert told == {"revision": 9, "by": "ops", "request": "r-1", "why": "for \\x1b[2Jall"}
 
 
 def test_dropped_entries_are_a_warning_but_not_at_the_start() -> None:

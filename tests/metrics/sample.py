@@ -20,6 +20,7 @@ from consistency.core.events import (
     JoinFailed,
     Left,
     PastRead,
+    PolicyPut,
     ReadServed,
     ScopeReset,
     StoreCalled,
@@ -28,7 +29,7 @@ from consistency.core.events import (
     WatchStarted,
     WorkerFailed,
 )
-from consistency.core.model import Departure, Member, Source, Status
+from consistency.core.model import NOBODY, Departure, Member, Source, Status
 from metrics import Instruments
 
 Moved = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -69,6 +70,7 @@ EVENTS: list[tuple[Event, Moved]] = [
     (HistoryTrimmed(9), moved("config_history_records_trimmed_total", 9)),
     (Acknowledged(2, 2, complete=True), moved("config_sync_writes_total", outcome="acknowledged")),
     (Acknowledged(1, 2, complete=False), moved("config_sync_writes_total", outcome="waited out")),
+    (PolicyPut(9, NOBODY), moved("config_policies_total")),
     (Guarded("acknowledged"), moved("config_guarded_writes_total", outcome="acknowledged")),
     (Guarded("waited out"), moved("config_guarded_writes_total", outcome="waited out")),
     (Guarded("given up"), moved("config_guarded_writes_total", outcome="given up")),
