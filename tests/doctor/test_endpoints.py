@@ -34,7 +34,7 @@ def test_a_healthy_etcd_has_nothing_wrong(etcd: EtcdServer, examined: Examine) -
     checks = [finding.check for finding in found.report.findings]
     assert checks == [
         "tokens", "endpoint", "version", "cluster", "leader", "auth", "space", "permissions", "latency", "latency",
-        "fleet", "changes", "policy", "keys", "clock",
+        "fleet", "changes", "policy", "history", "keys", "clock",
     ]  # fmt: skip
 
 
