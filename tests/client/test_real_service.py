@@ -19,6 +19,7 @@ from tests.client.real_service import CLIENT, environ
 from tests.client.test_shells import Make, state_of
 from tests.support.etcd import EtcdServer, free_ports
 from tests.support.instances import InstanceProcess, within
+from tests.support.silent import announced, op_at
 
 
 @pytest.fixture
@@ -103,6 +104,45 @@ def test_what_a_client_writes_it_reads(make: Make, fleet: list[InstanceProcess])
     assert values(client.snapshot()) == {"limits": b'{"rate": 4}', "é/x": b"[1.10]", "b": b"null"}
     client.wait_for(client.delete("limits").revision)
     assert "limits" not in client
+
+
+@pytest.mark.timeout(120)
+def test_a_client_passes_over_what_is_only_announced_and_goes_on_from_there_elsewhere(
+    make: Make, etcd: EtcdServer, prefix: str, tmp_path: Path
+) -> None:
+    """Guarded keys are written in two steps. It holds the state of the first one, hears nothing of it, and is told of
+    the second one by another instance, without the whole scope anew."""
+    settings = {"ETCD_ENDPOINTS": etcd.endpoint, "USER_KEY_PREFIX": prefix, "CACHE_STALENESS_BOUND": "3"}
+    made = [InstanceProcess(tmp_path / f"{port}", PORT=str(port), **settings) for port in free_ports(3)]
+    with made[0] as first, made[1] as second, made[2] as writer:
+        for each in made:
+            each.wait_for_slot()
+        guarded = writer.request("PUT", "/policy", data=b'{"guarded": ["app/"]}', headers={"If-None-Match": "*"})
+        assert guarded.status_code == 201
+        writer.put("app/limit", b"1")
+        writer.put("app/other", b"1")
+        client: Made = make([first.url, second.url], prefix="app/")
+        heard: queue.Queue[list[str]] = queue.Queue()
+        with announced(etcd, prefix, lambda: writer.put("app/limit", b"2")) as (writing, held_at):
+            client.start()
+            client.on_update(lambda changes: heard.put([each.name for each in changes]))
+            client.wait_for(held_at)
+            assert op_at(etcd, prefix, client.snapshot().revision) == "intent"
+            assert values(client.snapshot()) == {"limit": b"1", "other": b"1"}
+            told, rest = (first, second) if resets(first) else (second, first)
+            told.ask_to_stop()
+            assert not writing.done()
+        client.wait_for(int(writing.result().headers["X-Config-Revision"]))
+        assert values(client.snapshot()) == {"limit": b"2", "other": b"1"}
+        assert (heard.get(timeout=10), heard.empty()) == (["limit"], True)
+        assert resets(rest) == 0
+        assert state_of(client) is Fresh
+
+
+def resets(instance: InstanceProcess) -> float:
+    """How many of its clients have been told a whole scope, so far."""
+    lines = instance.request("GET", "/metrics").text.splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("config_change_resets_total{"))
 
 
 def test_an_etcd_that_can_not_be_asked_makes_it_stale_and_not_for_longer(

@@ -9,8 +9,10 @@ import pytest
 from werkzeug.test import TestResponse
 
 from tests.http.conftest import Gateway, StartGateway
+from tests.http.test_changes import changes, streaming
 from tests.http.test_policy import in_force, problem, put
 from tests.support.etcd import EtcdServer, wait_for
+from tests.support.silent import announced, op_at
 
 KEY = "g/1"
 GUARDED = {"guarded": ["g/"]}
@@ -81,6 +83,50 @@ def test_what_a_schema_refuses_is_refused_before_anything_is_announced(two: tupl
     at = one.ask("GET", "/config/?prefix=g/").headers["X-Config-Revision"]
     problem(one.ask("PUT", f"/config/{KEY}", b"1"), 422, "policy-violation")
     assert one.ask("GET", "/config/?prefix=g/").headers["X-Config-Revision"] == at
+
+
+class TestFollowing:
+    """Rule 18: the version of an intent names no key. Who follows passes over it, and goes on from there as well."""
+
+    def test_a_token_of_an_intent_leads_to_what_was_written_on_each_instance(
+        self, two: tuple[Gateway, Gateway], gateways: StartGateway, etcd: EtcdServer
+    ) -> None:
+        """On the one that gave it out; on another; and on one that knows of those days by etcd alone."""
+        one, other = two
+        start = changes(other, "prefix=g/")["to"]
+        with announced(etcd, one.prefix, lambda: one.ask("PUT", f"/config/{KEY}", b'{"at": 1}')) as (writing, held_at):
+            for gateway in two:
+                wait_for(lambda gateway=gateway: gateway.cache.status().horizon >= held_at)  # type: ignore[misc]
+            silence = changes(other, f"prefix=g/&after={start}")
+            assert silence["revision"] >= held_at
+            assert (silence["changes"], silence["reset"]) == ([], False)
+            assert op_at(etcd, one.prefix, silence["revision"]) == "intent"
+            assert changes(one, f"prefix=g/&after={silence['to']}")["changes"] == []
+            assert other.ask("GET", f"/config/{KEY}").data == b'{"at": 0}'
+        revision = int(writing.result().headers["X-Config-Revision"])
+        third = gateways(cache_staleness_bound=BOUND)
+        for gateway in (one, other, third):
+            wait_for(lambda gateway=gateway: gateway.cache.status().horizon >= revision)  # type: ignore[misc]
+            for token in (start, silence["to"]):
+                told = changes(gateway, f"prefix=g/&after={token}")
+                assert not told["reset"]
+                assert [(each["key"], each["mod_revision"], each["value"]) for each in told["changes"]] == [
+                    (KEY, revision, '{"at": 1}')
+                ]
+
+    def test_a_stream_tells_of_the_commit_and_of_nothing_else(
+        self, two: tuple[Gateway, Gateway], etcd: EtcdServer
+    ) -> None:
+        one, other = two
+        with streaming(other, "prefix=g/") as stream:
+            before = len(stream.until("sync"))
+            with announced(etcd, one.prefix, lambda: one.ask("PUT", f"/config/{KEY}", b'{"at": 1}')) as (_, held_at):
+                wait_for(lambda: other.cache.status().horizon >= held_at)
+                assert [event.name for event in stream.look()[before:]] in ([], ["sync"])
+            stream.until("put", 2)
+            told = stream.until("sync", 2)[before:]
+            assert [event.data["key"] for event in told if event.name == "put"] == [KEY]
+            assert {event.name for event in told} == {"put", "sync"}
 
 
 def test_nothing_more_is_guarded_while_an_older_instance_is_there(gateways: StartGateway, etcd: EtcdServer) -> None:

@@ -14,7 +14,8 @@ from playwright.sync_api import Browser, Page, Request, expect
 from tests.page.test_page import TOKEN, TOKENS, opened, verdict
 from tests.support.browser import tab, violations
 from tests.support.instances import within
-from tests.support.page import BOUND, Fleet, link, press, running
+from tests.support.page import BOUND, PREFIX, Fleet, link, press, running
+from tests.support.silent import announced
 
 UNPROVEN = "It may have changed: the service can't prove at the moment that this is the latest version."
 SOME_TOKEN = "team-0123456789-0123"
@@ -71,6 +72,32 @@ def test_a_change_by_another_instance_is_told_though_the_states_say_nothing(brow
         assert reads() == 0, "that others have changed is no reason"
         fleet.instances[1].delete("followed/limit")
         expect(page.locator("#facts")).to_contain_text("There is no such key", timeout=BOUND * 1000)
+
+
+def test_it_passes_over_what_is_only_announced(browser: Browser, tmp_path: Path) -> None:
+    """Guarded keys are written in two steps: the page tells of the second one, by the same stream."""
+    with running(tmp_path, 1, CACHE_STALENESS_BOUND="3") as fleet:
+        (instance,) = fleet.instances
+        instance.wait_for_slot()
+        guarded = instance.request("PUT", "/policy", data=b'{"guarded": ["g/"]}', headers={"If-None-Match": "*"})
+        assert guarded.status_code == 201
+        at = fleet.write("g/limit", "1", 0)
+        with tab(browser, fleet.url + link("g/limit")) as page, frozen(page):
+            expect(page.locator("#value")).to_have_text("1")
+            assert follows(page)
+            streams = asked(page, "/changes?")
+            addresses: list[str] = []
+            page.on("request", lambda request: addresses.append(request.url))
+            with announced(fleet.etcd, PREFIX, lambda: fleet.write("g/limit", "2", 0)) as (writing, held_at):
+                assert within(2, lambda: int(instance.get("g/limit").headers["X-Config-Revision"]) >= held_at)
+                expect(page.locator("#value")).to_have_text("1")
+                expect(page.locator("#facts")).to_contain_text(f"Revision {at} ")
+                assert not writing.done()
+                assert not any(f"min_revision={held_at}" in address for address in addresses), "nothing has changed"
+            expect(page.locator("#value")).to_have_text("2", timeout=BOUND * 1000)
+            expect(page.locator("#facts")).to_contain_text(f"Revision {writing.result()} ")
+            assert streams() == 0
+            assert violations(page) == []
 
 
 def test_it_says_when_proofs_stop_and_when_they_are_back(browser: Browser, fleet: Fleet) -> None:
