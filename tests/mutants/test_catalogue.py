@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mutants.__main__ import COPIED, PROJECT, TESTS, copied, everything
+from mutants import __main__ as program
+from mutants.__main__ import COPIED, PROJECT, TESTS, Unsound, copied, everything, search
 from mutants.catalogue import IMPOSSIBLE, MUTANTS, Mutant
 from mutants.table import DOCUMENT, document, killers
 
@@ -103,3 +104,42 @@ def test_a_test_that_the_document_names_exists(test: str) -> None:
     for name in names[:-1]:
         body = next(node for node in body if isinstance(node, ast.ClassDef) and node.name == name).body
     assert names[-1] in {node.name for node in body if isinstance(node, ast.FunctionDef)}
+
+
+def lucky(number: int) -> str:
+    """A test that fails, but for when it is run again."""
+    return f"""
+from pathlib import Path
+
+def test_{number}():
+    ran = Path("ran-{number}")
+    if not ran.exists():
+        ran.touch()
+        assert False
+"""
+
+
+def searched(monkeypatch: pytest.MonkeyPatch, copy: Path, *tests: str) -> str:
+    (copy / "tests").mkdir()
+    names = [f"test_{number}.py" for number in range(len(tests))]
+    for name, test in zip(names, tests, strict=True):
+        (copy / "tests" / name).write_text(test)
+    monkeypatch.setattr(program, "everything", lambda: names)
+    return search(copy, MUTANTS[0])
+
+
+def test_a_test_that_fails_by_chance_notices_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search goes on without it."""
+    sure = "def test_sure(): assert False"
+    assert searched(monkeypatch, tmp_path, lucky(0), lucky(1), sure) == "test_2.py::test_sure"
+
+
+def test_a_break_that_only_chance_has_noticed_is_not_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert searched(monkeypatch, tmp_path, "def test_fine(): pass", lucky(1)) == ""
+
+
+def test_a_search_that_finds_nothing_but_chance_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        Unsound, match=r"test_0\.py::test_0, test_1\.py::test_1, test_2\.py::test_2 failed, and did not"
+    ):
+        searched(monkeypatch, tmp_path, *map(lucky, range(3)))
