@@ -9,12 +9,11 @@ import asyncio
 import math
 from collections.abc import Callable, Iterable
 
+from consistency.instance.crowd import Waiter
 from consistency.news import TICK
 
 STEP = 0.05
 """Seconds: who waits is woken at the end of the step in which its time comes."""
-
-Waiter = asyncio.Future[None]
 
 
 class Alarms:

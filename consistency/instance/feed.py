@@ -15,6 +15,7 @@ from consistency.core.feed import Scope, Token, Told
 from consistency.core.model import Revision, VersionEvent
 from consistency.core.options import CacheOptions
 from consistency.core.store import Store, StoreError, Unavailable
+from consistency.instance.crowd import Crowd
 from consistency.instance.followers import Followers, Index
 from consistency.instance.following import Following
 from consistency.instance.past_values import PastValues
@@ -46,9 +47,10 @@ class Feed:
         self._options = options
         self.observer = observer
         self.clock = clock
-        self.index = Index()
-        self.past = SharedPast(store, state, options, observer=observer, clock=clock)
-        self.values = PastValues(store, state, errands, options.timeout)
+        crowd = Crowd()
+        self.index = Index(crowd)
+        self.past = SharedPast(store, state, options, crowd, observer=observer, clock=clock)
+        self.values = PastValues(store, state, errands, crowd, options.timeout)
         self.closed = False
         self._proven = True  # as all have been told
         self._applied: OrderedDict[Revision, float] = OrderedDict()  # when, local seconds

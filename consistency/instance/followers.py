@@ -1,23 +1,18 @@
 """The clients that wait for changes, by what they follow: an event costs as much as the clients that it concerns.
 
 Owns the index and the waiting. Knows nothing of what is told. Belongs to one loop.
-
-A crowd is woken a few at a time, with a turn of the loop between: a change that concerns a thousand must not keep
-those waiting who only want a value from memory.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from consistency.core.feed import Scope
 from consistency.core.model import Revision
-from consistency.instance.alarms import Alarms, Waiter
-
-AT_ONCE = 20
-"""Waiters woken in one turn of the loop: what they do next takes some 2 ms."""
+from consistency.instance.alarms import Alarms
+from consistency.instance.crowd import Crowd, Waiter
 
 
 class Followers:
@@ -41,15 +36,15 @@ class Followers:
 
 
 class Index:
-    """See the module's opening."""
+    """See the module's opening. crowd: by which all are woken."""
 
-    def __init__(self) -> None:
+    def __init__(self, crowd: Crowd) -> None:
+        self._crowd = crowd
         self._all: dict[Scope, Followers] = {}
         self._by_key: dict[str, dict[Followers, None]] = {}
         self._by_prefix: dict[str, dict[Followers, None]] = {}
         self._lengths: Counter[int] = Counter()  # of the prefixes; a name is looked up under each of them
-        self._to_wake: deque[Waiter] = deque()
-        self._alarms = Alarms(self._wake_in_turn)
+        self._alarms = Alarms(crowd.wake)
 
     def __bool__(self) -> bool:
         return bool(self._all)
@@ -129,27 +124,14 @@ class Index:
 
     def _wake(self, followers: Followers) -> None:
         woken, followers.waiters = followers.waiters, {}
+        if woken:
+            self._crowd.wake(self._leaving(woken))
+
+    def _leaving(self, woken: dict[Waiter, int]) -> Iterator[Waiter]:
+        """Each as it is woken: ten thousand at once would hold the loop."""
         for waiter, step in woken.items():
             self._alarms.unset(waiter, step)
-        self._wake_in_turn(woken)
-
-    def _wake_in_turn(self, waiters: Iterable[Waiter]) -> None:
-        begun = bool(self._to_wake)
-        self._to_wake.extend(waiters)
-        if self._to_wake and not begun:
-            self._wake_some()
-
-    def _wake_some(self) -> None:
-        for _ in range(min(AT_ONCE, len(self._to_wake))):
-            wake(self._to_wake.popleft())
-        if self._to_wake:
-            self._to_wake[0].get_loop().call_soon(self._wake_some)
-
-
-def wake(waiter: Waiter) -> None:
-    """Once: it may have been woken before, or its owner gone."""
-    if not waiter.done():
-        waiter.set_result(None)
+            yield waiter
 
 
 def _take_out(index: dict[str, dict[Followers, None]], name: str, followers: Followers) -> None:

@@ -28,8 +28,7 @@ from consistency.core.feed import (
 )
 from consistency.core.model import Revision, WrongTimeline
 from consistency.core.store import Compacted, TooLarge, Unavailable
-from consistency.instance.alarms import Waiter
-from consistency.instance.followers import wake
+from consistency.instance.crowd import Waiter, wake
 from consistency.instance.shared_past import NoWay
 
 if TYPE_CHECKING:  # it makes what is here

@@ -15,6 +15,7 @@ from typing import TypeVar
 from consistency.core.feed import ChangedKey, Named, Scope, Telling, Token, in_order
 from consistency.core.model import NOBODY, Document, Revision, VersionEvent
 from consistency.core.store import Store, TooLarge, Unavailable
+from consistency.instance.crowd import Crowd
 from consistency.instance.shared_reads import SharedReads
 from consistency.instance.state import LocalState
 from consistency.tasks import Errands
@@ -50,14 +51,14 @@ class Page:
 class PastValues:
     """Belongs to one loop. `timeout`: seconds for each read."""
 
-    def __init__(self, store: Store, state: LocalState, errands: Errands, timeout: float) -> None:
+    def __init__(self, store: Store, state: LocalState, errands: Errands, crowd: Crowd, timeout: float) -> None:
         self._store = store
         self._state = state
         self._timeout = timeout
         self._turns = asyncio.Semaphore(READS_AT_ONCE)
-        self._tellings = SharedReads[Telling]("feed-read", errands, _size, KEPT)
-        self._documents = SharedReads[Document | None]("feed-read", errands, _document_size, KEPT)
-        self._pages = SharedReads[Page]("feed-read", errands, lambda page: _size(page.telling), KEPT)
+        self._tellings = SharedReads[Telling]("feed-read", errands, crowd, _size, KEPT)
+        self._documents = SharedReads[Document | None]("feed-read", errands, crowd, _document_size, KEPT)
+        self._pages = SharedReads[Page]("feed-read", errands, crowd, lambda page: _size(page.telling), KEPT)
 
     async def telling(self, scope: Scope, owed: Named, values: bool, *, whole: bool) -> Telling:
         """The owed keys as they are at `owed.to`; one object for all clients that are owed it.

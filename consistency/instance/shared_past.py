@@ -14,6 +14,7 @@ from consistency.core.feed import Scope, Token
 from consistency.core.model import NO_VERSION, Revision, WrongTimeline
 from consistency.core.options import CacheOptions
 from consistency.core.store import Compacted, Store, StoreError, TooLarge, Unavailable
+from consistency.instance.crowd import Crowd
 from consistency.instance.state import LocalState
 
 
@@ -37,6 +38,7 @@ class SharedPast:
         store: Store,
         state: LocalState,
         options: CacheOptions,
+        crowd: Crowd,
         *,
         observer: Observer,
         clock: Callable[[], float],
@@ -44,6 +46,7 @@ class SharedPast:
         self._store = store
         self._state = state
         self._options = options
+        self._crowd = crowd
         self._observer = observer
         self._clock = clock
         self.begun = 0
@@ -66,6 +69,7 @@ class SharedPast:
         self._wanted = min(self._wanted or revision, revision)
         if self._reading:
             await self._state.await_move(self._options.timeout)
+            await self._crowd.turn()
             return
         self._reading = True
         wanted, self._wanted = self._wanted, 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from consistency.core.entries import Entry, NearCache
-from consistency.core.feed import MOST_NAMES, Owed, Scope, Token, is_value_at, owed, token_at
+from consistency.core.feed import MOST_NAMES, NotYet, Owed, Scope, Token, is_value_at, owed, token_at
 from consistency.core.freshness import Freshness
 from consistency.core.model import Revision, VersionEvent, VersionState
 
@@ -26,14 +26,23 @@ class StateOfChanges:
     _fresh: Freshness
     _entries: NearCache
     _follow: Follow
+    _owed: tuple[tuple[object, ...], Owed] = (), NotYet()  # what was asked last, and the answer
 
     def tell_changes_to(self, follow: Follow) -> None:
         """From now on, `follow` is told of each change of what has been applied."""
         self._follow = follow
 
     def owed(self, token: Token, scope: Scope, most: int = MOST_NAMES) -> Owed:
-        """What is owed of the scope after the token, as of what has been applied."""
-        return owed(self._fresh.history, self._fresh.horizon, token, scope, most)
+        """What is owed of the scope after the token, as of what has been applied.
+
+        Decided once for a crowd that asks the same, one after the other: a transaction may name thousands of keys, and
+        concern thousands of clients. Nothing but what is asked and compared here decides it.
+        """
+        history, horizon = self._fresh.history, self._fresh.horizon
+        asked = (token, scope, most, horizon, history, history.base, history.applied, history.all_named)
+        if self._owed[0] != asked:
+            self._owed = asked, owed(history, horizon, token, scope, most)
+        return self._owed[1]
 
     def here(self) -> Token | None:
         """The token of the horizon; None while nothing has been applied."""

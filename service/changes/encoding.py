@@ -15,6 +15,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from consistency.core.feed import ChangedKey, Telling, Told
+from consistency.instance.crowd import Crowd, Waiter
 from service.documents.listings import is_addressable
 from service.turns import in_turns
 
@@ -25,9 +26,8 @@ class Encoder:
     """One for an instance; belongs to its loop. left_out: is told of how many keys no client can be told."""
 
     def __init__(self, left_out: Callable[[int], None]) -> None:
-        self._left_out = left_out
-        self._items = _Once(_item, b", ")
-        self._events = _Once(_event, b"")
+        self._items = _Once(_item, b", ", left_out)
+        self._events = _Once(_event, b"", left_out)
 
     async def answer(self, told: Told) -> bytes:
         """The body of an answer to a long poll."""
@@ -40,18 +40,13 @@ class Encoder:
         }
         if told.reset:
             head["cause"] = told.reset
-        items = await self._items.of(self._shown(told))
+        items = await self._items.of(told.telling)
         more = b"true" if told.more else b"false"
         return b'%b, "changes": [%b], "more": %b}\n' % (_dumped(head)[:-1], items, more)
 
     async def events(self, told: Told) -> bytes:
         """What a stream tells, but for `reset` and `sync`. The very same bytes for all who are told it."""
-        return await self._events.of(self._shown(told))
-
-    def _shown(self, told: Told) -> Telling:
-        if hidden := sum(not is_addressable(change.key) for change in told.changes):
-            self._left_out(hidden)
-        return told.telling
+        return await self._events.of(told.telling)
 
 
 def reset(told: Told) -> bytes:
@@ -61,8 +56,16 @@ def reset(told: Told) -> bytes:
 
 def sync(told: Told) -> bytes:
     """All up to here has been told. The only event that bears an id: nobody goes on from within a transaction."""
-    document = {"to": str(told.to), "revision": told.to.revision, "age": _age(told.age), "more": told.more}
-    return b"id: %b\n%b" % (str(told.to).encode(), event("sync", document))
+    to, more = str(told.to).encode(), b"true" if told.more else b"false"
+    age = b"null" if told.age is None else b"%.3f" % told.age
+    # Written by hand: the only thing that is made anew for each of a crowd.
+    return b'id: %b\nevent: sync\ndata: {"to": "%b", "revision": %d, "age": %b, "more": %b}\n\n' % (
+        to,
+        to,
+        told.to.revision,
+        age,
+        more,
+    )
 
 
 def stale(age: float | None) -> bytes:
@@ -81,28 +84,35 @@ def event(name: str, document: dict[str, Any]) -> bytes:
 
 
 class _Once:
-    """Encodes what is told together, once."""
+    """Encodes what is told together, once. left_out: is told of how many keys each client is not told."""
 
-    def __init__(self, encode: _Encode, between: bytes) -> None:
+    def __init__(self, encode: _Encode, between: bytes, left_out: Callable[[int], None]) -> None:
         self._encode = encode
         self._between = between
-        self._done: WeakKeyDictionary[Telling, bytes] = WeakKeyDictionary()
-        self._under_way: WeakKeyDictionary[Telling, asyncio.Event] = WeakKeyDictionary()
+        self._left_out = left_out
+        self._crowd = Crowd()
+        self._done: WeakKeyDictionary[Telling, tuple[bytes, int]] = WeakKeyDictionary()
+        self._under_way: WeakKeyDictionary[Telling, list[Waiter]] = WeakKeyDictionary()
 
     async def of(self, telling: Telling) -> bytes:
         while (done := self._done.get(telling)) is None:
-            if (other := self._under_way.get(telling)) is not None:
-                await other.wait()  # it may have been cancelled: then it is done anew
+            if (others := self._under_way.get(telling)) is not None:
+                waiter: Waiter = asyncio.get_running_loop().create_future()
+                others.append(waiter)
+                await waiter  # it may have been cancelled: then it is done anew
                 continue
-            over = self._under_way[telling] = asyncio.Event()
+            waiters = self._under_way[telling] = []
             try:
                 pieces: list[bytes] = []
                 await in_turns(self._encoding(telling, pieces))
-                self._done[telling] = self._between.join(pieces)
+                self._done[telling] = self._between.join(pieces), len(telling.changes) - len(pieces)
             finally:
                 del self._under_way[telling]
-                over.set()
-        return done
+                self._crowd.wake(waiters)
+        content, hidden = done
+        if hidden:
+            self._left_out(hidden)
+        return content
 
     def _encoding(self, telling: Telling, pieces: list[bytes]) -> Iterator[None]:
         for change in telling.changes:

@@ -6,7 +6,8 @@ import asyncio
 import time
 from collections.abc import Iterable
 
-from consistency.instance.alarms import STEP, Alarms, Waiter
+from consistency.instance.alarms import STEP, Alarms
+from consistency.instance.crowd import Waiter
 from tests.support.driver import run
 
 
