@@ -62,15 +62,18 @@ def test_the_pause_begins_when_those_who_were_woken_have_gone_on() -> None:
     """Else it is over before they have, and the next slice follows at once. The loop calls in the order of asking."""
     order: list[str] = []
 
+    class Noted(Crowd):
+        def _end(self, loop: asyncio.AbstractEventLoop) -> None:
+            order.append("pause")
+
     async def go_on(waiter: Waiter) -> None:
         await waiter
         order.append("goes on")
 
     async def wake() -> None:
-        crowd, those = Crowd(), waiters(AT_ONCE + 1)
+        crowd, those = Noted(), waiters(AT_ONCE + 1)
         tasks = [asyncio.ensure_future(go_on(each)) for each in those]
         await asyncio.sleep(0)
-        crowd._end = lambda _: order.append("pause")  # type: ignore[method-assign]
         crowd.wake(those)
         for _ in range(5):
             await asyncio.sleep(0)
