@@ -28,6 +28,7 @@ from service.doctor.pace import clocks, latencies
 from service.doctor.policy import policy
 from service.doctor.report import Finding, Level, Report, ok, warning, wrong
 from service.doctor.rights import Etcd, authentication, permissions
+from service.doctor.telling import telling
 from service.embedded_etcd.child import child_environment
 from service.embedded_etcd.shared import find_etcd, find_owned, find_running
 from service.process.compose import etcd_config
@@ -137,6 +138,7 @@ def _ask_cluster(etcd: Etcd, looks: list[endpoints.Look], settings: Settings) ->
         yield from latencies(etcd, settings)
         yield from fleet(etcd)
         yield changes(etcd)
+        yield from telling(etcd, settings)
         yield policy(etcd)
         yield history(etcd, looks)
         yield keys(etcd)

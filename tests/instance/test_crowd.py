@@ -63,7 +63,7 @@ def test_the_pause_begins_when_those_who_were_woken_have_gone_on() -> None:
     order: list[str] = []
 
     class Noted(Crowd):
-        def _end(self, loop: asyncio.AbstractEventLoop) -> None:
+        def _end(self, loop: asyncio.AbstractEventLoop) -> None:  # noqa: ARG002
             order.append("pause")
 
     async def go_on(waiter: Waiter) -> None:
