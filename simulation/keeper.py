@@ -102,7 +102,9 @@ class Keeper(Asker):
         now = self._surroundings.policy()
         if before is None or now is None:
             return
-        if not before.revision <= policy.mod_revision <= now.revision and (before.value, now.value) != (None, None):
+        # None at all is of revision 0: there was none before, or there was none for a moment meanwhile.
+        none = before.value is None or now != before
+        if not (before.revision <= policy.mod_revision <= now.revision if policy.mod_revision else none):
             self._problem(f"a policy of {policy.mod_revision} was in force, in etcd {before} before and {now} now")
         if policy.mod_revision == now.revision and policy.text != now.value:
             self._problem(f"a policy was told that is not in force: {policy}, in etcd is {now}")

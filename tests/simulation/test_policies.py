@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from consistency import AsyncDistributedCache
 from consistency.core.authors import Author, Authors
+from consistency.core.model import Policy
 from consistency.core.past import Keeping, Recorded
 from consistency.core.rollbacks import Plan as Way
 from consistency.etcd.past import PastReads
@@ -63,6 +65,10 @@ async def agree(*arguments: object) -> None:
     del arguments
 
 
+async def tell_of_no_policy(_: AsyncDistributedCache) -> Policy:
+    return Policy.none()
+
+
 def by_somebody(author: Author) -> Authors:
     return Authors(((replace(author, by="somebody"), None),))
 
@@ -105,10 +111,12 @@ def test_keys_count_as_guarded_unless_a_policy_put_by_hand_leaves_them_out(left_
         (PastReads, "_documents", lambda *_: (), "in etcd was "),
         (planner, "_planned", without_its_last_step(planner._planned), "the plan of "),
         (Parts, "_read_policy_soon", lambda *_: None, "it goes by a policy that is old"),
+        (AsyncDistributedCache, "read_policy", tell_of_no_policy, "a policy of 0 was in force"),
     ],
     ids=[
         "agree to anything", "sign for others", "leave no record", "tell less of a history", "tell of nothing",
         "scan nothing", "plan less", "don't read a policy",
+        "tell of no policy",
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_found(
