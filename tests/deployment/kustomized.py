@@ -15,8 +15,15 @@ Object = dict[str, Any]
 
 KNOWN = {"apiVersion", "kind", "resources", "namespace", "patches"}
 
-KEYS = {"volumeMounts": "mountPath", "ports": "containerPort", "topologySpreadConstraints": "topologyKey"}
+KEYS = {
+    "volumeMounts": ("mountPath",),
+    "ports": ("containerPort", "port"),  # of a container, of a Service
+    "topologySpreadConstraints": ("topologyKey",),
+}
 """By which member the parts of a list are the same one, where it is not `name`: Kubernetes' patchMergeKey."""
+
+OTHERS = ("monitoring.coreos.com/", "cert-manager.io/")
+"""Groups of kinds that are not Kubernetes' own, of whose lists it knows no such member: a patch replaces them."""
 
 
 def documents(file: Path) -> list[Object]:
@@ -36,7 +43,7 @@ def rendered(folder: Path) -> list[Object]:
     for patch in asked.get("patches", []):
         (change,) = documents(folder / patch["path"])
         (place,) = (number for number, each in enumerate(found) if identity(each) == identity(change))
-        found[place] = merged(found[place], change)
+        found[place] = merged(found[place], change, lists=not found[place]["apiVersion"].startswith(OTHERS))
     if namespace := asked.get("namespace"):
         found = [{**each, "metadata": {**each["metadata"], "namespace": namespace}} for each in found]
     return found
@@ -47,12 +54,18 @@ def identity(thing: Object) -> tuple[str, str]:
     return thing["kind"], thing["metadata"]["name"]
 
 
-def merged(there: Any, change: Any, name: str = "") -> Any:
-    """A strategic merge: members by name, lists of objects by their key, anything else is replaced."""
+def merged(there: Any, change: Any, name: str = "", *, lists: bool = True) -> Any:
+    """A strategic merge: members by name, lists of objects by their key unless not lists, anything else is replaced."""
     if isinstance(there, dict) and isinstance(change, dict):
-        return there | {key: merged(there.get(key), value, key) for key, value in change.items()}
-    key = KEYS.get(name, "name")
-    if isinstance(there, list) and isinstance(change, list) and all(isinstance(each, dict) for each in change):
+        return there | {key: merged(there.get(key), value, key, lists=lists) for key, value in change.items()}
+    if (
+        lists
+        and isinstance(there, list)
+        and there
+        and isinstance(change, list)
+        and all(isinstance(each, dict) for each in change)
+    ):
+        (key, *_) = (each for each in KEYS.get(name, ("name",)) if each in there[0])
         old = {each[key]: each for each in there}
         new = {each[key]: merged(old.get(each[key]), each) for each in change}
         return [each for each in (old | new).values() if each.get("$patch") != "delete"]

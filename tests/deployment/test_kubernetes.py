@@ -18,13 +18,21 @@ from service.process.stopping import END_WITHIN
 from service.settings.model import Settings
 from tests.deployment.kustomized import Object, documents, identity, rendered
 from tests.support.etcd import EtcdServer
+from tests.support.https import Https
 from tests.support.instances import PROJECT, InstanceProcess, within
 
 FOLDER = PROJECT / "deploy" / "kubernetes"
 DOCUMENT = (PROJECT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
-OVERLAYS = ("production", "trial")
+OVERLAYS = ("production", "trial", "https")
+FOREIGN = {
+    "ServiceMonitor": {"selector", "endpoints"},
+    "Certificate": {"secretName", "dnsNames", "usages", "privateKey", "issuerRef"},
+}
+"""Kinds that are not Kubernetes' own, of which no schema is here, and what they say."""
 VERSIONS = ("1.30", "1.37")
 """The oldest and the newest whose API the objects are held against."""
+
+PROBES = ("startup", "liveness", "readiness")
 
 TOKEN = "0123456789-abcdef-0123"
 TOKENS = '[{"name": "team", "token": "%s", "scopes": ["admin"]}]'
@@ -59,12 +67,12 @@ ALL = [
     ("where", "thing"), ALL, ids=lambda each: each if isinstance(each, str) else "-".join(identity(each))
 )
 def test_kubernetes_takes_it(where: str, thing: Object, release: str) -> None:
-    """The one kind that is not Kubernetes' own has no schema here."""
+    """Kinds that are not Kubernetes' own have no schema here."""
     del where
-    if thing["kind"] == "ServiceMonitor":
+    if thing["kind"] in FOREIGN:
         with pytest.raises(kubernetes_validate.SchemaNotFoundError):
             kubernetes_validate.validate(thing, release, strict=True)
-        assert set(thing["spec"]) == {"selector", "endpoints"}
+        assert set(thing["spec"]) == FOREIGN[thing["kind"]]
         return
     kubernetes_validate.validate(thing, release, strict=True)
 
@@ -116,15 +124,19 @@ def test_every_reference_leads_to_something(overlay: str) -> None:
     assert list(mounts) == [volume["name"] for volume in pod(overlay)["volumes"]]
     files = [each["value"] for each in container(overlay)["env"] if each.get("value", "").startswith("/")]
     assert all(any(file.startswith(f"{path}/") for path in mounts.values()) for file in files)
-    secrets = [volume["secret"]["secretName"] for volume in pod(overlay)["volumes"]]
-    assert all(f"create secret generic {secret}" in DOCUMENT for secret in secrets)
+    secrets = {volume["secret"]["secretName"] for volume in pod(overlay)["volumes"]}
+    renewed = {each["spec"]["secretName"] for each in objects(overlay) if each["kind"] == "Certificate"}
+    assert all(f"create secret generic {secret}" in DOCUMENT for secret in secrets - renewed)
+    assert renewed <= secrets
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_variables_are_settings_that_the_service_takes(overlay: str) -> None:
+def test_the_variables_are_settings_that_the_service_takes(overlay: str, tmp_path: Path) -> None:
     given = dict(one(overlay, "ConfigMap")["data"])
     given |= {each["name"]: each.get("value", "10.0.0.7") for each in container(overlay)["env"]}
     assert given.keys() <= {doc.name for doc in Settings.describe()}
+    if "TLS_CERT" in given:
+        given |= Https.made(tmp_path / "tls").settings()
     settings = Settings.load(
         {name: value for name, value in given.items() if name not in ("ETCD_CA_CERT", "ETCD_CERT", "ETCD_KEY")}
     )
@@ -135,6 +147,44 @@ def test_the_variables_are_settings_that_the_service_takes(overlay: str) -> None
     assert etcd | {settings.port, 53} == allowed
     (inside,) = one(overlay, "NetworkPolicy")["spec"]["ingress"]
     assert inside["ports"] == [{"protocol": "TCP", "port": settings.port}]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_probes_routes_and_metrics_speak_what_the_service_speaks(overlay: str) -> None:
+    """Over HTTPS, under names that the certificate is for."""
+    given = {each["name"]: each.get("value") for each in container(overlay)["env"]}
+    probes = {container(overlay)[f"{name}Probe"]["httpGet"].get("scheme", "HTTP") for name in PROBES}
+    (port,) = one(overlay, "Service")["spec"]["ports"]
+    if "TLS_CERT" not in given:
+        assert (probes, port["port"]) == ({"HTTP"}, 80)
+        return
+    assert (probes, port["port"]) == ({"HTTPS"}, 443)
+    certificate = one(overlay, "Certificate")
+    (endpoint,) = one(overlay, "ServiceMonitor")["spec"]["endpoints"]
+    assert {given["TLS_PEER_NAME"], endpoint["tlsConfig"]["serverName"]} <= set(certificate["spec"]["dnsNames"])
+    assert given["TLS_PEER_NAME"] == "config-service.{namespace}.svc".format(**certificate["metadata"])
+    assert (endpoint["port"], endpoint["scheme"]) == (port["name"], "https")
+    assert endpoint["tlsConfig"]["ca"]["secret"]["name"] == certificate["spec"]["secretName"]
+
+
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+def test_the_certificate_of_the_overlay_is_what_peers_and_probes_ask_for(tmp_path: Path) -> None:
+    """Two pods with the files that the secret would have, for its names alone: they reach each other by address."""
+    names = one("https", "Certificate")["spec"]["dnsNames"]
+    given = {each["name"]: each.get("value") for each in container("https")["env"]}
+    settings = Https.made(tmp_path / "tls", *names).settings()
+    assert settings.keys() | {"TLS_PEER_NAME"} == {name for name in given if name.startswith("TLS_")}
+    settings["TLS_PEER_NAME"] = given["TLS_PEER_NAME"]
+    with EtcdServer(tmp_path / "etcd") as etcd:
+        pods = [InstanceProcess(tmp_path / name, ETCD_ENDPOINTS=etcd.endpoint, **settings) for name in "ab"]
+        for each in pods:
+            each.verify = False  # as the kubelet
+        with pods[0], pods[1]:
+            for name in PROBES:
+                assert pods[0].answers(200, container("https")[f"{name}Probe"]["httpGet"]["path"])
+            assert within(10, lambda: len(pods[0].request("GET", "/members").json()["members"]) == 2)
+            states = pods[0].request("GET", "/members/states").json()["members"]
+            assert [member.get("why_not") for member in states if not member.get("state")] == []
 
 
 def test_a_pod_may_take_longer_to_end_than_the_service_does() -> None:
