@@ -113,7 +113,7 @@ class Follower:
                 part=bool(told.to.place),
                 more=told.more,
                 changes=changes,
-                age=-1.0 if told.age is None else told.age,
+                age=-1.0 if told.age is None else told.age / instance.machine.rate,
             )
         )
         self._token = Token.parse(str(told.to))  # as it comes from a client

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from consistency.core.feed import ChangedKey
+from consistency.core.feed import ChangedKey, Told
 from consistency.core.freshness import Freshness
 from consistency.etcd import messages
 from consistency.instance import past_values
@@ -20,7 +20,8 @@ from consistency.instance.state import LocalState
 from consistency.instance.writes import Writes
 from simulation.drawing import plan
 from simulation.faults import FAULTS
-from simulation.follower import SCOPES
+from simulation.follower import SCOPES, Follower
+from simulation.instance import Instance
 from simulation.plan import FOLLOWERS, KEYS, VISIBLE
 from simulation.processes import Processes
 from simulation.record import Run, digest
@@ -233,3 +234,21 @@ def test_the_last_known_of_a_history_that_was_lost_may_be_told_whoever_wrote_it(
     assert [violation.check for violation in judge(run)] == ["read from nowhere"], (
         "proven after the backup was restored"
     )
+
+
+def test_ages_that_followers_are_told_are_recorded_in_seconds_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An instance counts them by its own clock, which is slow or fast. So clients record theirs, too."""
+    told = list[float]()
+    take = Follower._take
+
+    def taken(self: Follower, instance: Instance, invoked: float, one: Told) -> None:
+        if one.age is not None:
+            told.append(one.age / instance.machine.rate)
+        take(self, instance, invoked, one)
+
+    monkeypatch.setattr(Follower, "_take", taken)
+    plan = planned(4)
+    run = played(replace(plan, steps=(), machines=tuple(replace(each, rate=0.5) for each in plan.machines)))
+    recorded = [word.age for word in run.followed if word.word == "told" and word.age >= 0]
+    assert len(told) > 100
+    assert recorded == told
