@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
+from http import HTTPStatus
 
 from consistency import AsyncDistributedCache
 from consistency.core.model import (
@@ -20,7 +21,7 @@ from consistency.core.model import (
     Revision,
     WrongTimeline,
 )
-from consistency.core.store import Delete, Put, StoreError
+from consistency.core.store import Delete, Put, Scan, StoreError
 from service.auth import access
 from service.auth.tokens import Scope
 from service.documents import batches
@@ -34,9 +35,10 @@ from service.http.conditions import UNCONDITIONAL, AnyOf, ReadCondition, read_co
 from service.http.door import KEYS
 from service.http.environ import Environ, conditions_in
 from service.http.keys import key_from_path
-from service.http.parameters import AtRevision
-from service.http.problems import Refused, bad_request, problem_for
+from service.http.parameters import AtRevision, ListParameters
+from service.http.problems import Refused, bad_request, problem_for, refused
 from service.http.reasons import author_of, reason_in
+from service.memory.budget import Budget
 from service.policy.enforcement import Enforcement
 
 _read_parameters = lru_cache(maxsize=256)(parameters.read_parameters)  # few ways to ask; what is refused isn't kept
@@ -44,6 +46,9 @@ _write_parameters = lru_cache(maxsize=16)(parameters.write_parameters)
 
 _NONE = (None, None)
 """No condition."""
+
+PAGE_WAITS = 5.0
+"""Seconds for those who asked for a page of documents before."""
 
 
 class Documents:
@@ -66,6 +71,7 @@ class Documents:
         self._prefix_of = prefix_of
         self._left_out = left_out
         self._enforcement = enforcement
+        self._page_of_documents = Budget(1)
 
     async def read(self, environ: Environ) -> Answer:
         """Return 200, 304 or 404 for one document."""
@@ -146,15 +152,32 @@ class Documents:
         asked = parameters.list_parameters(environ.get("QUERY_STRING", ""))
         # One prefix within the other is one range: a page is full, and ends, as if there were no other keys.
         prefix = access.narrowed(asked.prefix, self._prefix_of(environ))
-        if asked.values or asked.revision is not None:
-            scan = await self._cache.scan(
-                prefix, after=asked.after, limit=asked.limit, revision=asked.revision, values=asked.values
-            )
-            found, values = listing_of(scan), values_of(scan) if asked.values else None
+        if asked.values:
+            return await self._documents_of(asked, prefix)
+        if asked.revision is not None:
+            found = listing_of(await self._scan(asked, prefix))
         else:
-            found, values = listing(await self._cache.page(prefix, after=asked.after, limit=asked.limit)), None
+            found = listing(await self._cache.page(prefix, after=asked.after, limit=asked.limit))
         self._left_out(found.left_out)
-        return answer_page(found, values)
+        return answer_page(found)
+
+    async def _documents_of(self, asked: ListParameters, prefix: str) -> Answer:
+        """A page with documents: one at a time. etcd may send four times as much as is told, and gRPC holds it twice,
+        so that a few together would take more than all large answers may.
+        """
+        async with self._page_of_documents.lent(1, PAGE_WAITS) as free:
+            if not free:
+                detail = "Too many pages of documents are being read."
+                raise refused(HTTPStatus.SERVICE_UNAVAILABLE, "too-many-requests", detail, retry_after=1)
+            scan = await self._scan(asked, prefix)
+            found = listing_of(scan)
+            self._left_out(found.left_out)
+            return answer_page(found, values_of(scan))
+
+    async def _scan(self, asked: ListParameters, prefix: str) -> Scan:
+        return await self._cache.scan(
+            prefix, after=asked.after, limit=asked.limit, revision=asked.revision, values=asked.values
+        )
 
     def expected_body(self, environ: Environ) -> int:
         """Return the bytes of the body that `put` or `batch` would receive. Raises Refused for what either refuses."""

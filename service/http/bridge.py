@@ -11,6 +11,7 @@ import contextlib
 import io
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -68,7 +69,8 @@ class Bridge:
         loop = asyncio.get_running_loop()
         work = self._pool.submit(self._call, environ)
         self._begun.add(work)
-        work.add_done_callback(lambda _: _tell(loop, lambda: self._ended(work)))
+        # It keeps this callback. If that named `work`, each answer would lie there until somebody looks for cycles.
+        work.add_done_callback(lambda done: _tell(loop, partial(self._ended, done)))
         return await _answer_of(work)
 
     async def aside(self, work: Callable[[], T]) -> T:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import threading
+import weakref
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack
 from typing import Any, TypeVar
@@ -399,6 +401,36 @@ def test_a_route_that_hangs_is_answered_in_its_place(
         assert await bridge.close(DEADLINE)
 
     do(with_documents, scenario())
+
+
+def test_an_answer_of_flask_is_freed_as_soon_as_it_is_sent(with_documents: Gateway) -> None:
+    """1. What a thread has answered is kept by the callback that it was given; 2. that names it; 3. until somebody
+    looks for cycles, which is seldom, there are as many listings of a megabyte as clients have asked for.
+    """
+    begun: list[weakref.ref[object]] = []
+    seen = threading.Event()
+
+    def answers(_: object, start: Callable[..., object]) -> list[bytes]:
+        assert seen.wait(DEADLINE)
+        start("200 OK", [])
+        return [b"x" * 1_000_000]
+
+    async def scenario() -> None:
+        bridge = Bridge(answers, threads=1)
+        asking = asyncio.create_task(ask(front_over(with_documents, bridge), get(b"/members")))
+        await until(lambda: bool(bridge._begun))
+        begun.extend(map(weakref.ref, bridge._begun))
+        seen.set()
+        assert (await asking).status == 200
+        await until(lambda: not bridge._begun)
+        assert await bridge.close(DEADLINE)
+
+    gc.disable()
+    try:
+        do(with_documents, scenario())
+        assert [each() for each in begun] == [None]
+    finally:
+        gc.enable()
 
 
 def test_threads_are_joined_at_the_end(with_documents: Gateway) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from consistency.core.store import Scan
+from service.documents import documents
 from tests.http.conftest import Gateway
 
 KEYS = ["a", "a/b", "a/b/c", "a/c", "ab", "b/ü", "b/日本"]
@@ -137,6 +141,40 @@ def test_a_page_of_documents_is_bounded_in_bytes(gateway: Gateway) -> None:
         assert len(page["keys"]) == 1
         after = f"&after={page['next']}&revision={page['revision']}"
     assert found == ["l/a", "l/b", "l/c"]
+
+
+def test_pages_of_documents_are_read_one_at_a_time(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """etcd may send four times as much as is told: together, several would take more memory than there is for them."""
+    cache = gateway.cache.asynchronous
+    scan, under_way, together = cache.scan, 0, []
+
+    async def counted(*arguments: Any, **more: Any) -> Scan:
+        nonlocal under_way
+        under_way += 1
+        together.append(under_way)
+        await asyncio.sleep(0.02)  # the others come meanwhile
+        found = await scan(*arguments, **more)
+        under_way -= 1
+        return found
+
+    monkeypatch.setattr(cache, "scan", counted)
+    gateway.ask("PUT", "/config/o/a", b"1")
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: gateway.ask("GET", "/config/?prefix=o/&values=true"), range(8)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert together == [1] * 8
+
+
+def test_who_waits_too_long_for_a_page_of_documents_is_told_so(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "PAGE_WAITS", 0.01)
+    pages = gateway.answering.documents._page_of_documents
+    assert gateway.cache.do(pages.take(1))
+    answer = gateway.ask("GET", "/config/?prefix=o/&values=true")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert gateway.ask("GET", "/config/?prefix=o/").status_code == 200
+    pages.give_back(1)
 
 
 @pytest.mark.parametrize(("query", "status"), [("revision=0", 400), ("values=1", 400), (f"revision={2**62}", 410)])
