@@ -22,6 +22,7 @@ from tests.process.canaries import MARK, Canary, canary, escaped
 from tests.support.certificates import Authority, TlsFiles
 from tests.support.etcd import EtcdServer, dying_with_us, free_ports
 from tests.support.instances import InstanceProcess, environment, run_service, within
+from tests.support.recent_etcd import sturdy_etcd
 
 TOKEN, READER, PASSWORD, WRONG, IN_FILE = map(canary, ("token", "reader", "password", "wrong", "broken-file"))
 USER, PREFIX = "config", "/canaries"
@@ -43,7 +44,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
     """An etcd that asks for a client certificate, a user and a password."""
     directory = tmp_path_factory.mktemp("secured")
     tls = TlsFiles.write(directory / "tls", AUTHORITY.issue("127.0.0.1"), AUTHORITY)
-    with EtcdServer(directory, tls=tls) as server:
+    with EtcdServer(directory, tls=tls, program=sturdy_etcd()) as server:
         server.enable_auth("root", USER, PASSWORD.text, PREFIX)
         yield server
 
