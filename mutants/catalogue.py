@@ -57,6 +57,8 @@ OWED = "consistency/core/feed.py"
 FOLLOWING = "consistency/instance/following.py"
 SHARED_PAST = "consistency/instance/shared_past.py"
 FOLLOWERS = "consistency/instance/followers.py"
+CROWD = "consistency/instance/crowd.py"
+STATE_OF_CHANGES = "consistency/instance/state_of_changes.py"
 PAST = "consistency/core/past.py"
 TRIMMER = "consistency/instance/trimmer.py"
 HINDSIGHT = "consistency/instance/hindsight.py"
@@ -464,6 +466,12 @@ MUTANTS = (
            "if self.history.standing(answer.version, answer.header.revision) is Standing.OURS:",
            "if self.history.standing(answer.version, answer.header.revision) is not Standing.FOREIGN:"),
     Mutant(18, "forget the followers of a prefix", FOLLOWERS, "if length <= len(name):", "if length < 0:"),
+    Mutant(18, "decide once what a token is owed, whatever happens since", STATE_OF_CHANGES,
+           "if self._owed[0] != asked:", "if self._owed[0][:3] != asked[:3]:"),
+    Mutant(18, "decide alike for all scopes", STATE_OF_CHANGES,
+           "asked = (token, scope, most,", "asked = (token, most,"),
+    Mutant(18, "forget those who wait while others of a crowd go on", CROWD,
+           "            loop.call_later(PAUSE, self._begin)\n", "            pass\n"),
     Mutant(18, "treat what was known of a token as known in another history", SHARED_PAST,
            "        self.begun += 1\n", ""),
     Mutant(18, "don't look whether a scope was touched before it was followed", FOLLOWERS,
