@@ -489,7 +489,7 @@ MUTANTS = (
     Mutant(18, "tell a newer proof as that of what was decided before it", FOLLOWING,
            "feed.age_of(complete_at), telling,", "feed.age(), telling,"),
     Mutant(18, "ask once for each follower that is told", "consistency/instance/shared_reads.py",
-           "        task = self._under_way.get(question)", "        task = None"),
+           "self._under_way.get(question) or self._begin(question, ask)", "self._begin(question, ask)"),
     Mutant(19, "tell about a time before history began", PAST, "if not past.began or revision < past.began:",
            "if not past.began:"),
     Mutant(19, "tell from a history that has ended", PAST, "if not past.began or revision < past.began:",

@@ -78,6 +78,14 @@ class TestTelling:
             assert [(c.op, c.mod_revision) for c in answer.changes] == [("put", at)]
         of_key.cancel()
 
+    def test_those_who_are_woken_together_are_each_told_of_their_own_keys(self, store: FakeStore, hand: Hand) -> None:
+        """With the same token, by one transaction: what it means is decided for each scope."""
+        of_a, of_b = (waiting(hand, Scope(frozenset({key}))) for key in "ab")
+        record = VersionRecord(new_nonce(), frozenset({"a", "b"}), "batch")
+        run(store.commit((Put("a", b"1"), Put("b", b"2")), record, timeout=1))
+        hand.deliver()
+        assert [told(each.result()) for each in (of_a, of_b)] == [{"a": b"1"}, {"b": b"2"}]
+
     def test_a_deletion_is_told_with_its_revision(self, store: FakeStore, hand: Hand) -> None:
         write(store, "a", b"1")
         hand.deliver()
