@@ -71,6 +71,7 @@ def told(totals: Totals, seconds: float) -> list[str]:
         f" hours of virtual time in {seconds:.0f} s",
         f"{totals.took / max(1, totals.operations) * 1e6:.0f} µs of the processor an operation",
         f"{totals.guarded:,} default reads of guarded keys, {totals.hits:,} of them hits",
+        f"{totals.told:,} changes told to those who follow them",
         *(f"{number:8,} x {kind}" for kind, number in sorted(totals.faults.items())),
         *(f"{number:8,} x {kind}" for kind, number in sorted(totals.answers.items())),
         f"{len(totals.broken)} seeds broke a promise",

@@ -27,7 +27,7 @@ class Summary:
     """What is kept of a seed's run. broken: the checks that found something.
 
     seconds: virtual. took: seconds of the processor. claim: the first violation's. guarded: how many default reads of
-    guarded keys were judged; hits: of them.
+    guarded keys were judged; hits: of them. told: how many changes followers were told of.
     """
 
     seed: int
@@ -41,6 +41,7 @@ class Summary:
     claim: str
     guarded: int = 0
     hits: int = 0
+    told: int = 0
 
 
 @dataclass
@@ -57,6 +58,7 @@ class Totals:
     broken: list[Summary] = field(default_factory=list)
     guarded: int = 0
     hits: int = 0
+    told: int = 0
 
     def add(self, run: Summary) -> None:
         """One more."""
@@ -69,6 +71,7 @@ class Totals:
         self.answers += run.answers
         self.guarded += run.guarded
         self.hits += run.hits
+        self.told += run.told
         if run.broken:
             self.broken.append(run)
 
@@ -101,6 +104,7 @@ def summary(seed: int, drift: float = 0.0) -> Summary:
         claim=violations[0].claim if violations else "",
         guarded=len(judged),
         hits=sum(read.cache == "HIT" for read in judged),
+        told=sum(len(word.changes) for word in run.followed),
     )
 
 
