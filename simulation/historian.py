@@ -141,10 +141,10 @@ def _last(versions: Sequence[Version], revision: int) -> Version:
 
 
 def _fits(record: Record, version: Version) -> bool:
-    """A deletion may be of what was not there: a batch may ask for that, and it leaves a record."""
+    """A deletion of what was not there, which a batch may ask for, is no change, and leaves no record."""
     if record.at is None or not record.author.by:
         return False
     if version.value is None:
-        return record.op is Op.DELETE and record.document is None
+        return record.op is Op.DELETE and record.document is None and version.revision == record.mod_revision
     whole = version.revision == record.mod_revision and record.size == len(version.value)
     return whole and record.op is Op.PUT and record.document in (None, version.value)

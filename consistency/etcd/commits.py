@@ -10,9 +10,9 @@ from typing import Any
 
 from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
-from consistency.core.model import Fence, Revision, VersionRecord
+from consistency.core.model import Fence, MustExist, Revision, VersionRecord
 from consistency.core.past import FRESH, Keeping, Op, Record
-from consistency.core.store import Change, Commit, Put, TooLarge
+from consistency.core.store import Change, Commit, Delete, Put, TooLarge
 from consistency.etcd import messages as answers
 from consistency.etcd.calls import Call, Calls
 from consistency.etcd.layout import Layout
@@ -111,7 +111,10 @@ class Commits:
         return request
 
     def _operations(self, change: Change, version: VersionRecord, keeping: Keeping | None) -> list[Any]:
-        """Look at what is there, change it, and leave a record; beside it, if there was nothing, that this was so."""
+        """Look at what is there, change it, and leave a record; beside it, if there was nothing, that this was so.
+
+        etcd compares within a transaction before it changes anything: both questions are about what was there before.
+        """
         key = self._layout.document(change.key)
         operations = [
             range_op(key, keys_only=True),
@@ -121,11 +124,11 @@ class Commits:
             return operations
         op, size = (Op.PUT, len(change.value)) if isinstance(change, Put) else (Op.DELETE, 0)
         record = Record(0, op, keeping.at, version.authors.of(change.key), size)
-        operations.append(put_op(self._layout.past(change.key, version.nonce + op), record.encode()))
-        fresh = pb.TxnRequest(compare=[absent(key)])
-        fresh.success.append(put_op(self._layout.past(change.key, version.nonce + FRESH), b""))
-        operations.append(pb.RequestOp(request_txn=fresh))
-        return operations
+        leave = put_op(self._layout.past(change.key, version.nonce + op), record.encode())
+        if isinstance(change, Delete):  # of an absent key it is no change
+            return [*operations, _if(compare(key, MustExist()), leave)]
+        fresh = put_op(self._layout.past(change.key, version.nonce + FRESH), b"")
+        return [*operations, leave, _if(absent(key), fresh)]
 
     def _outside(self, version: VersionRecord, keeping: Keeping) -> list[Any]:
         """Records of what an audit has found, which is in the version that tells of it."""
@@ -163,6 +166,10 @@ class Commits:
     def _range_slots(self) -> Any:
         """Without whoever has gone: a synchronous write has no use for them."""
         return range_op(self._layout.members, range_end=self._layout.slots_end, keys_only=True)
+
+
+def _if(condition: Any, operation: Any) -> Any:
+    return pb.RequestOp(request_txn=pb.TxnRequest(compare=[condition], success=[operation]))
 
 
 def _grouped(operations: Sequence[Sequence[Any]]) -> list[Any]:

@@ -82,6 +82,18 @@ def test_a_refused_write_leaves_none(subject: Subject, writer: Writer) -> None:
     assert len(traces(subject, "a")) == 1
 
 
+def test_a_delete_of_what_is_not_there_leaves_none(subject: Subject, writer: Writer) -> None:
+    """It is no change: it would take the place of one among those that are kept."""
+    assert writer.write(Delete("a")).committed
+    assert traces(subject, "a") == ()
+    writer.write(Put("a", b"1"), Delete("b"))
+    at = writer.write(Delete("a"), Put("b", b"1")).header.revision
+    assert writer.write(Delete("a"), Put("b", b"2")).committed
+    assert [(each.op, each.fresh) for each in traces(subject, "a")] == [(Op.PUT, True), (Op.DELETE, False)]
+    assert traces(subject, "a")[-1].mod_revision == at
+    assert [(each.op, each.fresh) for each in traces(subject, "b")] == [(Op.PUT, True), (Op.PUT, False)]
+
+
 def test_a_document_that_is_too_large_is_not_kept_and_the_record_says_so(subject: Subject, writer: Writer) -> None:
     writer.write(Put("a", b"1" * 101), Put("b", b"1" * 100))
     for key, kept in (("a", None), ("b", b"1" * 100)):

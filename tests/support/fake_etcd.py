@@ -225,6 +225,8 @@ class FakeEtcd:
             return
         for change in changes:
             if self.history.get(self.layout.document(change.key)) is None:
+                if not isinstance(change, Put):
+                    continue
                 yield self.layout.past(change.key, version.nonce + FRESH), b"", 0
             value = change.value if isinstance(change, Put) else None
             op, size = (Op.DELETE, 0) if value is None else (Op.PUT, len(value))
