@@ -119,6 +119,22 @@ def test_64_instances_hold_the_64_slots_and_every_one_of_them_hits(full: Fleet) 
         assert [member["slot"] for member in members] == list(range(SIZE))
 
 
+def test_a_guarded_write_is_held_by_all_64_and_reads_of_its_key_cost_nothing(full: Fleet) -> None:
+    """Rules 16 and 17: one acknowledgement an instance, and then everybody reads the new value, from memory."""
+    writer = full.instances[0]
+    policy = writer.request("PUT", "/policy", data=b'{"guarded": ["guarded/"]}', headers={"If-None-Match": "*"})
+    assert policy.status_code == 201, policy.text
+    for number in range(2):
+        value = str(number).encode()
+        written = writer.put("guarded/a?sync=true", value)
+        assert written.status_code == (200 if number else 201), written.text
+        assert written.headers["X-Fleet-Acks"] == f"{SIZE}/{SIZE}"
+        assert {instance.get("guarded/a").content for instance in full.instances} == {value}
+    for instance in full.instances:
+        assert within(5 * BOUND, partial(hits, instance, "guarded/a", b"1"))
+        assert all(hits(instance, "guarded/a", b"1") for _ in range(20))
+
+
 @pytest.mark.fault("65th instance")
 def test_the_65th_serves_uncached_and_takes_the_slot_of_the_first_that_leaves(full: Fleet) -> None:
     """Fault matrix: every answer is right, none comes from memory, and it is ready and says what it lacks."""

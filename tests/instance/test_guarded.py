@@ -77,7 +77,7 @@ class Instance:
 @contextlib.contextmanager
 def fleet_of(store: FakeStore, count: int, options: CacheOptions) -> Iterator[list[Instance]]:
     """Instances in a fleet in which KEY and OTHER are guarded, and both and PLAIN are in everybody's memory."""
-    made = [Instance(store, options) for _ in range(count)]
+    made = [Instance(store, dataclasses.replace(options, preferred_slot=number)) for number in range(count)]
     try:
         for instance in made:
             assert until(lambda instance=instance: len(instance.cache.status().members) == count)  # type: ignore[misc]
@@ -144,6 +144,16 @@ class TestWriting:
         assert [instance.read() for instance in (one, two)] == [after(way)] * 2
         assert store.intents() == []
         assert one.outcomes()[-1:] == ["acknowledged"]
+
+    @pytest.mark.parametrize("size", [1, 8])
+    def test_it_costs_one_acknowledgement_an_instance_however_many_there_are(self, store: FakeStore, size: int) -> None:
+        with fleet_of(store, size, LONG) as fleet:
+            settle()
+            before = store.calls.copy()
+            run(fleet[0].cache.put(KEY, b"1"))
+            cost = store.calls - before
+            assert (cost["intend"], cost["commit"], cost["acknowledge"]) == (1, 1, size)
+            assert {instance.read() for instance in fleet} == {b"1"}
 
     @pytest.mark.parametrize("way", WRITES)
     def test_all_hold_its_keys_before_it_is_sent(self, store: FakeStore, fleet: list[Instance], way: str) -> None:
@@ -315,9 +325,12 @@ class TestReading:
                 assert instance.hits()
         assert store.calls["read"] == before
 
-    def test_1000_reads_on_each_of_8_instances_cost_their_own_proofs_and_nothing_else(self, store: FakeStore) -> None:
+    @pytest.mark.parametrize("size", [1, 8])
+    def test_1000_reads_on_each_instance_cost_their_own_proofs_and_nothing_else(
+        self, store: FakeStore, size: int
+    ) -> None:
         """Counted by what each of them asks for: batches without a key, which nobody's read is part of."""
-        with fleet_of(store, 8, CacheOptions(staleness_bound=1.0, timeout=5.0)) as fleet:
+        with fleet_of(store, size, CacheOptions(staleness_bound=1.0, timeout=5.0)) as fleet:
             before = store.calls.copy()
             for instance in fleet:
                 instance.happened.clear()
