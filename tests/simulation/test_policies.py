@@ -122,5 +122,7 @@ def test_keys_count_as_guarded_unless_a_policy_put_by_hand_leaves_them_out(left_
 def test_what_is_wrong_is_found(
     monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, broken: Callable[..., Any], told: str
 ) -> None:
+    """Mostly by the first seeds. A run depends on the order of sets, too, which differs from process to process."""
     monkeypatch.setattr(owner, name, broken)
-    assert any(told in f"{each.check}: {each.claim}" for seed in SEEDS for each in judge(played(calm(seed))))
+    seeds = (*SEEDS, *range(1, 60))
+    assert any(told in f"{each.check}: {each.claim}" for seed in seeds for each in judge(played(calm(seed))))
