@@ -48,7 +48,6 @@ LOOKS = "consistency/instance/last_looks.py"
 RECORDER = "consistency/instance/recorder.py"
 DECISIONS = "consistency/core/decisions.py"
 WRITES = "consistency/instance/writes.py"
-COMMITS = "consistency/etcd/commits.py"
 LAYOUT = "consistency/etcd/layout.py"
 GROUP = "consistency/instance/group_commit.py"
 SHARED = "consistency/instance/shared_calls.py"
@@ -515,8 +514,6 @@ MUTANTS = (
     Mutant(19, "treat a document that was cut short as whole", PAST, " and size == len(document)", ""),
     Mutant(19, "remove some of the last records, too", PAST,
            "max(0, len(traces) - keep)", "max(0, len(traces) - keep + 1)"),
-    Mutant(19, "leave a record of the delete of an absent key", COMMITS,
-           "_if(compare(key, MustExist()), leave)", "leave"),
     Mutant(19, "write without a record", WRITES, "                keeping=keeping,\n", ""),
     Mutant(19, "leave no record of what an audit finds", AUDIT, "if names else None", "if False else None"),
     Mutant(19, "go on with a history in which something unknown has vanished", AUDIT,

@@ -100,6 +100,7 @@ def test_the_document_is_what_the_runner_would_write() -> None:
 @pytest.mark.parametrize("test", sorted(set(killers(DOCUMENT.read_text()).values())))
 def test_a_test_that_the_document_names_exists(test: str) -> None:
     path, *names = test.split("::")
+    assert f"tests/{path}".startswith(TESTS), "only these are copied"
     body = ast.parse((PROJECT / "tests" / path).read_text()).body
     for name in names[:-1]:
         body = next(node for node in body if isinstance(node, ast.ClassDef) and node.name == name).body
