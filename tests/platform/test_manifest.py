@@ -32,7 +32,8 @@ def test_service_starts_with_what_the_platform_gives_it(tmp_path: Path) -> None:
             container.wait_until("readiness-health-check")
             assert requests.put(f"{container.url}/config/pushed", data=b"true", timeout=5).status_code == 201
             wait_for(lambda: sample(container.url, "config_member_slot") == 3, what="the slot of its index")
-            assert GUID in requests.get(f"{container.url}/members", timeout=5).text
+            # The watch tells it of itself after etcd has given it the slot.
+            wait_for(lambda: GUID in requests.get(f"{container.url}/members", timeout=5).text, what="a member")
             container.ask_to_stop()
             assert container.wait().code == 0, container.printed()
 
