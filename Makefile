@@ -121,7 +121,7 @@ bench-scale: $(VENV)/.bench  ## What 1 to 64 instances cost their etcd, beside o
 	@$(BIN)/python -m bench.scale --instances $(INSTANCES) --plots instance/plots
 
 bench-policy: INSTANCES ?= 1,8,64
-bench-policy: $(VENV)/.bench  ## What guarded keys, history and schemas cost those who write, into docs/performance.md (four minutes; INSTANCES=1,8)
+bench-policy: $(VENV)/.bench  ## What guarded keys, history and schemas cost those who write, into docs/performance.md (about eight minutes; INSTANCES=1,8)
 	@$(BIN)/python -m bench.policy --instances $(INSTANCES) --document docs/performance.md
 
 clean:  ## Remove .venv and caches; the data in instance/ stays

@@ -173,7 +173,7 @@ class EtcdProbe:
     async def weigh_past(self, most_bytes: int, timeout: float) -> Weight:
         """What records of changes take (rule 19), looked at up to `most_bytes`. timeout: of each call.
 
-        Raises StoreError.
+        It is not what they took at one revision: that may be compacted while they are looked at. Raises StoreError.
         """
         first, end = self._layout.pasts, range_end(self._layout.pasts)
         counting = pb.RangeRequest(key=first, range_end=end, count_only=True)
@@ -182,7 +182,7 @@ class EtcdProbe:
         limit, more = FIRST_PAGE, counted.count > 0
         while more and total < most_bytes:
             try:
-                request = pb.RangeRequest(key=first, range_end=end, limit=limit, revision=counted.header.revision)
+                request = pb.RangeRequest(key=first, range_end=end, limit=limit)
                 page = await self._calls.ask(Call("weigh", "range", request), timeout)
             except TooLarge:
                 if limit == 1:

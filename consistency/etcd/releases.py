@@ -2,8 +2,7 @@
 
 Sources: etcd's changelogs of 3.4, 3.5 and 3.6; its postmortem on data inconsistency in 3.5; its issues 14110 and 14891,
 on reads that are given up while it is slow (two faults, of which the second came with mending the first); its
-advisories on roles,
-CVE-2026-33343 and -33413 (3.5.28, 3.6.9), -44283 (3.5.30, 3.6.11), -73499 (3.5.33, 3.6.14, 3.7.1).
+advisories on roles, CVE-2026-33343 and -33413 (3.5.28, 3.6.9), -44283 (3.5.30, 3.6.11), -73499 (3.5.33, 3.6.14, 3.7.1).
 """
 
 from __future__ import annotations

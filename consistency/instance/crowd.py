@@ -1,7 +1,7 @@
 """Wakes a crowd a few at a time, with a real pause between: who only wants a value from memory is not to wait for it.
 
-Owns the order in which they are woken. Knows nothing of what they wait for. Belongs to one
-loop. A pause is no mere turn of the loop:
+Owns the order in which they are woken. Knows nothing of what they wait for. Belongs to one loop. A pause is no mere
+turn of the loop:
 
     1. A change concerns a thousand clients. Each is woken, and takes 50 µs to be told.
     2. A loop that always has something ready lets go of the interpreter for a microsecond at a time. The server's
