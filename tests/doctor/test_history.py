@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from consistency.core.model import Kept
+from consistency.etcd.calls import Call, Calls
 from consistency.etcd.probe import Weight
 from service.doctor import Level, history
 from service.doctor.history import judged
@@ -55,3 +57,23 @@ def test_records_are_weighed_and_a_large_part_of_the_quota_is_told_with_what_to_
 def test_a_quarter_of_the_quota_is_much(kept: Kept, weight: Weight, level: Level, said: str) -> None:
     found = judged(kept, weight, 1_000_000, "the quota", "etcdctl")
     assert (found.level, said in found.found) == (level, True), found
+
+
+def test_a_compaction_while_they_are_weighed_is_no_fault(
+    tmp_path: Path, examined: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1. They are counted at a revision; 2. somebody writes, and etcd compacts that revision; 3. they are read."""
+    ask = Calls.ask
+
+    with EtcdServer(tmp_path / "etcd") as etcd:
+        etcd.etcdctl("put", "/config-service/past/a", stdin="c")
+
+        async def compacted_before(self: Calls[Any], call: Call, timeout: float) -> Any:
+            if call.kind == "weigh":
+                etcd.etcdctl("put", "another", stdin="c")
+                etcd.etcdctl("compact", str(int(etcd.counter("etcd_debugging_mvcc_current_revision"))))
+            return await ask(self, call, timeout)
+
+        monkeypatch.setattr(Calls, "ask", compacted_before)
+        found = examined(ETCD_ENDPOINTS=etcd.endpoint).one("history")
+    assert (found.level, "1 records and notes" in found.found) == (Level.OK, True), found
