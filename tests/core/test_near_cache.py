@@ -11,7 +11,7 @@ from sys import getrefcount, getsizeof
 import pytest
 
 from consistency.core.entries import ENTRY_OVERHEAD, LET_GO, VALUE_OVERHEAD, Entry, NearCache
-from tests.support.holds import MOST
+from tests.support.holds import most
 
 EACH = ENTRY_OVERHEAD + getsizeof("") + VALUE_OVERHEAD + getsizeof(b"")
 
@@ -134,7 +134,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 def test_forgetting_100_000_entries_holds_nobody() -> None:
     """In one go it takes 8 ms and more."""
-    assert min(seconds(filled(100_000).clear) for _ in range(3)) < MOST
+    assert min(seconds(filled(100_000).clear) for _ in range(3)) < most()
 
 
 def test_what_was_forgotten_is_given_back_as_others_take_its_place() -> None:

@@ -11,7 +11,7 @@ from consistency.etcd.store import MAX_CHANGES, MAX_WANTS, EtcdStore
 from tests.etcd.conftest import TIMEOUT, version
 from tests.support.driver import least_hold, run
 from tests.support.etcd import EtcdServer
-from tests.support.holds import MOST
+from tests.support.holds import most
 
 PAGE = 1000
 """Keys of a listing, and of an audit, at most."""
@@ -63,4 +63,4 @@ def test_no_call_to_etcd_holds_the_loop(store: EtcdStore, name: str) -> None:
         await CALLS[name](store)
 
     seconds, what = least_hold(work)
-    assert seconds < MOST, what
+    assert seconds < most(), what

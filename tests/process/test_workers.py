@@ -6,10 +6,12 @@ import contextlib
 import hashlib
 import json
 import os
+import platform
 import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -201,6 +203,24 @@ def test_one_that_is_killed_is_started_again_while_the_others_answer(three: Work
     assert (down["worker"], down["in_a_row"]) == (2, 1)
     assert "SIGKILL" in down["reason"]
     assert 0 < down["again_in"] <= FIRST
+
+
+FIRST_THREAD_ENDS = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+ctypes.CDLL(None).syscall({exit}, 0)
+"""
+
+
+def test_a_process_runs_until_its_last_thread_has_ended() -> None:
+    """The helper that the test above rests on: the first thread alone says nothing."""
+    number = {"x86_64": 60}.get(platform.machine(), 93)
+    with subprocess.Popen([sys.executable, "-c", FIRST_THREAD_ENDS.format(exit=number)]) as process:
+        status = Path(f"/proc/{process.pid}/stat")
+        assert within(10, lambda: status.read_text().rpartition(")")[2].split()[0] == "Z")
+        assert is_running(process.pid)
+        process.kill()
+        assert within(10, lambda: not is_running(process.pid))
 
 
 def test_one_that_is_told_to_end_finishes_and_nobody_is_turned_away_meanwhile(three: Workers) -> None:

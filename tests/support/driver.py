@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 import uvloop
 
 from consistency.loop import PROCESS_LOOP
-from tests.support.holds import LOOPS, MOST, RUNS, MeasuringLoop
+from tests.support.holds import LOOPS, RUNS, MeasuringLoop, most
 
 T = TypeVar("T")
 
@@ -86,10 +86,10 @@ def settle() -> None:
 def least_hold(work: Callable[[], Coroutine[Any, Any, object]]) -> tuple[float, str]:
     """For how long `work`, and what goes on beside it, holds the loop at once: seconds of processor time, and what did.
 
-    It is done anew until it holds it for less than MOST, at most RUNS times: a cold start is nobody's fault.
+    It is done anew until it holds it for less than `most`, at most RUNS times: a cold start is nobody's fault.
     """
     found: list[tuple[float, str]] = []
-    while len(found) < RUNS and (not found or found[-1][0] >= MOST):
+    while len(found) < RUNS and (not found or found[-1][0] >= most()):
         with loop().measured() as holds:
             run(work())
         found.append(holds.longest)

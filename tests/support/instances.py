@@ -255,15 +255,25 @@ def free_run(count: int) -> int:
 
 
 def is_running(pid: int) -> bool:
-    """Whether there is such a process, and it is more than an entry waiting to be collected."""
-    status = Path(f"/proc/{pid}/stat")
-    if status.parent.parent.joinpath("self").exists():
-        return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+    """Whether any thread of it is more than an entry waiting to be collected.
+
+    Of a process that is killed, the first thread may be gone while others hold its sockets, and the kernel goes on to
+    give them connections.
+    """
+    if Path("/proc/self").exists():
+        return any(has_not_ended(thread) for thread in Path(f"/proc/{pid}/task").glob("*/stat"))
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     return True
+
+
+def has_not_ended(thread: Path) -> bool:
+    try:
+        return thread.read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def within(seconds: float, claim: Callable[[], bool]) -> bool:
