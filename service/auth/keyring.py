@@ -33,6 +33,7 @@ class Keyring:
         self._log = structlog.stdlib.get_logger("config.access")
         self._origin = source.origin
         self._file = source.file
+        self._certificates = source.certificates
         self._tokens = source.tokens
         self._read = self._seen = source.state
         self.bearers = Bearers(source.tokens)
@@ -56,9 +57,7 @@ class Keyring:
         return {
             "origin": self._origin,
             "trouble": self.trouble,
-            "tokens": [
-                {"name": token.name, "scopes": sorted(token.scopes), "prefix": token.prefix} for token in self._tokens
-            ],
+            "tokens": [_told(token) for token in self._tokens],
         }
 
     def look(self, *, at_once: bool = False) -> None:
@@ -78,7 +77,7 @@ class Keyring:
     def _read_again(self) -> None:
         assert self._file is not None, "it is looked at"
         try:
-            tokens = token_sources.read(self._file)
+            tokens = token_sources.read(self._file, certificates=self._certificates)
         except StartupError as error:
             self.trouble = str(error).partition(". Expected")[0]
             self._log.error("the tokens stay as they were, since they can't be read again", reason=str(error))
@@ -86,6 +85,11 @@ class Keyring:
         added, removed = names(set(tokens) - set(self._tokens)), names(set(self._tokens) - set(tokens))
         self._tokens, self.bearers, self.trouble = tokens, Bearers(tokens), ""
         self._log.info("the tokens have been read again", now=len(tokens), added=added, removed=removed)
+
+
+def _told(token: Token) -> dict[str, Any]:
+    rights = {"name": token.name, "scopes": sorted(token.scopes), "prefix": token.prefix}
+    return rights | ({"certificate": token.certificate} if token.certificate else {})
 
 
 def report_of(keyring: Keyring | None) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
     [{"name": "team-a", "sha256": "<64 hex digits>", "scopes": ["read", "write"], "prefix": "team-a/"}]
 
-Instead of `sha256`, `token` may be given itself; it is hashed at once. No message repeats what was given, but a token's
-name that is too short to be one.
+Instead of `sha256`, `token` may be given itself; it is hashed at once. Beside it, or alone, `certificate`: the name
+in a client's certificate that stands for the token. No message repeats what was given, but a token's name that is too
+short to be one.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ MAX_TOKENS = 1000
 EXAMPLE = f'[{{"name": "team-a", "sha256": "{"0f" * 32}", "scopes": ["read", "write"], "prefix": "team-a/"}}]'
 
 _NAME = r"^[A-Za-z0-9._-]{1,64}$"
+_CERTIFIED = r"[!-~]([ -~]{0,253}[!-~])?"
 
 
 class TokensError(ValueError):
@@ -90,6 +92,13 @@ def _closed(prefix: str) -> str:
         raise ValueError(refused.problem.detail) from None
 
 
+def _certifiable(name: str) -> str:
+    """A name as it may stand in a certificate; with * it would be that of many."""
+    if not re.fullmatch(_CERTIFIED, name) or "*" in name:
+        raise ValueError("expected one name of a certificate, without *: of DNS, a URI, or a common name")
+    return name
+
+
 class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -98,11 +107,13 @@ class _Entry(BaseModel):
     token: Annotated[SecretStr, AfterValidator(_strong)] | None = None
     scopes: list[Scope] = Field(min_length=1)
     prefix: Annotated[str, AfterValidator(_closed)] = ""
+    certificate: Annotated[str, AfterValidator(_certifiable)] = ""
 
     @model_validator(mode="after")
     def _what_belongs_together(self) -> Self:
-        if (self.sha256 is None) == (self.token is None):
-            raise ValueError("expected either sha256 or token")
+        given = (self.sha256 is not None) + (self.token is not None)
+        if given > 1 or (not given and not self.certificate):
+            raise ValueError("expected either sha256 or token; or neither of them, and certificate")
         if self.prefix and Scope.ADMIN in self.scopes:
             raise ValueError("admin is for everything; expected other scopes, or no prefix")
         if self.prefix and not {Scope.READ, Scope.WRITE} & set(self.scopes):
@@ -118,7 +129,7 @@ def _kept(entry: _Entry) -> Token:
     digest = digest_of(entry.token.get_secret_value()) if entry.token else b""
     if entry.sha256:
         digest = bytes.fromhex(entry.sha256.get_secret_value())
-    return Token(entry.name, digest, frozenset(entry.scopes), entry.prefix)
+    return Token(entry.name, digest, frozenset(entry.scopes), entry.prefix, entry.certificate)
 
 
 def _explain(error: ErrorDetails, found: Sequence[object]) -> str:
@@ -152,8 +163,11 @@ def _words(error: ErrorDetails, place: Sequence[str]) -> str:
 def _refuse_twins(tokens: Sequence[Token]) -> None:
     names: dict[str, int] = {}
     digests: dict[bytes, int] = {}
+    certificates: dict[str, int] = {}
     for number, token in enumerate(tokens, start=1):
         if (twin := names.setdefault(token.name, number)) != number:
             raise TokensError(f"tokens {twin} and {number} have the same name; expected a name of its own for each")
-        if (twin := digests.setdefault(token.digest, number)) != number:
+        if token.digest and (twin := digests.setdefault(token.digest, number)) != number:
             raise TokensError(f"tokens {twin} and {number} are the same; expected different tokens or hashes")
+        if token.certificate and (twin := certificates.setdefault(token.certificate.lower(), number)) != number:
+            raise TokensError(f"tokens {twin} and {number} have the same certificate; expected one token for each name")

@@ -5,7 +5,7 @@ At most one of them: a token that is revoked in one place must not go on in anot
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,53 +27,77 @@ IN_CREDENTIALS = "api_tokens"
 class TokenSource:
     """What an instance begins with. `file`: where the tokens can be read again; None if they can't.
 
-    state: what the file was like before it was read.
+    state: what the file was like before it was read. certificates: whether names in them may stand for tokens.
     """
 
     origin: str
     tokens: tuple[Token, ...]
     file: Path | None = None
     state: State | None = None
+    certificates: bool = False
 
 
 def resolve(settings: Settings) -> TokenSource | None:
     """The tokens, or None if nothing says any. Raises StartupError when they can't be used, or come from two places."""
     found: list[TokenSource] = []
+    certificates = settings.tls_client_names
     if settings.api_tokens:
-        found.append(TokenSource("API_TOKENS", settings.api_tokens))
+        found.append(TokenSource("API_TOKENS", settings.api_tokens, certificates=certificates))
     if settings.api_tokens_file:
         file = settings.api_tokens_file
         state = small_files.state_of(file)
-        found.append(TokenSource(f"API_TOKENS_FILE ({file})", read(file), file, state))
-    found += _bound(settings.vcap_services or {})
+        tokens = read(file, certificates=certificates)
+        found.append(TokenSource(f"API_TOKENS_FILE ({file})", tokens, file, state, certificates))
+    found += _bound(settings.vcap_services or {}, certificates)
     if len(found) > 1:
         raise StartupError(
             f"the tokens of the API come from {' and from '.join(source.origin for source in found)}. Expected one "
             "place, so that a token that is taken out there is out. Unset or unbind the others"
         )
+    if certificates and not found:
+        raise StartupError(
+            "TLS_CLIENT_NAMES is true, and there are no tokens, so that everybody may do everything, under any name. "
+            "Expected a list of tokens whose certificate says which name stands for them, in API_TOKENS_FILE"
+        )
+    for source in found:
+        _check_certificates(source.origin, source.tokens, allowed=certificates)
     return found[0] if found else None
 
 
-def read(file: Path) -> tuple[Token, ...]:
-    """The tokens in a file. Raises StartupError."""
+def read(file: Path, *, certificates: bool = False) -> tuple[Token, ...]:
+    """The tokens in a file. certificates: whether names in them may stand for tokens. Raises StartupError."""
     try:
         content = small_files.read(file)
     except Unreadable as error:  # what is no file may be the list itself, tokens included
         hint = "; a list itself belongs in API_TOKENS" if str(file).startswith("[") else ""
         raise _unusable("API_TOKENS_FILE", f"{error}{hint}") from None
+    place = f"API_TOKENS_FILE is {str(file)!r}, which"
     try:
-        return token_lists.from_json(content)
+        tokens = token_lists.from_json(content)
     except TokensError as error:
-        raise _unusable(f"API_TOKENS_FILE is {str(file)!r}, which", str(error)) from None
+        raise _unusable(place, str(error)) from None
+    _check_certificates(place, tokens, allowed=certificates)
+    return tokens
 
 
-def _bound(services: Mapping[str, Any]) -> list[TokenSource]:
+def _check_certificates(place: str, tokens: Iterable[Token], *, allowed: bool) -> None:
+    """Raises StartupError where a name would stand for a token, and nobody would look at names."""
+    named = next((token.name for token in tokens if token.certificate), None)
+    if named is not None and not allowed:
+        raise StartupError(
+            f"{place} can't be used: the token {named} has a certificate, and TLS_CLIENT_NAMES is not true, so that no "
+            "name in a certificate gives a right. Expected TLS_CLIENT_NAMES=true, with TLS_CLIENT_CA, or no "
+            "certificate in any token"
+        )
+
+
+def _bound(services: Mapping[str, Any], certificates: bool) -> list[TokenSource]:
     found = []
     for service in bound_services(services):
         _refuse_near_misses(service)
         if service.credentials and IN_CREDENTIALS in service.credentials:
             tokens = _from_credentials(service.name, service.credentials[IN_CREDENTIALS])
-            found.append(TokenSource(f"VCAP_SERVICES ({service.name})", tokens))
+            found.append(TokenSource(f"VCAP_SERVICES ({service.name})", tokens, certificates=certificates))
     return found
 
 

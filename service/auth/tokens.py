@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hmac import compare_digest
+
+from service.tls.client_certificates import names_for
 
 SHORTEST, LONGEST = 16, 512
 """Characters of a token. Shorter ones can be guessed; they don't get in, even if only their hash is known here."""
@@ -33,12 +35,16 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One that is let in. prefix: what every key that it reads or writes starts with; empty: all keys do."""
+    """One that is let in. prefix: what every key that it reads or writes starts with; empty: all keys do.
+
+    certificate: the name in a client's certificate that stands for it. digest: empty if nothing else does.
+    """
 
     name: str
     digest: bytes = field(repr=False)
     scopes: frozenset[Scope]
     prefix: str = ""
+    certificate: str = ""
 
     def may(self, scope: Scope) -> bool:
         """Whether it is for that. `admin` is for everything."""
@@ -49,7 +55,8 @@ class Bearers:
     """Finds the token that an Authorization header bears. Safe for use from many threads."""
 
     def __init__(self, tokens: Sequence[Token]) -> None:
-        self._tokens = tuple(tokens)
+        self._tokens = tuple(token for token in tokens if token.digest)
+        self._certified = {name: token for token in tokens for name in names_for(token.certificate)}
         self._known: dict[bytes, Token] = {}  # by the hash of the header: it must not keep what the settings don't
 
     def find(self, header: str) -> Token | None:
@@ -57,8 +64,15 @@ class Bearers:
         digest = digest_of(header)
         return self._known.get(digest) or self._look_up(header, digest)
 
+    def certified(self, names: Iterable[str]) -> Token | None:
+        """The token that the first of these names in a certificate stands for which stands for one.
+
+        names: in the form of `service.tls.client_certificates`.
+        """
+        return next((token for name in names if (token := self._certified.get(name))), None)
+
     def named(self, name: str) -> Token | None:
-        """The token with this name."""
+        """The token with this name, if it is one that a client can send."""
         return next((token for token in self._tokens if token.name == name), None)
 
     def _look_up(self, header: str, digest: bytes) -> Token | None:

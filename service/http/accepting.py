@@ -1,6 +1,7 @@
 """One Granian: accepts clients at an address, over plain HTTP or with one certificate, until it is told to stop.
 
-Over TLS clients choose HTTP/2 or HTTP/1.1; over plain HTTP there is HTTP/1.1 alone.
+Over TLS clients choose HTTP/2 or HTTP/1.1; over plain HTTP there is HTTP/1.1 alone. Behind the relay (`service.tls`),
+where TLS has ended already, there are both, and whose a connection is comes with each request.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from service.http.clients import Receive
 from service.http.sending import Send
 from service.process.listener import BACKLOG, BUFFER, listening
 from service.process.logs import GRANIAN
+from service.tls.client_certificates import SHOWN, ClientCertificate
 
 LISTENS_WITHIN = 5.0
 
@@ -36,6 +38,9 @@ Address = tuple[str, int]
 Front = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 """An ASGI application."""
 
+Whose = Callable[[tuple[str, int | str] | None], ClientCertificate | None]
+"""See `service.tls.inside.Inside.whose`."""
+
 
 class ServerFailed(Exception):
     """The HTTP server has ended by itself, or never begun."""
@@ -44,10 +49,19 @@ class ServerFailed(Exception):
 class Accepting:
     """Belongs to one loop. hurry: set when there is no time to wait for idle clients."""
 
-    def __init__(self, front: Front, address: Address, *, connections: int, tls: Collection[Path] = ()) -> None:
+    def __init__(
+        self,
+        front: Front,
+        address: Address,
+        *,
+        connections: int,
+        tls: Collection[Path] = (),
+        whose: Whose | None = None,
+    ) -> None:
         """tls: files with a certificate, its key, and perhaps the authorities of clients; to be there until it has
-        started. connections: that may be open at once."""
-        self.application = _Application(front) if tls else None
+        started. connections: that may be open at once. whose: of a connection from the relay, by where it comes from.
+        """
+        self.application = _Application(front, whose) if tls or whose else None
         self.hurry = asyncio.Event()
         self.inode = 0
         self._address = address
@@ -58,7 +72,7 @@ class Accepting:
             address=address[0],
             port=address[1],
             interface=Interfaces.ASGINL,
-            http=HTTPModes.auto if tls else HTTPModes.http1,
+            http=HTTPModes.auto if self.application else HTTPModes.http1,
             websockets=False,
             # The header timeout also ends idle connections, which routers keep for 90 s: as long as Granian lets us.
             http1_settings=HTTP1Settings(header_read_timeout=60_000, max_buffer_size=MAX_HEADER),
@@ -128,12 +142,15 @@ class Accepting:
 class _Application:
     """The front, for clients that are to connect anew once `closes` is set: elsewhere another certificate is shown."""
 
-    def __init__(self, front: Front) -> None:
+    def __init__(self, front: Front, whose: Whose | None) -> None:
         self._front = front
+        self._whose = whose
         self.closes = False
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request. HTTP/2 has a word of its own for it, which Granian says when it is told to stop."""
+        if self._whose is not None:
+            scope[SHOWN] = self._whose(scope["client"])
         await self._front(scope, receive, _closing(send) if self.closes and scope["http_version"] != "2" else send)
 
 

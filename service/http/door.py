@@ -2,7 +2,8 @@
 
 In: framing and headers, the Host and where the request comes from, and, if there are tokens, the Authorization header,
 in this order. It lets the request through or refuses it: 400 or 411, 403, 401 or 403. No cookie, no parameter and no
-other header gives a right. Out: the answer is counted, told in the log if it has to be, and given an id.
+other header gives a right; without it the name in the client's certificate may (`service.tls`). Out: the answer is
+counted, told in the log if it has to be, and given an id.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from service.auth.access import (
     needed,
 )
 from service.auth.keyring import Keyring
-from service.auth.tokens import Scope
+from service.auth.tokens import Scope, Token
 from service.http.environ import Environ
 from service.http.hosts import Authority, Hosts
 from service.http.problems import refused
@@ -39,6 +40,7 @@ from service.http.request_heads import (
     host_in,
 )
 from service.http.request_log import BEARER, REQUEST_ID, finish
+from service.tls.client_certificates import SHOWN, ClientCertificate
 
 DOCUMENT = "/config/<key>"
 """What requests about one document are counted under."""
@@ -64,12 +66,13 @@ _PREFIX = "config_service.prefix"
 _TOKEN = "config_service.token"
 """The token that it bears: its name, its scopes and its hash."""
 
-_OF_RIGHTS = ("REQUEST_METHOD", "PATH_INFO", "HTTP_AUTHORIZATION", BEARER, _PREFIX)
+_OF_RIGHTS = ("REQUEST_METHOD", "PATH_INFO", "HTTP_AUTHORIZATION", SHOWN, BEARER, _PREFIX)
 
 _HOSTS_KEPT = 256
 """Host headers that are known to be good. There are few; whoever sends others pays for having them read."""
 
 _REVISION = ("X-Config-Revision", b"x-config-revision")  # as Flask has it, and as ASGI does
+_FOREIGN = "This port is for the connections of this instance's own clients, which it makes itself."
 _READS = ("GET", "HEAD")
 _FAILED = int(HTTPStatus.INTERNAL_SERVER_ERROR)  # looked up, a noticeable part of a hit
 
@@ -86,6 +89,8 @@ class Door:
     def admit(self, environ: Environ) -> None:
         """Let a request through. Raises Refused."""
         method = environ["REQUEST_METHOD"]
+        if SHOWN in environ and environ[SHOWN] is None:
+            raise refused(HTTPStatus.FORBIDDEN, "foreign-connection", _FOREIGN)
         if TRANSFER_ENCODING in environ:
             raise ambiguous_framing()
         text, host = environ.get("HTTP_HOST", ""), None
@@ -147,11 +152,19 @@ class Door:
         if scope is None:
             return
         header = environ.get("HTTP_AUTHORIZATION", "")
-        token = keyring.bearers.find(header) if header else None
+        token = keyring.bearers.find(header) if header else _certified(keyring, environ)
         if token is not None:
             environ[BEARER] = token.name
         environ[_PREFIX] = check(scope, token, path, header)
         environ[_TOKEN] = token
+
+
+def _certified(keyring: Keyring, environ: Environ) -> Token | None:
+    """For whom the client's certificate stands, if it has sent no Authorization at all, and it has not ended since."""
+    shown: ClientCertificate | None = environ.get(SHOWN)
+    if shown is None or "HTTP_AUTHORIZATION" in environ or shown.expires <= time.time():
+        return None
+    return keyring.bearers.certified(shown.names)
 
 
 def keys_granted(environ: Environ) -> str:

@@ -10,6 +10,8 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from service.tls.client_certificates import SHOWN
+
 Environ = dict[str, Any]
 """PEP 3333, but for the `wsgi.` part, which only Flask's routes need (`service.http.bridge`)."""
 
@@ -28,6 +30,8 @@ def environ_of(scope: Mapping[str, Any]) -> Environ:
         "QUERY_STRING": scope["query_string"].decode("latin-1"),
         "SERVER_PROTOCOL": "HTTP/" + scope["http_version"],
     }
+    if SHOWN in scope:
+        environ[SHOWN] = scope[SHOWN]
     _add_headers(environ, scope["headers"])
     return environ
 

@@ -17,12 +17,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 from consistency.news import within
-from service.http.accepting import Accepting, ServerFailed
+from service.http.accepting import Accepting, Address, ServerFailed
 from service.http.front import Front
 from service.process import handover
 from service.tls.files import written
@@ -65,7 +65,7 @@ class Server:
         listen there, too."""
         self._linger = SHARED_FOR if shared else SEEN_OFF_AFTER
         self._front = front
-        self._address: tuple[str, int] = held.getsockname()[:2]
+        self._address: Address = held.getsockname()[:2]
         self._connections = connections
         self._material = material
         self._current: Accepting | None = None
@@ -89,8 +89,7 @@ class Server:
             await self._renew(material)
 
     async def _renew(self, material: Material) -> None:
-        if len(self._earlier) >= MOST_EARLIER:
-            raise NotRenewed("requests are still answered under several earlier certificates; it is tried again")
+        self._check_earlier()
         await self._finish_earlier()
         beside = await asyncio.to_thread(handover.listening_at, self._address)
         earlier, later = self._current, None
@@ -109,8 +108,7 @@ class Server:
             raise NotRenewed(f"no server could be started with it: {error}") from None
         taken_over = await asyncio.to_thread(handover.take_over, later.inode)
         self._current = later
-        seen_off = self._see_off(earlier, later, taken_over=taken_over)
-        self._earlier[earlier] = asyncio.create_task(seen_off, name="see-off")
+        self._keep(earlier, self._see_off(earlier, later, taken_over=taken_over))
 
     async def ended(self) -> None:
         """Return when the server has ended by itself, which it never should. Raises ServerFailed then."""
@@ -138,6 +136,14 @@ class Server:
         if late:
             loop.set_exception_handler(_hear_granian_out)
         return not self._front.under_way
+
+    def _keep(self, earlier: Accepting, seen_off: Coroutine[Any, Any, None]) -> None:
+        """Until it has been seen off."""
+        self._earlier[earlier] = asyncio.create_task(seen_off, name="see-off")
+
+    def _check_earlier(self) -> None:
+        if len(self._earlier) >= MOST_EARLIER:
+            raise NotRenewed("requests are still answered under several earlier certificates; it is tried again")
 
     def _with(self, files: Collection[Path]) -> Accepting:
         return Accepting(self._front, self._address, connections=self._connections, tls=files)

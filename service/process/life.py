@@ -82,7 +82,12 @@ def _run(environ: MutableMapping[str, str], data: Path, stop: Stop, place: Place
         else with_workers(settings, limit, processors(), embedded=connection.embedded)
     )
     room = capacity(limit, settings, embedded=connection.embedded)
-    room = replace(room, connections=connections_allowed(room.connections, https=settings.speaks_https))
+    room = replace(
+        room,
+        connections=connections_allowed(
+            room.connections, https=settings.speaks_https, relayed=settings.tls_client_names
+        ),
+    )
     settings = settings.without_secrets()
     if settings.workers > 1 and not place:
         with _work(settings, connection, data, notifier, workers_environ, console.say, stop) as work:
@@ -137,12 +142,14 @@ def _renewal(settings: Settings, stop: Stop, place: Place | None) -> Renewal | N
         return None
     # Only where it is needed: it takes time and memory.
     from service.http import trial
+    from service.tls import contexts
     from service.tls.material import sources_of
 
     sources = sources_of(settings)
     if sources.files:
         stop.mind_hangup()
-    return Renewal(sources, trial.check, turn=place.number - 1 if place else 0)
+    check = contexts.check if settings.tls_client_names else trial.check
+    return Renewal(sources, check, turn=place.number - 1 if place else 0)
 
 
 def _authorities(settings: Settings) -> bytes | None:

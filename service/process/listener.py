@@ -90,13 +90,14 @@ async def listening(
             with listener:
                 inode = os.fstat(listener.fileno()).st_ino
                 if listener.getsockname()[:2] == address and inode not in beside:
-                    _bound_each_connection(listener)
+                    bound_each_connection(listener)
                     return inode
         await asyncio.sleep(LOOK)
     return None
 
 
-def _bound_each_connection(listener: socket.socket) -> None:
+def bound_each_connection(listener: socket.socket) -> None:
+    """What the kernel holds for each that is accepted there, and how long for one that takes nothing."""
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux

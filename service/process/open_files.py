@@ -13,17 +13,22 @@ RESERVED_FILES = 256
 HANDSHAKES = 4096
 """More of them over HTTPS, for clients that have connected and said nothing yet: the server does not count those."""
 
+RELAYED = 3
+"""Of one connection that is relayed: to the client, and both ends of that to the server."""
 
-def connections_allowed(most: int, *, https: bool = False) -> int:
+
+def connections_allowed(most: int, *, https: bool = False, relayed: bool = False) -> int:
     """Of so many connections, those that the limit on open files leaves, which is raised as far as needed.
 
-    Over HTTPS half of them: while a certificate is renewed there are two servers, and each counts its own.
+    Over HTTPS half of them: while a certificate is renewed there are two servers, and each counts its own. Where they
+    are relayed, one takes as much memory as two.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = most + RESERVED_FILES + (HANDSHAKES if https else 0)
+    files = RELAYED * most // 2 if relayed else most
+    wanted = files + RESERVED_FILES + (HANDSHAKES if https else 0)
     unlimited = hard == resource.RLIM_INFINITY
     allowed = wanted if unlimited else min(hard, wanted)
     if soft != resource.RLIM_INFINITY and soft < allowed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     left = allowed - RESERVED_FILES
-    return max(LEAST, (left - min(HANDSHAKES, left // 3)) // 2 if https else left)
+    return max(LEAST, (left - min(HANDSHAKES, left // 3)) // (RELAYED if relayed else 2) if https else left)

@@ -16,6 +16,7 @@ from consistency.loop import end
 from service.embedded_etcd.shared import EmbeddedEtcd
 from service.fleet.addresses import own_scheme
 from service.http.accepting import ServerFailed
+from service.http.relayed import RelayedServer
 from service.http.server import DRAIN_WITHIN, Server
 from service.memory.capacity import Capacity
 from service.process import logs
@@ -94,10 +95,11 @@ async def _serve_instance(
     material = renewal.material if renewal else None
     apart = room.connections // OF_OWN_PORT if place else 0
     front = SharedPort(instance.front) if place else instance.front
-    server = Server(
+    kind = RelayedServer if settings.tls_client_names else Server
+    server = kind(
         front, surroundings.held, connections=room.connections - apart, material=material, shared=place is not None
     )
-    own = Server(instance.front, place.own, connections=apart, material=material) if place else None
+    own = kind(instance.front, place.own, connections=apart, material=material) if place else None
     _keep_what_is_there()
     instance.start()
     with logs.in_background():

@@ -7,6 +7,7 @@ amount to is decided in `service.settings.connection`.
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Annotated, Self
@@ -46,6 +47,7 @@ from service.settings.fields import (
     SecretPem,
     Tokens,
     Workers,
+    flag,
     number,
     text,
 )
@@ -174,9 +176,14 @@ class Settings(BaseSettings):
     tls_client_ca: PemAgain = text(
         None,
         "Certificates of the authorities of clients: who shows none that they vouch for is not let in to ask anything. "
-        "It gives nobody a right: tokens do",
+        "It gives nobody a right: tokens do, and names with TLS_CLIENT_NAMES",
         _PEM,
         "/etc/config-service/clients/ca.crt",
+    )
+    tls_client_names: bool = flag(
+        False,
+        "Whether the name in a client's certificate gives it the rights of the token whose `certificate` is this name. "
+        "TLS then ends in the service's own loop, which costs requests some time. Linux only",
     )
     tls_ca: PemAgain = text(
         None,
@@ -288,6 +295,16 @@ class Settings(BaseSettings):
                 "TLS_CLIENT_CA is set, and TLS_CERT is not, so that no client would be asked for a certificate; "
                 "expected TLS_CERT and TLS_KEY as well, for example TLS_CERT=/etc/config-service/tls/tls.crt and "
                 "TLS_KEY=/etc/config-service/tls/tls.key"
+            )
+        if self.tls_client_names and not self.tls_client_ca:
+            raise ValueError(
+                "TLS_CLIENT_NAMES is true, and TLS_CLIENT_CA is not set, so that nobody vouches for a name; expected "
+                "the authorities of clients as well, for example TLS_CLIENT_CA=/etc/config-service/clients/ca.crt"
+            )
+        if self.tls_client_names and sys.platform != "linux":
+            raise ValueError(
+                "TLS_CLIENT_NAMES is true, and this is not Linux, where each client can have a loopback address of its "
+                "own; expected TLS_CLIENT_NAMES=false"
             )
         if self.tls_cert and (self.advertise_address or "").startswith("http://"):
             raise ValueError(

@@ -150,6 +150,7 @@ TASK_MAKERS = {
     "service/http/accepting.py": "the server's own; `Server.stop` and `ended` await it",
     "service/http/server.py": "who sees off the server with an earlier certificate; `stop` awaits it",
     "service/process/serving.py": "`_unless` awaits both of its two",
+    "service/tls/relay.py": "one for each client, and who accepts them; `Relay.end` awaits all of them",
 }
 
 
@@ -228,6 +229,7 @@ def test_threads_are_created_where_there_is_a_reason_for_them() -> None:
 
 LOCKS = {
     "service/http/server.py": "no threads: renewals of a certificate take turns on the loop",
+    "service/tls/relay.py": "no threads: bounds how many connections there are",
     "metrics/tally.py": "counted on the loop, and by Flask's threads; read by a scrape",
     "service/process/event_log.py": "an observer, of whichever thread",
     "service/process/log_writer.py": "lines come from every thread",

@@ -10,7 +10,7 @@ from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
-MAKE_TOKENS, USE_THEM, ROTATE, MAKE_CERTIFICATE, USE_HTTPS = sessions(DOCUMENT)
+MAKE_TOKENS, USE_THEM, ROTATE, MAKE_CERTIFICATE, USE_HTTPS, MAKE_CLIENT, USE_NAME = sessions(DOCUMENT)
 READ_AGAIN = "the tokens have been read again"
 
 
@@ -41,6 +41,23 @@ def test_the_commands_for_https_do_what_is_shown(etcd: EtcdServer, tmp_path: Pat
             shell.run(step.command)
         with instance:
             for step in USE_HTTPS:
+                shell.follow(step)
+
+
+def test_the_commands_for_names_in_certificates_do_what_is_shown(etcd: EtcdServer, tmp_path: Path) -> None:
+    """Started with the settings that it shows."""
+    started = re.search(r"Started with `(TLS_CERT=\S+ [^`]*TLS_CLIENT_NAMES=true[^`]*) make run`", DOCUMENT)
+    assert started
+    given = dict(each.split("=") for each in started[1].split())
+    files = {name: str(tmp_path / value) for name, value in given.items() if name != "TLS_CLIENT_NAMES"}
+    settings = {**etcd.settings("/security-names"), **given, **files}
+    instance = InstanceProcess(tmp_path / "instance", **settings)
+    instance.cert = (str(tmp_path / "ci.crt"), str(tmp_path / "ci.key"))
+    with Shell(tmp_path, instance.port) as shell:
+        for step in MAKE_CERTIFICATE + MAKE_CLIENT:
+            shell.run(step.command)
+        with instance:
+            for step in USE_NAME:
                 shell.follow(step)
 
 

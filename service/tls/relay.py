@@ -1,0 +1,178 @@
+"""Ends TLS in front of the server, which does not tell whose certificate a connection has shown. Here that is known.
+
+Each client's connection is joined to one to the server, in plain text (`service.tls.inside`). Both HTTP/1.1 and HTTP/2
+pass through untouched: nothing here reads them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+
+import structlog
+
+from service.process.listener import BACKLOG, bound_each_connection
+from service.tls.client_certificates import certificate_of
+from service.tls.inside import Address, Inside
+from service.tls.pipe import END_WITHIN, Side
+
+BEGIN_WITHIN = 10.0
+"""Seconds for a client that has connected to begin, and as many to agree on TLS."""
+
+PAUSE = 0.1
+"""Seconds before the next try to accept when that fails: what is missing, files mostly, others give back."""
+
+LOOK = 0.01
+FAREWELL = 0.5
+"""Seconds for clients to take note that it ends, once they have all that was meant for them."""
+
+log = structlog.stdlib.get_logger("config.tls")
+
+
+class Relay:
+    """At one public address. Belongs to one loop; `start` once, `stop` once, then `end`."""
+
+    def __init__(self, address: Address, *, connections: int, silent: int) -> None:
+        """connections: that may be open at once. silent: how many more may have begun nothing yet, which cost little
+        but a file."""
+        self.inside = Inside()
+        self._address = address
+        self._places = asyncio.Semaphore(connections)
+        self._accepted = asyncio.Semaphore(connections + silent)
+        self._to: tuple[ssl.SSLContext, Address] | None = None
+        self._listener: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._served: dict[asyncio.Task[None], Side | None] = {}  # with the client's side, once it is joined
+
+    def start(self, context: ssl.SSLContext, server: Address) -> None:
+        """Accept clients from now on. server: where it listens, on this machine. Raises OSError."""
+        self.switch(context, server)
+        self._listener = _listening(self._address)
+        self._accepting = asyncio.create_task(self._accept(self._listener), name="accept")
+
+    def switch(self, context: ssl.SSLContext, server: Address) -> None:
+        """For connections from now on: what they are shown, and where they lead."""
+        self._to = context, server
+
+    def stop(self) -> None:
+        """Accept nobody any more. Who has asked something is answered; it is the server that ends these connections."""
+        if self._accepting is not None:
+            self._accepting.cancel()
+        if self._listener is not None:
+            self._listener.close()
+        for task, joined in self._served.items():
+            if joined is None:
+                task.cancel()
+
+    async def end(self, within: float) -> None:
+        """After `stop`, and after the server has ended: until clients have taken the rest, at most so many seconds."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within
+        while any(side and side.unsent for side in self._served.values()) and loop.time() < deadline:
+            await asyncio.sleep(LOOK)
+        if self._served:
+            await asyncio.wait(self._served, timeout=max(0.0, min(FAREWELL, deadline - loop.time())))
+        for task in self._served:
+            task.cancel()
+        tasks = {*self._served, *filter(None, (self._accepting,))}
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        failing = False
+        while True:
+            await self._accepted.acquire()
+            try:
+                client, _ = await loop.sock_accept(listener)
+            except OSError as error:
+                self._accepted.release()
+                if not failing:
+                    log.error("no connection can be accepted at the moment", reason=error.strerror)
+                failing = True
+                await asyncio.sleep(PAUSE)
+                continue
+            failing = False
+            task = asyncio.create_task(self._serve(client), name="client")
+            self._served[task] = None
+            task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        del self._served[task]
+        self._accepted.release()
+        if not task.cancelled() and (error := task.exception()):
+            told = {"message": "a connection failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(told)
+
+    async def _serve(self, client: socket.socket) -> None:
+        """One connection, to its end."""
+        with contextlib.closing(client):
+            try:
+                async with asyncio.timeout(BEGIN_WITHIN):
+                    await _readable(client)
+                    await self._places.acquire()
+            except TimeoutError:
+                return
+            try:
+                await self._lead(client)
+            except OSError:
+                return  # no TLS, no certificate that counts, or a server that takes no more
+            finally:
+                self._places.release()
+
+    async def _lead(self, client: socket.socket) -> None:
+        """Raises OSError."""
+        assert self._to is not None, "it was started"
+        context, server = self._to
+        outer = Side()  # uvloop returns another protocol than this one
+        transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: outer, client, ssl=context, ssl_handshake_timeout=BEGIN_WITHIN, ssl_shutdown_timeout=END_WITHIN
+        )
+        try:
+            # A client that has finished its handshake may wait for this with its first request (Nagle's algorithm):
+            # without tickets there is no other answer to it, and the kernel takes 40 ms.
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+            shown = certificate_of(transport.get_extra_info("peercert"))
+            inner = await self.inside.connect(server, outer, shown)
+            try:
+                await self._until_ended(outer, inner)
+            finally:
+                inner.abort()
+        finally:
+            outer.abort()
+
+    async def _until_ended(self, outer: Side, inner: Side) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "it is one of these"
+        self._served[task] = outer
+        await outer.ended.wait()
+        await inner.ended.wait()
+
+
+def _listening(address: Address) -> socket.socket:
+    """Beside who has reserved the address (`service.process.listener.reserve`), and other workers. Raises OSError."""
+    listener = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setblocking(False)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind(address)
+        bound_each_connection(listener)
+        listener.listen(BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+async def _readable(client: socket.socket) -> None:
+    """Wait until it has sent something, or has gone."""
+    loop = asyncio.get_running_loop()
+    bell = asyncio.Event()
+    loop.add_reader(client, bell.set)
+    try:
+        await bell.wait()
+    finally:
+        loop.remove_reader(client)
