@@ -15,7 +15,9 @@ PROTOCOLS = ("h2", "http/1.1")
 def server_context(material: Material) -> ssl.SSLContext:
     """For connections of clients, each of which has to show a certificate. Raises OSError (ssl.SSLError is one).
 
-    None is resumed: each connection shows its certificate, and has it held against the authorities of now.
+    Sessions are not resumed, but over TLS 1.2, where nothing that is published turns it off: one that is has the
+    certificate that it began with, whose end is looked at with each request. With other authorities there is another
+    context, which knows none of them.
     """
     assert material.client_ca is not None, "TLS_CLIENT_NAMES needs it"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -83,10 +83,36 @@ class Named:
         plain = socket.create_connection(("127.0.0.1", self.instance.port), timeout=10)
         return self.context(cert, *alpn).wrap_socket(plain, server_hostname="localhost")
 
+    def shown(self, cert: tuple[str, str]) -> bytes:
+        """The certificate that it shows to who shows this."""
+        with self.connect(cert) as client:
+            found = client.getpeercert(binary_form=True)
+            assert found
+            return ssl.DER_cert_to_PEM_cert(found).encode()
+
     @property
     def inside(self) -> int:
         """The port of the server behind the relay."""
         return max(ports_of(self.instance.pid) - {self.instance.port})
+
+
+def first_of(pair: Pair) -> bytes:
+    """The certificate, without those between it and its authority."""
+    return ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(pair.cert.decode())).encode()
+
+
+def resumed(named: Named, context: ssl.SSLContext, session: ssl.SSLSession | None) -> ssl.SSLSocket:
+    plain = socket.create_connection(("127.0.0.1", named.instance.port), timeout=10)
+    return context.wrap_socket(plain, server_hostname="localhost", session=session)
+
+
+def session_of(named: Named, context: ssl.SSLContext, before: ssl.SSLSession | None = None) -> ssl.SSLSession | None:
+    """Of a connection over which something was answered; it has to be a new one."""
+    with resumed(named, context, before) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
+        assert not client.session_reused
+        return client.session
 
 
 def made(directory: Path, etcd: EtcdServer, prefix: str, **settings: str) -> Named:
@@ -168,6 +194,17 @@ def test_without_a_certificate_that_counts_nobody_is_let_in(named: Named) -> Non
             named.ask(cert, "GET", "/healthz")
 
 
+def test_a_session_is_not_resumed_but_over_tls_1_2(named: Named) -> None:
+    """There the library keeps sessions itself; one has the certificate that it began with, and no other."""
+    context = named.context(named.clients.known_as("ci.example"))
+    session_of(named, context, session_of(named, context))
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with resumed(named, context, session_of(named, context)) as client:
+        assert client.session_reused
+        client.sendall(b"GET /config/anna/none HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.recv(4096).startswith(b"HTTP/1.1 403 ")
+
+
 def test_a_token_that_is_sent_decides_alone(named: Named) -> None:
     """A wrong one is 401, whatever the certificate; and so is a header that says nothing."""
     ci = named.clients.known_as("ci.example")
@@ -240,11 +277,16 @@ def test_a_stream_passes_and_names_are_read_again_with_the_tokens(own: Named) ->
 
 def test_renewed_files_count_for_new_connections_and_earlier_ones_are_answered_to_their_end(own: Named) -> None:
     ci, later = own.clients.known_as("ci.example"), Clients(own.clients.directory / "later")
+    old = own.context(ci)
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    session = session_of(own, old)
     with own.connect(ci) as kept, own.connect(ci, "h2") as plain:
         both = Http2(plain)
         own.clients.ca.write_bytes(later.authority.pem)
         pair = own.https.renew()
-        assert within(30, lambda: own.instance.printed().count(RENEWED) == 1), own.instance.printed()
+        known = later.known_as("ci.example")
+        assert within(30, lambda: own.shown(known) == first_of(pair)), own.instance.printed()
+        assert within(5, lambda: RENEWED in own.instance.printed())
         kept.sendall(b"GET /config/ci/none HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer = kept.recv(4096)
         assert answer.startswith(b"HTTP/1.1 404 ")
@@ -253,10 +295,9 @@ def test_renewed_files_count_for_new_connections_and_earlier_ones_are_answered_t
         assert both.ask(head).status == 404
     with pytest.raises(requests.ConnectionError):
         own.ask(ci, "GET", "/healthz")
-    own.instance.cert = later.known_as("ci.example")
-    assert own.instance.get("ci/none").status_code == 404
-    with own.connect(later.known_as("ci.example")) as client:
-        assert client.getpeercert(binary_form=True) == ssl.PEM_cert_to_DER_cert(pair.cert.decode().split("\n\n")[0])
+    with pytest.raises((ssl.SSLError, ConnectionError)), resumed(own, old, session):
+        pass
+    assert own.ask(known, "GET", "/config/ci/none").status_code == 404
     assert own.instance.stop() == 0
 
 
