@@ -28,6 +28,12 @@ LOOK = 0.01
 FAREWELL = 0.5
 """Seconds for clients to take note that it ends, once they have all that was meant for them."""
 
+TOLD_EVERY = 10.0
+"""Seconds between lines in the log about clients that were not let in."""
+
+NO_CERTIFICATE = "PEER_DID_NOT_RETURN_A_CERTIFICATE"
+"""As OpenSSL says it."""
+
 log = structlog.stdlib.get_logger("config.tls")
 
 
@@ -44,6 +50,7 @@ class Relay:
         self._to: tuple[ssl.SSLContext, Address] | None = None
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
+        self._told_until, self._untold = 0.0, 0
         self._served: dict[asyncio.Task[None], Side | None] = {}  # with the client's side, once it is joined
 
     def start(self, context: ssl.SSLContext, server: Address) -> None:
@@ -86,7 +93,7 @@ class Relay:
         while True:
             await self._accepted.acquire()
             try:
-                client, _ = await loop.sock_accept(listener)
+                client, address = await loop.sock_accept(listener)
             except OSError as error:
                 self._accepted.release()
                 if not failing:
@@ -95,7 +102,7 @@ class Relay:
                 await asyncio.sleep(PAUSE)
                 continue
             failing = False
-            task = asyncio.create_task(self._serve(client), name="client")
+            task = asyncio.create_task(self._serve(client, address[0]), name="client")
             self._served[task] = None
             task.add_done_callback(self._forget)
 
@@ -106,8 +113,8 @@ class Relay:
             told = {"message": "a connection failed", "exception": error}
             asyncio.get_running_loop().call_exception_handler(told)
 
-    async def _serve(self, client: socket.socket) -> None:
-        """One connection, to its end."""
+    async def _serve(self, client: socket.socket, address: str) -> None:
+        """One connection, to its end. address: of the client."""
         with contextlib.closing(client):
             try:
                 async with asyncio.timeout(BEGIN_WITHIN):
@@ -117,10 +124,25 @@ class Relay:
                 return
             try:
                 await self._lead(client)
+            except ssl.SSLError as error:
+                self._tell(error, address)
             except OSError:
-                return  # no TLS, no certificate that counts, or a server that takes no more
+                return  # it has gone, or the server takes no more
             finally:
                 self._places.release()
+
+    def _tell(self, error: ssl.SSLError, address: str) -> None:
+        """Who shows no certificate that counts is told nothing, by this library, and may ask why. Others are no client
+        of ours: they speak no TLS, or not as we do."""
+        why = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else error.reason or ""
+        if not isinstance(error, ssl.SSLCertVerificationError) and why != NO_CERTIFICATE:
+            return
+        now = asyncio.get_running_loop().time()
+        if now < self._told_until:
+            self._untold += 1
+            return
+        log.warning("a client was not let in", reason=why, address=address, others_before=self._untold)
+        self._told_until, self._untold = now + TOLD_EVERY, 0
 
     async def _lead(self, client: socket.socket) -> None:
         """Raises OSError."""

@@ -33,6 +33,8 @@ TOKENS: list[dict[str, Any]] = [
     {"name": "boss", "token": BOSS, "scopes": ["admin"]},
 ]
 
+FLEET = {"name": "fleet", "certificate": "localhost", "scopes": ["observe"]}
+
 
 @dataclass
 class Clients:
@@ -68,6 +70,7 @@ class Named:
     https: Https
     clients: Clients
     tokens: Path
+    settings: dict[str, str]
 
     def ask(self, cert: tuple[str, str] | None, method: str, path: str, **more: Any) -> requests.Response:
         """As a client that shows this, without a token."""
@@ -117,6 +120,7 @@ def session_of(named: Named, context: ssl.SSLContext, before: ssl.SSLSession | N
 
 def made(directory: Path, etcd: EtcdServer, prefix: str, **settings: str) -> Named:
     https, clients = Https.made(directory / "tls"), Clients(directory / "clients")
+    clients.ca.write_bytes(clients.authority.pem + https.authority.pem)  # instances are clients of each other
     tokens = directory / "tokens.json"
     tokens.write_text(json.dumps(TOKENS))
     given = {
@@ -125,7 +129,7 @@ def made(directory: Path, etcd: EtcdServer, prefix: str, **settings: str) -> Nam
     }  # fmt: skip
     instance = InstanceProcess(directory / "instance", **given)
     instance.cert = clients.known_as("probe.example")
-    return Named(instance, https, clients, tokens)
+    return Named(instance, https, clients, tokens, given)
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +196,9 @@ def test_without_a_certificate_that_counts_nobody_is_let_in(named: Named) -> Non
     for cert in (None, strangers.known_as("ci.example"), past, servers):
         with pytest.raises(requests.ConnectionError):
             named.ask(cert, "GET", "/healthz")
+    said = [line for line in named.instance.printed().splitlines() if "a client was not let in" in line]
+    assert len(said) == 1, "no more than one in ten seconds"
+    assert '"reason": "PEER_DID_NOT_RETURN_A_CERTIFICATE", "address": "127.0.0.1"' in said[0]
 
 
 def test_a_session_is_not_resumed_but_over_tls_1_2(named: Named) -> None:
@@ -314,6 +321,27 @@ def test_what_is_under_way_is_answered_before_it_ends(own: Named) -> None:
             received += piece
     assert received.endswith(text)
     assert own.instance.wait(5) == 0
+
+
+def test_the_whole_fleet_answers_by_the_name_of_the_instance_that_asks(own: Named, tmp_path: Path) -> None:
+    """A certificate can't be passed on as a token is. Until that name stands for a token, the others refuse."""
+    boss = own.clients.known_as("boss.example")
+    tokens = [*TOKENS[:-1], {**TOKENS[-1], "certificate": "boss.example"}]
+    own.tokens.write_text(json.dumps(tokens))
+    beside = InstanceProcess(tmp_path / "beside", **{**own.settings, "PORT": str(free_ports(1)[0])})
+    beside.cert = boss
+    with beside:
+        assert within(20, lambda: own.ask(boss, "GET", "/members/states").status_code == 200)
+        assert within(20, lambda: states(own, boss) == [None, True]), own.ask(boss, "GET", "/members/states").text
+        own.tokens.write_text(json.dumps([*tokens, FLEET]))
+        assert within(20, lambda: states(own, boss) == [True, True]), own.ask(boss, "GET", "/members/states").text
+        assert beside.stop() == 0
+
+
+def states(named: Named, cert: tuple[str, str]) -> list[bool | None]:
+    """Whether each instance says that it is ready; None of one that says nothing."""
+    members = named.ask(cert, "GET", "/members/states").json()["members"]
+    return sorted(((each["state"] or {}).get("ready") for each in members), key=str)
 
 
 def test_workers_do_the_same_at_each_port(etcd: EtcdServer, tmp_path: Path, prefix: str) -> None:
