@@ -45,26 +45,30 @@ class Inside:
     async def connect(self, server: Address, client: Side, shown: ClientCertificate) -> Side:
         """The other side of a client's connection, to the server; this is what it has shown. Raises OSError."""
         loop = asyncio.get_running_loop()
+        made = await self._connected(server)
+        source = made.getsockname()
+        forget = partial(self._known.pop, source, None)
+        side = Side(client, forget)
+        self._known[source] = shown  # before anything is sent over it
+        try:
+            await loop.create_connection(lambda: side, sock=made)  # which is the loop's to close from here on
+        except BaseException:
+            forget()
+            raise
+        return side
+
+    async def _connected(self, server: Address) -> socket.socket:
         made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             made.setblocking(False)
             made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
             made.bind((next(self._sources), 0))
-            await loop.sock_connect(made, server)
-            source = made.getsockname()
-            forget = partial(self._known.pop, source, None)
-            side = Side(client, forget)
-            self._known[source] = shown  # before anything is sent over it
-            try:
-                await loop.create_connection(lambda: side, sock=made)
-            except BaseException:
-                forget()
-                raise
+            await asyncio.get_running_loop().sock_connect(made, server)
         except BaseException:
             made.close()
             raise
-        return side
+        return made
 
 
 def _sources() -> Iterator[str]:

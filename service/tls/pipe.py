@@ -7,8 +7,8 @@ what was on its way has been taken, or END_WITHIN has passed. But of a side that
     2. The service has had enough, and the server ends its connection. Nobody sees that here.
     3. So a client that has not taken what waits for it within TAKEN_WITHIN is cut off.
 
-Half of a connection does not end: TLS here knows no such
-thing, and the server takes the end of one half for that of both.
+Half of a connection does not end: TLS here knows no such thing, and the server takes the end of one half for that of
+both.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ LARGEST = BUFFER
 
 END_WITHIN = 10.0
 """Seconds for one side to take the rest once the other has ended, and to say so in turn."""
-
 
 TAKEN_WITHIN = 30.0
 """Seconds for a client to take most of LARGEST; the service itself gives nobody more (`service.http.streaming`)."""
@@ -70,14 +69,13 @@ class Side(asyncio.Protocol):
         if self._other is None:
             self._transport.pause_reading()
         elif self._other.ended.is_set():
-            self.close()
+            asyncio.get_running_loop().call_soon(self.close)  # uvloop loses count of a socket that is closed here
         else:
             self._other._join(self)
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
-        assert self._other is not None, "it is not read before there is another"
-        if not self._other._open().is_closing():
+        if self._other is not None and not self._other._open().is_closing():
             self._other._open().write(data)
 
     def eof_received(self) -> None:
@@ -103,8 +101,10 @@ class Side(asyncio.Protocol):
         self._lost()
         self.ended.set()
         self._has_taken()
-        if self._other is not None:
-            self._other.close()
+        if (other := self._other) is not None:
+            # What holds each other would stay until the collector of cycles comes by, which it does seldom here.
+            self._other = other._other = None
+            other.close()
 
     def _let_wait(self, seconds: float) -> None:
         self._has_taken()

@@ -7,7 +7,6 @@ pass through untouched: nothing here reads them.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import ssl
 
@@ -115,21 +114,30 @@ class Relay:
 
     async def _serve(self, client: socket.socket, address: str) -> None:
         """One connection, to its end. address: of the client."""
-        with contextlib.closing(client):
-            try:
-                async with asyncio.timeout(BEGIN_WITHIN):
-                    await _readable(client)
-                    await self._places.acquire()
-            except TimeoutError:
-                return
-            try:
-                await self._lead(client)
-            except ssl.SSLError as error:
-                self._tell(error, address)
-            except OSError:
-                return  # it has gone, or the server takes no more
-            finally:
-                self._places.release()
+        if not await self._begins(client):
+            client.close()
+            return
+        try:
+            await self._lead(client)
+        except ssl.SSLError as error:
+            self._tell(error, address)
+        except OSError:
+            return  # it has gone, or the server takes no more
+        finally:
+            self._places.release()
+
+    async def _begins(self, client: socket.socket) -> bool:
+        """Whether it has begun, and then has a place. Its socket stays ours if it has not, or this is cut short."""
+        try:
+            async with asyncio.timeout(BEGIN_WITHIN):
+                await _readable(client)
+                await self._places.acquire()
+        except TimeoutError:
+            return False
+        except BaseException:
+            client.close()
+            raise
+        return True
 
     def _tell(self, error: ssl.SSLError, address: str) -> None:
         """Who shows no certificate that counts is told nothing, by this library, and may ask why. Others are no client
@@ -145,7 +153,7 @@ class Relay:
         self._told_until, self._untold = now + TOLD_EVERY, 0
 
     async def _lead(self, client: socket.socket) -> None:
-        """Raises OSError."""
+        """The socket is the loop's from here on: nobody else closes it. Raises OSError."""
         assert self._to is not None, "it was started"
         context, server = self._to
         outer = Side()  # uvloop returns another protocol than this one
@@ -155,7 +163,7 @@ class Relay:
         try:
             # A client that has finished its handshake may wait for this with its first request (Nagle's algorithm):
             # without tickets there is no other answer to it, and the kernel takes 40 ms.
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             shown = certificate_of(transport.get_extra_info("peercert"))
             inner = await self.inside.connect(server, outer, shown)
             try:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import uvloop
 from service.process.listener import BUFFER, reserve
 from service.tls import pipe, relay
 from service.tls.contexts import server_context
-from service.tls.pipe import LARGEST
+from service.tls.pipe import LARGEST, Side
 from service.tls.relay import Relay
 from service.tls.shown import Material
 from tests.support.certificates import Authority
@@ -149,8 +150,18 @@ def test_neither_side_is_read_faster_than_the_other_reads(secrets: tuple[Materia
     run(to_the_server())
 
 
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """The collector of cycles stays away."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("uncollected")
 def test_it_is_known_whose_a_connection_is_until_it_has_gone(secrets: tuple[Material, ssl.SSLContext]) -> None:
-    """And none comes from an address that another one has had."""
+    """None comes from an address that another one has had, and nothing of one that has gone is kept."""
     sources: list[tuple[str, int]] = []
 
     async def work() -> None:
@@ -172,8 +183,30 @@ def test_it_is_known_whose_a_connection_is_until_it_has_gone(secrets: tuple[Mate
                 await writer.wait_closed()
             await settled(lambda: sum(on.relay.inside.whose(each) is not None for each in sources))
             assert [on.relay.inside.whose(each) for each in sources] == [None] * 20
+            kept = [each for each in gc.get_objects() if isinstance(each, Side)]
+            assert not kept, "they would stay until the collector of cycles comes by"
         assert len({host for host, _ in sources}) == 20
         assert all(host.startswith("127.") and host != "127.0.0.1" for host, _ in sources)
+
+    run(work())
+
+
+def test_the_socket_to_the_server_is_let_go_of_when_the_client_has_gone_meanwhile() -> None:
+    """1. The client goes while its connection to the server is made. 2. That is closed, as soon as it is there. 3. Were
+    its number kept, whoever has it next would be closed with it.
+    """
+
+    async def work() -> None:
+        client = Side()
+        client.ended.set()
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            made = socket.create_connection(server.getsockname())
+            made.setblocking(False)
+            side = Side(client)
+            await asyncio.get_running_loop().create_connection(lambda: side, sock=made)
+            await side.ended.wait()
+            await asyncio.sleep(0.05)
+            assert made.fileno() == -1
 
     run(work())
 
