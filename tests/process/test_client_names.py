@@ -115,7 +115,9 @@ def session_of(named: Named, context: ssl.SSLContext, before: ssl.SSLSession | N
         client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
         assert not client.session_reused
-        return client.session
+        session = client.session
+        client.unwrap()  # or the library forgets it on the other side
+        return session
 
 
 def made(directory: Path, etcd: EtcdServer, prefix: str, **settings: str) -> Named:
@@ -206,10 +208,14 @@ def test_a_session_is_not_resumed_but_over_tls_1_2(named: Named) -> None:
     context = named.context(named.clients.known_as("ci.example"))
     session_of(named, context, session_of(named, context))
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    with resumed(named, context, session_of(named, context)) as client:
-        assert client.session_reused
-        client.sendall(b"GET /config/anna/none HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert client.recv(4096).startswith(b"HTTP/1.1 403 ")
+
+    def refused_when_resumed() -> bool:
+        with resumed(named, context, session_of(named, context)) as client:
+            client.sendall(b"GET /config/anna/none HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert client.recv(4096).startswith(b"HTTP/1.1 403 ")
+            return bool(client.session_reused)
+
+    assert within(5, refused_when_resumed)
 
 
 def test_a_token_that_is_sent_decides_alone(named: Named) -> None:
