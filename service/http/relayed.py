@@ -36,6 +36,7 @@ class RelayedServer(Server):
         super().__init__(*arguments, **more)
         self._relay = Relay(self._address, connections=self._connections, silent=min(HANDSHAKES, self._connections))
         self._ports: dict[Accepting, socket.socket] = {}
+        self._fault: BaseException | None = None
 
     async def start(self) -> None:
         """Return when clients are accepted. Raises ServerFailed."""
@@ -43,9 +44,16 @@ class RelayedServer(Server):
         try:
             context = server_context(self._material)
             self._current, server = await self._begin()
-            self._relay.start(context, server)
+            self._relay.start(context, server, self._hear)
         except OSError as error:
             raise ServerFailed(f"{type(error).__name__}: {error.strerror}") from None
+
+    async def ended(self) -> None:
+        """See `Server.ended`."""
+        await self._bell.wait()
+        if self._fault is not None:
+            raise ServerFailed(f"no client is accepted any more: {type(self._fault).__name__}: {self._fault}")
+        await super().ended()
 
     def refuse(self) -> None:
         """Accept nobody any more."""
@@ -61,6 +69,10 @@ class RelayedServer(Server):
         for held in self._ports.values():
             held.close()
         return in_time
+
+    def _hear(self, fault: BaseException) -> None:
+        self._fault = fault
+        self._bell.set()
 
     async def _renew(self, material: Material) -> None:
         self._check_earlier()

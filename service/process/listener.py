@@ -74,6 +74,22 @@ def reserve(host: str, port: int, *, of_worker: bool = False) -> socket.socket:
     return held
 
 
+def listen_beside(address: tuple[str, int]) -> socket.socket:
+    """Listen, without waiting, beside who has reserved the address, and beside other workers. Raises OSError."""
+    listener = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setblocking(False)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind(address)
+        _bound_each_connection(listener)
+        listener.listen(BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
 async def listening(
     address: tuple[str, int], within: float, unless: Callable[[], bool], beside: Collection[int] = ()
 ) -> int | None:
@@ -90,14 +106,13 @@ async def listening(
             with listener:
                 inode = os.fstat(listener.fileno()).st_ino
                 if listener.getsockname()[:2] == address and inode not in beside:
-                    bound_each_connection(listener)
+                    _bound_each_connection(listener)
                     return inode
         await asyncio.sleep(LOOK)
     return None
 
 
-def bound_each_connection(listener: socket.socket) -> None:
-    """What the kernel holds for each that is accepted there, and how long for one that takes nothing."""
+def _bound_each_connection(listener: socket.socket) -> None:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux

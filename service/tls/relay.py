@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import Callable
 
 import structlog
 
-from service.process.listener import BACKLOG, bound_each_connection
+from service.process.listener import listen_beside
 from service.tls.client_certificates import certificate_of
 from service.tls.inside import Address, Inside
 from service.tls.pipe import END_WITHIN, Side
@@ -52,11 +53,17 @@ class Relay:
         self._told_until, self._untold = 0.0, 0
         self._served: dict[asyncio.Task[None], Side | None] = {}  # with the client's side, once it is joined
 
-    def start(self, context: ssl.SSLContext, server: Address) -> None:
-        """Accept clients from now on. server: where it listens, on this machine. Raises OSError."""
+    def start(
+        self, context: ssl.SSLContext, server: Address, failed: Callable[[BaseException], object] = lambda _: None
+    ) -> None:
+        """Accept clients from now on. server: where it listens, on this machine. failed: called with what ended this
+        before `stop`, which nothing should. Raises OSError."""
         self.switch(context, server)
-        self._listener = _listening(self._address)
+        self._listener = listen_beside(self._address)
         self._accepting = asyncio.create_task(self._accept(self._listener), name="accept")
+        self._accepting.add_done_callback(
+            lambda task: None if task.cancelled() or not (error := task.exception()) else failed(error)
+        )
 
     def switch(self, context: ssl.SSLContext, server: Address) -> None:
         """For connections from now on: what they are shown, and where they lead."""
@@ -179,22 +186,6 @@ class Relay:
         self._served[task] = outer
         await outer.ended.wait()
         await inner.ended.wait()
-
-
-def _listening(address: Address) -> socket.socket:
-    """Beside who has reserved the address (`service.process.listener.reserve`), and other workers. Raises OSError."""
-    listener = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listener.setblocking(False)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind(address)
-        bound_each_connection(listener)
-        listener.listen(BACKLOG)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
 
 
 async def _readable(client: socket.socket) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from service.process import handover
 from service.process.listener import BUFFER, reserve
 from service.tls import pipe, relay
 from service.tls.contexts import server_context
@@ -209,6 +210,33 @@ def test_the_socket_to_the_server_is_let_go_of_when_the_client_has_gone_meanwhil
             assert made.fileno() == -1
 
     run(work())
+
+
+def test_a_fault_that_ends_it_is_told(
+    secrets: tuple[Material, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or it would accept nobody, and seem to be well."""
+    monkeypatch.setattr(relay, "PAUSE", "no number")
+    told: list[BaseException] = []
+
+    async def work() -> None:
+        material, _ = secrets
+        with reserve("127.0.0.1", 0) as held:
+            address = held.getsockname()
+            made = Relay(address, connections=1, silent=1)
+            made.start(server_context(material), address, told.append)
+            for listener in handover.listeners():
+                with listener:
+                    if listener.getsockname() == address:
+                        listener.shutdown(socket.SHUT_RDWR)  # nothing can be accepted there any more
+            async with asyncio.timeout(5):
+                while not told:
+                    await asyncio.sleep(0.01)
+            made.stop()
+            await made.end(0.0)
+
+    run(work())
+    assert [type(each) for each in told] == [TypeError]
 
 
 async def nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
