@@ -15,7 +15,9 @@ import pytest
 import requests
 
 from config_client import CallFailed, Connection, Service
-from tests.process.test_https import RENEWED, refused
+from tests.client.real_service import Command
+from tests.process.test_https import RENEWED
+from tests.process.test_https import refused as start_refused
 from tests.support.certificates import Authority, Pair
 from tests.support.etcd import EtcdServer, free_ports
 from tests.support.http2 import Http2
@@ -248,7 +250,7 @@ def test_a_connection_to_the_server_itself_is_nobodys(named: Named) -> None:
         assert b"foreign-connection" in answer
 
 
-def test_a_client_of_the_library_needs_no_token(named: Named) -> None:
+def test_the_library_and_configctl_need_no_token(named: Named, tmp_path: Path) -> None:
     cert, key = named.clients.known_as("ci.example")
     ca = named.https.directory / "ca.crt"
     given = Connection(named.instance.url, ca_file=ca, cert_file=cert, key_file=key, trust_env=False)
@@ -256,6 +258,13 @@ def test_a_client_of_the_library_needs_no_token(named: Named) -> None:
         assert service.put("ci/library", b"1").revision > 0
         with pytest.raises(CallFailed, match="403"):
             service.put("anna/library", b"1")
+    files = (f"--ca-file={ca}", f"--cert-file={cert}", f"--key-file={key}")
+    command = Command(named.instance.url, tmp_path)
+    assert command.run(*files, "set", "ci/library", "2").returncode == 0
+    assert command.run(*files, "get", "ci/library").stdout.strip() == "2"
+    refused = command.run(*files, "set", "anna/library", "2")
+    assert refused.returncode != 0
+    assert "This token is for keys that start with 'ci/'" in refused.stderr
 
 
 def test_a_large_document_passes_both_ways_to_a_client_that_reads_slowly(named: Named) -> None:
@@ -364,12 +373,14 @@ def test_workers_do_the_same_at_each_port(etcd: EtcdServer, tmp_path: Path, pref
         assert own.instance.stop() == 0
 
 
-def test_settings_that_would_give_no_right_or_every_right_are_refused(tmp_path: Path) -> None:
+def test_settings_that_would_give_no_right_or_every_right_are_start_refused(tmp_path: Path) -> None:
     https, clients = Https.made(tmp_path / "tls"), Clients(tmp_path / "clients")
     names, ca = {"TLS_CLIENT_NAMES": "true"}, {"TLS_CLIENT_CA": str(clients.ca)}
     tokens = {"API_TOKENS": json.dumps(TOKENS)}
-    alone = refused(tmp_path, **https.settings(), **names, **tokens)
+    alone = start_refused(tmp_path, **https.settings(), **names, **tokens)
     assert "TLS_CLIENT_NAMES is true, and TLS_CLIENT_CA is not set, so that nobody vouches for a name" in alone
-    assert "TLS_CLIENT_NAMES is true, and there are no tokens" in refused(tmp_path, **https.settings(), **names, **ca)
-    unused = refused(tmp_path, **https.settings(), **ca, **tokens)
+    assert "TLS_CLIENT_NAMES is true, and there are no tokens" in start_refused(
+        tmp_path, **https.settings(), **names, **ca
+    )
+    unused = start_refused(tmp_path, **https.settings(), **ca, **tokens)
     assert "API_TOKENS can't be used: the token ci has a certificate, and TLS_CLIENT_NAMES is not true" in unused
