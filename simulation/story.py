@@ -43,14 +43,16 @@ def story(plan: Plan, play: Callable[[Plan, Teller], Run]) -> str:
     teller = Teller()
     run = play(plan, teller)
     violations = judge(run)
-    return "\n".join([*_opening(plan), "", *_told(run, teller.lines, violations), "", *_broken(run, violations)])
+    return "\n".join(
+        [*_opening(plan, len(run.history)), "", *_told(run, teller.lines, violations), "", *_broken(run, violations)]
+    )
 
 
-def _opening(plan: Plan) -> list[str]:
+def _opening(plan: Plan, operations: int) -> list[str]:
     kinds = sorted({step.kind for step in plan.steps})
     return [
         f"seed {plan.seed}: {len(plan.machines)} instances, {plan.members} etcd members, bound {plan.bound:g} s,"
-        f" {len(plan.asks)} operations in {plan.seconds:.1f} s",
+        f" {operations} operations in {plan.seconds:.1f} s",
         f"faults: {', '.join(kinds) or 'none'}",
         f"weather: {plan.weather}",
         *(f"instance {number}: {_machine(machine)}" for number, machine in enumerate(plan.machines)),

@@ -37,10 +37,12 @@ HURRY = 0.02
 
 
 def asks(random: Random, fleet: Fleet, seconds: float) -> tuple[Ask, ...]:
-    """Of 2 to 20 clients, each in its order, and of some more who glance: faults can't hold them up."""
+    """Of 2 to 20 clients, each in its order, of some who glance (faults can't hold them up), and of some who echo."""
     drawn = _busy(random, fleet, seconds)
     first = drawn[-1].client + 1 if drawn else 0
-    return (*drawn, *_glances(random, fleet, seconds, range(first, first + random.choice((0, 1, 3)))))
+    echoes = first + random.choice((0, 1, 3))
+    glances = tuple(_glances(random, fleet, seconds, range(first, echoes)))
+    return (*drawn, *glances, *_echoes(random, fleet, seconds, range(echoes, echoes + random.choice((0, 1, 2)))))
 
 
 def _glances(random: Random, fleet: Fleet, seconds: float, clients: range) -> Iterator[Ask]:
@@ -51,6 +53,22 @@ def _glances(random: Random, fleet: Fleet, seconds: float, clients: range) -> It
         while now < seconds:
             where, key = random.randrange(fleet.instances), random.choice(KEYS[:HOT])
             yield Ask(client, round(now, 4), where, Kind.READ, Level.DEFAULT, (key,), (False,), ("",), patience=HURRY)
+            now += random.expovariate(1 / pause)
+
+
+def _echoes(random: Random, fleet: Fleet, seconds: float, clients: range) -> Iterator[Ask]:
+    """A write, and as soon as it has returned a look at the key everywhere: what somebody may still serve then."""
+    pause = random.choice((0.1, 0.4))
+    for client in clients:
+        now = random.expovariate(1 / pause)
+        while now < seconds:
+            at, key = round(now, 4), _key(random)
+            level = random.choice((Level.SYNC, Level.SYNC, Level.DEFAULT))
+            everywhere = random.sample(range(fleet.instances), fleet.instances)
+            kind = random.choice((Kind.PUT, Kind.PUT, Kind.PUT, Kind.DELETE))
+            yield Ask(client, at, everywhere[-1], kind, level, (key,), (kind is Kind.DELETE,), ("",))
+            for where in everywhere:
+                yield Ask(client, at, where, Kind.READ, Level.DEFAULT, (key,), (False,), ("",), patience=HURRY)
             now += random.expovariate(1 / pause)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from mutants.__main__ import PROJECT
 from mutants.catalogue import MUTANTS
 from mutants.simulated import DOCUMENT, story
@@ -11,6 +13,7 @@ from mutants.simulated import DOCUMENT, story
 TEXT = DOCUMENT.read_text()
 
 
+@pytest.mark.timeout(400)  # forty runs of a second each, on a machine that others use
 def test_the_story_of_a_broken_rule_is_what_the_program_tells() -> None:
     """Once more, on a copy with the break. Renewed by the command that stands above it."""
     found = re.search(r'--story (\d+) "([^"]+)"`', TEXT)
