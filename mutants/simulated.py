@@ -174,9 +174,8 @@ def table(mutants: Sequence[Mutant], found: dict[str, Found], seeds: int, more: 
     return "\n".join(
         (
             f"{BEGIN}",
-            f"Of {len(mutants)} mutants the seeds 1 to {seeds} find {by_first}."
-            f" Of the others, later seeds (the first is named), up to {more}, find {later}."
-            f" Of {unrun} the line that is broken is not run.",
+            f"The seeds 1 to {seeds} find {by_first} of {len(mutants)} mutants. Later seeds, up to {more}, find {later}"
+            f" of the others; the table names the first that does. The broken line of {unrun} is not run.",
             "",
             "| rule | mutant | found in | by |",
             "|---|---|---|---|",

@@ -113,9 +113,9 @@ class Life:
             alarm.cancel()
 
     def _answered(self, task: asyncio.Task[Any]) -> None:
-        answer = self._requests.pop(task)
+        answer = self._requests.pop(task, None)
         error = None if task.cancelled() else task.exception()
-        if answer.done():
+        if answer is None or answer.done():  # None: the process has died meanwhile, and `die` has told the client
             return
         if task.cancelled():
             answer.set_exception(RuntimeError("cancelled, and nobody had asked for it"))

@@ -1,6 +1,6 @@
 """Whose certificate a client has shown: its names, in a form that can be compared. Pure.
 
-Compared are whole names, each of its own kind, so that no name of one kind stands for one of another:
+Whole names are compared, each within its own kind, so that no name of one kind stands for one of another:
 
     dns:ci.example          DNS names of the subjectAltName, in small letters, since DNS knows no others
     uri:spiffe://example/ci URIs of the subjectAltName, as they are
