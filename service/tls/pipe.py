@@ -91,8 +91,9 @@ class Side(asyncio.Protocol):
             self._other._open().pause_reading()
 
     def resume_writing(self) -> None:
-        """Called by the loop."""
-        self._has_taken()
+        """Called by the loop. Once this side is being closed, it has to take all of the rest in time, and not most."""
+        if not self._open().is_closing():
+            self._has_taken()
         if self._other is not None and not self._other.ended.is_set():
             self._other._open().resume_reading()
 

@@ -19,7 +19,7 @@ from service.tls.inside import Address, Inside
 from service.tls.pipe import END_WITHIN, Side
 
 BEGIN_WITHIN = 10.0
-"""Seconds for a client that has connected to begin, and as many to agree on TLS."""
+"""Seconds for a client that has connected to begin, as many to agree on TLS, and as many to reach the server then."""
 
 PAUSE = 0.1
 """Seconds before the next try to accept when that fails: what is missing, files mostly, others give back."""
@@ -172,7 +172,8 @@ class Relay:
             # without tickets there is no other answer to it, and the kernel takes 40 ms.
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             shown = certificate_of(transport.get_extra_info("peercert"))
-            inner = await self.inside.connect(server, outer, shown)
+            async with asyncio.timeout(BEGIN_WITHIN):  # the kernel would try for two minutes
+                inner = await self.inside.connect(server, outer, shown)
             try:
                 await self._until_ended(outer, inner)
             finally:

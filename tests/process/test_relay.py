@@ -309,3 +309,59 @@ def test_a_client_that_does_not_take_the_rest_is_cut_off(
                     writer.close()
 
     run(work())
+
+
+def test_a_client_whose_server_accepts_nobody_is_let_go(
+    secrets: tuple[Material, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its place is free again soon, and not only when the kernel has given up."""
+    monkeypatch.setattr(relay, "BEGIN_WITHIN", 1.0)
+
+    async def work() -> None:
+        async with scene(secrets, nothing, connections=1, silent=1) as on:
+            with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as first:
+                first.connect(full.getsockname())  # the one that may wait
+                on.relay.switch(server_context(secrets[0]), full.getsockname())
+                reader, writer = await on.connect()
+                with contextlib.suppress(ConnectionResetError):
+                    assert await asyncio.wait_for(reader.read(), 10) == b""
+                writer.close()
+
+    run(work())
+
+
+def test_a_server_that_takes_most_of_the_rest_and_no_more_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1. The client has gone; the server has not taken all. 2. It takes most, and the loop says that more could be
+    written. 3. It takes no more: the connection ends all the same.
+    """
+    monkeypatch.setattr(pipe, "END_WITHIN", 1.0)
+
+    async def work() -> None:
+        loop, resumed = asyncio.get_running_loop(), asyncio.Event()
+
+        class Told(Side):
+            def resume_writing(self) -> None:
+                super().resume_writing()
+                resumed.set()
+
+        near, sends = socket.socketpair()
+        made, takes = socket.socketpair()
+        with sends, takes:
+            client = Side()
+            await loop.create_connection(lambda: client, sock=near)
+            inner = Told(client)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            await loop.create_connection(lambda: inner, sock=made)
+            for each in (sends, takes):
+                each.setblocking(False)
+            while inner.unsent <= LARGEST:  # piece by piece: what is written at once is taken at once, for uvloop
+                await loop.sock_sendall(sends, PIECE[:8192])
+                await asyncio.sleep(0.001)
+            client.abort()
+            await client.ended.wait()
+            while not resumed.is_set():
+                await loop.sock_recv(takes, 4096)
+            assert 0 < inner.unsent < LARGEST
+            await asyncio.wait_for(inner.ended.wait(), 10)
+
+    run(work())
