@@ -266,6 +266,10 @@ def test_the_library_and_configctl_need_no_token(named: Named, tmp_path: Path) -
     command = Command(named.instance.url, tmp_path)
     assert command.run(*files, "set", "ci/library", "2").returncode == 0
     assert command.run(*files, "get", "ci/library").stdout.strip() == "2"
+    (tmp_path / "boss").write_text(BOSS)
+    heads, *rows = command.ok(*files, f"--token-file={tmp_path / 'boss'}", "tokens").splitlines()
+    assert heads.split() == ["address", "name", "scopes", "prefix", "certificate"]
+    assert [row.split()[-1] for row in rows if " ci " in row] == ["ci.example"]
     refused = command.run(*files, "set", "anna/library", "2")
     assert refused.returncode != 0
     assert "This token is for keys that start with 'ci/'" in refused.stderr
@@ -377,7 +381,7 @@ def test_workers_do_the_same_at_each_port(etcd: EtcdServer, tmp_path: Path, pref
         assert own.instance.stop() == 0
 
 
-def test_settings_that_would_give_no_right_or_every_right_are_start_refused(tmp_path: Path) -> None:
+def test_settings_that_would_give_no_right_or_every_right_are_refused(tmp_path: Path) -> None:
     https, clients = Https.made(tmp_path / "tls"), Clients(tmp_path / "clients")
     names, ca = {"TLS_CLIENT_NAMES": "true"}, {"TLS_CLIENT_CA": str(clients.ca)}
     tokens = {"API_TOKENS": json.dumps(TOKENS)}

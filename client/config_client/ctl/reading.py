@@ -123,8 +123,8 @@ def members(application: Application) -> None:
 @click.command()
 @pass_application
 def tokens(application: Application) -> None:
-    """Show which API tokens each address knows, by name. Needs a token with the scope admin. Exit code 1: an address
-    goes on with those from before, since its file of tokens can't be used."""
+    """Show which API tokens each address knows, by name, and which names in certificates stand for them. Needs a token
+    with the scope admin. Exit code 1: an address goes on with those from before, since its file can't be used."""
     connection, found, troubled = application.connection(), [], False
     for url in connection.urls:
         with Service(connection.at(url)) as service:
@@ -135,7 +135,8 @@ def tokens(application: Application) -> None:
             troubled = True
             shown.say(f"{url}: {told['trouble']}")
         found += [{"address": url, **each, "scopes": " ".join(each["scopes"])} for each in told["tokens"]]
-    shown.rows(found, application.form, ["address", "name", "scopes", "prefix"])
+    certified = ["certificate"] if any("certificate" in each for each in found) else []
+    shown.rows(found, application.form, ["address", "name", "scopes", "prefix", *certified])
     if troubled:
         raise SystemExit(FAILED)
 
