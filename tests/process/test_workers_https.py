@@ -16,6 +16,7 @@ from tests.process.test_https import RENEWED, STAYS
 from tests.process.test_workers import BACK_WITHIN, Workers
 from tests.support.certificates import Authority, Pair
 from tests.support.https import Https, serial
+from tests.support.inside_port import listeners_at
 from tests.support.instances import environment, run_service, within
 
 ENDS = "a worker is down"
@@ -72,6 +73,13 @@ class Secured(Workers):
         """The certificates at all ports, some times over at the shared one."""
         return {self.https.shown(port) for port in self.ports + [self.port] * 6}
 
+    def settled(self) -> set[int]:
+        """Waits until each worker has but one server at the shared port, and all ports show what is mounted; that."""
+        mounted = {self.https.mounted()}
+        assert within(20, lambda: listeners_at(self.port) == self.count), self.printed()
+        assert within(20, lambda: self.shown() == mounted), self.printed()
+        return mounted
+
     def metrics(self, name: str) -> list[float]:
         """Of each worker."""
         texts = [self.ask_worker(number, "/metrics").text.splitlines() for number in self.numbers]
@@ -120,8 +128,7 @@ def test_each_port_asks_for_a_certificate_and_the_workers_show_each_other_theirs
 
 
 def test_what_can_not_be_used_changes_nothing_in_any_worker_until_a_hangup_finds_it_put_right(two: Secured) -> None:
-    before = two.shown()
-    assert len(before) == 1
+    before = two.settled()
     two.https.mount(unusable(two.https))
     os.kill(two.pid, signal.SIGHUP)
     assert set(two.says(STAYS, 2)) == {1, 2}
@@ -138,7 +145,7 @@ def test_what_can_not_be_used_changes_nothing_in_any_worker_until_a_hangup_finds
 
 def test_a_worker_that_dies_while_the_files_can_not_be_used_comes_back_once_they_can(two: Secured) -> None:
     """Its successor has nothing to show, so it can't start; the other one serves with what it has."""
-    before = two.shown()
+    before = two.settled()
     two.https.mount(unusable(two.https))
     two.says(STAYS, 2)
     os.kill(two.pids()[1], signal.SIGKILL)

@@ -61,6 +61,10 @@ class Https:
         self.mount(pair)
         return pair
 
+    def mounted(self) -> int:
+        """The serial number of the certificate that is there now."""
+        return x509.load_pem_x509_certificate((self.directory / "tls.crt").read_bytes()).serial_number
+
     def context(self, *alpn: str) -> ssl.SSLContext:
         """Of a client that trusts the authority."""
         context = ssl.create_default_context(cadata=self.authority.pem.decode())
