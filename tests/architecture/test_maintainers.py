@@ -57,7 +57,19 @@ def test_who_reviews_is_said_of_files_that_are_there() -> None:
 
 def test_updates_are_proposed_for_every_list_of_packages() -> None:
     asked = {(each["package-ecosystem"], each["directory"]) for each in parsed(".github/dependabot.yml")["updates"]}
-    assert asked == {("pip", "/"), ("pip", "/client"), ("github-actions", "/")}
+    lists = {
+        "pip": ("requirements*.txt", "pyproject.toml", "*/requirements*.txt", "*/pyproject.toml"),
+        "docker": ("deploy/*/Dockerfile",),
+        "github-actions": (".github",),
+    }
+    found = {
+        (kind, f"/{file.parent.relative_to(PROJECT)}".rstrip("."))
+        for kind, patterns in lists.items()
+        for pattern in patterns
+        for file in PROJECT.glob(pattern)
+        if SKIPPED.isdisjoint(file.relative_to(PROJECT).parts)
+    }
+    assert asked == found
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
