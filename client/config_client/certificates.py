@@ -52,11 +52,11 @@ class Certificates(ssl.SSLContext):
             self._current.set_alpn_protocols(self._alpn)
 
     def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
-        """Of a context with the files as they are now."""
+        """Wrap it by a context with the files as they are now."""
         return self._newest().wrap_socket(*args, **kwargs)
 
     def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
-        """Of a context with the files as they are now."""
+        """Wrap it by a context with the files as they are now."""
         return self._newest().wrap_bio(*args, **kwargs)
 
     def _newest(self) -> ssl.SSLContext:

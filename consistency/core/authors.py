@@ -74,7 +74,7 @@ class Authors:
 
     @classmethod
     def of_each(cls, signed: Iterable[tuple[str, Author]]) -> Authors:
-        """Of keys with their authors."""
+        """Return the authors of a version from its keys, each with who wrote it."""
         keys: dict[Author, set[str]] = {}
         for key, author in signed:
             keys.setdefault(author, set()).add(key)
@@ -84,16 +84,16 @@ class Authors:
 
     @classmethod
     def of_all(cls, author: Author) -> Authors:
-        """Of one who wrote all of it."""
+        """Return the authors of a version that one author wrote alone."""
         return cls(((author, None),)) if author != NOBODY else UNSIGNED
 
     @property
     def whole(self) -> Author:
-        """Who wrote all of it."""
+        """The one author of the whole version; NOBODY if there are several, or none is known."""
         return next((author for author, keys in self.parts if keys is None), NOBODY)
 
     def of(self, key: str) -> Author:
-        """Who wrote this key, which the version names."""
+        """Return who wrote this key, which the version names."""
         return next((author for author, keys in self.parts if keys is None or key in keys), NOBODY)
 
     @property

@@ -144,7 +144,8 @@ class NearCache:
         self._bytes -= _size(key, kept)
 
     def _let_go(self, room: int) -> None:
-        """Of some that were cleared, and of more if they are smaller than what takes their place: `room` bytes."""
+        """Free some entries that were cleared, and more of them if they are smaller than what takes their place (`room`
+        bytes)."""
         entries = size = 0
         while self._cleared and (size < room or (entries < LET_GO and size < LET_GO_BYTES)):
             key, kept = self._cleared[-1].popitem()

@@ -190,7 +190,10 @@ def _since(last: Trace | None, current: Document | None) -> Answer:
 
 
 def surplus(traces: Sequence[Trace], keep: int) -> tuple[Trace, ...]:
-    """Which of some records of a key are none of its last `keep`, in order. Of any part of them, that is certain."""
+    """Return those of some records of a key that are not among its last `keep`, in order.
+
+    They may be any part of the key's records: what is surplus among a part is surplus among all.
+    """
     return tuple(sorted(traces, key=lambda trace: trace.mod_revision)[: max(0, len(traces) - keep)])
 
 

@@ -206,7 +206,7 @@ class Store(Protocol):
     async def recorded(self, key: str, traces: Sequence[Trace], at: Revision, *, timeout: float) -> tuple[Record, ...]:
         """Up to 100 records of a key, as they stood at one revision. Raises TooLarge (ask for fewer), as `past` does.
 
-        Of one that was not there nothing is known but its trace.
+        For a record that was not there at that revision, only its trace is known.
         """
 
     async def past_names(

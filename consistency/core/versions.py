@@ -73,7 +73,7 @@ class VersionRecord:
     def decode(cls, raw: bytes) -> VersionRecord:
         """Reads what `encode` wrote. Anything else, such as a value put by hand, means that all may have changed.
 
-        So does what would take long to read: the loop waits.
+        A value that would take long to read means the same: the loop must not wait for it.
         """
         try:
             loaded = json.loads(raw) if len(raw) <= QUICK else _read_large(raw)

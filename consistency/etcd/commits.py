@@ -157,7 +157,7 @@ class Commits:
             operation.request_put.value = record.encode()
 
     def _end(self, request: Any, fence: Fence) -> None:
-        """Only if the intent is still there, which ends with this transaction, done or not (rule 16)."""
+        """Let the transaction succeed only if the intent is still there. It ends the intent either way (rule 16)."""
         intent = self._layout.intent(fence.nonce)
         request.compare.append(last_written(intent, fence.revision))
         request.success.append(delete_op(intent))

@@ -20,7 +20,7 @@ from consistency.etcd.layout import Layout, encode
 from consistency.etcd.requests import absent, delete_op, held_by, put_op, range_op
 
 MOST_ERASED = 100
-"""Of those who have gone, at once."""
+"""Records of members that have gone, erased in one transaction."""
 
 
 class Leases:

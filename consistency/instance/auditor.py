@@ -1,13 +1,13 @@
 """Finds writes that bypassed the version key, such as `etcdctl put`, and tells the fleet (rule 13).
 
 The member in the lowest slot audits. From one audit to the next it compares what etcd has with what the versions
-explain: a document written at a revision whose version does not name it was written from outside; so was a deletion,
-if a document is gone that a version has put, or if more are gone than the versions name. Then a version names what was
-found, and has its entries validated before they are served again, and tells who follows it (rule 18). Where it isn't
-known by name what has vanished, and when there is nothing to compare with (any more: etcd compacts), or too much, it is
-`keys: null`, which means every entry: what was written since the predecessor's last look, nobody has compared.
+explain. A document came from outside if the version of its revision does not name it. A deletion came from outside if a
+document is gone that a version has put, or if more are gone than the versions name. Then a version names what was
+found: its entries are validated before they are served again, and followers are told (rule 18). Sometimes nobody knows
+the names of what has vanished, or there is too much to compare, or nothing to compare with (etcd compacts). Then the
+version says `keys: null`, which means every entry.
 
-So who leaves in order hands its last look over (`last_looks`); without one:
+A member that leaves in order hands its last look over (`last_looks`). Without it:
 
 1. The member that audits dies. 2. Somebody writes from outside what all the others have in memory. 3. The next one
 takes its first look, and would find the new state unchanged ever after. Only one first look is harmless: that of an

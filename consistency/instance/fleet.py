@@ -143,7 +143,7 @@ class Fleet:
         return tuple(self._members[slot] for slot in sorted(self._members))
 
     def waiting(self) -> tuple[Member, ...]:
-        """Who waits for a slot, in the order of coming."""
+        """Return the members that wait for a slot, in the order of coming."""
         return tuple(sorted(self._waiting.values(), key=lambda member: member.created))
 
     def shows(self, slot: int, lease: int) -> bool:
@@ -156,7 +156,7 @@ class Fleet:
         return min(self._members, default=None)
 
     def departed(self) -> tuple[Departure, ...]:
-        """Who has gone within the last hour, the latest first."""
+        """Return the members that have gone within the last hour, the latest first."""
         return self._departures.all(self._present(), self._clock())
 
     def last_look(self) -> Look | None:
@@ -164,7 +164,7 @@ class Fleet:
         return self._departures.last_look()
 
     def unwritten(self) -> tuple[Departure, ...]:
-        """Who has gone, and nobody has written it down."""
+        """Return the members that have gone without a record of it in etcd."""
         return self._departures.unwritten(self._clock())
 
     def surplus(self) -> tuple[int, ...]:

@@ -5,8 +5,8 @@ do, each with its own rule of who may join. Belongs to one loop. A lone caller g
 
 A call that was sent has a task of its own: a caller that goes away gives up its wait and takes nothing from the others.
 
-Two rules make a crowd go together, without a timer. Of sixty callers that an answer has just let go, the first to come
-back would otherwise take a lane each for themselves, and so on:
+Two rules make a crowd go together, without a timer. Without them, when an answer lets sixty callers go, the first ones
+to come back would each take a lane for themselves, again and again:
   - a call that has a lane is closed one turn of the loop later: those whom the last answer has woken go along;
   - a call with fewer callers than one that has a lane waits for company, or until that one's lane is free.
 """

@@ -121,14 +121,15 @@ class LocalState(StateOfChanges, StateOfHolds):
         return self._fresh.last_known(self._entries.get(key), self._clock(), demand)
 
     def ticket(self) -> Ticket:
-        """Drawn before every read of the store."""
+        """Return a ticket. One is drawn before every read of the store."""
         return self._fresh.ticket(self._clock())
 
     def may_follow(self, key: str, ticket: Ticket, bound: float) -> bool:
         """Whether a default read may share a load that is on its way (rule 14).
 
-        Not of a guarded key: its answer may be of before a write that is over, and no hold would have told of that. Nor
-        without a proof of now: nobody waits for who has none, and the key may be guarded since.
+        A read of a guarded key may not: the load's answer may be older than a write that is over, and no hold would
+        have told of that. Nor may any read without a proof of now: writers do not wait for an instance that has none,
+        and the key may have become guarded since.
         """
         now = self._clock()
         if self.may_be_guarded(key) or now >= self._fresh.fresh_until:

@@ -61,7 +61,7 @@ class StateOfChanges:
 
     @property
     def remembered(self) -> VersionState:
-        """From which version on the events are in memory."""
+        """The version after which all events are in memory."""
         return self._fresh.history.base
 
     @property

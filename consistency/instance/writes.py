@@ -183,7 +183,7 @@ class Writes:
             raise
 
     async def _commit_puts(self, signed: Sequence[Signed], policy: Policy, timeout: float) -> Applied:
-        """Of unconditional puts, so there is nothing that could be refused."""
+        """Commit unconditional puts: nothing in them can be refused."""
         if timeout <= 0:
             raise Unavailable("the writes before it took too long; nothing was sent")
         authors = Authors.of_each((put.key, author) for put, author in signed)

@@ -1,7 +1,7 @@
 """Who may do what: which scope a request needs, and what is said to one that may not. Pure.
 
 Whatever is not known here to be open, or to need less, needs `admin`: a page that somebody adds is closed until it is
-listed. Decided is by method, path and token alone, so that no answer tells whether a document exists.
+listed. Method, path and token alone decide, so that no answer tells whether a document exists.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Bearer tokens as they are kept, and which of them a request bears. Pure.
 
-Of a token nothing is kept but its SHA-256 hash, and a header that let somebody in is remembered by its hash, too.
+Only the SHA-256 hash of a token is kept. A header that let somebody in is remembered by its hash, too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who waits for changes, and how many may: of an instance, and of those who bear one token.
+"""Counts the clients that wait for changes, and bounds them: for the whole instance, and for each token.
 
 A client that is refused is told when to come again. An instance that drains lets all clients go, at moments of chance.
 """

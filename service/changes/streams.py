@@ -1,8 +1,8 @@
-"""One stream of events, piece by piece: when what is said, and when it ends. Nothing of what is read, or sent.
+"""Decides what one stream of events says, when it says it, and when it ends. Neither reads nor sends anything itself.
 
-It ends in order, with `goodbye`, before somebody ends it without: routers allow a request so many minutes (Cloud
-Foundry's 15). Each at a moment of its own, in the last quarter of what is allowed, so that those who came together
-don't all come back together.
+A stream ends in order, with `goodbye`, before a router cuts it off: routers allow a request so many minutes (Cloud
+Foundry's allows 15). Each stream ends at a moment of its own, in the last quarter of what is allowed, so that clients
+that came together don't all come back together.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who has gone within the last hour, and who is missing, for people. Pure: from what the protocol knows to JSON."""
+"""Tells people who has gone within the last hour, and who is missing. Pure: turns what the protocol knows into JSON."""
 
 from __future__ import annotations
 

@@ -114,5 +114,5 @@ def _speaks_https(member: Member) -> bool:
 
 
 def _load() -> Ask:
-    """Only who asks the fleet pays for httpx: 4 MB, and a third of a second in which the loop must not stand still."""
+    """Load httpx at the first question to the fleet. It takes 4 MB, and a third of a second, so not on the loop."""
     return cast(Ask, importlib.import_module("service.fleet.connection").ask)

@@ -1,7 +1,7 @@
 """What the server calls for each request (ASGI): through the door, to whoever answers, and out again.
 
-Served here, on the loop: documents, batches, changes, probes, and questions to the fleet. All else goes over the bridge
-to Flask. No request has a thread here, so however many wait, the others are answered.
+The loop itself serves documents, batches, changes, probes, and questions to the fleet. All else goes over the bridge to
+Flask. No request has a thread here, so however many wait, the others are answered.
 """
 
 from __future__ import annotations
@@ -271,7 +271,7 @@ def _is_write(method: str, path: str, *, about_one: bool) -> bool:
 
 
 def _nothing() -> None:
-    """Of a stream whose client has gone there is no more to tell."""
+    """Do nothing: there is no more to tell once a stream's client has gone."""
 
 
 def _too_many() -> Refused:

@@ -1,10 +1,10 @@
 """Sends large answers piece by piece, as their clients take them.
 
-Whoever takes a large one more slowly than is allowed is left: the connection ends in the middle of it. The kernel ends
+A client that takes a large one more slowly than is allowed loses its connection in the middle of it. The kernel ends
 those of clients that take nothing at all (`service.process.listener`).
 
-All together take so many bytes at most. A piece that many are sent is in memory once, and takes its room once; what is
-on the way to each of them takes its own. For what answers a write, room is found before anything is written:
+All answers together have a bound in bytes. A piece that is sent to many is in memory once, and takes its room once;
+what is on the way to each of them takes its own. A write finds room for its answer before it writes anything:
 
     1. a document is put, which its answer repeats,
     2. there is no room for the answer, since others are taken slowly,

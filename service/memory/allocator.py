@@ -1,7 +1,8 @@
-"""Gives memory back to the kernel that is not needed any more. Only glibc's allocator can be asked to; others aren't.
+"""Gives memory that is not needed any more back to the kernel. Only glibc's allocator can be asked to; others aren't.
 
-Left alone, it raises the size from which on a block gets pages of its own (and gives them back when it is freed) up to
-32 MB, as soon as one such block was freed: then large bodies and answers lie in the arenas of 32 threads, and stay.
+That allocator gives a large block pages of its own, which go back when the block is freed. But with each such block it
+raises the size that counts as large, up to 32 MB. Then large bodies and answers lie in the arenas of 32 threads, and
+stay.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How much may be held at once, of whatever grows by what clients do: one sum, derived from one number.
 
-Of the memory limit, an instance takes BASE when idle (with an embedded etcd EMBEDDED more). The spare rest is divided:
+An idle instance takes BASE of the memory limit (with an embedded etcd EMBEDDED more). The spare rest is divided:
 
 | part | for | of 256 MB | one costs |
 |---|---|---|---|

@@ -1,7 +1,7 @@
 """`/policy` over HTTP: what is in force, another one in its place, and what that would refuse. Belongs to a loop.
 
-Nothing is put in force that has anything wrong with it. Replaced is only what was read: who sends neither If-Match nor
-If-None-Match has not looked.
+A policy with anything wrong in it is never put in force. A client can replace only the policy that it has read: it is
+refused if it sends neither If-Match nor If-None-Match.
 """
 
 from __future__ import annotations

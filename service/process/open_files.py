@@ -18,10 +18,10 @@ RELAYED = 3
 
 
 def connections_allowed(most: int, *, https: bool = False, relayed: bool = False) -> int:
-    """Of so many connections, those that the limit on open files leaves, which is raised as far as needed.
+    """Return how many of so many connections the limit on open files allows. The limit is raised as far as needed.
 
-    Over HTTPS half of them: while a certificate is renewed there are two servers, and each counts its own. Where they
-    are relayed, one takes as much memory as two.
+    HTTPS halves the number: while a certificate is renewed there are two servers, and each counts its own. A relayed
+    connection takes as much memory as two.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = RELAYED * most // 2 if relayed else most

@@ -29,7 +29,7 @@ _TO_STOP = (signal.SIGINT, signal.SIGTERM)
 
 
 def end_at_once() -> None:
-    """From now on a signal ends the process: nothing has been started yet that would have to be ended first."""
+    """Let a signal end the process from now on: nothing has been started yet that would have to be ended first."""
     for number in _TO_STOP:
         signal.signal(number, _end)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it

@@ -1,7 +1,7 @@
 """The services that a platform has bound to this application: `VCAP_SERVICES`, taken apart for all who look into it.
 
 Reads a value, no environment. Refuses what has another shape, since what can't be understood may have been meant to
-let somebody in or to keep somebody out. Of what is found only a service's name is ever shown, and only if it is one.
+let somebody in or to keep somebody out. No message shows anything of it but a service's name, if that is a name.
 """
 
 from __future__ import annotations

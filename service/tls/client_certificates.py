@@ -24,7 +24,7 @@ None: it came over a connection that is no client's. No header can be named so."
 
 @dataclass(frozen=True, slots=True)
 class ClientCertificate:
-    """Of one connection, and held against the authorities. expires: Unix time."""
+    """The verified certificate of one connection. expires: Unix time."""
 
     names: tuple[str, ...]
     expires: float

@@ -1,4 +1,7 @@
-"""How TLS ends where names in certificates give rights: Python's own `ssl`, told what the server is told elsewhere."""
+"""Makes the TLS context of the relay, which stands before the server where names in certificates give rights.
+
+It is one of Python's `ssl`, with the rules that the server keeps elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,9 @@ PROTOCOLS = ("h2", "http/1.1")
 def server_context(material: Material) -> ssl.SSLContext:
     """For connections of clients, each of which has to show a certificate. Raises OSError (ssl.SSLError is one).
 
-    Sessions are not resumed, but over TLS 1.2, where nothing that is published turns it off: one that is has the
-    certificate that it began with, whose end is looked at with each request. With other authorities there is another
-    context, which knows none of them.
+    Sessions of TLS 1.3 are not resumed. Those of TLS 1.2 may be, since no published interface turns that off. A resumed
+    session has the certificate that it began with, and each request checks whether that has ended. Other authorities
+    come with another context, which knows no earlier session.
     """
     assert material.client_ca is not None, "TLS_CLIENT_NAMES needs it"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,15 +1,14 @@
-"""Connections to the server on this machine, each for one client's, and whose they are.
+"""Opens one connection to the server on this machine for each client's, and knows whose it is.
 
-The server tells of each request from which address its connection comes. So each of them comes from one of its own
-(127.x.y.z), and nothing is put into what the client sends: there is nothing to forge.
+For each request the server tells from which address its connection comes. So each connection gets a loopback address
+of its own (127.x.y.z). Nothing is put into what the client sends, so there is nothing to forge.
 
     1. A's connection comes from 127.0.0.7:40001, and ends. A request of its may still be on its way to the loop.
     2. B connects. Were its connection to come from there as well, A's request would be taken for B's.
     3. So no address is used again before 16 million others have been. A's request is nobody's, and refused.
 
 Another program on this machine can connect to the server's port, too. Its connection is nobody's, from whatever
-address: of an address and port that is in use the kernel makes no second connection, and one is forgotten before it is
-given up.
+address: the kernel gives no address and port away twice, and a client's is forgotten here before it is closed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Two connections joined to one: what comes from one side goes to the other, byte by byte, as fast as that takes it.
 
 Neither side is read while the other has more to take than LARGEST. The end of one side is the end of the other, once
-what was on its way has been taken, or END_WITHIN has passed. But of a side that is not read no end is seen:
+what was on its way has been taken, or END_WITHIN has passed. But nobody sees the end of a side that is not read:
 
     1. The client takes next to nothing. The server's side is not read any more.
     2. The service has had enough, and the server ends its connection. Nobody sees that here.

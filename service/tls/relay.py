@@ -1,7 +1,7 @@
-"""Ends TLS in front of the server, which does not tell whose certificate a connection has shown. Here that is known.
+"""Ends TLS in front of the server, to learn which certificate each client shows: the server itself does not tell.
 
-Each client's connection is joined to one to the server, in plain text (`service.tls.inside`). Both HTTP/1.1 and HTTP/2
-pass through untouched: nothing here reads them.
+It joins each client's connection to one of its own to the server, in plain text (`service.tls.inside`). Both HTTP/1.1
+and HTTP/2 pass through untouched: nothing here reads them.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Relay:
         self._to = context, server
 
     def stop(self) -> None:
-        """Accept nobody any more. Who has asked something is answered; it is the server that ends these connections."""
+        """Accept nobody any more. The server answers what has been asked, and then ends these connections."""
         if self._accepting is not None:
             self._accepting.cancel()
         if self._listener is not None:
@@ -147,8 +147,8 @@ class Relay:
         return True
 
     def _tell(self, error: ssl.SSLError, address: str) -> None:
-        """Who shows no certificate that counts is told nothing, by this library, and may ask why. Others are no client
-        of ours: they speak no TLS, or not as we do."""
+        """Log why a client was not let in, if its certificate is missing or does not count: the client itself learns
+        nothing from this library. Nothing is logged of others, which speak no TLS, or not as we do."""
         why = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else error.reason or ""
         if not isinstance(error, ssl.SSLCertVerificationError) and why != NO_CERTIFICATE:
             return

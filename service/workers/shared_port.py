@@ -1,7 +1,7 @@
-"""What is answered otherwise at the port of all workers than at a worker's own: the metrics, which are one worker's.
+"""Refuses `/metrics` at the port that all workers share: the metrics are those of one worker.
 
-Whoever scraped the shared port would get this worker's counters now and that one's the next time: rates that nobody
-can make sense of, and no error anywhere. So there it is an error, which says where to scrape.
+A scrape of the shared port would get the counters of one worker now, and of another the next time: rates that nobody
+can make sense of, and no error anywhere. So that port answers with an error, which says where to scrape.
 """
 
 from __future__ import annotations

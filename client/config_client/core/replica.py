@@ -13,7 +13,7 @@ from config_client.core.model import NOBODY, Author, Document, View
 from config_client.core.wire import Delete, Put, Told
 
 MOST_BYTES = 1024 * 1024 * 1024
-"""Of all documents of a scope: what a client holds shall have a bound."""
+"""The most bytes that all documents of a scope may have together: a client's memory has a bound."""
 
 
 class TooMuch(ValueError):
@@ -22,7 +22,7 @@ class TooMuch(ValueError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Update:
-    """From one view to a later one. names: of the keys that differ, in the order of their bytes; perhaps none.
+    """What a later view has otherwise. names: of the keys that differ, in the order of their bytes; perhaps none.
 
     authors: who made the last change of each, where that was told.
     """
