@@ -114,7 +114,7 @@ class Answering:
         await self._schemas.close()
 
     def start_draining(self) -> None:
-        """From now on /readyz answers 503; everything else goes on."""
+        """Answer 503 at /readyz from now on; everything else goes on."""
         self.draining = True
         self.changes.start_draining()
 

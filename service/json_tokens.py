@@ -100,7 +100,7 @@ class _NotJsonAt(NotJson):
 
 
 def matched(found: re.Match[bytes] | None) -> re.Match[bytes]:
-    """Of a pattern that matches here, whatever the text."""
+    """Return the match of a pattern that matches here, whatever the text."""
     assert found, "the pattern matches here, whatever the text"
     return found
 

@@ -53,7 +53,7 @@ class Memory:
         raise NoSuchKey(f"{self.prefix}{name}: there is no such key at revision {self.view.revision}")
 
     def hear(self, hearer: Callable[[Update], None]) -> None:
-        """From now on tell of each update. It must be quick, and raise nothing."""
+        """Call `hearer` with each update from now on. It must be quick, and raise nothing."""
         with self._lock:
             self._hearers.append(hearer)
 

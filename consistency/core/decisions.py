@@ -66,7 +66,8 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Serve:
-    """From memory, now (rule 3). `revision`: the answer holds as of it. `age`: seconds since the proof was sent."""
+    """Answer from memory, now (rule 3). `revision`: the answer holds as of it. `age`: seconds since the proof was
+    sent."""
 
     entry: Entry
     revision: Revision

@@ -27,7 +27,7 @@ class Member:
 
     @classmethod
     def read(cls, slot: int | None, lease: int, created: Revision, told: str) -> Member:
-        """Of what is stored in its key, which `with_holds` made."""
+        """Read a member from what is stored in its key, which `with_holds` made."""
         if not told.startswith(_HOLDS):
             return cls(slot, lease, created, told)
         return cls(slot, lease, created, "{" + told[len(_HOLDS) :].removeprefix(", "), holds=True)

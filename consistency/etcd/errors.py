@@ -217,7 +217,7 @@ def _diagnose_etcd(code: str, details: str) -> Diagnosis:
 
 
 def _diagnose_stranger(code: str, details: str, seconds: float) -> Diagnosis:
-    """Of words that are not etcd's: gRPC's own about a connection that broke, a proxy's, another server's."""
+    """Diagnose words that are not etcd's: gRPC's own about a connection that broke, a proxy's, another server's."""
     if _BEFORE_SENDING in details.lower():
         return Diagnosis(BadCredentials, f"{_OTHER_NAME}: its subjectAltName names nobody", connected=False)
     if any(phrase in details.lower() for phrase in _BEYOND):

@@ -44,19 +44,20 @@ ABSENT = Found(present=False, document=None)
 
 
 def header(answer: Any) -> Header:
-    """Of any answer."""
+    """Return the header of any answer."""
     return Header(answer.header.cluster_id, answer.header.revision)
 
 
 def version_state(ranged: Any) -> VersionState:
-    """Of a range over the version key."""
+    """Return what a range over the version key tells."""
     for kv in ranged.kvs:
         return VersionState(kv.mod_revision, kv.create_revision, kv.version, _decoded(kv.value).nonce)
     return NO_VERSION
 
 
 def found(ranged: Any) -> Found:
-    """Of a range over one document. With `min_mod_revision`: count 1 without a kv is unchanged, count 0 is absent."""
+    """Return what a range over one document has found. With `min_mod_revision`: count 1 without a kv is unchanged,
+    count 0 is absent."""
     for kv in ranged.kvs:
         return Found(present=True, document=Document(kv.value, kv.mod_revision, kv.create_revision, kv.lease))
     return UNCHANGED if ranged.count else ABSENT
@@ -77,25 +78,26 @@ def mod_revision(ranged: Any) -> Revision:
 
 
 def members(layout: Layout, ranged: Any) -> tuple[Member, ...]:
-    """Of a range over `P/members/`, without the acknowledgements, by slot."""
+    """Return the members in a range over `P/members/`, without the acknowledgements, by slot."""
     return tuple(_member(slot, kv) for slot, kv in _held(layout, ranged))
 
 
 def waiting(layout: Layout, ranged: Any) -> tuple[Member, ...]:
-    """Of a range over `P/members/`: who waits for a slot, in the order of coming."""
+    """Return those in a range over `P/members/` that wait for a slot, in the order of coming."""
     found = (kv for kv in ranged.kvs if layout.waiting_lease_of(kv.key) == kv.lease != 0)
     return tuple(_member(None, kv) for kv in sorted(found, key=lambda kv: kv.create_revision))
 
 
 def departed(layout: Layout, ranged: Any) -> tuple[Departure, ...]:
-    """Of a range over `P/members/`: who has gone lately."""
+    """Return those in a range over `P/members/` that have gone lately."""
     found = ((layout.departed_lease_of(kv.key), kv) for kv in ranged.kvs)
     told = (_departure(lease, kv) for lease, kv in found if lease is not None)
     return tuple(departure for departure in told if departure is not None)
 
 
 def fleet_id(layout: Layout, ranged: Any) -> str:
-    """Of a range over `P/fleet`. Raises Rejected when something else has been put there."""
+    """Return the identity of the fleet from a range over `P/fleet`. Raises Rejected when something else has been put
+    there."""
     found = ranged.kvs[0].value if ranged.kvs else b""
     if not _FLEET.fullmatch(found):
         raise Rejected(f"{decode(layout.fleet)} is not 16 hexadecimal digits; once it is removed, it is made anew")
@@ -103,15 +105,15 @@ def fleet_id(layout: Layout, ranged: Any) -> str:
 
 
 def policy(ranged: Any) -> Policy:
-    """Of a range over `P/policy`."""
+    """Return the policy from a range over `P/policy`."""
     for kv in ranged.kvs:
         return _policy(kv.value, kv.mod_revision)
     return Policy.none()
 
 
 def intents(layout: Layout, ranged: Any) -> tuple[Intent, ...]:
-    """Of a range over `P/intents/`: the guarded writes under way. One without a lease is nobody's; what can't be read
-    holds every key."""
+    """Return the guarded writes under way, from a range over `P/intents/`. One without a lease is nobody's; what can't
+    be read holds every key."""
     found = []
     for kv in ranged.kvs:
         nonce = layout.nonce_of(kv.key)
@@ -122,7 +124,7 @@ def intents(layout: Layout, ranged: Any) -> tuple[Intent, ...]:
 
 
 def nonces(layout: Layout, ranged: Any) -> frozenset[str]:
-    """Of a range over `P/intents/`: whose they are."""
+    """Return the nonces of the intents in a range over `P/intents/`."""
     named = (layout.nonce_of(kv.key) for kv in ranged.kvs if kv.lease)
     return frozenset(nonce for nonce in named if nonce is not None)
 
@@ -139,7 +141,7 @@ def ranges(answer: Any) -> list[Any]:
 
 
 def slots(layout: Layout, ranged: Any) -> tuple[int, ...]:
-    """Of a range over `P/members/`: the slots that are held."""
+    """Return the slots that are held, from a range over `P/members/`."""
     return tuple(slot for slot, _ in _held(layout, ranged))
 
 
@@ -150,12 +152,12 @@ def _held(layout: Layout, ranged: Any) -> Iterator[tuple[int, Any]]:
 
 
 def listed(layout: Layout, kvs: Any) -> tuple[Listed, ...]:
-    """Of a range over documents, without their values."""
+    """Return the documents of a range that asked for no values."""
     return tuple(Listed(layout.key_of(kv.key), kv.mod_revision, kv.create_revision) for kv in kvs)
 
 
 def events(layout: Layout, answer: Any) -> Iterator[WatchEvent]:
-    """Of one answer of a watch, in its order. Keys that concern nobody are passed over."""
+    """Yield the events of one answer of a watch, in its order. Keys that concern nobody are passed over."""
     for event in answer.events:
         kv, gone = event.kv, event.type == _DELETE
         if kv.key == layout.version:

@@ -76,7 +76,7 @@ class Weight:
 
 
 PAGE_BYTES = 1024 * 1024
-"""Of one answer while keys are weighed, about; etcd's may have four times as many."""
+"""About the most bytes of one answer while keys are weighed; etcd's answers may have four times as many."""
 
 FIRST_PAGE = 16
 """Keys of the first answer: nobody knows yet how large they are."""
@@ -107,7 +107,8 @@ class EtcdProbe:
         await self._calls.ended(ENDS_WITHIN)
 
     async def status(self, index: int, timeout: float) -> MemberStatus:
-        """Of the endpoint with that index, whether it follows a leader or not. Raises Failed if nothing answers."""
+        """Return the status of the endpoint with that index, whether it follows a leader or not. Raises Failed if
+        nothing answers."""
         node = self._nodes[index]
         try:
             return _told(node.name, await node.rpc(_STATUS, timeout, "", leader=False))
@@ -144,7 +145,7 @@ class EtcdProbe:
         return tuple((each.memberID, _ALARMS.get(each.alarm, str(each.alarm))) for each in answer.alarms)
 
     async def roles(self, timeout: float) -> tuple[str, ...]:
-        """Of our user, which etcd tells the user itself. Raises StoreError."""
+        """Return the roles of our user, which etcd tells the user itself. Raises StoreError."""
         answer = await self._calls.ask(Call("user", "user", pb.AuthUserGetRequest(name=self._user)), timeout)
         return tuple(answer.roles)
 

@@ -132,7 +132,7 @@ class Remembered:
         await self._calls.send(Call("begin-past", "txn", request, write=True), timeout)
 
     def _names(self, kvs: Any, key: str) -> list[tuple[str, Revision]]:
-        """Of the records of this key: another one may begin with it, and a NUL."""
+        """Return the names of this key's records. Another key may begin with this one, and a NUL."""
         found = ((self._layout.past_of(kv.key), int(kv.mod_revision)) for kv in kvs)
         return [(named[1], revision) for named, revision in found if named and named[0] == key]
 

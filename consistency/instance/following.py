@@ -84,7 +84,7 @@ class Following:
         self._feed.index.leave(self._followers)
 
     def hasten(self) -> None:
-        """From now on `next` waits for nothing."""
+        """Let `next` wait for nothing from now on."""
         self._hastened = True
         if self._waiter is not None:
             wake(self._waiter)

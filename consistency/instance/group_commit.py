@@ -22,7 +22,7 @@ MAX_PUTS = 60
 """In one group: with a look at what was there before each, within etcd's 128 operations."""
 
 MAX_BYTES = 512 * 1024
-"""Of keys and values in one group, so that it stays well within one request. A larger put goes alone."""
+"""The most bytes of keys and values in one group, so that it stays well within one request. A larger put goes alone."""
 
 MAX_AUTHORS = MOST_BYTES
 """Bytes of what the version says of who they are."""
@@ -70,7 +70,7 @@ class Group(SharedCall):
         self.of_authors -= author.size
 
     def result(self, key: str) -> Applied:
-        """Of one of its puts. Raises what ended the group."""
+        """Return what became of one of its puts. Raises what ended the group."""
         self.raise_error()
         return self.applied[key]
 

@@ -95,7 +95,7 @@ class SharedPast:
         self._observer(PastRead(len(past.events)))
 
     def reset_of(self, scope: Scope, values: bool, at_least: Revision) -> Reset:
-        """From which revision a reset is told: one that others have been told lately, if it will do."""
+        """Return the reset to tell: one that others have been told lately, if it will do."""
         key, now = (scope, values), self._clock()
         found = self._resets.get(key)
         if found and found.token.revision >= at_least and now - found.complete_at < self._options.staleness_bound:

@@ -13,7 +13,7 @@ from consistency.core.freshness import Freshness
 from consistency.core.model import Revision, VersionEvent, VersionState
 
 Follow = Callable[[VersionEvent | None], None]
-"""Told of each version that has been applied; None: of a beginning anew, after which anything may be different."""
+"""Called with each version that has been applied; with None when all begins anew, and anything may be different."""
 
 
 def nobody(_: VersionEvent | None) -> None:
@@ -29,7 +29,7 @@ class StateOfChanges:
     _owed: tuple[tuple[object, ...], Owed] = (), NotYet()  # what was asked last, and the answer
 
     def tell_changes_to(self, follow: Follow) -> None:
-        """From now on, `follow` is told of each change of what has been applied."""
+        """Tell `follow` of each change of what has been applied, from now on."""
         self._follow = follow
 
     def owed(self, token: Token, scope: Scope, most: int = MOST_NAMES) -> Owed:

@@ -24,7 +24,7 @@ from service.settings import small_files
 
 
 class Keyring:
-    """Of one instance. `bearers`: ask it for each request; with other tokens it is another one.
+    """The tokens of one instance. `bearers`: ask it for each request; with other tokens it is another one.
 
     trouble: why the file can't be used, so that the tokens are those from before; "" if it can.
     """

@@ -87,7 +87,7 @@ def quota(looks: Sequence[Look]) -> tuple[int, str]:
 
 
 def _fullness(looks: Sequence[Look]) -> tuple[float, str]:
-    """Of the fullest member: the share of its quota, and how to say it."""
+    """Return the share of its quota that the fullest member takes, and how to say it."""
     return max(_fullness_of(look.status, look.seen.quota_bytes) for look in looks if look.status)
 
 

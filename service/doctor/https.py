@@ -18,7 +18,7 @@ SOON = 14
 
 
 def https(settings: Settings) -> list[Finding]:
-    """Of TLS_CERT, TLS_KEY, TLS_CLIENT_CA and TLS_CA; nothing where plain HTTP is spoken."""
+    """Examine TLS_CERT, TLS_KEY, TLS_CLIENT_CA and TLS_CA; nothing where plain HTTP is spoken."""
     if not settings.speaks_https:
         return []
     try:

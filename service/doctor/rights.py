@@ -152,7 +152,7 @@ def _denied(etcd: Etcd, missing: Sequence[Trial]) -> Finding:
 
 
 def _roles(etcd: Etcd) -> tuple[str, ...]:
-    """Of our user; none if etcd won't say."""
+    """Return the roles of our user; none if etcd won't say."""
     if etcd.config.user is None:
         return ()
     try:

@@ -39,7 +39,8 @@ _IN_TIME = re.compile(rb'^config_change_lag_seconds_bucket\{le="1.0"\} (\S+)$', 
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """Of one instance. told: times a client was told of changes; late: of these, more than LATE after they came."""
+    """How late one instance told its clients of changes. told: times a client was told of changes; late: of these, more
+    than LATE after they came."""
 
     address: str
     waiting: int

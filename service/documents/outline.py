@@ -29,7 +29,7 @@ class Operation:
 
 
 class Outline:
-    """Of one body. `known`: the fields an operation may have. `most`: operations that are noted."""
+    """The outline of one body. `known`: the fields an operation may have. `most`: operations that are noted."""
 
     def __init__(self, body: bytes, max_depth: int, known: Iterable[str], *, most: int) -> None:
         self.operations: list[Operation] = []

@@ -55,7 +55,7 @@ def explain_exit(code: int, data: Path, log: Path, earlier: int = 0) -> Exceptio
 
 
 def why_it_ended(code: int, log: Path, earlier: int) -> str:
-    """Of an etcd that had been running: for an operator, in a few words."""
+    """Tell an operator in a few words why an etcd ended that had been running."""
     how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     said = _last(log, earlier)
     if NO_SPACE in said:

@@ -80,7 +80,7 @@ class EmbeddedEtcd:
         return asyncio.run(self._start(check))
 
     def guard(self, observer: Observer, on_end: Callable[[], object] = lambda: None) -> None:
-        """From now on it is started again when it ends, by a task of the running loop. After `start`.
+        """Start it again whenever it ends from now on, by a task of the running loop. Call it after `start`.
 
         on_end: called each time that ours did.
         """

@@ -41,7 +41,7 @@ class Bearer:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Of `GET /members/proof`. `token` is a name; `nonce` and `mac` are hexadecimal."""
+    """What `GET /members/proof` is asked. `token` is a name; `nonce` and `mac` are hexadecimal."""
 
     token: str
     nonce: str

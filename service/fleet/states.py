@@ -20,7 +20,7 @@ STATE = "/members/me"
 def state(
     status: Status, totals: Totals, *, bound: float, draining: bool, recent: Recent | None = None
 ) -> dict[str, Any]:
-    """Of this instance, now. Counts go up from the start of the process; `bound` is B in seconds.
+    """Return the state of this instance, now. Counts go up from the start of the process; `bound` is B in seconds.
 
     recent: its last minutes, if they are asked for.
     """

@@ -103,7 +103,8 @@ def answer_batch(changes: Sequence[Change], applied: Applied, fleet: str) -> Ans
 
 
 def write_headers(written: Written | Applied, fleet: str) -> Headers:
-    """Of every write. X-Fleet-Acks: of a synchronous one, how many instances acknowledged it, of how many."""
+    """Return the headers of the answer to a write. X-Fleet-Acks says how many instances of how many acknowledged a
+    synchronous one."""
     revision = ("X-Config-Revision", str(written.revision))
     acks = () if written.acks is None else (("X-Fleet-Acks", "{}/{}".format(*written.acks)),)
     return revision, *acks, REVALIDATE, sessions.remember(fleet, written.revision)

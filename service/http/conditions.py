@@ -81,7 +81,7 @@ UNCONDITIONAL = ReadCondition()
 
 
 def read_condition(if_match: str | None, if_none_match: str | None) -> ReadCondition:
-    """From the two headers. Raises Refused (400)."""
+    """Read the condition of a read from its two headers. Raises Refused (400)."""
     if if_match is None and if_none_match is None:
         return UNCONDITIONAL
     return ReadCondition(

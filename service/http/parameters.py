@@ -36,14 +36,15 @@ _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class AtRevision:
-    """Of `GET /config/<key>?revision=R`: the document as it stood then."""
+    """What `GET /config/<key>?revision=R` asks for: the document as it stood then."""
 
     revision: Revision
 
 
 @dataclass(frozen=True, slots=True)
 class ListParameters:
-    """Of `GET /config/`. `after` is empty at the beginning; bytes: from that name on. values: with the documents.
+    """The parameters of `GET /config/`. `after` is empty at the beginning; bytes: from that name on. values: with the
+    documents.
 
     revision: as it was then; None: now.
     """
@@ -57,7 +58,7 @@ class ListParameters:
 
 @dataclass(frozen=True, slots=True)
 class PolicyParameters:
-    """Of `PUT /policy`. after, limit: of a dry run, as of a listing."""
+    """The parameters of `PUT /policy`. after, limit: of a dry run, as of a listing."""
 
     dry_run: bool = False
     after: str | bytes = ""
@@ -66,7 +67,7 @@ class PolicyParameters:
 
 @dataclass(frozen=True, slots=True)
 class HistoryParameters:
-    """Of `GET /history/<key>`. before: changes of earlier revisions only."""
+    """The parameters of `GET /history/<key>`. before: changes of earlier revisions only."""
 
     before: Revision | None
     limit: int
@@ -74,7 +75,7 @@ class HistoryParameters:
 
 @dataclass(frozen=True, slots=True)
 class ChangeParameters:
-    """Of `GET /changes`. after: None asks for the whole scope. wait: seconds."""
+    """The parameters of `GET /changes`. after: None asks for the whole scope. wait: seconds."""
 
     scope: Scope
     after: Token | None
@@ -83,7 +84,7 @@ class ChangeParameters:
 
 
 def read_parameters(query: str) -> Demand | AtRevision:
-    """Of `GET /config/<key>`, from WSGI's QUERY_STRING. Raises Refused (400)."""
+    """Read what `GET /config/<key>` asks for, from WSGI's QUERY_STRING. Raises Refused (400)."""
     if not query:
         return Demand()
     given = _parse(query, ("use_cache", "consistency", "min_revision", "stale_if_error", "revision"))
@@ -106,7 +107,7 @@ def _at_revision(given: dict[str, str]) -> AtRevision:
 
 
 def list_parameters(query: str) -> ListParameters:
-    """From WSGI's QUERY_STRING. Raises Refused (400)."""
+    """Read the parameters of `GET /config/`, from WSGI's QUERY_STRING. Raises Refused (400)."""
     given = _parse(query, ("prefix", "limit", "after", "values", "revision"))
     return ListParameters(
         prefix=check_prefix(given.get("prefix", "")),
@@ -118,7 +119,7 @@ def list_parameters(query: str) -> ListParameters:
 
 
 def change_parameters(query: str, prefix_of_token: str, *, streams: bool) -> ChangeParameters:
-    """Of `GET /changes`, from WSGI's QUERY_STRING; what may not be read is left out of the scope.
+    """Read the parameters of `GET /changes`, from WSGI's QUERY_STRING. The scope leaves out what may not be read.
 
     streams: the answer is a stream, which has no end to wait for. Raises Refused (400; 403: nothing of it may be read).
     """
@@ -148,7 +149,7 @@ def change_parameters(query: str, prefix_of_token: str, *, streams: bool) -> Cha
 
 
 def history_parameters(query: str) -> HistoryParameters:
-    """Of `GET /history/<key>`, from WSGI's QUERY_STRING. Raises Refused (400)."""
+    """Read the parameters of `GET /history/<key>`, from WSGI's QUERY_STRING. Raises Refused (400)."""
     given = _parse(query, ("before", "limit"))
     return HistoryParameters(
         before=_number("before", given["before"], 1, MAX_REVISION) if "before" in given else None,
@@ -165,12 +166,12 @@ def token_in(text: str) -> Token:
 
 
 def write_parameters(query: str) -> bool:
-    """Of every write: whether it is synchronous (rule 12). Raises Refused (400)."""
+    """Return whether a write is synchronous (rule 12). Raises Refused (400)."""
     return _boolean("sync", _parse(query, ("sync",)).get("sync", "false"))
 
 
 def policy_parameters(query: str) -> PolicyParameters:
-    """Of `PUT /policy`. Raises Refused (400)."""
+    """Read the parameters of `PUT /policy`. Raises Refused (400)."""
     given = _parse(query, ("dry_run", "limit", "after"))
     dry_run = _boolean("dry_run", given.get("dry_run", "false"))
     if not dry_run and (others := given.keys() - {"dry_run"}):
@@ -183,17 +184,17 @@ def policy_parameters(query: str) -> PolicyParameters:
 
 
 def no_parameters(query: str) -> None:
-    """Of what takes none. Raises Refused (400)."""
+    """Refuse any parameter. Raises Refused (400)."""
     _parse(query, ())
 
 
 def recent_parameter(query: str) -> bool:
-    """Of what tells states: whether the last minutes are asked for, too. Raises Refused (400)."""
+    """Return whether a question about states asks for the last minutes, too. Raises Refused (400)."""
     return _boolean("recent", _parse(query, ("recent",)).get("recent", "false"))
 
 
 def routing_parameter(query: str) -> bool:
-    """Of `GET /readyz`: whether it is asked `for=routing`. Raises Refused (400)."""
+    """Return whether `GET /readyz` is asked `for=routing`. Raises Refused (400)."""
     purpose = _parse(query, ("for",)).get("for")
     if purpose not in (None, ROUTING):
         raise _refusal(f"for must be {ROUTING}, not {_shown(purpose)}")
@@ -201,7 +202,7 @@ def routing_parameter(query: str) -> bool:
 
 
 def proof_parameters(query: str) -> Ask:
-    """Of `GET /members/proof`; all are needed. Raises Refused (400)."""
+    """Read the parameters of `GET /members/proof`; all are needed. Raises Refused (400)."""
     given = _parse(query, tuple(_PROOF))
     for name, expected in _PROOF.items():
         if not re.fullmatch(expected, given.get(name, "")):

@@ -48,7 +48,7 @@ def reason_in(environ: Environ) -> str:
 
 
 def author_of(environ: Environ) -> Author:
-    """Who makes this request, and why: its token's name, its id, its reason. Raises Refused (400)."""
+    """Return who makes this request, and why: its token's name, its id, its reason. Raises Refused (400)."""
     if why := reason_in(environ):
         environ[REASON] = why  # for its line in the log
     return Author(environ.get(BEARER, ""), request_id(environ), why)

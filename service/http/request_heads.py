@@ -54,7 +54,7 @@ def check_absent_host(environ: Environ) -> None:
 
 
 def check_write(environ: Environ, host: Authority | None) -> None:
-    """Of all methods but the safe ones. Raises Refused (400, 403)."""
+    """Check the head of a request whose method is not safe. Raises Refused (400, 403)."""
     if "HTTP_CONTENT_RANGE" in environ:
         detail = "The body is taken for the whole document, so there must be no Content-Range (RFC 9110, 14.5)."
         raise bad_request("content-range", detail)

@@ -17,7 +17,7 @@ _M_MMAP_THRESHOLD = -3  # malloc.h
 
 
 def give_back_large_blocks() -> bool:
-    """From now on large blocks go back when they are freed. Whether there is such an allocator."""
+    """Give large blocks back when they are freed, from now on. Return whether there is such an allocator."""
     mallopt = _function("mallopt")
     return mallopt is not None and bool(mallopt(_M_MMAP_THRESHOLD, OWN_PAGES))
 

@@ -29,7 +29,7 @@ class Node:
 
 
 class Outline:
-    """Of one text. most: values that are noted within each one."""
+    """The outline of one text. most: values that are noted within each one."""
 
     def __init__(self, text: bytes, most: int) -> None:
         self._text = text

@@ -32,7 +32,8 @@ INVALID = Kind("invalid-policy", HTTPStatus.UNPROCESSABLE_ENTITY, "This is no po
 
 
 class Policies:
-    """Of one instance. Each method raises Refused, PreconditionFailed, and what the cache raises."""
+    """What one instance answers at `/policy`. Each method raises Refused, PreconditionFailed, and what the cache
+    raises."""
 
     def __init__(
         self, cache: AsyncDistributedCache, reader: BodyReader, schemas: Schemas, enforcement: Enforcement

@@ -9,7 +9,8 @@ from hashlib import sha256
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """Of the keys that start with `prefix`. text: the JSON Schema as it is written. index: its place in the list."""
+    """The schema of the keys that start with `prefix`. text: the JSON Schema as it is written. index: its place in the
+    list."""
 
     prefix: str
     text: bytes
@@ -35,7 +36,7 @@ class Rules:
 
 
 NO_RULES = Rules()
-"""Of a fleet without a policy."""
+"""The rules of a fleet without a policy."""
 
 
 def reason_missing(rules: Rules, keys: Iterable[str], reason: str) -> str | None:

@@ -36,7 +36,7 @@ class Schemas:
 
     @property
     def pid(self) -> int | None:
-        """Of the process, if there is one."""
+        """The number of the process, if there is one."""
         return None if self._process is None else self._process.pid
 
     async def learn(self, schema: Schema) -> Faults:
@@ -74,7 +74,7 @@ class Schemas:
                 raise
 
     async def _answer(self, kind: bytes, digest: bytes, schema: bytes, document: bytes) -> dict[str, object]:
-        """From a process that may have ended since the last question, by no fault of this one. Raises OSError."""
+        """Ask the process, which may have ended since the last question, by no fault of this one. Raises OSError."""
         begun_before = self._process is not None
         try:
             return await (await self._started()).ask(kind, digest, schema, document)

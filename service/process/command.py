@@ -43,7 +43,8 @@ def run_command(arguments: Sequence[str], program: Program = CHECKOUT) -> int:
 
 
 def _parser(program: Program) -> argparse.ArgumentParser:
-    """Of what comes without a command. (argparse's own commands would take the value of a misspelt option for one.)"""
+    """Return the parser of the arguments without a command. (argparse's own commands would take the value of a misspelt
+    option for one.)"""
     commands = {**_COMMANDS, **{name: does for name, (does, _) in program.more.items()}}
     listed = "\n".join(f"  {name:<12}{does}" for name, does in commands.items())
     parser = argparse.ArgumentParser(

@@ -137,7 +137,8 @@ def _keyring(settings: Settings, stop: Stop, *, warn: bool) -> Keyring | None:
 
 
 def _renewal(settings: Settings, stop: Stop, place: Place | None) -> Renewal | None:
-    """Of the certificate; None where plain HTTP is spoken. Raises StartupError when it can't be used."""
+    """Return the renewal of the certificate; None where plain HTTP is spoken. Raises StartupError when it can't be
+    used."""
     if not settings.speaks_https:
         return None
     # Only where it is needed: it takes time and memory.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 Run = Callable[[Sequence[str], str], int]
-"""Of the arguments behind a command, and the directory for data: the exit code."""
+"""Runs a command: takes the arguments behind it, and the directory for data; returns the exit code."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ fifth of what a read took.
 
 
 OF_OWN_PORT = 4
-"""Of a worker's connections one out of so many is for its own port: for the others, for Prometheus, for operators."""
+"""One in so many connections of a worker is for its own port: for the others, for Prometheus, for operators."""
 
 OWN_ENDS_WITHIN = 0.2
 """Seconds for the server of the own port, once the other one has ended: the requests are those of both."""
@@ -123,7 +123,7 @@ async def _serve_instance(
 
 
 async def _renew(servers: Sequence[Server], material: Material) -> None:
-    """Of both ports; a worker has two. Raises NotRenewed, if one of them goes on as it was."""
+    """Show the new certificate at both ports; a worker has two. Raises NotRenewed, if one of them goes on as it was."""
     for each in servers:
         await each.renew(material)
 

@@ -105,7 +105,7 @@ class Stop:
         return True
 
     def tell(self, told: Callable[[], object], kill: Callable[[], object]) -> None:
-        """From now on `told` is called at each signal, by its handler, and at once: one may have come before.
+        """Call `told` at each signal from now on, by its handler, and once now: a signal may have come before.
 
         kill: ends what would outlive the process, when that is given up.
         """
@@ -128,7 +128,7 @@ class Stop:
         self._told()
 
     def _limit(self) -> None:
-        """From now on the process has `within` seconds left, whatever hangs. A second call changes nothing."""
+        """Give the process `within` seconds from now on, whatever hangs. A second call changes nothing."""
         if signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0):
             signal.signal(signal.SIGALRM, self._give_up)
             signal.setitimer(signal.ITIMER_REAL, self.within)

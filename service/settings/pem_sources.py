@@ -26,7 +26,7 @@ class PemSource:
 
 
 def pem_source(given: str | PemSource) -> PemSource:
-    """Of a setting's text. Raises ValueError as `setting_values.pem` does."""
+    """Return the source that a setting's text names. Raises ValueError as `setting_values.pem` does."""
     if isinstance(given, PemSource):
         return given
     content = setting_values.pem(given)

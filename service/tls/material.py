@@ -85,7 +85,7 @@ class Sources:
 
 
 def sources_of(settings: Settings) -> Sources:
-    """Of an instance that speaks HTTPS."""
+    """Return the sources of an instance that speaks HTTPS."""
     assert settings.tls_cert is not None, "it speaks HTTPS"
     assert settings.tls_key is not None, "it goes with the certificate"
     return Sources(settings.tls_cert, settings.tls_key, settings.tls_client_ca, settings.tls_ca)

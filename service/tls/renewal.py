@@ -38,7 +38,8 @@ class NotRenewed(Exception):
 
 
 class Renewal:
-    """Of one instance. material: what clients are shown now. trouble: why the files can't be used, "" if they can."""
+    """Renews the certificate of one instance. material: what clients are shown now. trouble: why the files can't be
+    used, "" if they can."""
 
     def __init__(self, sources: Sources, check: Callable[[Material], None], turn: int = 0) -> None:
         """Reads the files. Raises StartupError. check: raises it for what the server would not take; may block.
@@ -62,7 +63,7 @@ class Renewal:
         return bool(self._sources.files)
 
     def tell(self, show: Callable[[Material], Awaitable[None]]) -> None:
-        """Has clients shown another one. May raise NotRenewed. Until then nothing is read."""
+        """Set what shows clients another certificate; it may raise NotRenewed. Before this call nothing is read."""
         self._show = show
 
     async def look(self, at_once: bool) -> None:

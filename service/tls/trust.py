@@ -10,7 +10,7 @@ from service.tls.shown import Material
 
 
 class Trust:
-    """Of one instance. Belongs to one loop."""
+    """Whom one instance trusts. Belongs to one loop."""
 
     def __init__(self, ca: bytes | None = None, name: str | None = None, renewal: Renewal | None = None) -> None:
         """ca: who vouches for the others, in PEM; None: whom this machine trusts. name: for which their certificates

@@ -17,7 +17,8 @@ WELL_AFTER = 60.0
 
 
 class Pace:
-    """Of one worker. chance: a number from 0 to 1, by which workers that died together don't come back together."""
+    """When one worker is started again. chance: a number from 0 to 1, by which workers that died together don't come
+    back together."""
 
     def __init__(self, chance: Callable[[], float]) -> None:
         self._chance = chance

@@ -90,7 +90,7 @@ async def _guarded(embedded: EmbeddedEtcd | None) -> AsyncIterator[None]:
 
 
 class Supervisor:
-    """Of the workers of one machine. Belongs to one loop; `run` once, then `close`."""
+    """Supervises the workers of one machine. Belongs to one loop; `run` once, then `close`."""
 
     def __init__(self, work: Work, say: Callable[[str], None]) -> None:
         self._work = work

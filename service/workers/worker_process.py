@@ -77,11 +77,11 @@ class WorkerProcess:
         self.has_served = False
         """Whether it ever came so far, in any life."""
         self.exit_code: int | None = None
-        """Of its last process."""
+        """The exit code of its last process."""
 
     @property
     def pid(self) -> int | None:
-        """Of its process, if it has one."""
+        """The number of its process, if it has one."""
         return self._child.pid if self._child else None
 
     @property
