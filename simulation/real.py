@@ -1,7 +1,8 @@
 """What is real is refused while a simulation runs: clocks, sleep, sockets, threads, processes, true randomness.
 
-Owns the list. The code under test is given its clocks; a call that asks the machine all the same raises `Refused`, and
-is remembered, in case somebody catches it. Two things are answered instead, from the seed:
+Owns the list. Other threads of the process, which no simulation starts, go on as before. The code under test is given
+its clocks; a call that asks the machine all the same raises `Refused`, and is remembered, in case somebody catches it.
+Two things are answered instead, from the seed:
 
   `random` and `secrets.token_hex`: backoffs, spread pauses, nonces, the fleet's id;
   tenacity's `time.monotonic`: it notes how long it has tried, and nothing here decides by it.
@@ -19,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from random import Random
-from typing import Any, NoReturn
+from typing import Any
 from unittest import mock
 
 _CLOCKS = ("time", "monotonic", "perf_counter", "clock_gettime", "sleep")
@@ -47,7 +48,7 @@ def refused(seed: str, now: Callable[[], float]) -> Iterator[list[str]]:
     random.seed(seed)
     with contextlib.ExitStack() as stack:
         for place, name in REAL:
-            answer = _refusing(f"{place.__name__}.{name}", asked)
+            answer = _refusing(f"{place.__name__}.{name}", getattr(place, name), asked)
             if (place, name) == (time, "monotonic"):
                 answer = _but_for_tenacity(answer, now)
             stack.enter_context(mock.patch.object(place, name, answer))
@@ -60,9 +61,12 @@ def refused(seed: str, now: Callable[[], float]) -> Iterator[list[str]]:
             random.setstate(before)
 
 
-def _refusing(what: str, asked: list[str]) -> Callable[..., Any]:
-    def refuse(*arguments: object, **named: object) -> NoReturn:
-        del arguments, named
+def _refusing(what: str, real: Callable[..., Any], asked: list[str]) -> Callable[..., Any]:
+    here = threading.get_ident()
+
+    def refuse(*arguments: Any, **named: Any) -> Any:
+        if threading.get_ident() != here:
+            return real(*arguments, **named)
         who = sys._getframe(1)
         while who.f_back and who.f_globals.get("__name__") == __name__:
             who = who.f_back
@@ -74,9 +78,10 @@ def _refusing(what: str, asked: list[str]) -> Callable[..., Any]:
 
 
 def _but_for_tenacity(refuse: Callable[..., Any], now: Callable[[], float]) -> Callable[..., Any]:
-    def monotonic() -> float:
-        if str(sys._getframe(1).f_globals.get("__name__")).startswith("tenacity"):
-            return now()
-        raise refuse()
+    here = threading.get_ident()
+
+    def monotonic() -> Any:
+        tenacity = str(sys._getframe(1).f_globals.get("__name__")).startswith("tenacity")
+        return now() if tenacity and threading.get_ident() == here else refuse()
 
     return monotonic

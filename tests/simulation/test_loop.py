@@ -197,6 +197,25 @@ def test_what_is_real_is_refused_and_remembered(ask: Callable[[], object]) -> No
     assert len(asked) == 1
 
 
+def test_another_thread_of_the_process_goes_on_as_before() -> None:
+    """A loop that somebody else runs there looks at the clock between two steps: refused, it would end."""
+    begin, found = threading.Event(), list[object]()
+
+    def look() -> None:
+        begin.wait(10)
+        for ask in (time.time, time.monotonic, lambda: time.sleep(0), lambda: socket.socket().close()):
+            found.append(ask())
+
+    other = threading.Thread(target=look)
+    other.start()
+    with refused("seed", lambda: 7.0) as asked:
+        begin.set()
+        other.join(10)
+    assert asked == []
+    assert len(found) == 4
+    assert found[1] != 7.0
+
+
 @pytest.mark.parametrize("ask", ["run_in_executor", "create_connection", "call_soon_threadsafe", "add_reader"])
 def test_a_loop_without_a_machine_has_neither_threads_nor_connections(ask: str) -> None:
     async def attempt() -> None:
