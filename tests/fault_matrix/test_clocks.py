@@ -19,6 +19,7 @@ SAID = {
     "consistency/instance/auditor.py": {"time.time"},
     "service/process/compose.py": {NOW},
     "service/fleet/ops_routes.py": {"time.time"},
+    "service/http/door.py": {"time.time"},
     "service/fleet/whole_fleet.py": {"time.time"},
     "service/doctor/endpoints.py": {NOW},
     "service/doctor/glimpse.py": {NOW},
@@ -28,7 +29,8 @@ SAID = {
 }
 """Where the wall clock is read, and how: an instance tells people since when it runs, when it left, and how long ago
 others did; a record of a change tells when it was made or found; a certificate has begun and has not ended, or is
-refused; the doctor tells when certificates begin and end, and whether etcd's wall clock agrees."""
+refused, and the name in a client's gives no right after its end; the doctor tells when certificates begin and end, and
+whether etcd's wall clock agrees."""
 
 
 def wall_clock(source: str) -> Iterator[str]:
