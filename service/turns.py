@@ -12,6 +12,7 @@ A turn ends by the clock, not after each slice, and what follows it is a real pa
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Iterable
 
@@ -23,9 +24,9 @@ PAUSE = 0.001
 
 
 async def in_turns(slices: Iterable[None]) -> None:
-    """Do all slices. Raises what they raise."""
+    """Do all slices. What the caller does next begins early in a turn, too. Raises what the slices raise."""
     begun = time.perf_counter()
-    for _ in slices:
+    for _ in itertools.chain(slices, (None,)):
         if time.perf_counter() - begun >= TURN:
             await asyncio.sleep(PAUSE)
             begun = time.perf_counter()

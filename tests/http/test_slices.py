@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from consistency.core.store import Change
 from service.documents import batches, check
 from service.http.problems import Refused
+from service.turns import TURN, in_turns
 from tests.support.driver import least_hold, run
 from tests.support.holds import most
 
@@ -90,6 +93,25 @@ def test_no_batch_holds_the_loop(name: str) -> None:
 
     seconds, what = least_hold(work)
     assert seconds < most(), what
+
+
+def test_what_follows_a_long_slice_has_a_turn_of_its_own() -> None:
+    """Else a batch would be put together on top of the last slice of its check."""
+
+    def slices(seconds: float) -> Iterator[None]:
+        yield
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            pass
+
+    async def others_had_their_turn(seconds: float) -> bool:
+        turns = list[None]()
+        asyncio.get_running_loop().call_soon(turns.append, None)
+        await in_turns(slices(seconds))
+        return bool(turns)
+
+    assert run(others_had_their_turn(2 * TURN))
+    assert not run(others_had_their_turn(0.0))
 
 
 def test_what_holds_the_loop_is_noticed() -> None:

@@ -261,7 +261,7 @@ def is_running(pid: int) -> bool:
     give them connections.
     """
     if Path("/proc/self").exists():
-        return any(has_not_ended(thread) for thread in Path(f"/proc/{pid}/task").glob("*/stat"))
+        return any(_has_not_ended(thread) for thread in Path(f"/proc/{pid}/task").glob("*/stat"))
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -269,7 +269,8 @@ def is_running(pid: int) -> bool:
     return True
 
 
-def has_not_ended(thread: Path) -> bool:
+def _has_not_ended(thread: Path) -> bool:
+    """thread: its `stat` in /proc."""
     try:
         return thread.read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
