@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from mutants.__main__ import PROJECT, copied, plant, tell
 from mutants.catalogue import MUTANTS, Mutant
+from mutants.unseen import UNSEEN
 
 DOCUMENT = PROJECT / "docs" / "simulation.md"
 SEEDS = 12
@@ -163,7 +164,7 @@ def row(mutant: Mutant, found: Found, seeds: int) -> str:
     """Of the table."""
     missed = "not found" if found.run else "not run"
     how = f"{found.seeds} of {seeds}" if found.seeds else f"seed {found.first}" if found.first else missed
-    return f"| {mutant.rule} | {mutant.break_} | {how} | {found.checks} |"
+    return f"| {mutant.rule} | {mutant.break_} | {how} | {found.checks or UNSEEN.get(mutant.title, '')} |"
 
 
 def table(mutants: Sequence[Mutant], found: dict[str, Found], seeds: int, more: int) -> str:
@@ -177,7 +178,7 @@ def table(mutants: Sequence[Mutant], found: dict[str, Found], seeds: int, more: 
             f"The seeds 1 to {seeds} find {by_first} of {len(mutants)} mutants. Later seeds, up to {more}, find {later}"
             f" of the others; the table names the first that does. The broken line of {unrun} is not run.",
             "",
-            "| rule | mutant | found in | by |",
+            "| rule | mutant | found in | by, or why not |",
             "|---|---|---|---|",
             *(row(mutant, found[mutant.title], seeds) for mutant in mutants),
             "",
