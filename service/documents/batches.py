@@ -42,17 +42,17 @@ _REVISION = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 
 def changes_in(body: bytes) -> tuple[Change, ...]:
     """What a body asks for, in its order: 1 to 100 changes of different keys. Raises Refused (400)."""
-    outline = _outline(body)
-    for _ in outline.drawn():
+    changes: dict[str, Change] = {}
+    for _ in _drawn(body, changes):
         pass
-    return _changes(outline)
+    return tuple(changes.values())
 
 
 async def changes(body: bytes) -> tuple[Change, ...]:
     """The same, on a loop that others are served by."""
-    outline = _outline(body)
-    await in_turns(outline.drawn())
-    return _changes(outline)
+    changes: dict[str, Change] = {}
+    await in_turns(_drawn(body, changes))
+    return tuple(changes.values())
 
 
 def refused_by(failed: PreconditionFailed, changes: Sequence[Change]) -> Refused:
@@ -63,18 +63,16 @@ def refused_by(failed: PreconditionFailed, changes: Sequence[Change]) -> Refused
     return Refused(replace(problem_for(failed), headers=(), extensions=extensions))
 
 
-def _outline(body: bytes) -> Outline:
-    return Outline(body, MAX_DEPTH, _KNOWN, most=MAX_OPERATIONS + 1)
-
-
-def _changes(outline: Outline) -> tuple[Change, ...]:
-    changes: dict[str, Change] = {}
+def _drawn(body: bytes, changes: dict[str, Change]) -> Iterator[None]:
+    """Fills `changes` by their keys, in slices: the check of the body, then a copy of each value. Raises Refused."""
+    outline = Outline(body, MAX_DEPTH, _KNOWN, most=MAX_OPERATIONS + 1)
+    yield from outline.drawn()
     for index, operation in enumerate(_operations(outline)):
+        yield
         with _naming(index):
             change = _change(operation)
             if changes.setdefault(change.key, change) is not change:
                 raise _refusal(f"there is another operation on the key {change.key!r}")
-    return tuple(changes.values())
 
 
 def _operations(outline: Outline) -> list[Operation]:

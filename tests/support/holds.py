@@ -21,8 +21,8 @@ Ts = TypeVarTuple("Ts")
 RUNS = 5
 """Attempts: what is measured first may be cold, and what is measured beside others slow."""
 
-TURNS = 100_000
-"""Of a small loop in Python. A processor of 2024 takes 5 to 7 ms for as many."""
+TURNS = 80_000
+"""Of a small loop in Python. A processor of 2024 takes 5 ms for as many."""
 
 
 def most() -> float:
