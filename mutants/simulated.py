@@ -1,7 +1,8 @@
 """Which breaks of the protocol the simulation finds, and in how many seeds: `python -m mutants.simulated [word …]`.
 
-Each mutant is a copy of the project with one change, as for the tests; the same seeds run on all of them. The table
-goes into docs/simulation.md. On what no seed finds more seeds run, until one does. Owns the table's form.
+Each mutant is a copy of the project with one change, as for the tests; the same seeds run on all of them. On what no
+seed finds more seeds run, until one does, unless `unseen.py` says that none would. The rows go into the table of
+docs/simulation.md, where those of other mutants stay as they are. Owns the table's form.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import NamedTuple
 
 from mutants.__main__ import PROJECT, copied, plant, tell
 from mutants.catalogue import MUTANTS, Mutant
-from mutants.unseen import UNSEEN
+from mutants.unseen import KINDS, NEVER, UNSEEN
 
 DOCUMENT = PROJECT / "docs" / "simulation.md"
 SEEDS = 12
@@ -63,20 +64,23 @@ def main() -> int:
         tell(story(mutant, asked.story))
         return 0
     chosen = [mutant for mutant in MUTANTS if not asked.words or any(word in mutant.title for word in asked.words)]
-    chosen = [mutant for mutant in chosen if mutant.file not in ELSEWHERE]
-    found = dict[str, Found]()
+    chosen = [mutant for mutant in chosen if mutant.title in titles()]
+    rows = {}
     reached = reach(asked.seeds)
     with ThreadPoolExecutor(asked.jobs) as pool:
-        for mutant, each in zip(
-            chosen, pool.map(partial(looked_for, reached, seeds=asked.seeds, more=asked.more), chosen), strict=True
-        ):
-            found[mutant.title] = each
-            tell(row(mutant, each, asked.seeds))
-    if not asked.words:
-        text = DOCUMENT.read_text()
-        DOCUMENT.write_text(
-            text[: text.index(BEGIN)] + table(chosen, found, asked.seeds, asked.more) + text[text.index(END) :]
-        )
+        each = partial(looked_for, reached, seeds=asked.seeds, more=asked.more)
+        for mutant, found in zip(chosen, pool.map(each, chosen), strict=True):
+            rows[mutant.title] = row(mutant, found, asked.seeds)
+            tell(rows[mutant.title])
+            if found.seeds and UNSEEN.get(mutant.title, "").startswith(NEVER):
+                tell(f"It is found, though mutants/unseen.py says why it would not be: {mutant.title}")
+    text = DOCUMENT.read_text()
+    rows = known(text) | rows
+    DOCUMENT.write_text(
+        text[: text.index(BEGIN)]
+        + table([rows[title] for title in titles() if title in rows], asked.seeds, asked.more)
+        + text[text.index(END) :]
+    )
     return 0
 
 
@@ -102,7 +106,8 @@ def looked_for(reached: Mapping[str, Collection[int]], mutant: Mutant, *, seeds:
         told = run(str(copy), "--fixed", str(seeds))
         if not told:
             first = str(seeds + 1)
-            told = run(str(copy), "--first", first, "--fixed", str(more), "--stop") if more > seeds else []
+            wanted = more > seeds and not UNSEEN.get(mutant.title, "").startswith(NEVER)
+            told = run(str(copy), "--first", first, "--fixed", str(more), "--stop") if wanted else []
             return Found(0, told[0][0] if told else 0, told[0][1] if told else "", runs or bool(told))
         if told == [NOT_OVER]:
             return Found(0, 0, NOT_OVER[1], runs)
@@ -160,6 +165,11 @@ def run(copy: str, *arguments: str) -> list[tuple[int, str]]:
     return failed
 
 
+def titles() -> list[str]:
+    """Of all mutants that the table has, in its order."""
+    return [mutant.title for mutant in MUTANTS if mutant.file not in ELSEWHERE]
+
+
 def row(mutant: Mutant, found: Found, seeds: int) -> str:
     """Of the table."""
     missed = "not found" if found.run else "not run"
@@ -167,20 +177,31 @@ def row(mutant: Mutant, found: Found, seeds: int) -> str:
     return f"| {mutant.rule} | {mutant.break_} | {how} | {found.checks or UNSEEN.get(mutant.title, '')} |"
 
 
-def table(mutants: Sequence[Mutant], found: dict[str, Found], seeds: int, more: int) -> str:
+def known(text: str) -> dict[str, str]:
+    """The rows of a document's table, by title."""
+    return {
+        f"rule {rule}: {break_}": line
+        for line in text[text.index(BEGIN) : text.index(END)].splitlines()
+        for rule, break_ in re.findall(r"^\| (\d+) \| (.+?) \|", line)
+    }
+
+
+def table(rows: Sequence[str], seeds: int, more: int) -> str:
     """All of it, with its opening."""
-    by_first = sum(each.seeds > 0 for each in found.values())
-    unrun = sum(not each.run for each in found.values())
-    later = sum(not each.seeds and each.first > 0 for each in found.values())
+    how = [each.split(" | ", 3)[2] for each in rows]
+    by_first, later = sum(" of " in each for each in how), sum(each.startswith("seed ") for each in how)
+    unrun = how.count("not run")
+    why = "; ".join(f"{sum(f' | {kind}' in each for each in rows)} {words}" for kind, words in KINDS.items())
     return "\n".join(
         (
             f"{BEGIN}",
-            f"The seeds 1 to {seeds} find {by_first} of {len(mutants)} mutants. Later seeds, up to {more}, find {later}"
-            f" of the others; the table names the first that does. The broken line of {unrun} is not run.",
+            f"The seeds 1 to {seeds} find {by_first} of {len(rows)} mutants. Later seeds, up to {more}, find {later}",
+            "more; the table names the first that does. Of those that are left:",
+            f"{why}. The broken line of {unrun} is not run.",
             "",
             "| rule | mutant | found in | by, or why not |",
             "|---|---|---|---|",
-            *(row(mutant, found[mutant.title], seeds) for mutant in mutants),
+            *rows,
             "",
             "",
         )

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-KINDS = ("costs: ", "covered: ", "elsewhere: ", "seldom: ")
-"""costs: no promise breaks; something is slower, or done more often than it need be. covered: another clause, which is
-named, keeps the promise in every run here; this one is a second lock on the same door. elsewhere: it takes what the
-simulation has not, which is named. seldom: later seeds find it, or it is known which events it takes."""
+KINDS: Mapping[str, str] = {
+    "costs: ": "only cost something",
+    "covered: ": "are covered by another clause",
+    "elsewhere: ": "take what the simulation has not",
+    "seldom: ": "take what happens seldom",
+}
+"""With the words of the table's opening. costs: no promise breaks; something is slower, or done more often than it need
+be. covered: another clause, which is named, keeps the promise in every run here; this one is a second lock on the same
+door. elsewhere: it takes what the simulation has not, which is named. seldom: it is known which events it takes."""
+
+NEVER = tuple(KINDS)[:-1]
+"""More seeds are not run on these: they would not find them either."""
 
 UNSEEN: Mapping[str, str] = {
     # what others than the loop's own thread would see
