@@ -1,4 +1,8 @@
-"""The walks of docs/how-it-works.md: which files a hit, a miss, a linearizable read, a PUT and a watch event pass."""
+"""The walks of docs/how-it-works.md: which files a hit, a miss, a linearizable read, a PUT and a watch event pass.
+
+A file is a station of a walk if a function there enters another of our files, be it by way of a library's; else it is a
+word. Both are measured: the interpreter tells of each call, and which function of ours is the nearest to have made it.
+"""
 
 from __future__ import annotations
 
@@ -29,40 +33,68 @@ from tests.support.instances import PROJECT
 
 DOCUMENT = (PROJECT / "docs" / "how-it-works.md").read_text(encoding="utf-8")
 ROOMS = tuple(f"{PROJECT / room}/" for room in ("consistency", "service"))
-WALKS = {"a hit": 8, "a miss": 28, "a linearizable read": 27, "a PUT": 40, "a watch event": 14}
-"""With the most files that each may pass."""
+WALKS = {
+    "a hit": (4, 8),
+    "a miss": (12, 28),
+    "a linearizable read": (12, 27),
+    "a PUT": (21, 40),
+    "a watch event": (9, 14),
+}
+"""With the most stations that each may have, and the most files in all."""
+
+Stations = dict[str, list[str]]
+"""Of each station, in the order of the walk, the words that it is the first to use."""
 
 WATCH = "version-watch"
 WORKERS = set(counters.WORKERS)
 
 
-def told() -> dict[str, list[str]]:
+def told() -> dict[str, Stations]:
     """What the document says, walk by walk."""
-    rows = re.findall(r"^\| (a [^|]+) \| (`(?:consistency|service)/[^|]+) \|$", DOCUMENT, re.MULTILINE)
-    return {walk: re.findall(r"`((?:consistency|service)/[\w/]+\.py)`", files) for walk, files in rows}
+    tables = re.findall(r"^### The walk of (a .+)\n\n((?:\|.*\n)+)", DOCUMENT, re.MULTILINE)
+    rows = {walk: [line.split(" | ") for line in table.splitlines()[2:]] for walk, table in tables}
+    return {walk: {_files(row[0])[0]: _files(row[2]) for row in found} for walk, found in rows.items()}
+
+
+def _files(cell: str) -> list[str]:
+    return re.findall(r"`((?:consistency|service)/[\w/]+\.py)`", cell)
+
+
+def all_files(stations: Stations) -> list[str]:
+    return [*stations, *(word for words in stations.values() for word in words)]
 
 
 class Walk:
     """Which files of ours are entered, in their order: by the tasks of the walk, not by those that go on beside."""
 
     def __init__(self, *, of_watch: bool = False) -> None:
-        self.files: list[str] = []
+        self._first: dict[str, str] = {}  # of each file: from which one it was entered first
+        self._lead_on: set[str] = set()
         self._of_watch = of_watch
 
-    def __enter__(self) -> list[str]:
+    def __enter__(self) -> Walk:
         sys.setprofile(self._entered)
-        return self.files
+        return self
 
     def __exit__(self, *_: object) -> None:
         sys.setprofile(None)
 
+    @property
+    def stations(self) -> Stations:
+        found: Stations = {file: [] for file in self._first if file in self._lead_on}
+        for file, caller in self._first.items():
+            if file not in self._lead_on:
+                found.setdefault(caller, []).append(file)
+        return found
+
     def _entered(self, frame: FrameType, event: str, _: object) -> None:
-        file = frame.f_code.co_filename
-        if event != "call" or not file.startswith(ROOMS) or not self._is_ours():
+        name = _ours(frame)
+        if event != "call" or not name or not self._is_ours():
             return
-        name = str(Path(file).relative_to(PROJECT))
-        if name not in self.files:
-            self.files.append(name)
+        caller = _caller(frame)
+        self._first.setdefault(name, caller)
+        if caller and caller != name:
+            self._lead_on.add(caller)
 
     def _is_ours(self) -> bool:
         try:
@@ -71,6 +103,20 @@ class Walk:
             return not self._of_watch
         name = task.get_name() if task else ""
         return name == WATCH if self._of_watch else name not in WORKERS
+
+
+def _ours(frame: FrameType) -> str:
+    """The file of ours that this is a frame of; "" if it is none."""
+    file = frame.f_code.co_filename
+    return str(Path(file).relative_to(PROJECT)) if file.startswith(ROOMS) else ""
+
+
+def _caller(frame: FrameType) -> str:
+    """The nearest file of ours that has called this; "" where the walk begins, or the loop goes on with it."""
+    above = frame.f_back
+    while above is not None and not _ours(above):
+        above = above.f_back
+    return _ours(above) if above is not None else ""
 
 
 @dataclass(frozen=True)
@@ -130,8 +176,8 @@ def watched(cache: AsyncDistributedCache) -> None:
     assert until(lambda: cache.status().horizon >= revision)
 
 
-def walk(instance: Instance, name: str, attempt: int) -> list[str]:
-    """The files of one walk, as they are entered."""
+def walk(instance: Instance, name: str, attempt: int) -> Stations:
+    """The stations and words of one walk, as they are entered."""
     cache = instance.cache
     works: dict[str, Callable[[], Awaitable[object]]] = {
         "a hit": lambda: instance.ask("GET", "a"),
@@ -152,24 +198,41 @@ def walk(instance: Instance, name: str, attempt: int) -> list[str]:
         await work()
 
     if name != "a watch event":
-        with Walk() as files:
+        with Walk() as found:
             run(take(works[name]))
-        return files
+        return found.stations
     horizon = cache.status().horizon
-    with Walk(of_watch=True) as files:
+    with Walk(of_watch=True) as found:
         run(cache.put("a", b"3"))
         assert until(lambda: cache.status().horizon > horizon)
-    return files
+    return found.stations
 
 
 @pytest.mark.parametrize("name", WALKS)
-def test_the_files_of_a_walk_are_those_that_are_entered_in_that_order(instance: Instance, name: str) -> None:
+def test_the_stations_and_words_of_a_walk_are_those_that_are_entered_in_that_order(
+    instance: Instance, name: str
+) -> None:
     """A machine that stands still for a second makes a write ask first who answers: so it has three attempts."""
     walks = (walk(instance, name, attempt) for attempt in range(3))
-    found = next((files for files in walks if files == told()[name]), None) or walk(instance, name, 3)
-    assert found == told()[name]
+    found = next((found for found in walks if list(found.items()) == list(told()[name].items())), None)
+    assert list((found or walk(instance, name, 3)).items()) == list(told()[name].items())
 
 
 @pytest.mark.parametrize("name", WALKS)
 def test_a_walk_stays_short(name: str) -> None:
-    assert len(told()[name]) <= WALKS[name]
+    stations, files = WALKS[name]
+    assert len(told()[name]) <= stations
+    assert len(all_files(told()[name])) <= files
+
+
+def test_the_walks_are_counted_as_they_are() -> None:
+    counted = re.findall(r"^\| (a [^|]+) \| (\d+) \| (\d+) \|$", DOCUMENT, re.MULTILINE)
+    assert counted == [(walk, str(len(stations)), str(len(all_files(stations)))) for walk, stations in told().items()]
+    assert [walk for walk, _, _ in counted] == list(WALKS)
+
+
+def test_each_station_says_what_happens_there() -> None:
+    table = DOCUMENT[DOCUMENT.index("## The walks") : DOCUMENT.index("## One read")]
+    said = re.findall(r"^\| `[\w/.]+` \| ([^|]+) \| [^|]* \|$", table, re.MULTILINE)
+    assert len(said) == sum(map(len, told().values()))
+    assert [words for words in said if len(words.split()) < 3] == []
