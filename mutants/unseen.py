@@ -24,4 +24,37 @@ NEVER = tuple(KINDS)[:-1]
 UNSEEN: Mapping[str, str] = {
     # what others than the loop's own thread would see
     "rule 3: in a hit: don't look whether the window has changed": "elsewhere: hits from other threads; there is one",
+    # what an instance decides, and what it knows (freshness, history, decisions, entries, state)
+    "rule 2: apply below the horizon": "covered: a proof lifts the horizon above the last version only up to a"
+    " revision at which etcd shows no other (rule 4), so what follows by its count lies beyond; another history is"
+    " found by the survey of the new stream (rule 7)",
+    "rule 3: in a hit: take an entry of a later window": "elsewhere: hits from other threads; on the loop a window is"
+    " published before anything else runs, and no entry is validated beyond the horizon",
+    "rule 5: fill below the floor": "covered: rule 3 asks again for what was validated below the floor, and the last"
+    " known goes by the same revisions; such an entry is useless, and does no harm",
+    "rule 5: fill from an earlier epoch": "covered: an answer of an earlier epoch is no proof (rule 4), and only a"
+    " proof fills",
+    "rule 6: keep loads in flight across a gap": "covered: the floor and the history begin at the survey, so an older"
+    " answer shows a forgotten version, and fills nothing; of another history the connections are gone",
+    "rule 7: keep loads in flight across a reconnect": "covered: the survey has shown our version at the horizon, so"
+    " answers from before are of this very history; of another one the connections are gone, since a restore here"
+    " restarts every member",
+    "rule 7: apply events of an earlier stream": "covered: the lock-step of counts (rule 2) takes each version once,"
+    " whichever stream brings it, and no stream outlives the members, which a restore starts anew",
+    "rule 7: take over a survey that came too late": "covered: what it begins from proves nothing by itself; the first"
+    " proof compares nonces, and finds another history (rule 8)",
+    "rule 8: ignore the cluster id": "covered: a restored cluster with another id shows lower revisions, or another"
+    " nonce at the horizon (rules 7 and 8); it would take one that has the very same history",
+    "rule 8: ignore a write that was answered by another history": "covered: the next proof, at most B/2 later, is"
+    " answered by that history, too, and tells (rule 8)",
+    "rule 8: prove by an answer of an earlier epoch": "elsewhere: an answer of a lost history that arrives over a"
+    " connection which has outlived it; a restore here restarts every member, and with it ends every connection",
+    "rule 9: hit without a slot": "covered: the window is shut when the slot is lost, and no answer opens it without"
+    " one (rule 4), so that what is decided is asked of etcd all the same",
+    "rule 9: ignore an event about our slot": "covered: each proof reads the member key (rule 4), and a writer waits"
+    " for the bound if somebody has gone less than B ago (rule 12)",
+    "rule 14: follow a load that is older than the bound": "covered: nobody follows without a proof of now, which"
+    " shows that all is applied, nor a load that something applied since has overtaken (rule 14)",
+    "rule 18: join a past that has a gap": "covered: a past is read by a watch of the version key alone, whose history"
+    " etcd tells without a gap; where the key was deleted, that names everything and demands a reset",
 }

@@ -38,6 +38,12 @@ class Outsiders:
         self.cluster.write_outside({}, keys)
         self.cluster.write_outside({key: self._value() for key in keys})
 
+    def write_leased(self, key: str) -> int:
+        """Somebody puts a document past the service that ends with a lease; the lease."""
+        lease = self.cluster.grant(LONG)
+        self.cluster.write_outside({self._layout.document(key): self._value()}, lease=lease)
+        return lease
+
     def delete_version(self) -> None:
         """Somebody deletes the version key."""
         self.cluster.write_outside({}, [self._layout.version])

@@ -13,6 +13,7 @@ from consistency.core.model import Revision
 from consistency.core.store import Store
 from consistency.etcd.layout import Layout
 from consistency.etcd.store import EtcdStore
+from simulation.counting import Counting
 from simulation.documents import Documents, Version
 from simulation.etcd.cluster import Cluster
 from simulation.etcd.records import Snapshot
@@ -40,6 +41,8 @@ class SimulatedEtcd(Outsiders):
         self._restored: Restored | None = None
         self._documents = Documents(self.cluster.history, self._layout.documents)
         self._policies = Documents(self.cluster.history, self._layout.policy)
+        self.counting = Counting(self._layout)
+        self.cluster.on_call = self.counting.take
         if plan.secured:
             self.cluster.enable_auth(USER, PASSWORD, f"{PREFIX}/")
 
@@ -48,11 +51,11 @@ class SimulatedEtcd(Outsiders):
     def connect(self, number: int, clock: Clock) -> Store:
         """The store of a new process of that instance."""
         user = (USER, PASSWORD) if self._secured else (None, None)
-        return EtcdStore(self.cluster.config(PREFIX, *user), connect=self.cluster.connect(_name(number)), clock=clock)
+        return EtcdStore(self.cluster.config(PREFIX, *user), connect=self.cluster.connect(name_of(number)), clock=clock)
 
     def lost(self, number: int) -> None:
         """The process of that instance has died: its connections end."""
-        self._network.vanish(_name(number))
+        self._network.vanish(name_of(number))
 
     def begin(self) -> None:
         """The weather of the plan, from now on."""
@@ -190,32 +193,32 @@ class SimulatedEtcd(Outsiders):
 
     def cut_off(self, who: int, way: str = "") -> None:
         """Nothing passes between an instance and etcd (way: from here on in one direction), and nobody is told."""
-        self._network.isolate(_name(who), None, Way(way) if way else None)
+        self._network.isolate(name_of(who), None, Way(way) if way else None)
 
     def cut_off_from(self, who: int, number: int) -> None:
         """Nothing passes between an instance and one member."""
         if number < len(self.cluster.members):
-            self._network.isolate(_name(who), self.cluster.members[number].name)
+            self._network.isolate(name_of(who), self.cluster.members[number].name)
 
     def stall_streams(self, who: int) -> None:
         """Its watch stays open, and brings nothing more."""
-        self._network.stall(_name(who))
+        self._network.stall(name_of(who))
 
     def mute_streams(self, who: int) -> None:
         """As before, and nothing heals this watch."""
-        self._network.mute(_name(who))
+        self._network.mute(name_of(who))
 
     def half_open(self, who: int) -> None:
         """Etcd forgets its streams; it is not told."""
-        self._network.half_open(_name(who))
+        self._network.half_open(name_of(who))
 
     def reset(self, who: int, streams_only: bool) -> None:
         """Its connections break."""
-        self._network.reset(_name(who), streams_only=streams_only)
+        self._network.reset(name_of(who), streams_only=streams_only)
 
     def heal_instance(self, who: int) -> None:
         """The way between it and etcd is whole."""
-        self._network.heal(_name(who))
+        self._network.heal(name_of(who))
 
     def _revision(self) -> Revision:
         return self.cluster.machine.store.revision
@@ -229,5 +232,6 @@ class Restored:
     revision: Revision
 
 
-def _name(number: int) -> str:
+def name_of(number: int) -> str:
+    """As the network knows an instance."""
     return f"i-{number}"

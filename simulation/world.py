@@ -12,7 +12,8 @@ from collections.abc import Callable
 from random import Random
 
 from consistency.core.events import StoreCalled
-from simulation.client import Client
+from simulation.calm import Calm
+from simulation.client import Client, Record
 from simulation.diary import Diary
 from simulation.follower import Follower
 from simulation.guarding import guard
@@ -73,6 +74,9 @@ class World:
         loop.after_step = self._invariants.after_step if tell is None else self._look
         self._processes = Processes(self.instances, self.surroundings)
         self._recovery = Recovery(plan, loop, self.instances, self.surroundings, self._client, self.tell, self.problem)
+        self._calm = Calm(
+            plan, loop, self.instances, self.surroundings, self._client, self._recovery.recovered, self.problem
+        )
 
     def tell(self, who: str, what: object) -> None:
         """For the story."""
@@ -120,6 +124,7 @@ class World:
         self._recovery.heal()
         await self._recovery.recovered("recovered", RECOVERED_WITHIN)
         await self._recovery.look_at_everything()
+        await self._calm.play()
         self._invariants.at_rest(self.surroundings.heard_of_policy())
         rounds.cancel()
         await self._recovery.end()
@@ -158,8 +163,15 @@ class World:
         for task in sorted(done, key=hash):
             task.result()
 
-    def _client(self, number: int) -> Client:
-        return Client(number, self.loop, self.instances, self._numbers, self.record, self.sign, self.problem)
+    def _client(self, number: int, besides: Record | None = None) -> Client:
+        """besides: is told of each of its operations, too."""
+
+        def record(operation: Operation) -> None:
+            self.record(operation)
+            if besides is not None:
+                besides(operation)
+
+        return Client(number, self.loop, self.instances, self._numbers, record, self.sign, self.problem)
 
     def _onlooker(self, number: int) -> Onlooker | Historian:
         random = Random(f"onlooker {self.plan.seed} {number}")

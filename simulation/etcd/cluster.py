@@ -66,6 +66,8 @@ class Cluster(Ensemble):
         self.too_busy = 0.0
         """Chance, for each write, that etcd refuses it because it lags behind with what it has been asked already."""
         self.over_quota = False
+        self.on_call: Callable[[str, str, Any], object] | None = None
+        """Told of each call that a member takes: the client's name, the method, and the request."""
         self.history: list[Committed] = []
         self.timeline = 0
         self.granted: dict[int, int] = {}

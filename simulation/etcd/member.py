@@ -74,6 +74,8 @@ class Member:
         if call.metadata.get("hasleader") and not self.raft.knows_leader(self.peer):
             call.fail(NO_LEADER)
             return
+        if self.cluster.on_call is not None and call.connection is not None:
+            self.cluster.on_call(call.connection.client, call.method, getattr(call, "request", None))
         if isinstance(call, Stream):
             self._serve_stream(call)
             return
