@@ -25,6 +25,8 @@ from tests.client.test_ctl_rooms import NAMES
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 
+pytestmark = pytest.mark.lasting
+
 
 @pytest.fixture(scope="module")
 def instance(etcd: EtcdServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InstanceProcess]:

@@ -17,6 +17,8 @@ from tests.support.console import Shell, sessions
 from tests.support.etcd import EtcdServer
 from tests.support.instances import PROJECT, InstanceProcess
 
+pytestmark = pytest.mark.lasting
+
 README = (CLIENT / "README.md").read_text(encoding="utf-8")
 GUIDE = PROJECT / "docs" / "client.md"
 CONFIGCTL = (PROJECT / "docs" / "configctl.md").read_text(encoding="utf-8")

@@ -84,6 +84,7 @@ def test_a_tombstone_is_an_entry() -> None:
     assert cache.store("b", entry(None)) == 1
 
 
+@pytest.mark.lasting
 @pytest.mark.parametrize("size", [None, 20, 100, 1000])
 def test_the_bytes_counted_are_those_that_entries_occupy(size: int | None) -> None:
     """Within a fifth: the bound is there so that an operator can rely on it. None: tombstones."""
@@ -155,6 +156,7 @@ def test_what_was_forgotten_is_given_back_as_others_take_its_place() -> None:
     assert len(cache) == 11
 
 
+@pytest.mark.lasting
 def test_entries_are_nothing_that_the_collector_of_cycles_looks_at() -> None:
     """With 100,000 of them it would hold the loop for 25 ms, each time that it looks at all there is."""
     gc.collect()

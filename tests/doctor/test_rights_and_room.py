@@ -14,6 +14,8 @@ from tests.doctor.conftest import PREFIX, Examine
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 
+pytestmark = pytest.mark.lasting
+
 ROOT = "root:root-pw"
 PASSWORD = "correct-horse"
 

@@ -170,6 +170,7 @@ def answer(way: Way, request: Request, etag: str = '""') -> tuple[int, Headers, 
     return status, sorted(pair for pair in told if pair[0] != "age"), body, age
 
 
+@pytest.mark.lasting
 @settings(max_examples=1500, deadline=None)
 @given(request=requests)
 @example(Request("GET", b"/config/a", "", None, None, None, {}))
@@ -233,6 +234,7 @@ def guarded(known: Gateway) -> Iterator[Gateway]:
         yield replace(known, front=front, app=behind_door(answering, known.cache.do))
 
 
+@pytest.mark.lasting
 @settings(max_examples=1500, deadline=None)
 @given(request=requests, header=authorizations)
 @example(Request("GET", b"/config/a", "", None, None, None, {}), f"Bearer {SECRETS['all']}")
@@ -405,6 +407,7 @@ writes = st.builds(
 )
 
 
+@pytest.mark.lasting
 @pytest.mark.parametrize("there", [True, False])
 @settings(max_examples=500, deadline=None)
 @given(write=writes)

@@ -288,6 +288,7 @@ BOMBS = {
 """What becomes many times as large when it is built."""
 
 
+@pytest.mark.lasting
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_a_document_is_checked_without_being_built(bomb: str) -> None:
     """It takes the names of open objects and nothing else; the standard parser builds thirty times as much."""

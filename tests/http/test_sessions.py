@@ -166,6 +166,7 @@ def test_while_the_fleet_is_not_known_no_session_is(gateway: Gateway) -> None:
     assert cookie_of(gateway.cache.known_fleet_id) == seen.partition("=")[0]
 
 
+@pytest.mark.lasting
 @pytest.mark.parametrize("header", UNREADABLE)
 @pytest.mark.parametrize("query", ["", "?use_cache=true", "?stale_if_error=60"])
 def test_an_unknown_session_is_read_to_linearizably(gateways: StartGateway, header: str, query: str) -> None:

@@ -16,6 +16,8 @@ from service.turns import TURN, in_turns
 from tests.support.driver import least_hold, run
 from tests.support.holds import most
 
+pytestmark = pytest.mark.lasting
+
 MEBIBYTE = 1024 * 1024
 LARGEST = 1_572_000
 """Bytes: more than etcd takes at once."""

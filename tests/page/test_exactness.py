@@ -13,6 +13,8 @@ from tests.page.json_texts import TEXTS, repeats_a_name, without_space
 from tests.support.browser import tab
 from tests.support.page import Fleet, link, press, running
 
+pytestmark = pytest.mark.lasting
+
 IN_ONE_PAGE = settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )

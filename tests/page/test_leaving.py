@@ -11,6 +11,8 @@ from tests.page.test_page import opened
 from tests.support.browser import tab
 from tests.support.page import Fleet, link, press
 
+pytestmark = pytest.mark.lasting
+
 
 def follow(page: Page, key: str) -> None:
     page.locator("#key-list").get_by_role("link", name=key, exact=True).click()

@@ -219,6 +219,7 @@ def test_who_serves_what_is_told_of_every_instance(browser: Browser, fleet: Flee
         verdict(page, WELL)
 
 
+@pytest.mark.lasting
 def test_with_etcd_away_the_page_says_so_within_the_bound(browser: Browser, fleet: Fleet) -> None:
     with tab(browser, fleet.url) as page:
         verdict(page, WELL)
@@ -278,6 +279,7 @@ def test_with_tokens_it_asks_for_one_and_keeps_it_nowhere(browser: Browser, tmp_
             verdict(page, "only with a token")
 
 
+@pytest.mark.lasting
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious_in_any_view(browser: Browser, fleet: Fleet, scheme: str) -> None:
     fleet.write("views", '{"a": 1}')

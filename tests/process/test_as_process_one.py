@@ -15,6 +15,8 @@ import pytest
 from tests.support.etcd import dying_with_us, free_ports
 from tests.support.instances import END_WITHIN, environment, within
 
+pytestmark = pytest.mark.lasting
+
 MOMENTS = [0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0]
 """Seconds after the first handler is there. The start takes about two, on two busy CPUs more."""
 

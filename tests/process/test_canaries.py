@@ -24,6 +24,8 @@ from tests.support.etcd import EtcdServer, dying_with_us, free_ports
 from tests.support.instances import InstanceProcess, environment, run_service, within
 from tests.support.recent_etcd import sturdy_etcd
 
+pytestmark = pytest.mark.lasting
+
 TOKEN, READER, PASSWORD, WRONG, IN_FILE = map(canary, ("token", "reader", "password", "wrong", "broken-file"))
 USER, PREFIX = "config", "/canaries"
 AUTHORITY = Authority()

@@ -25,6 +25,8 @@ from tests.support.https import Https
 from tests.support.inside_port import ports_of
 from tests.support.instances import InstanceProcess, within
 
+pytestmark = pytest.mark.lasting
+
 ANNA, BOSS = "anna-0123456789abcdef", "boss-0123456789abcdef"
 BOTH = ["read", "write"]
 TOKENS: list[dict[str, Any]] = [

@@ -31,6 +31,8 @@ from tests.support.etcd import EtcdServer, free_ports
 from tests.support.https import LOCAL, Https, serial
 from tests.support.instances import InstanceProcess, environment, run_service, within
 
+pytestmark = pytest.mark.lasting
+
 RENEWED = "the certificate has been renewed"
 STAYS = "the certificate stays as it was"
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -21,6 +21,8 @@ from service.settings.small_files import MOST
 from tests.support.etcd import dying_with_us, free_ports
 from tests.support.instances import PROJECT, InstanceProcess, environment
 
+pytestmark = pytest.mark.lasting
+
 LATIN = os.fsdecode(b"gr\xfcn")
 WITHOUT_RIGHTS = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
 """Root then may only what the modes of files allow, as others do."""

@@ -22,6 +22,8 @@ from tests.fault_matrix.scene import metric
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, environment, run_service, within
 
+pytestmark = pytest.mark.lasting
+
 OLD, NEW = "old-0123456789-abcdefgh", "new-0123456789-abcdefgh"
 
 

@@ -30,7 +30,10 @@ from tests.process.test_notify import Manager
 from tests.process.test_stop import PATCHED, SlowWrite, refuses
 from tests.support.instances import END_WITHIN, InstanceProcess, environment, free_run, is_running, run_service, within
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="several share a port on Linux only")
+pytestmark = [
+    pytest.mark.lasting,
+    pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="several share a port on Linux only"),
+]
 
 MB = 1024 * 1024
 SUPERVISOR_MB = 60

@@ -33,6 +33,7 @@ def test_prometheus_takes_the_configuration_and_its_rules() -> None:
     assert f"SUCCESS: {len(RULES)} rule files found" in said
 
 
+@pytest.mark.lasting
 @pytest.mark.parametrize("file", CASES, ids=lambda file: file.stem)
 def test_alerts_come_when_they_should(file: Path) -> None:
     code, said = promtool("test", "rules", file)

@@ -32,6 +32,8 @@ from simulation.surroundings import SimulatedEtcd
 from simulation.verdict import judge
 from torture.history import Kind, Level, Operation, Outcome, Remembers
 
+pytestmark = pytest.mark.lasting
+
 PROJECT = Path(__file__).parents[2]
 
 SEEDS = tuple(dict.fromkeys((3, 8, 5, 10, 1, 18, 22, *range(1, 81))))
