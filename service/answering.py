@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+import time
+from http import HTTPStatus
 from typing import Any
 
 from consistency import AsyncDistributedCache
 from metrics import Instruments
-from service.auth.access import MEMBERS, SHARED_METRICS
+from service.auth.access import MEMBERS, SHARED_METRICS, TARGETS
 from service.auth.keyring import Keyring
 from service.changes.admission import Admission
 from service.changes.changes import Changes
@@ -15,19 +17,22 @@ from service.changes.encoding import Encoder
 from service.documents.documents import Documents
 from service.documents.hits import Hits
 from service.fleet.addresses import address_of, host_of
+from service.fleet.departed import departed
+from service.fleet.members import fleet, targets
 from service.fleet.probes import health, readiness
-from service.fleet.proofs import Witness
+from service.fleet.proofs import PROOF, Witness
 from service.fleet.recent import Recent
 from service.fleet.states import STATE, state
 from service.fleet.whole_fleet import WholeFleet, plain_read
 from service.history.histories import Histories
 from service.history.rollbacks import Rollbacks
-from service.http.answers import Answer
+from service.http.answers import NO_STORE, Answer, answer_json
 from service.http.bodies import LARGE, BodyReader
 from service.http.door import DOCUMENT, HISTORY_OF_KEY, Door, all_keys, everything, granted, keys_granted
 from service.http.environ import Environ
 from service.http.hosts import hosts_of
-from service.http.parameters import routing_parameter
+from service.http.parameters import proof_parameters, routing_parameter
+from service.http.security_headers import SECURITY_HEADERS
 from service.memory.capacity import COPIES, Capacity
 from service.policy.enforcement import Enforcement
 from service.policy.policies import Policies
@@ -101,6 +106,9 @@ class Answering:
         self.witness = Witness(keyring, address_of(settings))
         self.probes = {"/healthz": self._health, "/readyz": self._readiness, SHARED_METRICS: refuse_metrics}
         self.questions = {
+            MEMBERS: self._members,
+            TARGETS: self._targets,
+            PROOF: self._proof,
             STATE: self.fleet.own_state,
             "/members/states": self.fleet.states,
             MEMBERS + DOCUMENT: self.fleet.served_by_all,
@@ -127,6 +135,27 @@ class Answering:
             draining=self.draining,
             recent=self.recent if with_recent else None,
         )
+
+    def metrics(self) -> Answer:
+        """Return what Prometheus scrapes. It takes milliseconds, and asks the loop: for another thread than that."""
+        body, content_type = self.instruments.exposition()
+        return Answer(HTTPStatus.OK, (("Content-Type", content_type), NO_STORE, *SECURITY_HEADERS), body)
+
+    async def _members(self, _: Environ) -> Answer:
+        now = self.cache.status()
+        told = {
+            **fleet(now),
+            "expected": self.settings.expected_instances,
+            "departed": departed(now, time.time()),
+        }
+        return answer_json(told, headers=(NO_STORE,))
+
+    async def _targets(self, _: Environ) -> Answer:
+        return answer_json(targets(self.cache.status()), headers=(NO_STORE,))
+
+    async def _proof(self, environ: Environ) -> Answer:
+        ask = proof_parameters(environ.get("QUERY_STRING", ""))
+        return answer_json({"proof": self.witness.prove(ask)}, headers=(NO_STORE,))
 
     def _health(self, _: Environ) -> Answer:
         return health()

@@ -80,7 +80,7 @@ def routes_of(answering: Answering, run: Run) -> Flask:
     app.register_blueprint(history_routes(answering.histories, answering.rollbacks, run))
     app.register_blueprint(change_routes(answering.changes, run))
     app.register_blueprint(ops_routes(answering, run))
-    app.register_blueprint(fleet_routes(answering.fleet, answering.witness, run))
+    app.register_blueprint(fleet_routes(answering, run))
     app.register_blueprint(page_routes())
     app.register_blueprint(docs_routes())
     return app

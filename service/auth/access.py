@@ -26,9 +26,11 @@ METRICS = "/metrics"
 SHARED_METRICS = "/metrics/at-the-port-of-several"
 """What METRICS means at a port that several workers share (`service.workers.shared_port`)."""
 
-OBSERVED = frozenset({METRICS, "/members", "/members/targets", "/members/me", "/members/states"})
 MEMBERS = "/members"
 """In front of a document's path: what every member answers to its read."""
+
+TARGETS = "/members/targets"
+OBSERVED = frozenset({METRICS, MEMBERS, TARGETS, "/members/me", "/members/states"})
 
 HISTORY = "/history/"
 """In front of a key: who changed it."""

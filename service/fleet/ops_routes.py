@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from http import HTTPStatus
-
 from flask import Blueprint, request
 
 from service.answering import Answering
+from service.auth.access import MEMBERS, METRICS, TARGETS
 from service.auth.keyring import report_of
-from service.fleet.departed import departed
-from service.fleet.members import fleet, targets
 from service.http.answers import NO_STORE, Answer, answer_json
 from service.http.environ import Environ
 from service.http.responses import Response, Run, respond
-from service.http.security_headers import SECURITY_HEADERS
 
 TOKENS = "/members/tokens"
 """Which tokens this instance knows, by name. As any path that is not listed in `service.auth.access`: for admin."""
@@ -32,27 +27,17 @@ def ops_routes(answering: Answering, run: Run) -> Blueprint:
     async def _probed(environ: Environ) -> Answer:
         return answering.probes[environ["PATH_INFO"]](environ)
 
-    @routes.get("/metrics")
+    @routes.get(METRICS)
     def metrics() -> Response:
-        body, content_type = answering.instruments.exposition()
-        return respond(Answer(HTTPStatus.OK, (("Content-Type", content_type), NO_STORE, *SECURITY_HEADERS), body))
+        return respond(answering.metrics())
 
-    @routes.get("/members")
+    @routes.get(MEMBERS)
     def members() -> Response:
-        return respond(run(_members()))
+        return respond(run(answering.questions[MEMBERS](request.environ)))
 
-    async def _members() -> Answer:
-        now = answering.cache.status()
-        expected = answering.settings.expected_instances
-        told = {**fleet(now), "expected": expected, "departed": departed(now, time.time())}
-        return answer_json(told, headers=(NO_STORE,))
-
-    @routes.get("/members/targets")
+    @routes.get(TARGETS)
     def members_targets() -> Response:
-        return respond(run(_targets()))
-
-    async def _targets() -> Answer:
-        return answer_json(targets(answering.cache.status()), headers=(NO_STORE,))
+        return respond(run(answering.questions[TARGETS](request.environ)))
 
     @routes.get(TOKENS)
     def tokens() -> Response:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from flask import Blueprint, request
 
-from service.fleet.proofs import PROOF, Witness
+from service.answering import Answering
+from service.fleet.proofs import PROOF
 from service.fleet.states import STATE
-from service.fleet.whole_fleet import WholeFleet
-from service.http.answers import NO_STORE, answer_json
-from service.http.parameters import proof_parameters
 from service.http.responses import Response, Run, respond
 
 
-def fleet_routes(fleet: WholeFleet, witness: Witness, run: Run) -> Blueprint:
+def fleet_routes(answering: Answering, run: Run) -> Blueprint:
     """The routes. run: has something done on the instance's loop, and returns the result."""
     routes = Blueprint("fleet", __name__)
+    fleet = answering.fleet
 
     @routes.get(STATE)
     def me() -> Response:
@@ -26,8 +25,7 @@ def fleet_routes(fleet: WholeFleet, witness: Witness, run: Run) -> Blueprint:
 
     @routes.get(PROOF)
     def proof() -> Response:
-        ask = proof_parameters(request.environ.get("QUERY_STRING", ""))
-        return respond(answer_json({"proof": witness.prove(ask)}, headers=(NO_STORE,)))
+        return respond(run(answering.questions[PROOF](request.environ)))
 
     @routes.get("/members/config/<rest:key>")
     def served_by_all(key: str) -> Response:

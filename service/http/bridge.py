@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
+from threading import Lock
 from typing import Any, TypeVar
 
 from consistency.core.store import Unavailable
@@ -51,6 +52,24 @@ class LoopRunner:
             raise Unavailable(f"no answer within {ON_LOOP_WITHIN:g} s") from None
 
 
+class MadeWhenAsked:
+    """A WSGI application that `make` makes for the first request, on the thread of that request.
+
+    If that fails, this request fails, and the next one tries again. For any thread.
+    """
+
+    def __init__(self, make: Callable[[], WsgiApplication]) -> None:
+        self._make = make
+        self._made: WsgiApplication | None = None
+        self._making = Lock()  # protects _made: two first requests may come at once
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Pass the request on. Raises what `make` raises."""
+        with self._making:
+            application = self._made = self._made or self._make()
+        return application(environ, start_response)
+
+
 class Bridge:
     """Hands requests to a WSGI application. Belongs to one loop; `close` joins the threads."""
 
@@ -58,20 +77,24 @@ class Bridge:
         self._application = application
         self._pool = ThreadPoolExecutor(threads, "flask")
         self._free = threads + waiting
-        self._begun: set[Future[_Wire]] = set()
+        self._begun: set[Future[Any]] = set()
 
     async def answer(self, environ: Environ) -> _Wire:
-        """Return status, headers and body. Raises Refused (503)."""
+        """Return the application's status, headers and body. Raises Refused (503), and what the application raises."""
+        return await self.ask(partial(self._call, environ))
+
+    async def ask(self, work: Callable[[], T]) -> T:
+        """Return the result of `work`, which answers a request, done on one of the threads. Raises Refused (503)."""
         if not self._free:
             detail = "Too many requests for pages, lists and states are being answered."
             raise refused(HTTPStatus.SERVICE_UNAVAILABLE, "too-many-requests", detail, retry_after=1)
         self._free -= 1
         loop = asyncio.get_running_loop()
-        work = self._pool.submit(self._call, environ)
-        self._begun.add(work)
-        # It keeps this callback. If that named `work`, each answer would lie there until somebody looks for cycles.
-        work.add_done_callback(lambda done: _tell(loop, partial(self._ended, done)))
-        return await _answer_of(work)
+        begun = self._pool.submit(work)
+        self._begun.add(begun)
+        # It keeps this callback. If that named `begun`, each answer would lie there until somebody looks for cycles.
+        begun.add_done_callback(lambda done: _tell(loop, partial(self._ended, done)))
+        return await _answer_of(begun)
 
     async def aside(self, work: Callable[[], T]) -> T:
         """Return the result of `work`, done on one of the threads: of ours, for what a request has no part in."""
@@ -88,7 +111,7 @@ class Bridge:
         self._pool.shutdown()
         return True
 
-    def _ended(self, work: Future[_Wire]) -> None:
+    def _ended(self, work: Future[Any]) -> None:
         self._free += 1
         self._begun.discard(work)
 
@@ -111,7 +134,7 @@ class Bridge:
         return int(status[:3]), headers, body
 
 
-async def _answer_of(work: Future[_Wire]) -> _Wire:
+async def _answer_of(work: Future[T]) -> T:
     try:
         async with asyncio.timeout(ANSWER_WITHIN):
             return await asyncio.wrap_future(work)

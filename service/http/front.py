@@ -1,7 +1,7 @@
 """What the server calls for each request (ASGI): through the door, to whoever answers, and out again.
 
-The loop itself serves documents, batches, changes, probes, and questions to the fleet. All else goes over the bridge to
-Flask. No request has a thread here, so however many wait, the others are answered.
+The loop itself serves documents, batches, changes, probes, and questions to the fleet and of Prometheus. All else goes
+over the bridge to Flask. No request has a thread here, so however many wait, the others are answered.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Front:
         observer: Observer,
         requests: int = sys.maxsize,
     ) -> None:
-        """probes: by path, what answers at once. questions: by route, what asks the fleet.
+        """probes: by path, what answers at once. questions: by route, what is awaited.
 
         answers: bytes that large ones may take while they are sent. requests: that may be under way at once; where each
         has a connection, the server's bound comes first.

@@ -70,6 +70,16 @@ def test_httpx_is_known_to_one_file_that_is_loaded_when_the_fleet_is_asked() -> 
     assert found.stdout == "[]\n"
 
 
+def test_flask_is_loaded_when_a_page_is_asked_for() -> None:
+    """It takes 7 MB with what it needs, and most instances have nobody who looks at a page."""
+    loaded = (
+        "import sys, service.process.life, service.process.serving; "
+        "print(sorted({'flask', 'werkzeug', 'jinja2', 'click', 'service.app'} & sys.modules.keys()))"
+    )
+    found = subprocess.run([sys.executable, "-c", loaded], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
+
+
 def test_certificates_are_read_where_https_is_set_up_and_nowhere_else() -> None:
     """It takes 8 MB, and a tenth of a second of each start."""
     loaded = "import sys, service.process.life, service.process.serving; print('cryptography' in sys.modules)"
@@ -230,6 +240,7 @@ def test_threads_are_created_where_there_is_a_reason_for_them() -> None:
 LOCKS = {
     "service/http/server.py": "no threads: renewals of a certificate take turns on the loop",
     "service/tls/relay.py": "no threads: bounds how many connections there are",
+    "service/http/bridge.py": "whichever of Flask's threads has the first request, makes Flask's routes for all",
     "metrics/tally.py": "counted on the loop, and by Flask's threads; read by a scrape",
     "service/process/event_log.py": "an observer, of whichever thread",
     "service/process/log_writer.py": "lines come from every thread",

@@ -344,6 +344,33 @@ def test_a_probe_is_answered_the_same_both_ways(known: Gateway, method: str, pat
     assert (found[0], lengths[0], found[2]) == (expected[0], lengths[1], expected[2])
 
 
+ASKED_OF_EACH = (
+    (b"/members", ""),
+    (b"/members/targets", ""),
+    (b"/members/proof", f"token=a&nonce={'0' * 32}&address=10.0.0.7:8080&mac={'0' * 64}"),
+    (b"/members/proof", "token=a"),
+)
+"""What people, Prometheus and other instances ask each instance, and keep asking."""
+
+
+@pytest.mark.parametrize(("path", "query"), ASKED_OF_EACH)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+def test_what_is_asked_of_each_instance_is_answered_the_same_both_ways(
+    known: Gateway, method: str, path: bytes, query: str
+) -> None:
+    request = Request(method, path, query, None, None, None, {})
+    assert answer(by_front(known), request) == answer(by_flask(known), request)
+
+
+@pytest.mark.parametrize(("path", "query"), ASKED_OF_EACH)
+def test_nothing_that_is_asked_of_each_instance_goes_through_flask(
+    without_flask: Gateway, path: bytes, query: str
+) -> None:
+    """Most instances never load it."""
+    status, *_ = answer(by_front(without_flask), Request("GET", path, query, None, None, None, {}))
+    assert status == (400 if query == "token=a" else 200)
+
+
 _PROOF = re.compile(rb'"proof_age": [0-9.]+')
 
 WRITTEN = "/config/written"

@@ -9,6 +9,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ from consistency.core.store import Delete
 from service.http import bridge as bridges
 from service.http import clients, sending, unread
 from service.http.answers import answer_batch
-from service.http.bridge import Bridge
+from service.http.bridge import Bridge, MadeWhenAsked
 from service.http.environ import Environ
 from service.http.front import ANSWER_EXCEEDS, Front
 from service.http.sending import LARGE, PIECE
@@ -340,7 +341,7 @@ def test_more_requests_than_may_be_under_way_are_refused_and_probes_are_not(
     async def scenario() -> None:
         bridge = Bridge(hanging, threads=2, waiting=3)
         front = front_over(with_documents, bridge, requests=2)
-        waiting = [asyncio.create_task(ask(front, get(b"/members"))) for _ in range(2)]
+        waiting = [asyncio.create_task(ask(front, get(b"/docs"))) for _ in range(2)]
         await until(lambda: front.under_way == 2)
         refused = await ask(front, get(b"/config/small"))
         assert (refused.status, refused.header(b"retry-after"), slug(refused)) == (503, b"1", "too-many-requests")
@@ -359,9 +360,9 @@ def test_while_all_of_flask_hangs_the_rest_is_answered(with_documents: Gateway, 
     async def scenario() -> None:
         bridge = Bridge(hanging, threads=2, waiting=3)
         front = front_over(with_documents, bridge)
-        waiting = [asyncio.create_task(ask(front, get(b"/members"))) for _ in range(5)]
+        waiting = [asyncio.create_task(ask(front, get(b"/docs"))) for _ in range(5)]
         await until(lambda: not bridge._free)
-        refused = await ask(front, get(b"/members"))
+        refused = await ask(front, get(b"/docs"))
         assert (refused.status, refused.header(b"retry-after"), slug(refused)) == (503, b"1", "too-many-requests")
         batch = b'{"operations": [{"op": "put", "key": "b", "value": 1}]}'
         for request, status in (
@@ -376,8 +377,8 @@ def test_while_all_of_flask_hangs_the_rest_is_answered(with_documents: Gateway, 
             assert (await ask(front, request)).status == status
         assert not any(each.done() for each in waiting)
         hanging.go_on.set()
-        assert [(await each).body for each in waiting] == [b"/m"] * 5
-        assert (await ask(front, get(b"/members"))).status == 200, "there is room again"
+        assert [(await each).body for each in waiting] == [b"/d"] * 5
+        assert (await ask(front, get(b"/docs"))).status == 200, "there is room again"
         assert await bridge.close(DEADLINE)
 
     do(with_documents, scenario())
@@ -392,7 +393,7 @@ def test_a_route_that_hangs_is_answered_in_its_place(
     async def scenario() -> None:
         bridge = Bridge(hanging, threads=1, waiting=1)
         front = front_over(with_documents, bridge)
-        first, second = [asyncio.create_task(ask(front, get(b"/members"))) for _ in range(2)]
+        first, second = [asyncio.create_task(ask(front, get(b"/docs"))) for _ in range(2)]
         for each in (await first, await second):
             assert (each.status, each.header(b"retry-after"), slug(each)) == (503, b"1", "no-answer")
         await until(lambda: bridge._free == 1)  # who was not begun will never be; the other still has a thread
@@ -417,7 +418,7 @@ def test_an_answer_of_flask_is_freed_as_soon_as_it_is_sent(with_documents: Gatew
 
     async def scenario() -> None:
         bridge = Bridge(answers, threads=1)
-        asking = asyncio.create_task(ask(front_over(with_documents, bridge), get(b"/members")))
+        asking = asyncio.create_task(ask(front_over(with_documents, bridge), get(b"/docs")))
         await until(lambda: bool(bridge._begun))
         begun.extend(map(weakref.ref, bridge._begun))
         seen.set()
@@ -433,6 +434,47 @@ def test_an_answer_of_flask_is_freed_as_soon_as_it_is_sent(with_documents: Gatew
         gc.enable()
 
 
+def test_two_first_requests_make_the_application_once() -> None:
+    """1. The first request makes it; 2. the second comes meanwhile, and would make another; 3. it waits instead."""
+    made, making, go_on = [], threading.Event(), threading.Event()
+
+    def make() -> Callable[..., list[bytes]]:
+        made.append(threading.current_thread())
+        making.set()
+        assert go_on.wait(DEADLINE)
+        return lambda environ, _: [environ["PATH_INFO"].encode()]
+
+    application = MadeWhenAsked(make)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(application, {"PATH_INFO": "/1"}, print)
+        assert making.wait(DEADLINE)
+        second = threads.submit(application, {"PATH_INFO": "/2"}, print)
+        assert not wait([first, second], timeout=0.05).done
+        go_on.set()
+        assert [each.result(DEADLINE) for each in (first, second)] == [[b"/1"], [b"/2"]]
+    assert len(made) == 1
+
+
+def test_the_next_request_makes_the_application_when_the_first_could_not(with_documents: Gateway) -> None:
+    """Such as when no file could be opened at that moment."""
+    cannot = [OSError(24, "Too many open files")]
+
+    def make() -> Callable[..., list[bytes]]:
+        if cannot:
+            raise cannot.pop()
+        return lambda _, start: start("200 OK", []) or [b"made"]
+
+    async def scenario() -> None:
+        bridge = Bridge(MadeWhenAsked(make))
+        front = front_over(with_documents, bridge)
+        assert (await ask(front, get(b"/docs"))).status == 500
+        assert (await ask(front, get(b"/config/small"))).status == 200
+        assert (await ask(front, get(b"/docs"))).body == b"made"
+        assert await bridge.close(DEADLINE)
+
+    do(with_documents, scenario())
+
+
 def test_threads_are_joined_at_the_end(with_documents: Gateway) -> None:
     """When `close` returns none is there any more."""
 
@@ -440,7 +482,7 @@ def test_threads_are_joined_at_the_end(with_documents: Gateway) -> None:
         before = threading.active_count()
         bridge = Bridge(lambda _, start: start("200 OK", []) or [b""], threads=3)
         front = front_over(with_documents, bridge)
-        await asyncio.gather(*(ask(front, get(b"/members")) for _ in range(20)))
+        await asyncio.gather(*(ask(front, get(b"/docs")) for _ in range(20)))
         at_work = threading.active_count()
         assert await bridge.close(DEADLINE)
         return before, at_work, threading.active_count()
