@@ -16,7 +16,6 @@ from consistency.loop import end
 from service.embedded_etcd.shared import EmbeddedEtcd
 from service.fleet.addresses import own_scheme
 from service.http.accepting import ServerFailed
-from service.http.relayed import RelayedServer
 from service.http.server import DRAIN_WITHIN, Server
 from service.memory.capacity import Capacity
 from service.process import logs
@@ -95,7 +94,7 @@ async def _serve_instance(
     material = renewal.material if renewal else None
     apart = room.connections // OF_OWN_PORT if place else 0
     front = SharedPort(instance.front) if place else instance.front
-    kind = RelayedServer if settings.tls_client_names else Server
+    kind = _kind_of_server(relayed=settings.tls_client_names)
     server = kind(
         front, surroundings.held, connections=room.connections - apart, material=material, shared=place is not None
     )
@@ -120,6 +119,15 @@ async def _serve_instance(
             in_time = await own.stop(OWN_ENDS_WITHIN) and in_time
         if not in_time:
             log.warning("some requests were not answered in time")
+
+
+def _kind_of_server(*, relayed: bool) -> type[Server]:
+    """Return what serves; relayed: clients may be known by their certificates."""
+    if not relayed:
+        return Server
+    from service.http.relayed import RelayedServer  # only where it is needed: it takes memory
+
+    return RelayedServer
 
 
 async def _renew(servers: Sequence[Server], material: Material) -> None:

@@ -6,7 +6,6 @@ is taken for somebody else, who should not be; misspelt, it would fail open.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Iterable, Sequence
 
@@ -101,6 +100,8 @@ def unknown(names: Collection[str], known: Sequence[str]) -> tuple[str, ...]:
 
 
 def _warning(name: str, known: Sequence[str]) -> str:
+    import difflib  # most environments have nothing to warn of
+
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"{name} is set, but it is not a setting of this service and has no effect{hint}"

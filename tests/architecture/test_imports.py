@@ -80,6 +80,15 @@ def test_flask_is_loaded_when_a_page_is_asked_for() -> None:
     assert found.stdout == "[]\n"
 
 
+def test_what_relays_tls_is_loaded_where_certificates_have_names_and_nowhere_else() -> None:
+    loaded = (
+        "import sys, service.process.life, service.process.serving; "
+        "print(sorted({'service.http.relayed', 'service.tls.relay', 'difflib'} & sys.modules.keys()))"
+    )
+    found = subprocess.run([sys.executable, "-c", loaded], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
+
+
 def test_certificates_are_read_where_https_is_set_up_and_nowhere_else() -> None:
     """It takes 8 MB, and a tenth of a second of each start."""
     loaded = "import sys, service.process.life, service.process.serving; print('cryptography' in sys.modules)"
