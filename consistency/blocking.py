@@ -18,8 +18,8 @@ from consistency.core.options import CacheOptions
 from consistency.core.rollbacks import Plan
 from consistency.core.store import Change, OutcomeUnknown, Page, Store, StoreError, Unavailable
 from consistency.instance.clock import boottime
-from consistency.instance.policies import Approve
 from consistency.instance.recall import KeyHistory
+from consistency.instance.writes import Approve
 from consistency.loop import PROCESS_LOOP, LoopThread
 
 T = TypeVar("T")

@@ -32,9 +32,9 @@ from consistency.core.store import Change, Page, Put, Scan, Store
 from consistency.instance.clock import boottime
 from consistency.instance.following import Following
 from consistency.instance.parts import Parts
-from consistency.instance.policies import Approve
 from consistency.instance.reads import HIT
 from consistency.instance.recall import KeyHistory
+from consistency.instance.writes import Approve
 
 
 class AsyncDistributedCache:
@@ -195,7 +195,7 @@ class AsyncDistributedCache:
         names; each instance tells its observer. Raises PreconditionFailed, whose `current` is that of the policy in
         force; otherwise as `put`.
         """
-        return await self._writes.put_policy(text, if_match, author)
+        return await self._parts.policies.put(text, if_match, author)
 
     async def put(
         self,

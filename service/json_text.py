@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
-from service.json_tokens import AFTER, CLOSED, ITEM, MEMBER, START, NotJson, carefully, error_at, matched, place
+from service.json_tokens import AFTER, CLOSED, ITEM, MEMBER, START, NotJson, carefully, error_at, place
 
 __all__ = ["NotJson", "Tell", "distinct", "ignored", "scan", "unescaped"]
 
@@ -80,7 +80,9 @@ def _scan(
     names: set[bytes] | None = None  # of the object that is open here
     begun: list[tuple[bytes, int]] = []  # name and first byte of what is open, if it is to be told
     level = steps = start = end = 0
-    at = matched(START.match(text)).end()
+    first = START.match(text)
+    assert first, "it matches here, whatever the text"
+    at = first.end()
     while True:
         steps += 1
         if steps % STEPS == 0:

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 
 from consistency.core.model import Revision
-from consistency.core.store import Change, Commit, Store, StoreError
+from consistency.core.store import Store, StoreError
 from consistency.instance.state import LocalState
 from consistency.tasks import Errands
 
@@ -28,13 +28,15 @@ class Hindsight:
         self._timeout = timeout
         self._clock = clock
 
-    def look(self, changes: Sequence[Change], commit: Commit, nonce: str) -> None:
-        """At what a write has found; in the background, if the versions up to there have not all been applied."""
-        found = [(change.key, before) for change, before in zip(changes, commit.before, strict=True) if before]
+    def look(self, found: Sequence[tuple[str, Revision]], revision: Revision, nonce: str) -> None:
+        """At what a write has found that no version applied here explains; in the background.
+
+        revision: of the write, up to which versions are waited for if there is one to come that may explain it.
+        """
         applied = self._state.applied.revision
         late = any(before > applied for _, before in found)
         if late or self._unexplained(found):
-            self._errands.start(self._settle(found, commit.header.revision if late else 0, nonce), "hindsight")
+            self._errands.start(self._settle(found, revision if late else 0, nonce), "hindsight")
 
     async def _settle(self, found: Sequence[tuple[str, Revision]], revision: Revision, nonce: str) -> None:
         await self._state.await_horizon(revision, self._clock() + self._timeout)

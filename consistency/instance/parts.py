@@ -58,8 +58,16 @@ class Parts:
         self.fleet = Fleet(options.staleness_bound, clock, wall)
         self.fleet_id = FleetId(store, clock, self.errands)
         self.reads = Reads(store, self.state, options, observer=observer, clock=clock, errands=self.errands)
-        self.policies = Policies(store, self.state, timeout=options.timeout, clock=clock)
         self.guard = Guard(store, self.state, self.fleet, options, observer=observer, clock=clock)
+        self.policies = Policies(
+            store,
+            self.state,
+            self.guard,
+            timeout=options.timeout,
+            clock=clock,
+            errands=self.errands,
+            refuse_if_down=self.reads.refuse_if_down,
+        )
         self.writes = Writes(
             store,
             self.state,

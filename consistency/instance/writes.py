@@ -7,14 +7,12 @@ our entries are worth.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from consistency.core.events import Acknowledged, Observer
 from consistency.core.model import (
-    LARGEST_POLICY,
     Applied,
     Author,
     Authors,
@@ -34,28 +32,25 @@ from consistency.core.store import (
     Change,
     Commit,
     Delete,
-    FleetTooOld,
-    InForce,
     OutcomeUnknown,
     PolicyChanged,
     Put,
     Store,
-    TooLarge,
     Unavailable,
 )
 from consistency.instance.fleet import Fleet
 from consistency.instance.group_commit import GroupCommit, Signed
 from consistency.instance.guarded import Guard
 from consistency.instance.hindsight import Hindsight
-from consistency.instance.policies import MOST_TRIES, Approve, Policies
+from consistency.instance.policies import MOST_TRIES, Policies
 from consistency.instance.refusals import look_for_fence, look_for_policy, look_for_precondition
 from consistency.instance.state import LocalState
 from consistency.tasks import Errands
 
 T = TypeVar("T")
 
-POLICY = "policy"
-"""The `op` of a version that has put another policy; a refusal of the policy names it in place of a key."""
+Approve = Callable[[Policy], Awaitable[None]]
+"""Agrees to a write under a policy by returning; what it raises refuses the write, of which nothing was done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +108,7 @@ class Writes:
         """See `DistributedCache.put`. Without a precondition, and not `sync`, it may share a transaction."""
         if put.precondition is None and not sync:
             deadline = self._clock() + self._options.timeout
-            applied = await self._policies.agreed(
+            applied = await self._agreed(
                 lambda policy: self._put_in_company(put, author, policy, deadline), approve, deadline
             )
         else:
@@ -141,7 +136,7 @@ class Writes:
         """All changes, or none. Raises PreconditionFailed for the first that its precondition refuses."""
         order = Order(changes, op, Authors.of_all(author), sync)
         deadline = self._clock() + self._options.timeout
-        commit, held = await self._policies.agreed(
+        commit, held = await self._agreed(
             lambda policy: self._see_through(self._send(order, policy, deadline)), approve, deadline
         )
         revision, acks = commit.header.revision, held
@@ -151,20 +146,26 @@ class Writes:
             acks = await self._await_acks(revision, commit.members)
         return Applied(revision, tuple(before > 0 for before in commit.before), acks if sync else None)
 
-    async def put_policy(self, text: bytes, if_match: Revision | None, author: Author) -> Written:
-        """See `DistributedCache.put_policy`."""
-        if len(text) > LARGEST_POLICY:
-            raise TooLarge(f"a policy of {len(text):,} bytes; at most {LARGEST_POLICY:,} are taken")
-        deadline = self._clock() + self._options.timeout
+    async def _agreed(self, write: Callable[[Policy], Awaitable[T]], approve: Approve | None, deadline: float) -> T:
+        """Do `write` under a policy to which `approve` has agreed, and which `write` compares (rule 15).
+
+        1. The policy is known; `approve` agrees; 2. somebody changes it; 3. the transaction finds another one, and does
+        nothing: PolicyChanged. The new one is read, `approve` is asked again, and so on, up to `deadline`.
+        Raises what `approve` and `write` raise; Unavailable: the policy can't be read, or changes too often.
+        """
+        policy = self._state.policy
         for _ in range(MOST_TRIES):
-            found = await self._policies.find(deadline)
-            over = found.policy
-            if if_match is not None and over.mod_revision != if_match:
-                raise PreconditionFailed(POLICY, over.mod_revision, found.header.revision)
-            with contextlib.suppress(PolicyChanged):
-                commit = await self._see_through(self._change_policy(text, over, author, deadline))
-                return Written(commit.header.revision, over.mod_revision > 0)
-        raise PolicyChanged("somebody else put one each time; nothing was done")
+            if policy.fault:
+                policy = await self._policies.mended(deadline)
+            if approve is not None:
+                await approve(policy)
+            if self._clock() >= deadline:
+                raise Unavailable("it took too long to agree to the write; nothing was sent")
+            try:
+                return await write(policy)
+            except PolicyChanged:
+                policy = await self._policies.read(deadline)
+        raise Unavailable(f"the policy changed {MOST_TRIES} times while the write was tried; nothing was done")
 
     def _see_through(self, work: Coroutine[Any, Any, T]) -> Awaitable[T]:
         lost = OutcomeUnknown("the cache was closed before the answer came")
@@ -186,7 +187,7 @@ class Writes:
         """Commit unconditional puts: nothing in them can be refused."""
         if timeout <= 0:
             raise Unavailable("the writes before it took too long; nothing was sent")
-        authors = Authors.of_each((put.key, author) for put, author in signed)
+        authors = Authors.of_each([(put.key, author) for put, author in signed])
         order = Order(tuple(put for put, _ in signed), "put", authors)
         commit, _ = await self._send(order, policy, self._clock() + timeout)
         return Applied(commit.header.revision, tuple(before > 0 for before in commit.before))
@@ -230,48 +231,17 @@ class Writes:
             raise
         if commit.committed:
             self._state.wrote(keys, commit.header, ticket)
-            if keeping is not None:
-                self._hindsight.look(order.changes, commit, record.nonce)
+            if keeping is not None and (found := self._unexplained(order.changes, commit)):
+                self._hindsight.look(found, commit.header.revision, record.nonce)
         else:
             look_for_policy(commit, policy.mod_revision)
             look_for_fence(commit)
         return commit
 
-    async def _change_policy(self, text: bytes, over: Policy, author: Author, deadline: float) -> Commit:
-        """One that guards other keys than before is itself a guarded write, which holds every key (rule 15)."""
-        self._refuse_if_down()
-        now, before = frozenset(Policy.read(text, 0).guarded), frozenset(over.guarded)
-        if now == before:
-            return await self._commit_policy(text, over.mod_revision, author, deadline)
-        if now - before:
-            await self._look_who_holds(deadline)
-        async with self._guard.hold(None, (), over.mod_revision, deadline) as held:
-            return await self._commit_policy(text, over.mod_revision, author, deadline + held.waited, held.fence)
-
-    async def _look_who_holds(self, deadline: float) -> None:
-        """Raises FleetTooOld if somebody would serve from memory what is held: it is of a release before that."""
-        survey = await self._store.survey(None, timeout=deadline - self._clock())
-        old = [member for member in (*survey.members, *survey.waiting) if not member.holds]
-        if old:
-            slots = ", ".join("none yet" if each.slot is None else f"{each.slot:02d}" for each in old)
-            raise FleetTooOld(
-                f"{len(old)} instances are of a release that does not know guarded keys (slots: {slots}); "
-                "they have to be upgraded first"
-            )
-
-    async def _commit_policy(
-        self, text: bytes, over: Revision, author: Author, deadline: float, fence: Fence | None = None
-    ) -> Commit:
-        release, authors = "" if fence is None else fence.nonce, Authors.of_all(author)
-        record = VersionRecord(new_nonce(), frozenset(), POLICY, authors=authors, policy=True, release=release)
-        ticket = self._state.ticket()
-        commit = await self._store.commit(
-            (), record, policy=over, new_policy=text, fence=fence, timeout=deadline - self._clock()
-        )
-        look_for_policy(commit, over)
-        look_for_fence(commit)
-        self._state.learn_policy(ticket, InForce(commit.header, Policy.read(text, commit.header.revision)))
-        return commit
+    def _unexplained(self, changes: Sequence[Change], commit: Commit) -> list[tuple[str, Revision]]:
+        """What it has overwritten and no version explains that was applied here: the keys, and of which revision."""
+        found = zip((change.key for change in changes), commit.before, strict=True)
+        return [(key, before) for key, before in found if before and self._state.explains(key, before) is not True]
 
     async def _await_acks(self, revision: Revision, members: Collection[int]) -> tuple[int, int]:
         """Until all have acknowledged, or every proof older than the answer that has just come has run out."""

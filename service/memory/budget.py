@@ -15,6 +15,7 @@ class Budget:
     def __init__(self, amount: int) -> None:
         self._free = amount
         self._returned = News()
+        self._awaited = False  # somebody waits, or has waited, since the last news of it
 
     @property
     def free(self) -> int:
@@ -30,7 +31,10 @@ class Budget:
         deadline = loop.time() + patience
         while amount > self._free:
             left = deadline - loop.time()
-            if left <= 0 or not await self._returned.wait(left):
+            if left <= 0:
+                return False
+            self._awaited = True
+            if not await self._returned.wait(left):
                 return False
         self._free -= amount
         return True
@@ -38,7 +42,9 @@ class Budget:
     def give_back(self, amount: int) -> None:
         """Give back what was taken."""
         self._free += amount
-        self._returned.tell()
+        if self._awaited:
+            self._awaited = False
+            self._returned.tell()
 
     @contextlib.asynccontextmanager
     async def lent(self, amount: int, patience: float) -> AsyncIterator[bool]:

@@ -36,8 +36,8 @@ ROOMS = tuple(f"{PROJECT / room}/" for room in ("consistency", "service"))
 WALKS = {
     "a hit": (4, 8),
     "a miss": (12, 28),
-    "a linearizable read": (12, 27),
-    "a PUT": (21, 40),
+    "a linearizable read": (12, 26),
+    "a PUT": (16, 37),
     "a watch event": (9, 14),
 }
 """With the most stations that each may have, and the most files in all."""

@@ -24,7 +24,7 @@ from consistency.core.events import BatchAnswered, Event, Guarded
 from consistency.core.feed import Scope
 from consistency.core.model import Member, MustBeAbsent, MustBeAt, Source, VersionEvent, with_holds
 from consistency.core.store import Delete, NoSpace, Put
-from consistency.instance.policies import Approve
+from consistency.instance.writes import Approve
 from tests.support.driver import Meanwhile, run, settle, until
 from tests.support.fake_store import FakeStore
 from tests.support.gates import At

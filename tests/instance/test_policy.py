@@ -12,7 +12,8 @@ from consistency import AsyncDistributedCache, CacheOptions, Policy, PolicyChang
 from consistency.core.events import Event, PolicyPut
 from consistency.core.model import Author
 from consistency.core.store import NoSpace, Put, TooLarge
-from consistency.instance.policies import MOST_TRIES, Approve
+from consistency.instance.policies import MOST_TRIES
+from consistency.instance.writes import Approve
 from tests.support.driver import Meanwhile, run, until
 from tests.support.fake_store import FakeStore
 from tests.support.gates import At
