@@ -57,4 +57,31 @@ UNSEEN: Mapping[str, str] = {
     " shows that all is applied, nor a load that something applied since has overtaken (rule 14)",
     "rule 18: join a past that has a gap": "covered: a past is read by a watch of the version key alone, whose history"
     " etcd tells without a gap; where the key was deleted, that names everything and demands a reset",
+    # who comes, who goes, and who tells of writes from outside
+    "rule 9: ignore that the lease has expired": "covered: by each proof, which reads the member key (rule 4), and by "
+    "the watch, which tells that it is gone; either ends the hits, and the search for a slot begins anew",
+    "rule 9: let every member record departures": "costs: each asks etcd to write down what one has written; the first "
+    "record stays",
+    "rule 9: keep the place after a claim without an answer": "seldom: whoever waits claims a slot, the answer "
+    "is lost, and the revocation of its lease does not reach etcd; then one lease holds two slots, which is looked for",
+    "rule 12: trust a stream that has ended": "covered: by the stream itself, which brings acknowledgements and "
+    "departures; without one no acknowledgement of a new version comes, and the next one is not trusted at first",
+    "rule 12: mistake no members for all members": "covered: by the wait after a departure and after a stream has "
+    "begun; whoever may still hit was a member less than the bound ago",
+    "rule 12: wait out the departure of an instance that only waited for a slot": "costs: a synchronous write waits "
+    "for the bound though nobody may hit; here slots are full only while others hold them, who acknowledge nothing",
+    "rule 13: begin with a look at a fleet that is not empty": "seldom: two come to an empty fleet at the same time, "
+    "somebody writes past the service what the first has in memory already, the second looks, and the first is lost "
+    "before its next audit",
+    "rule 13: go on from an audit that a first look has overtaken": "costs: the next audit compares with an older look "
+    "than it might, finds all that it has to, and may tell some of it twice",
+    "rule 13: hand over a look that no version has followed": "seldom: somebody deletes a document past the service "
+    "while the fleet is empty and has no look, the first auditor leaves before any version, a backup from before "
+    "the deletion is restored, and another document vanishes",
+    "rule 13: hand over a look at a history that was lost": "covered: by the nonce of its version; who goes on from a "
+    "look has applied that version, and what there was at it is the same in both histories",
+    "rule 10: mistake an answer of a lost history for the fleet's id": "elsewhere: a backup from before the fleet had "
+    "its id; all backups here are made of a fleet that has come up, so both histories have the same one",
+    "rule 10: read the answer of another question for the fleet's id": "seldom: another history is found while several "
+    "requests wait for the id, and one of them asks anew before the others have woken",
 }

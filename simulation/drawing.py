@@ -7,15 +7,23 @@ options of the fleet, so that one run is all about lost answers, and another abo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from random import Random
 
 from consistency.core.options import CLOCK_RATE_ERROR, CacheOptions
 from simulation.drift import drifting
 from simulation.extras import enriched
-from simulation.faults import FAULTS, Fault, Fleet
+from simulation.faults import APART, FAULTS, Fault, Fleet
 from simulation.plan import SETTLING, Machine, Plan, Weather
 from simulation.workload import asks
 from torture.schedule import Beat, Step
+
+MOST = (0, 2, 5, 10, 15)
+MOST_APART = (0, 0, 1, 2)
+"""Kinds of faults in a run: one of these."""
+
+LATER = 1000
+"""The number of the first fault that is drawn apart."""
 
 
 def plan(seed: int, *, faults: Mapping[str, Fault] = FAULTS, drift: float = 0.0) -> Plan:
@@ -33,9 +41,12 @@ def plan(seed: int, *, faults: Mapping[str, Fault] = FAULTS, drift: float = 0.0)
         secured=random.random() < 0.2,
         weather=_weather(random),
         machines=tuple(_machine(random, bound) for _ in range(fleet.instances)),
-        steps=_steps(random, faults, fleet, seconds),
+        steps=_steps(random, {name: faults[name] for name in faults if name not in APART}, fleet, seconds, MOST),
         asks=asks(random, fleet, seconds),
     )
+    apart = {name: faults[name] for name in faults if name in APART}
+    more = _steps(Random(f"apart {seed}"), apart, fleet, seconds, MOST_APART, first=LATER)
+    drawn = replace(drawn, steps=tuple(sorted((*drawn.steps, *more), key=lambda step: (step.at, step.fault))))
     return drifting(drawn, drift) if drift else enriched(drawn)
 
 
@@ -65,9 +76,12 @@ def _weather(random: Random) -> Weather:
     )
 
 
-def _steps(random: Random, faults: Mapping[str, Fault], fleet: Fleet, seconds: float) -> tuple[Step, ...]:
+def _steps(
+    random: Random, faults: Mapping[str, Fault], fleet: Fleet, seconds: float, most: Sequence[int], first: int = 1
+) -> tuple[Step, ...]:
+    """most: how many kinds there may be, one of these. first: the number of the first fault."""
     names = sorted(faults)
-    chosen = random.sample(names, min(random.choice((0, 2, 5, 10, 15)), len(names)))
+    chosen = random.sample(names, min(random.choice(most), len(names)))
     begun: list[tuple[float, str, Sequence[Beat]]] = []
     for kind in chosen:
         pause = random.choice((3.0, 5.0, 10.0))
@@ -78,7 +92,7 @@ def _steps(random: Random, faults: Mapping[str, Fault], fleet: Fleet, seconds: f
     begun.sort(key=lambda fault: fault[:2])
     steps = [
         Step(round(begin + after, 4), number, kind, action, arguments)
-        for number, (begin, kind, beats) in enumerate(begun, start=1)
+        for number, (begin, kind, beats) in enumerate(begun, start=first)
         for after, action, arguments in beats
         if begin + after < seconds
     ]

@@ -13,6 +13,9 @@ from torture.history import CHECKED, Kind
 MANY = tuple(f"{CHECKED}many-{number:03}" for number in range(120))
 """Keys that batches at their bound alone write."""
 
+SHORT_MEMORY = 3_200
+"""Bytes of an instance that remembers few versions."""
+
 LARGE = 2_500
 """Bytes of a document that the least memory of an instance does not take."""
 
@@ -35,7 +38,7 @@ def _guarded(random: Random) -> tuple[str, ...]:
 
 
 def _forgetful(machine: Machine, random: Random) -> Machine:
-    bytes_ = random.choice((3_200, 32_000, machine.options.history_bytes, machine.options.history_bytes))
+    bytes_ = random.choice((SHORT_MEMORY, 32_000, machine.options.history_bytes, machine.options.history_bytes))
     return replace(machine, options=replace(machine.options, history_bytes=bytes_))
 
 

@@ -30,6 +30,8 @@ class Instance:
         self._lives = 0
         self._pauses = 0
         self._stop: Task[list[str]] | None = None
+        self.stopped: dict[str, float] = {}
+        """The names of the processes that were told to end in order, and when."""
 
     @property
     def alive(self) -> Life | None:
@@ -85,6 +87,7 @@ class Instance:
         life = self.alive
         if life and not life.stopping:
             life.held_at_its_end = bool(self._pauses)
+            self.stopped[life.owner.name] = self._loop.now
             self._stop = life.stop()
             self._stop.add_done_callback(self._stopped)
         return self._stop

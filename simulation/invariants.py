@@ -14,6 +14,7 @@ from consistency.core.history import weight
 from consistency.core.model import Revision
 from simulation.instance import Instance
 from simulation.life import Life
+from simulation.met import Met
 from simulation.owners import Owner
 
 ROUND_EVERY = 0.1
@@ -79,6 +80,7 @@ class Watched:
         self._compared: dict[str, Kept] = {}
         self._histories = 0
         self._horizon = 0
+        self._met = Met(life.cache._fleet)
 
     def after_step(self) -> None:
         """What one callback can break, and the next one mend."""
@@ -133,6 +135,7 @@ class Watched:
         usual = self._options.names_remembered
         if history._weight > 2 * usual and history._weight > usual + max(map(weight, history._events)):
             self._broken("too many names are remembered", f"{history._weight}")
+        self._met.look(fresh.histories)
 
     def at_rest(self, policy: Revision | None) -> None:
         """See `Invariants.at_rest`."""
@@ -147,6 +150,8 @@ class Watched:
             self._broken("requests have not ended", f"{self._life.requests}")
         if self._state._moved.waiting:
             self._broken("somebody waits for a change of the state")
+        for what, detail in self._met.wrong(self._state.snapshot().slot):
+            self._broken(what, detail)
 
     def _broken(self, what: str, detail: str = "") -> None:
         if what not in self._told:

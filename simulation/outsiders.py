@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from consistency.core.model import SLOTS
-from consistency.etcd.layout import Layout
+from consistency.core.model import SLOTS, WAITING
+from consistency.etcd.layout import Layout, range_end
 from simulation.etcd.cluster import Cluster
 from simulation.plan import VISIBLE
 
@@ -22,39 +22,39 @@ class Outsiders:
 
     def __init__(self, cluster: Cluster, layout: Layout, guarded: Sequence[str] = ()) -> None:
         self.cluster = cluster
-        self._layout = layout
+        self.layout = layout
         self._guarded = guarded
         self._writes = 0
         self._slots: set[int] = set()  # leases that hold slots, or have held some: a restore brings them back
 
     def write_outside(self, many: int, deletes: int) -> None:
         """Somebody writes documents past the service, and deletes some."""
-        keys = [self._layout.document(key) for key in VISIBLE]
+        keys = [self.layout.document(key) for key in VISIBLE]
         self.cluster.write_outside({key: self._value() for key in keys[:many]}, keys[many : many + deletes])
 
     def recreate_outside(self, many: int) -> None:
         """Somebody deletes documents past the service, and puts others there at once."""
-        keys = [self._layout.document(key) for key in VISIBLE[:many]]
+        keys = [self.layout.document(key) for key in VISIBLE[:many]]
         self.cluster.write_outside({}, keys)
         self.cluster.write_outside({key: self._value() for key in keys})
 
     def write_leased(self, key: str) -> int:
         """Somebody puts a document past the service that ends with a lease; the lease."""
         lease = self.cluster.grant(LONG)
-        self.cluster.write_outside({self._layout.document(key): self._value()}, lease=lease)
+        self.cluster.write_outside({self.layout.document(key): self._value()}, lease=lease)
         return lease
 
     def delete_version(self) -> None:
         """Somebody deletes the version key."""
-        self.cluster.write_outside({}, [self._layout.version])
+        self.cluster.write_outside({}, [self.layout.version])
 
     def overwrite_version(self) -> None:
         """Somebody puts nonsense under the version key."""
-        self.cluster.write_outside({self._layout.version: self._value()})
+        self.cluster.write_outside({self.layout.version: self._value()})
 
     def overwrite_policy(self) -> None:
         """Somebody puts nonsense in place of the policy."""
-        self.cluster.write_outside({self._layout.policy: self._value()})
+        self.cluster.write_outside({self.layout.policy: self._value()})
 
     def mend_policy(self, leave_one: bool) -> None:
         """Somebody puts a policy that demands nothing of documents, or deletes the one there is."""
@@ -62,16 +62,45 @@ class Outsiders:
             {"note": self._value().decode(), "guarded": self._guarded, "schemas": {}, "reason_required": []}
         ).encode()
         self.cluster.write_outside(
-            {self._layout.policy: good} if leave_one else {}, [] if leave_one else [self._layout.policy]
+            {self.layout.policy: good} if leave_one else {}, [] if leave_one else [self.layout.policy]
         )
 
     def hold_slots(self, free: int) -> None:
         """All slots that nobody has, but for the first `free` of them, are held by instances of somebody else."""
         store = self.cluster.machine.store
-        slots = [slot for slot in range(SLOTS) if store.get(self._layout.member(slot)) is None][free:]
+        slots = [slot for slot in range(SLOTS) if store.get(self.layout.member(slot)) is None][free:]
         if lease := self.cluster.grant(LONG):
             self._slots.add(lease)
-            self.cluster.write_outside({self._layout.member(slot): b"{}" for slot in slots}, lease=lease)
+            self.cluster.write_outside({self.layout.member(slot): b"{}" for slot in slots}, lease=lease)
+
+    def crowd(self) -> None:
+        """As many instances of somebody else wait for a slot as there may be (rule 9)."""
+        for _ in range(WAITING):
+            if lease := self.cluster.grant(LONG):
+                self._slots.add(lease)
+                self.cluster.write_outside({self.layout.wait(lease): b"{}"}, lease=lease)
+
+    def waiting(self) -> set[int]:
+        """The leases of all who are seen to wait for a slot."""
+        store, first = self.cluster.machine.store, self.layout.waiting
+        return {each.lease for each in store.range(first, range_end(first))}
+
+    def has_gone(self, lease: int) -> bool:
+        """Whether it is written down of the holder of this lease."""
+        return self.cluster.machine.store.get(self.layout.departure(lease)) is not None
+
+    def usurp_lowest_slot(self) -> None:
+        """Somebody puts the member key of the lowest slot by hand: it has no lease any more, so it is nobody's."""
+        if held := self._held_slots():
+            self.cluster.write_outside({self.layout.member(held[0]): b"by hand"})
+
+    def make_up_acks(self) -> None:
+        """Somebody puts acknowledgements by hand, of all that there will ever be. Without a lease they don't count."""
+        self.cluster.write_outside({self.layout.ack(slot): b"999999999" for slot in self._held_slots()})
+
+    def _held_slots(self) -> list[int]:
+        store = self.cluster.machine.store
+        return [slot for slot in range(SLOTS) if store.get(self.layout.member(slot)) is not None]
 
     def release_slots(self) -> None:
         """They are given back, as soon as etcd takes it; also those that a restored backup has brought back."""

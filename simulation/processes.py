@@ -40,6 +40,17 @@ class Processes:
         """A new process, unless one is there."""
         self._instances[who].start()
 
+    def end_auditor(self, how: str) -> None:
+        """Who holds the lowest slot is killed, or stopped."""
+        slots = [(life.cache.status().slot, each.number) for each in self._instances if (life := each.alive)]
+        if held := [(slot, number) for slot, number in slots if slot is not None]:
+            (self.kill_instance if how == "kill" else self.stop_instance)(min(held)[1])
+
+    def start_everybody(self) -> None:
+        """New processes, where there are none."""
+        for instance in self._instances:
+            instance.start()
+
     def revoke_lease(self, who: int) -> None:
         """The lease of a living instance ends."""
         if (life := self._instances[who].alive) and (lease := life.cache.status().lease):

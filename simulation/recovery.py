@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from simulation.audits import Audits
 from simulation.client import LAST_LOOK, LAST_WORD, Client
+from simulation.endings import Endings
 from simulation.extras import MANY
 from simulation.instance import Instance
 from simulation.loop import Loop
@@ -37,6 +39,9 @@ class Recovery:
         self._made = made
         self._tell = tell
         self._problem = problem
+        interval = max(machine.options.audit_interval for machine in plan.machines)
+        self._audits = Audits(loop, instances, surroundings, interval, problem)
+        self._endings = Endings(plan, loop, instances, surroundings, self._audits, self.recovered, problem)
 
     def heal(self) -> None:
         """End every fault."""
@@ -72,11 +77,13 @@ class Recovery:
         await self._look(clients, (*KEYS, *MANY[:: len(MANY) // SAMPLE]))
         # Nobody audits while the lowest slot is held by the lease of somebody dead: a backup brings such leases back.
         await asyncio.sleep(max(machine.options.lease_ttl for machine in self._plan.machines) + 1.0)
-        for many, deletes in ((2, 0), (1, 2)):
-            await self._look(clients, VISIBLE)
-            self._surroundings.write_outside(many, deletes)
-            await asyncio.sleep(2 * max(machine.options.audit_interval for machine in self._plan.machines) + 1.0)
-            await self._look([self._made(LAST_WORD + client.number) for client in clients], VISIBLE)
+        last = [self._made(LAST_WORD + client.number) for client in clients]
+        await self._look(clients, VISIBLE)
+        if not await self._audits.in_order(clients[0], lambda: self._look(last, VISIBLE)):
+            return
+        await self._endings.play(clients[0])
+        self._audits.all_told()
+        await self._look(last, VISIBLE)
 
     async def _look(self, clients: Sequence[Client], keys: Sequence[str]) -> None:
         looks = (self._look_at(*each, keys) for each in zip(self._instances, clients, strict=True))

@@ -21,6 +21,10 @@ TRIES = 150
 """Runs that a search may take."""
 
 
+ENDS = 4
+"""Moments at which a run may be ended early; a shorter one may go another way."""
+
+
 class Search:
     """For a plan with the same violation, and less of everything else. `play` plays one."""
 
@@ -55,12 +59,11 @@ class Search:
         return self.best
 
     def _end_early(self) -> None:
-        """Nothing after the moment at which it broke."""
-        for violation in self._same(self._run):
-            if violation.operations:
-                end = max(operation.returned for operation in violation.operations) - self._run.begun + 0.01
-                if end < self.best.seconds:
-                    self._try(_until(self.best, end))
+        """Nothing after a moment at which it broke; the first, if that will do: the looks at the end find it, too."""
+        broke = [violation.operations for violation in self._same(self._run) if violation.operations]
+        for last in sorted({max(operation.returned for operation in operations) for operations in broke})[:ENDS]:
+            end = last - self._run.begun + 0.01
+            if end < self.best.seconds and self._try(_until(self.best, end)):
                 return
 
     def _leave_out(self, parts: Sequence[T], planned: Callable[[list[T]], Plan]) -> None:

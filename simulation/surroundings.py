@@ -13,10 +13,11 @@ from consistency.core.model import Revision
 from consistency.core.store import Store
 from consistency.etcd.layout import Layout
 from consistency.etcd.store import EtcdStore
+from simulation.books import Books
 from simulation.counting import Counting
 from simulation.documents import Documents, Version
 from simulation.etcd.cluster import Cluster
-from simulation.etcd.records import Snapshot
+from simulation.etcd.records import Committed, Snapshot
 from simulation.life import Clock
 from simulation.loop import Loop
 from simulation.outsiders import Outsiders
@@ -39,9 +40,9 @@ class SimulatedEtcd(Outsiders):
         self._weather = plan.weather
         self._saved: Snapshot | None = None
         self._restored: Restored | None = None
-        self._documents = Documents(self.cluster.history, self._layout.documents)
-        self._policies = Documents(self.cluster.history, self._layout.policy)
-        self.counting = Counting(self._layout)
+        self._documents = Documents(self.cluster.history, self.layout.documents)
+        self._policies = Documents(self.cluster.history, self.layout.policy)
+        self.counting = Counting(self.layout)
         self.cluster.on_call = self.counting.take
         if plan.secured:
             self.cluster.enable_auth(USER, PASSWORD, f"{PREFIX}/")
@@ -81,13 +82,17 @@ class SimulatedEtcd(Outsiders):
         """When a backup was restored, if one was."""
         return self._restored
 
-    def changes(self, timeline: int) -> Iterator[Change]:
-        """Everything that was committed, with the moment of its commit. timeline: how many backups were restored."""
-        prefix = f"{PREFIX}/".encode()
+    def committed(self, timeline: int) -> Iterator[Committed]:
+        """Every transaction that changed something. timeline: how many backups were restored."""
         for committed in self.cluster.history:
             kept = self._restored is not None and committed.revision <= self._restored.revision
-            if committed.timeline != timeline and not (committed.timeline < timeline and kept):
-                continue
+            if committed.timeline == timeline or (committed.timeline < timeline and kept):
+                yield committed
+
+    def changes(self, timeline: int) -> Iterator[Change]:
+        """Everything that was committed, with the moment of its commit. timeline: as above."""
+        prefix = f"{PREFIX}/".encode()
+        for committed in self.committed(timeline):
             for kv in committed.changes:
                 if kv.key.startswith(prefix):
                     value = kv.value.decode() if kv.version else None
@@ -103,6 +108,11 @@ class SimulatedEtcd(Outsiders):
         """What all documents were; None once a backup was restored, since they have two histories then."""
         return self._documents if self._restored is None else None
 
+    def books(self) -> Books:
+        """What etcd's history tells of the fleet, to be held against what is promised."""
+        timelines = range(2 if self._restored else 1)
+        return Books(self.layout, [[*self.committed(timeline)] for timeline in timelines])
+
     def policy(self) -> Version | None:
         """The policy in force, NEVER if there is none; None once a backup was restored."""
         return self._policies.at("", self._policies.revision) if self._restored is None else None
@@ -113,7 +123,7 @@ class SimulatedEtcd(Outsiders):
         if policy is None or policy.value is None:
             return None
         (committed,) = (each for each in self.cluster.history if each.revision == policy.revision)
-        told = any(kv.key == self._layout.version for kv in committed.changes)
+        told = any(kv.key == self.layout.version for kv in committed.changes)
         return policy.revision if told else None
 
     def revoke(self, lease: int) -> None:
@@ -122,7 +132,7 @@ class SimulatedEtcd(Outsiders):
 
     def delete_member_key(self, slot: int) -> None:
         """Somebody deletes a member key by hand."""
-        self.cluster.delete_member_key(self._layout, slot)
+        self.cluster.delete_member_key(self.layout, slot)
 
     # --- what a plan may ask for
 
@@ -158,9 +168,9 @@ class SimulatedEtcd(Outsiders):
         """etcd forgets all that was before now."""
         self.cluster.compact(self._revision())
 
-    def save(self) -> None:
-        """Somebody makes a backup."""
-        self._saved = self._saved or self.cluster.snapshot()
+    def save(self, anew: bool = False) -> None:
+        """Somebody makes a backup. anew: also if there is one."""
+        self._saved = self.cluster.snapshot() if anew else self._saved or self.cluster.snapshot()
 
     def restore(self, overtake: bool, renamed: bool) -> None:
         """The backup is restored, once in a run. overtake: the revisions that are lost are given to other writes.

@@ -29,6 +29,7 @@ from simulation.processes import Processes
 from simulation.record import Order, Run
 from simulation.recovery import Recovery
 from simulation.surroundings import SimulatedEtcd
+from simulation.witness import Witness
 from torture.followed import Told
 from torture.history import Operation
 from torture.schedule import Step
@@ -70,6 +71,7 @@ class World:
         ]
         self._numbers = itertools.count(1)
         self._invariants = Invariants(self.instances, self.surroundings.current, self.problem)
+        self._witness = Witness(self.instances, self.surroundings.current, self.problem)
         self._diary = Diary(self.instances, self.tell)
         loop.after_step = self._invariants.after_step if tell is None else self._look
         self._processes = Processes(self.instances, self.surroundings)
@@ -97,6 +99,7 @@ class World:
     def record(self, operation: Operation) -> None:
         """One more."""
         (self.run.outside if operation.key in VISIBLE else self.run.history).append(operation)
+        self._witness.look(operation)
         if self._told is not None:
             self._told(self.loop.now, f"client {operation.client}", operation)
 
@@ -127,7 +130,10 @@ class World:
         await self._calm.play()
         self._invariants.at_rest(self.surroundings.heard_of_policy())
         rounds.cancel()
+        last = [life.cache.status().lease for instance in self.instances if (life := instance.alive)]
         await self._recovery.end()
+        for wrong in self.surroundings.books().wrong(self.instances, last):
+            self.problem(wrong)
         mine = asyncio.current_task()
         for task in self.loop.tasks():
             if task is not mine and not (task.owner and task.owner.dead) and task is not rounds:

@@ -10,6 +10,16 @@ combined    several of these at moments that hurt
 from simulation.faults import combined, etcd, network, processes
 from simulation.faults.kinds import Fault, Fleet
 
-__all__ = ["FAULTS", "Fault", "Fleet"]
+__all__ = ["APART", "FAULTS", "Fault", "Fleet"]
 
 FAULTS: dict[str, Fault] = {**processes.FAULTS, **etcd.FAULTS, **network.FAULTS, **combined.FAULTS}
+
+APART = {
+    "acknowledgements put by hand",
+    "all gone",
+    "forgotten before it is told",
+    "leaves and hears nothing",
+    "member key put by hand",
+    "unaudited",
+}
+"""Those that are drawn apart from the others, so that what else a seed decides is as it was without them."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from random import Random
 
 from simulation.faults.kinds import Fault, Fleet
+from simulation.plan import VISIBLE
 from simulation.way import Way
 from torture.schedule import Beat
 
@@ -66,7 +67,55 @@ def _leaves_unseen(random: Random, fleet: Fleet) -> Sequence[Beat]:
     )
 
 
+def _unaudited(random: Random, fleet: Fleet) -> Sequence[Beat]:
+    """Whoever audits goes, and somebody writes past the service before the next one looks for the first time."""
+    del fleet
+    return (
+        (0, "end_auditor", (random.choice(("kill", "stop")),)),
+        (random.uniform(0, 1), "write_outside", _many(random)),
+        (random.uniform(1, 6), "start_everybody", ()),
+    )
+
+
+def _all_gone(random: Random, fleet: Fleet) -> Sequence[Beat]:
+    """Nobody is there for a while, perhaps until all leases have ended, and somebody writes past the service."""
+    harm, away = random.choice(("kill_instance", "stop_instance", "stop_instance")), random.uniform(1, 12)
+    return (
+        *((random.uniform(0, 0.5), harm, (who,)) for who in range(fleet.instances)),
+        (random.uniform(0.3, away), "write_outside", _many(random)),
+        *((away + random.uniform(0, 0.5), "start_instance", (who,)) for who in range(fleet.instances)),
+    )
+
+
+def _forgotten_before_it_is_told(random: Random, fleet: Fleet) -> Sequence[Beat]:
+    """Somebody writes past the service, and etcd forgets what was before, while the next audit is due."""
+    del fleet
+    forgotten = [(random.uniform(0, 4), "compact", ()) for _ in range(random.randrange(1, 5))]
+    return (*((random.uniform(0, 3), "write_outside", _many(random)) for _ in range(2)), *forgotten)
+
+
+def _leaves_and_hears_nothing(random: Random, fleet: Fleet) -> Sequence[Beat]:
+    """It writes down that it leaves, and the answers don't reach it."""
+    who = random.randrange(fleet.instances)
+    return (
+        (0, "stop_instance", (who,)),
+        (random.uniform(0, 0.1), "cut_off", (who, Way.TO_CLIENT.value)),
+        (random.uniform(2, 4), "heal_instance", (who,)),
+        (random.uniform(2, 6), "start_instance", (who,)),
+    )
+
+
+def _many(random: Random) -> tuple[int, int]:
+    """How many documents are put, and how many deleted."""
+    many = random.randrange(len(VISIBLE) + 1)
+    return many, random.randrange(len(VISIBLE) + 1 - many)
+
+
 FAULTS: dict[str, Fault] = {
+    "all gone": _all_gone,
+    "leaves and hears nothing": _leaves_and_hears_nothing,
+    "forgotten before it is told": _forgotten_before_it_is_told,
+    "unaudited": _unaudited,
     "cut off, and compacted": _cut_off_and_compacted,
     "expelled unseen": _expelled,
     "leaves unseen": _leaves_unseen,

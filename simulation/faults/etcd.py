@@ -89,6 +89,8 @@ FAULTS: dict[str, Fault] = {
     "no space": switched("nospace", 0.5, 4),
     "tokens expired": at_once("expire_tokens"),
     "leases late": _late_leases,
+    "member key put by hand": at_once("usurp_lowest_slot"),
+    "acknowledgements put by hand": at_once("make_up_acks"),
     "lease revoked": some_instance("revoke_lease"),
     "member key deleted": some_instance("delete_member_key_of"),
 }
