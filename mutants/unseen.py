@@ -84,4 +84,68 @@ UNSEEN: Mapping[str, str] = {
     "its id; all backups here are made of a fleet that has come up, so both histories have the same one",
     "rule 10: read the answer of another question for the fleet's id": "seldom: another history is found while several "
     "requests wait for the id, and one of them asks anew before the others have woken",
+    # of writes, batches of reads, policies and guarded keys
+    "rule 1: report a group as not done when it is cut short": (
+        "elsewhere: a write that outlasts the eight seconds which a stop leaves requests; limits here are three at most"
+    ),
+    "rule 8: keep the slot of the lost history": (
+        "covered: whoever turns back forgets all that it could serve, and every proof reads the member key (rule 9)"
+    ),
+    "rule 9: go on with a task that was told to stop": (
+        "covered: nothing here keeps a cancellation that is meant for its task; each passes it on, and so ends"
+    ),
+    "rule 9: let the joiner mistake an orderly end for a loss": (
+        "seldom: a renewal that falls due in the very turn of the loop in which the stop begins"
+    ),
+    "rule 14: forget a load when an earlier one, which it displaced, arrives": (
+        "costs: readers who come then load the key once more"
+    ),
+    "rule 14: don't look again before loading": (
+        "costs: a reader whose own proof has failed loads the key, though another's proof has come meanwhile"
+    ),
+    "rule 15: guard more while somebody does not know guarded keys": (
+        "elsewhere: an instance of a release that does not know guarded keys; here all do"
+    ),
+    "rule 16: announce by a lease that may end before the commit": (
+        "covered: the commit compares its intent (rule 16): a write whose lease has ended is not done, and says so"
+    ),
+    "rule 17: hold any number of keys by name": (
+        "elsewhere: intents that hold more than 10,000 keys; here they name some hundreds"
+    ),
+    "rule 17: share a load though another policy is in force": (
+        "covered: who writes a key that has just become guarded waits until all hold it, or have no proof of now (rule"
+        " 16); neither shares a load"
+    ),
+    "rule 1: serve on while the group of a put of unknown outcome is on its way": (
+        "seldom: a put behind two others of its key, so that its group has more time than itself, where the bound is"
+        " above the limit of time; and a read there before the group is over"
+    ),
+    "rule 6: believe an unproven validation": (
+        "seldom: a backup that is restored while an instance asks after an entry, and an answer that comes when its"
+        " watch has found out"
+    ),
+    "rule 8: validate a read that waited for a lane in another history": (
+        "seldom: a read that waits for a lane, with an entry in hand, while etcd turns out to be on another history;"
+        " one of some hundred seeds"
+    ),
+    "rule 10: keep the id of the lost history": (
+        "elsewhere: a backup of another fleet; the one that is restored here has the id of this one"
+    ),
+    "rule 15: change what is guarded in one step": (
+        "seldom: a write just before the policy that guards its key, and a hit where both are not known yet"
+    ),
+    "rule 15: send puts together that were agreed to under several policies": (
+        "seldom: a policy that comes while a put waits for company, and then a put that is agreed to under the new one"
+    ),
+    "rule 16: end all holds with one commit": (
+        "seldom: two guarded writes at once, and a hit where the commit of the first is known, that of the second not"
+    ),
+    "rule 17: end a hold by what was read before it began": (
+        "seldom: a batch that asks for intents, an intent that is put after it was executed and is applied before it is"
+        " answered, and a hit before the commit is applied"
+    ),
+    "rule 17: hold by name when every key is to be held": (
+        "seldom: a write between the intent and the commit of a policy that guards its key, and a hit where it is not"
+        " known yet"
+    ),
 }
