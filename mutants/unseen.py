@@ -73,6 +73,23 @@ UNSEEN: Mapping[str, str] = {
     "rule 13: begin with a look at a fleet that is not empty": "seldom: two come to an empty fleet at the same time, "
     "somebody writes past the service what the first has in memory already, the second looks, and the first is lost "
     "before its next audit",
+    "rule 9: forget the members from before a cut": "seldom: somebody goes while the watch of whoever has the lowest "
+    "slot is down, and nothing is written down by another",
+    "rule 9: erase a record when the answer to its write is lost": "seldom: the record is written, and the answer "
+    "to just this call is lost, while the revocation after it arrives",
+    "rule 12: return without waiting after a departure": "seldom: a slot is taken away from an instance that does not "
+    "hear of it, all others acknowledge a synchronous write within the bound, and it holds the key",
+    "rule 12: trust a stream that has just begun": "seldom: the same, while the stream of the writer was down",
+    "rule 12: acknowledge before applying": "seldom: whoever has acknowledged once is held up, with the key in "
+    "memory, while a later synchronous write returns",
+    "rule 13: compare with a look at another history": "seldom: no version is put from the backup on until an audit in "
+    "the other history, which the same instance does, and the fleet is not empty in between",
+    "rule 13: treat too much to compare as unchanged": "seldom: etcd forgets the revision of a look, and before the "
+    "next one the service deletes a document, and somebody writes another past it",
+    "rule 13: give up an audit of a past that is compacted, each time": "seldom: etcd forgets the revision of a look, "
+    "and the service deletes a document before the next one",
+    "rule 13: forget a finding that could not be told": "seldom: the version of an audit with findings is refused or "
+    "lost, and none that says anything follows until the end",
     "rule 13: go on from an audit that a first look has overtaken": "costs: the next audit compares with an older look "
     "than it might, finds all that it has to, and may tell some of it twice",
     "rule 13: hand over a look that no version has followed": "seldom: somebody deletes a document past the service "
