@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from consistency.core.model import Revision, VersionRecord
 from consistency.etcd.layout import Layout
+from consistency.instance.auditor import AUDIT
 from simulation.etcd.mvcc import Kv
 from simulation.etcd.records import Committed
 
@@ -57,9 +58,11 @@ class Untold:
             self.found[key] = kv.mod
 
     def _version(self, kv: Kv) -> None:
-        names = VersionRecord.decode(kv.value).names if kv.version else None
+        record = VersionRecord.decode(kv.value) if kv.version else None
+        names = record.names if record is not None else None
+        looked = record is not None and record.op == AUDIT  # else no audit need have seen what was put, if it goes soon
         for key in [*self.found] if names is None else sorted(names & self.found.keys()):
-            self._there[key] = self._present[key]
+            self._there[key] = self._present[key] if looked else self._there.get(key, False)
             del self.found[key]
 
     def _member(self, kv: Kv) -> None:
