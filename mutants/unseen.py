@@ -165,4 +165,24 @@ UNSEEN: Mapping[str, str] = {
         "seldom: a write between the intent and the commit of a policy that guards its key, and a hit where it is not"
         " known yet"
     ),
+    # clients who follow changes, and the past
+    "rule 18: forget an older past that somebody waits for": "costs: who waits for it reads it next, alone",
+    "rule 18: tell a value from below the floor": (
+        "seldom: a client that is ahead of its instance, which misses a compacted gap, and holds a key named in the gap"
+    ),
+    "rule 18: treat changes missed in a gap as seen": (
+        "seldom: more than 100 names in one gap, while a client waits that is ahead of its instance (seed 715066450)"
+    ),
+    "rule 19: tell by what an audit has found before it": (
+        "covered: such a record holds no document, and one that was not kept is not made up"
+    ),
+    "rule 19: treat a document that was cut short as whole": (
+        "elsewhere: a record that somebody has shortened by hand; nobody writes beneath the past here"
+    ),
+    "rule 19: tell by a record of before history began": (
+        "covered: whoever overwrites what has left no record says so, unless it has forgotten those versions"
+    ),
+    "rule 19: go on with a history that an older release has written past": (
+        "seldom: an earlier release's write is overwritten by who has forgotten it, and the lowest slot's has not"
+    ),
 }

@@ -143,14 +143,17 @@ class History:
         return self._events[number - 1].state if number else self._base
 
     def explains(self, key: str, revision: Revision) -> bool | None:
-        """Whether the version at exactly this revision names the key, or may; None: that is not known here."""
+        """Whether the version at exactly this revision names the key, and has left a record of it (rule 19), or may.
+
+        None: that is not known here.
+        """
         if not self._base.revision < revision <= self.applied.revision:
             return None
         number = self._behind(revision)
         if not number or self._events[number - 1].state.revision != revision:
             return False
-        names = self._events[number - 1].names
-        return names is None or key in names
+        event = self._events[number - 1]
+        return event.names is None or (key in event.names and event.kept)
 
     def after(self, revision: Revision) -> Iterator[VersionEvent]:
         """The events after a revision of which `at` knows the state, in order."""

@@ -39,7 +39,8 @@ FRESH = "+"
 
 
 DOUBTED = "!"
-"""The same, where the writer has found that the document it overwrote had been put past the service."""
+"""The same, where the writer has found that what it overwrote has left no record: somebody has put it past the service,
+or an instance of an earlier release."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Keeping:
 class Trace:
     """One record by its name.
 
-    fresh: there was no such key just before. doubted: what was there just before had been put past the service.
+    fresh: there was no such key just before. doubted: what was there just before has left no record.
     """
 
     mod_revision: Revision

@@ -221,6 +221,8 @@ class Following:
         feed, scope = self._feed, self._scope
         if cause == "everything":
             at_least = feed.state.everything_at  # by now
+        if self.token is not None:  # others may have begun a little earlier: nobody goes back from what it was told
+            at_least = max(at_least, self.token.revision + bool(self.token.place))  # the rest of that one is gone
         for _ in range(TRIES):
             reset = feed.past.reset_of(scope, self._values, at_least)
             if reset.token.revision >= at_least:
@@ -241,7 +243,7 @@ class Following:
         try:
             return await self._page(token, state.complete_at if is_newest else None, "")
         except Compacted:
-            return await self._reset("compacted", at_least=token.revision + 1)
+            return await self._reset("compacted")
 
     async def _page(self, token: Token, complete_at: float | None, cause: str) -> Told:
         feed, since = self._feed, self.token

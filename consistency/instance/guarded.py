@@ -28,8 +28,8 @@ INTENT = "intent"
 REMEMBERED = 256
 """Intents that are over and remembered: what is told of them late is no news."""
 
-IDLE = 60.0
-"""Seconds between looks when nobody rings; somebody rings for an intent that was given up."""
+IDLE = 5.0
+"""Seconds between looks when nobody rings. Somebody rings for an intent that was given up."""
 
 AGAIN = 1.0
 """Seconds until an intent that may still be there is looked at again."""
@@ -117,7 +117,9 @@ class Guard:
         1. An intent is sent, and no answer comes: the write was not done. 2. It arrives after all, attached to a lease
         that lives as long as this instance: its keys would be held for as long. 3. Its version comes, and it is ours.
         """
-        left = [nonce for nonce in self._state.held if self._is_left(nonce)]
+        # Also what is over: 1. An intent is there. 2. A backup is made. 3. Its write is done, and it goes. 4. The
+        # backup is restored before anybody here has heard of 3. Nobody knows that a history was lost; it is back.
+        left = [nonce for nonce in self._state.held if self._is_ours(nonce)]
         if not left:
             await worker.pause(IDLE)
             return
@@ -126,7 +128,11 @@ class Guard:
         await worker.pause(max(AGAIN, self._options.staleness_bound))  # by then a proof has shown that it is gone
 
     def _is_left(self, nonce: str) -> bool:
-        return nonce.startswith(self._ours) and nonce not in self._under_way and nonce not in self._over
+        return self._is_ours(nonce) and nonce not in self._over
+
+    def _is_ours(self, nonce: str) -> bool:
+        """Whether it was put here, for a write that is not under way."""
+        return nonce.startswith(self._ours) and nonce not in self._under_way
 
     async def _intend(self, intent: Intent, changes: Sequence[Change], policy: Revision, deadline: float) -> Commit:
         lease = await self._living_lease(deadline)

@@ -1,8 +1,9 @@
-"""Whether what a write has overwritten was put past the service: then its history has to say so (rule 19).
+"""Whether what a write has overwritten has left no record: then its history has to say so (rule 19).
 
 1. A document is put through the service, at M. 2. Somebody puts another one with etcdctl, at P. 3. Before an audit has
 looked, it is put through the service again: no trace of P is left, and the record of M seems to tell what stood up to
-this moment. But this last transaction has seen P, at which no version names the key.
+this moment. But this last transaction has seen P, at which no version names the key. So it is with a P that an instance
+of an earlier release has put: its version names the key, and has left no record.
 """
 
 from __future__ import annotations

@@ -380,6 +380,20 @@ class TestComingBack:
         answer = ask(Hand(store, slot=1, options=small), after=since)
         assert (answer.reset, len(answer.changes)) == ("too much", 8)
 
+    def test_who_begins_anew_does_not_go_back(self, store: FakeStore) -> None:
+        """1. Somebody begins anew, as of 1. 2. Another is told of 2 elsewhere, and comes here, where 2 is forgotten. It
+        must not be told the scope as of 1, however young that is."""
+        small = CacheOptions(staleness_bound=BOUND, timeout=PATIENCE, history_bytes=320 * 2)
+        hand = Hand(store, options=small)
+        ask(hand)
+        for number in range(8):
+            write(store, f"k{number}", b"1")
+            hand.deliver()
+            if number == 1:
+                since = here(hand)
+        answer = ask(hand, after=since)
+        assert (answer.reset, answer.to) == ("too much", here(hand))
+
     def test_whose_past_has_a_hole_gets_the_whole_scope(self, store: FakeStore) -> None:
         """Rule 2, backwards: the version key was deleted, and what was written until it was back, nobody knows."""
         one = Hand(store)
@@ -627,6 +641,22 @@ class TestResets:
         assert first.more
         write(store, "p/0001", b"2")
         hand.deliver()
+        store.compact(store.revision)
+        again = ask(hand, after=first.to)
+        assert (again.reset, again.to.revision) == ("compacted", store.revision)
+
+    def test_one_that_is_forgotten_and_compacted_in_the_middle_begins_anew(self, store: FakeStore) -> None:
+        """Its first part is remembered, and would be told again and again."""
+        hand = Hand(store, options=CacheOptions(staleness_bound=BOUND, timeout=PATIENCE, history_bytes=320 * 2))
+        for number in range(300):
+            store.put_outside(f"p/{number:04}", b"1")
+        store.put_version(VersionRecord(new_nonce(), None, "audit"))
+        hand.deliver()
+        hand.prove()
+        first = ask(hand)
+        for number in range(3):
+            write(store, f"p/{number:04}", b"2")
+            hand.deliver()
         store.compact(store.revision)
         again = ask(hand, after=first.to)
         assert (again.reset, again.to.revision) == ("compacted", store.revision)

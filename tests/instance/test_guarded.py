@@ -796,6 +796,26 @@ def test_another_history_takes_the_holds_along(store: FakeStore, quick: list[Ins
     two.warm(KEY)
 
 
+def test_an_intent_that_a_backup_brings_back_is_taken_away(
+    store: FakeStore, quick: list[Instance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its write is done, nobody knows that a history was lost, and its lease lives on."""
+    one, two = quick
+    sent: list[Any] = []
+    execute = store._etcd.intend
+
+    def kept(*arguments: Any) -> Any:
+        sent.append(arguments)
+        return execute(*arguments)
+
+    monkeypatch.setattr(store._etcd, "intend", kept)
+    run(one.cache.put(KEY, b"1"))
+    assert until(lambda: not two.state.held)
+    execute(*sent[0])
+    assert store.intents()
+    assert until(lambda: not store.intents() and not two.state.held, limit=15.0)
+
+
 def test_the_approval_is_asked_before_anything_is_held(store: FakeStore, fleet: list[Instance]) -> None:
     one, _ = fleet
 

@@ -8,7 +8,7 @@ import pytest
 
 from consistency import AsyncDistributedCache, Author, CacheOptions, Compacted, MustExist
 from consistency.core.events import Event, HistoryTrimmed
-from consistency.core.model import VersionRecord
+from consistency.core.model import VersionRecord, new_nonce
 from consistency.core.past import KeyPast, Op
 from consistency.core.store import Delete, NotReached, Put
 from consistency.instance import trimmer
@@ -161,6 +161,22 @@ def test_what_was_overwritten_past_the_service_makes_the_time_before_unknowable(
         with pytest.raises(Compacted, match="past the service"):
             at(cache, "a", revision)
     assert at(cache, "a", last) == b"3"
+
+
+def test_what_was_overwritten_after_an_earlier_release_makes_the_time_before_unknowable(
+    store: FakeStore, cache: AsyncDistributedCache
+) -> None:
+    """1. Ours; 2. an instance's that knows nothing of records; 3. ours again, before the history begins anew, which it
+    does not if nobody looks at the records at that time."""
+    first = put(cache, "a", b"1")
+    record = VersionRecord(new_nonce(), frozenset({"a"}), "put")
+    theirs = run(store.commit((Put("a", b"2"),), record, timeout=1)).header.revision
+    put(cache, "a", b"3")
+    assert until(lambda: store.calls["doubt"] == 1)
+    forget(store)
+    for revision in (first, theirs):
+        with pytest.raises(Compacted):
+            at(cache, "a", revision)
 
 
 def test_what_is_overwritten_in_order_is_never_doubted(store: FakeStore, cache: AsyncDistributedCache) -> None:
