@@ -3,7 +3,7 @@
 Owns the grammar's structure; its tokens, and what is wrong with them, are `service.json_tokens`'. Refuses, with what
 is wrong and where: what is no JSON text in UTF-8, what is nested too deep, and an object that names a member twice, at
 any depth (RFC 8259, 4: readers differ in which one counts). Numbers are not evaluated, so one of 5,000 digits is fine.
-Pure.
+The bytes stay as they are; a part of them is taken as it is written. Pure.
 
 What is kept meanwhile: the names of the objects that are open, and nothing of what is closed. A parser builds about 60
 bytes for each byte of `[{"":0},{"":0},…]`.
@@ -16,13 +16,16 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
 from service.json_tokens import AFTER, CLOSED, ITEM, MEMBER, START, NotJson, carefully, error_at, place
 
-__all__ = ["NotJson", "Tell", "distinct", "ignored", "scan", "unescaped"]
+__all__ = ["MAX_DEPTH", "NotJson", "Part", "Tell", "scan"]
+
+MAX_DEPTH = 128
+"""Arrays and objects inside of one another. Readers in other languages give up at 500 or so."""
 
 STEPS = 64
 """Values looked at between two pauses: some 0.05 ms, by which whoever is served beside waits longer.
@@ -44,13 +47,38 @@ Tell = Callable[[int, bytes, int, int], None]
 byte, and the one behind its last."""
 
 
-def ignored(level: int, name: bytes, start: int, end: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A value within a text that has been scanned: where it is written, and nothing evaluated yet."""
+
+    text: bytes
+    start: int
+    end: int
+
+    @property
+    def raw(self) -> bytes:
+        """As it is written, byte for byte."""
+        return self.text[self.start : self.end]
+
+    @property
+    def opening(self) -> str:
+        """The first character, which tells what it is: `{`, `[`, `"` or that of a number, true, false or null."""
+        return chr(self.text[self.start])
+
+    def string(self) -> str:
+        """What this string says. It may have half of a surrogate pair in it, which no encoding can express."""
+        return _unescaped(self.raw)
+
+
+def _ignored(level: int, name: bytes, start: int, end: int) -> None:
     """What is told to nobody."""
     del level, name, start, end
 
 
-def scan(text: bytes, max_depth: int, levels: int = 0, tell: Tell = ignored) -> Iterator[None]:
-    """Looks at all of `text`, and pauses now and then, at each `next`. Raises NotJson.
+def scan(
+    text: bytes, max_depth: int = MAX_DEPTH, levels: int = 0, tell: Tell = _ignored
+) -> Generator[None, None, None]:
+    """Looks at all of `text`, in slices of well under a millisecond. Raises NotJson.
 
     max_depth: arrays and objects inside of one another. levels: of how many `tell` is told, from the outermost one on.
     """
@@ -155,17 +183,8 @@ def _forget(*those: list[set[bytes]]) -> Iterator[None]:
         yield
 
 
-def unescaped(string: bytes) -> str:
-    """What a string says, quotes included; half of a surrogate pair may be in it, which no encoding can express."""
+def _unescaped(string: bytes) -> str:
     return str(json.loads(string))
-
-
-def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """For `json.loads(…, object_pairs_hook=distinct)`, where a text is built. Raises NotJson for a second name."""
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        raise NotJson("a name is given twice in one object")  # not said which: it may be next to a secret
-    return members
 
 
 def _decode(text: bytes) -> Iterator[None]:
@@ -185,4 +204,4 @@ def _decode(text: bytes) -> Iterator[None]:
 
 def _without_escapes(name: bytes) -> bytes:
     """As readers see it: `"a"` and `"\\u0061"` are one name."""
-    return unescaped(b'"' + name + b'"').encode("utf-8", "surrogatepass")
+    return _unescaped(b'"' + name + b'"').encode("utf-8", "surrogatepass")

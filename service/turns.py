@@ -12,9 +12,11 @@ A turn ends by the clock, not after each slice, and what follows it is a real pa
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
-from collections.abc import Iterable
+from collections.abc import Generator
+from typing import TypeVar
+
+T = TypeVar("T")
 
 TURN = 0.001
 """Seconds after which a turn ends, with the slice that is being done."""
@@ -23,10 +25,20 @@ PAUSE = 0.001
 """Seconds that others have then: the least that libuv counts."""
 
 
-async def in_turns(slices: Iterable[None]) -> None:
-    """Do all slices. What the caller does next begins early in a turn, too. Raises what the slices raise."""
+async def in_turns(slices: Generator[None, None, T]) -> T:
+    """Do all slices; return what they come to. What the caller does next begins early in a turn, too.
+
+    Raises what the slices raise.
+    """
     begun = time.perf_counter()
-    for _ in itertools.chain(slices, (None,)):
+    ended = False
+    while not ended:
+        try:
+            next(slices)
+        except StopIteration as end:
+            result: T = end.value
+            ended = True
         if time.perf_counter() - begun >= TURN:
             await asyncio.sleep(PAUSE)
             begun = time.perf_counter()
+    return result

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -114,7 +114,7 @@ class _Once:
             self._left_out(hidden)
         return content
 
-    def _encoding(self, telling: Telling, pieces: list[bytes]) -> Iterator[None]:
+    def _encoding(self, telling: Telling, pieces: list[bytes]) -> Generator[None, None, None]:
         for change in telling.changes:
             if is_addressable(change.key):
                 pieces.append(self._encode(change))

@@ -7,8 +7,9 @@ from consistency.core.store import StoreError
 from consistency.loop import run
 from service.doctor.report import Finding, ok, warning, wrong
 from service.doctor.rights import Etcd
-from service.http.problems import Refused
+from service.json_text import NotJson
 from service.policy.reading import Invalid, rules_in
+from service.turns import in_turns
 
 REMEDY = (
     "No document is written until another one is put. Look at it and replace it:\n"
@@ -29,8 +30,8 @@ def policy(etcd: Etcd) -> Finding:
     if found.text is None:
         return ok("policy", "the fleet has none")
     try:
-        asked = rules_in(found.text)
-    except (Invalid, Refused) as error:
+        asked = run(in_turns(rules_in(found.text)))
+    except (Invalid, NotJson) as error:
         return wrong("policy", f"that of revision {found.mod_revision} is none: {error}", REMEDY)
     if old := _who_does_not_hold(etcd, found):
         return warning("policy", f"of revision {found.mod_revision}: keys are guarded, and {old} do not know that", OLD)

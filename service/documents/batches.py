@@ -12,22 +12,21 @@ for byte. Nothing is guessed: what is unknown, missing, repeated or null is refu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
 from consistency.core.model import MustBeAbsent, MustBeAt, MustExist, Precondition, PreconditionFailed
 from consistency.core.store import Change, Delete, Put
-from service.documents import check as documents
-from service.documents.check import Part
+from service import json_text
 from service.documents.outline import Operation, Outline
 from service.http.keys import check_key
 from service.http.parameters import MAX_REVISION
 from service.http.problems import Refused, bad_request, problem_for
-from service.turns import in_turns
+from service.json_text import Part
 
 MAX_OPERATIONS = 100
-MAX_DEPTH = documents.MAX_DEPTH + 3
+MAX_DEPTH = json_text.MAX_DEPTH + 3
 """Of the body: a value in a batch, in its list, in an operation may be nested as deep as one that is sent alone."""
 
 LONGEST_SHOWN = 60
@@ -40,18 +39,20 @@ _KNOWN = frozenset(name for names in _FIELDS.values() for name in names)
 _REVISION = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 
 
-def changes_in(body: bytes) -> tuple[Change, ...]:
-    """What a body asks for, in its order: 1 to 100 changes of different keys. Raises Refused (400)."""
-    changes: dict[str, Change] = {}
-    for _ in _drawn(body, changes):
-        pass
-    return tuple(changes.values())
+def changes_in(body: bytes) -> Generator[None, None, tuple[Change, ...]]:
+    """What a body asks for, in its order: 1 to 100 changes of different keys.
 
-
-async def changes(body: bytes) -> tuple[Change, ...]:
-    """The same, on a loop that others are served by."""
+    In slices: the check of the body, then a copy of each value. Raises NotJson, and Refused (400).
+    """
     changes: dict[str, Change] = {}
-    await in_turns(_drawn(body, changes))
+    outline = Outline(body, MAX_DEPTH, _KNOWN, most=MAX_OPERATIONS + 1)
+    yield from outline.drawn()
+    for index, operation in enumerate(_operations(outline)):
+        yield
+        with _naming(index):
+            change = _change(operation)
+            if changes.setdefault(change.key, change) is not change:
+                raise _refusal(f"there is another operation on the key {change.key!r}")
     return tuple(changes.values())
 
 
@@ -61,18 +62,6 @@ def refused_by(failed: PreconditionFailed, changes: Sequence[Change]) -> Refused
     extensions = (("index", index), ("key", failed.key), ("mod_revision", failed.current))
     # No ETag: it would be one of the batch's own address.
     return Refused(replace(problem_for(failed), headers=(), extensions=extensions))
-
-
-def _drawn(body: bytes, changes: dict[str, Change]) -> Iterator[None]:
-    """Fills `changes` by their keys, in slices: the check of the body, then a copy of each value. Raises Refused."""
-    outline = Outline(body, MAX_DEPTH, _KNOWN, most=MAX_OPERATIONS + 1)
-    yield from outline.drawn()
-    for index, operation in enumerate(_operations(outline)):
-        yield
-        with _naming(index):
-            change = _change(operation)
-            if changes.setdefault(change.key, change) is not change:
-                raise _refusal(f"there is another operation on the key {change.key!r}")
 
 
 def _operations(outline: Outline) -> list[Operation]:

@@ -22,10 +22,10 @@ from consistency.core.model import (
     WrongTimeline,
 )
 from consistency.core.store import Delete, Put, Scan, StoreError
+from service import json_text
 from service.auth import access
 from service.auth.tokens import Scope
 from service.documents import batches
-from service.documents.check import check, check_document
 from service.documents.listings import listing, listing_of, values_of
 from service.http import parameters, sessions
 from service.http.answers import Answer, answer_batch, answer_delete, answer_page, answer_put, answer_reading
@@ -109,7 +109,7 @@ class Documents:
         key, sync, condition = _write_asked(environ)
         author = author_of(environ)
         async with self._reader.reading(environ, body) as document:
-            await self._reader.checked(document, check_document, check)
+            await self._reader.checked(document, json_text.scan(document))
             fleet = await self._cache.fleet_id()  # before anything is written: an answer without it loses the session
             precondition = await self._settle(condition, key)
             approve = self._enforcement.approval((Put(key, document),), author.why)
@@ -135,7 +135,7 @@ class Documents:
         sync, prefix = _batch_asked(environ), self._prefix_of(environ)
         author = author_of(environ)
         async with self._reader.reading(environ, body) as operations:
-            changes = await self._reader.checked(operations, batches.changes_in, batches.changes)
+            changes = await self._reader.checked(operations, batches.changes_in(operations))
             environ[KEYS] = [change.key for change in changes]  # for its line in the log
             for change in changes:
                 access.check_key(change.key, prefix, Scope.WRITE)

@@ -11,7 +11,7 @@ import codecs
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from service.documents.check import Part, checking
+from service.json_text import Part, scan
 
 LEVELS = 4
 """The batch, its list, an operation, a field."""
@@ -47,8 +47,8 @@ class Outline:
         self._unknown: str | None = None
 
     def drawn(self) -> Iterator[None]:
-        """Checks all of the body, in slices; afterwards everything here is known. Raises Refused (400)."""
-        return checking(self._body, self._max_depth, LEVELS, self._note)
+        """Checks all of the body, in slices; afterwards everything here is known. Raises NotJson."""
+        return scan(self._body, self._max_depth, LEVELS, self._note)
 
     @property
     def is_one_list(self) -> bool:

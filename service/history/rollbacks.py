@@ -16,10 +16,10 @@ from consistency import AsyncDistributedCache, Author
 from consistency.core.model import Document, PreconditionFailed, Revision
 from consistency.core.rollbacks import MOST_AT_ONCE, Plan, Step, parts
 from consistency.core.store import StoreError
+from service import json_text
 from service.auth import access
 from service.auth.tokens import Scope
 from service.documents import batches
-from service.documents.check import check, check_document
 from service.http import sessions
 from service.http.answers import NO_STORE, REVALIDATE, Answer, answer_json
 from service.http.bodies import BodyReader
@@ -82,7 +82,7 @@ class Rollbacks:
             raise bad_request("invalid-condition", "The conditions of a rollback are what its plan has seen.")
         author = author_of(environ)
         async with self._reader.reading(environ, body) as text:
-            await self._reader.checked(text, check_document, check)
+            await self._reader.checked(text, json_text.scan(text))
             order = order_in(text)
         self._check_rights(environ, order.prefix)
         plan = await self._cache.plan(order.prefix, order.revision)

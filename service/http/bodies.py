@@ -1,4 +1,5 @@
-"""Receives the body of a write, whole or not at all, in a time that its length allows and within a budget of bytes.
+"""Receives the body of a write, whole or not at all, in a time that its length allows and within a budget of bytes; and
+has it checked, at once or in turns.
 
 Large bodies take room until they have been written, small ones from a part of it that large ones can't fill. Nobody
 who bears a token takes more than half. Servers pass a body that was cut short as if it were whole; counting is done
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import TypeVar
@@ -18,8 +19,10 @@ from service.http.clients import LENGTH, Body, allowed
 from service.http.environ import Environ
 from service.http.problems import Refused, bad_request, refused
 from service.http.request_log import BEARER
+from service.json_text import NotJson
 from service.memory.budget import Budget
 from service.memory.capacity import COPIES, FOR_SMALL
+from service.turns import in_turns
 
 PATIENCE = 0.1
 """Seconds to wait for room."""
@@ -84,19 +87,20 @@ class BodyReader:
             if bearer:
                 self._let_go(bearer, amount)
 
-    async def checked(
-        self, body: bytes, at_once: Callable[[bytes], T], in_slices: Callable[[bytes], Awaitable[T]]
-    ) -> T:
-        """Return what either function makes of a body: large ones have turns, and are checked in slices.
+    async def checked(self, body: bytes, check: Generator[None, None, T]) -> T:
+        """Return what a check of a body comes to, which is done in slices: those of a large one have turns.
 
-        Raises what they raise, and Refused (503) when others are checked for too long.
+        Raises what it raises, and Refused: 400 for what is no JSON document, 503 when others are checked for too long.
         """
-        if len(body) <= LARGE:
-            return at_once(body)
-        async with self._checking.lent(1, self._checked_within) as free:
-            if not free:
-                raise _too_many("Too many large documents are being checked.")
-            return await in_slices(body)
+        try:
+            if len(body) <= LARGE:
+                return at_once(check)
+            async with self._checking.lent(1, self._checked_within) as free:
+                if not free:
+                    raise _too_many("Too many large documents are being checked.")
+                return await in_turns(check)
+        except NotJson as error:
+            raise bad_request("invalid-json", f"The body is not an acceptable JSON document: {error}.") from None
 
     def length_of(self, environ: Environ) -> int:
         """The bytes announced. Raises Refused: 411 without a Content-Length, 400, 413, 415 when compressed."""
@@ -132,6 +136,16 @@ class BodyReader:
                 f"The document has {length} bytes; at most {self._max_bytes} are accepted.",
             )
         return length
+
+
+def at_once(check: Generator[None, None, T]) -> T:
+    """Do all slices of a check in one go; return what they come to. Raises what the check raises."""
+    while True:
+        try:
+            next(check)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
 async def _receive(body: Body, length: int) -> bytes:

@@ -13,11 +13,12 @@ from http import HTTPStatus
 from consistency.core.model import Policy
 from consistency.core.store import Change, Put
 from service.http.problems import NOT_DONE, Kind, Problem, Refused, refused
-from service.policy import reading
+from service.json_text import NotJson
 from service.policy.faults import MOST_TOLD, Fault, Faults
-from service.policy.reading import Invalid
+from service.policy.reading import Invalid, rules_in
 from service.policy.rules import NO_RULES, Rules, Schema, reason_missing
 from service.policy.schemas import Schemas, TakesTooMuch
+from service.turns import in_turns
 
 Approve = Callable[[Policy], Awaitable[None]]
 
@@ -80,8 +81,8 @@ class Enforcement:
         found = self._read.get(text)
         if found is None:
             try:
-                found = await reading.rules(text)
-            except (Invalid, Refused) as error:
+                found = await in_turns(rules_in(text))
+            except (Invalid, NotJson) as error:
                 detail = f"The policy of the fleet can't be read, so nothing is written until it is replaced: {error}"
                 raise refused(HTTPStatus.SERVICE_UNAVAILABLE, "policy-unusable", detail, retry_after=10) from None
             self._read[text] = found

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from service.documents.check import MAX_DEPTH, Part, checking
+from service.json_text import MAX_DEPTH, Part, scan
 
 LEVELS = 4
 """The policy, a member of it, an entry of a list, a field of that."""
@@ -37,8 +37,8 @@ class Outline:
         self._open: list[list[Node]] = [[] for _ in range(LEVELS + 1)]  # by level: what has ended, its parent not yet
 
     def drawn(self) -> Iterator[None]:
-        """Checks all of the text, in slices. Raises Refused (400) for what is no JSON."""
-        return checking(self._text, MAX_DEPTH + LEVELS - 1, LEVELS, self._note)
+        """Checks all of the text, in slices. Raises NotJson."""
+        return scan(self._text, MAX_DEPTH + LEVELS - 1, LEVELS, self._note)
 
     @property
     def root(self) -> Node:

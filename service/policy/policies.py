@@ -19,10 +19,9 @@ from service.http.parameters import PolicyParameters, no_parameters, policy_para
 from service.http.problems import NOT_DONE, Headers, Kind, Problem, Refused, refused
 from service.http.reasons import author_of
 from service.http.security_headers import SECURITY_HEADERS
-from service.policy import reading
 from service.policy.enforcement import Enforcement, too_much
 from service.policy.faults import Fault, Faults, some_of, step
-from service.policy.reading import MAX_BYTES, Invalid
+from service.policy.reading import MAX_BYTES, Invalid, rules_in
 from service.policy.rules import Rules, Schema
 from service.policy.schemas import Schemas, TakesTooMuch
 from service.policy.trials import Trial, Trials
@@ -88,7 +87,7 @@ class Policies:
     async def _checked(self, text: bytes) -> Rules:
         """What the policy says. Raises Refused: 400, and 422 with all that is wrong."""
         try:
-            rules = await self._reader.checked(text, reading.rules_in, reading.rules)
+            rules = await self._reader.checked(text, rules_in(text))
         except Invalid as invalid:
             raise _invalid(invalid.faults) from None
         found: list[Fault] = []

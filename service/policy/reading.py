@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 
 from service.http.keys import check_prefix
 from service.http.problems import Refused
@@ -21,7 +21,6 @@ from service.policy.faults import LONGEST, Fault, Faults, some_of, step
 from service.policy.outline import Node, Outline
 from service.policy.rules import Rules, Schema
 from service.settings.names import nearest
-from service.turns import in_turns
 
 MAX_BYTES = 256 * 1024
 MOST = 256
@@ -47,18 +46,10 @@ class Invalid(ValueError):
         self.faults = faults
 
 
-def rules_in(text: bytes) -> Rules:
-    """What `text` says. Raises Refused (400) if it is no JSON document, Invalid if it is no policy."""
+def rules_in(text: bytes) -> Generator[None, None, Rules]:
+    """What `text` says, found in slices. Raises NotJson if it is no JSON document, Invalid if it is no policy."""
     outline = Outline(text, MOST + 1)
-    for _ in outline.drawn():
-        pass
-    return _rules(outline.root)
-
-
-async def rules(text: bytes) -> Rules:
-    """The same, on a loop that others are served by."""
-    outline = Outline(text, MOST + 1)
-    await in_turns(outline.drawn())
+    yield from outline.drawn()
     return _rules(outline.root)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from service.json_text import NotJson, distinct
+from service.json_text import NotJson
 
 
 def json_value(text: str | bytes) -> Any:
     """The value. Raises ValueError, saying where the text breaks."""
     try:
-        return json.loads(text, object_pairs_hook=distinct)
+        return json.loads(text, object_pairs_hook=_distinct)
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8") from None
     except json.JSONDecodeError as error:
@@ -22,3 +22,10 @@ def json_value(text: str | bytes) -> Any:
         raise
     except ValueError:  # Python converts no longer ones
         raise ValueError("it holds a number of thousands of digits") from None
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise NotJson("a name is given twice in one object")  # not said which: it may be next to a secret
+    return members

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from service.documents.check import MAX_DEPTH
+from service.json_text import MAX_DEPTH
 from tests.http.conftest import Gateway, StartGateway
 from tests.support.etcd import EtcdServer
 

@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consistency.core.model import MustBeAbsent, MustBeAt, MustExist, PreconditionFailed
-from consistency.core.store import Delete, Put
-from service.documents.batches import MAX_DEPTH, MAX_OPERATIONS, changes_in, refused_by
-from service.documents.check import check_document
+from consistency.core.store import Change, Delete, Put
+from service.documents import batches
+from service.documents.batches import MAX_DEPTH, MAX_OPERATIONS, refused_by
+from service.http.bodies import at_once
 from service.http.problems import Problem, Refused
+from service.json_text import NotJson, scan
 from tests.http.test_documents import ACCEPTED
 
 PUT = b'{"op": "put", "key": "first", "value": 1}'
@@ -26,9 +28,13 @@ def body(*operations: bytes) -> bytes:
     return b'{"operations": [' + b", ".join(operations) + b"]}"
 
 
+def changes_in(text: bytes) -> tuple[Change, ...]:
+    return at_once(batches.changes_in(text))
+
+
 def refusal(text: bytes) -> Problem:
     """What a body is refused with, after having passed as a document."""
-    check_document(text, MAX_DEPTH)
+    at_once(scan(text, MAX_DEPTH))
     with pytest.raises(Refused) as refused:
         changes_in(text)
     return refused.value.problem
@@ -61,7 +67,7 @@ def test_a_batch_is_a_list_of_changes() -> None:
 def test_a_value_is_taken_as_it_is_written(document: bytes) -> None:
     """Whatever is accepted alone is accepted in a batch, nested as deep, and with the same bytes."""
     text = b'\n{ "operations" :[{"value":\t' + document + b' ,"key":"a","op":"put"} , ' + PUT + b"] } "
-    check_document(text, MAX_DEPTH)
+    at_once(scan(text, MAX_DEPTH))
     assert changes_in(text) == (Put("a", document), Put("first", b"1"))
 
 
@@ -82,8 +88,8 @@ def test_names_and_keys_may_be_written_with_escapes() -> None:
 )
 def test_no_name_is_given_twice_in_a_batch(text: bytes) -> None:
     """Which one counts? In the batch as in the values, which may also be sent alone."""
-    with pytest.raises(Refused, match="a name is given twice"):
-        check_document(text, MAX_DEPTH)
+    with pytest.raises(NotJson, match="a name is given twice"):
+        at_once(scan(text, MAX_DEPTH))
 
 
 def test_a_large_value_is_cut_out_without_being_built() -> None:

@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 
 import pytest
 
-from service.documents.check import check, check_document
 from service.http import bodies
 from service.http.bodies import LARGE, LEAST, BodyReader
 from service.http.clients import GRACE, LEAST_RATE, StreamedBody, WholeBody, allowed
 from service.http.environ import Environ
 from service.http.problems import Refused
 from service.http.request_log import BEARER
+from service.json_text import scan
 from service.memory.capacity import COPIES, FOR_SMALL
 from tests.support.asgi import Exchange, Request
 
@@ -47,7 +47,7 @@ def reader_of(max_bytes: int = 100, room: int = ROOM, **more: float) -> BodyRead
 async def read(reader: BodyReader, body: bytes, **more: str) -> bytes:
     """The document of a request that has been received already, checked."""
     async with reader.reading(environ(body, **more), WholeBody(body)) as document:
-        await reader.checked(document, check_document, check)
+        await reader.checked(document, scan(document))
         return document
 
 
@@ -328,6 +328,16 @@ def test_a_large_document_that_waits_too_long_for_others_is_refused() -> None:
         assert await read(reader, OF_64_KB) == OF_64_KB, "a refused one does not keep the others waiting"
 
     do(scenario())
+
+
+@pytest.mark.parametrize("body", [b"[1", OF_64_KB[:-1]], ids=["small", "large"])
+def test_what_is_no_document_is_refused_with_what_is_wrong_and_where(body: bytes) -> None:
+    with pytest.raises(Refused) as refusal:
+        do(read(reader_of(2 * LARGE, 4 * ROOM), body))
+    kind, detail = refusal.value.problem.kind, refusal.value.problem.detail
+    assert (int(kind.status), kind.slug) == (400, "invalid-json")
+    place = f"line 1, column {len(body) + 1}"
+    assert detail == f"The body is not an acceptable JSON document: what is open here is not ended at {place}."
 
 
 def test_a_request_that_is_given_up_gives_its_room_back() -> None:
