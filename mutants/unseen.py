@@ -55,8 +55,13 @@ UNSEEN: Mapping[str, str] = {
     " for the bound if somebody has gone less than B ago (rule 12)",
     "rule 14: follow a load that is older than the bound": "covered: nobody follows without a proof of now, which"
     " shows that all is applied, nor a load that something applied since has overtaken (rule 14)",
+    "rule 17: share a load without a proof of now": "seldom: an instance whose member key was deleted by hand, whose"
+    " stream is silent, and whose proofs have had no answer for longer than the bound; then a policy that guards the"
+    " key and a write of it, both within the bound of a load that is under way here",
     "rule 18: join a past that has a gap": "covered: a past is read by a watch of the version key alone, whose history"
     " etcd tells without a gap; where the key was deleted, that names everything and demands a reset",
+    "rule 18: join a past that does not lead here": "covered: a past is read up to where the memory begins, version by"
+    " version (rule 2), and if that has moved meanwhile, or another history was found, it is decided again",
     # who comes, who goes, and who tells of writes from outside
     "rule 9: ignore that the lease has expired": "covered: by each proof, which reads the member key (rule 4), and by "
     "the watch, which tells that it is gone; either ends the hits, and the search for a slot begins anew",

@@ -17,37 +17,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from random import Random
 from typing import Any
 
-from simulation.client import PATIENCE, Client, Record
-from simulation.counting import Counting
+from simulation.client import PATIENCE
+from simulation.ending import KEYS, SOON, TOLD_WITHIN, WELL_WITHIN, Ending, how
 from simulation.extras import SHORT_MEMORY
 from simulation.instance import Instance
-from simulation.life import Life
-from simulation.loop import Loop
-from simulation.plan import OUTSIDE, Ask, Plan
-from simulation.surroundings import SimulatedEtcd, name_of
-from torture.history import Kind, Level, Operation
-
-CALM = 4000
-"""The first number of clients who ask now, one for each instance."""
-
-KEYS = ("t/warm-0", "t/warm-5", "t/warm-6")
-"""Of which no policy demands anything. No more than the least memory takes."""
-
-TOLD_WITHIN = 0.2
-"""Virtual seconds in which a watch has told of a write: nothing is slow now."""
-
-SOON = 0.03
-"""Virtual seconds in which a watch tells, mostly: less than pass between two proofs."""
-
-WELL_WITHIN = 20.0
-"""Virtual seconds until an instance is well again that has lost its stream or its slot."""
-
-TRIES = 4
-"""Puts of one key: a policy may refuse every other document, or those without a reason."""
+from simulation.plan import OUTSIDE
+from simulation.surroundings import name_of
 
 QUIET = 12.5
 """Virtual seconds in which nobody asks for anything: more than the patrol waits for a watch that tells nothing."""
@@ -65,39 +42,11 @@ LEASED = f"{OUTSIDE}leased"
 """A document that is put past the service, with a lease."""
 
 
-class Calm:
-    """See the module's opening. made: a client of that number, who tells each operation also to the one given.
+class Calm(Ending):
+    """See the module's opening."""
 
-    well: returns when all instances are well again, in so many virtual seconds.
-    """
-
-    def __init__(
-        self,
-        plan: Plan,
-        loop: Loop,
-        instances: Sequence[Instance],
-        surroundings: SimulatedEtcd,
-        made: Callable[[int, Record], Client],
-        well: Callable[[str, float], Awaitable[None]],
-        problem: Callable[[str], None],
-    ) -> None:
-        self._plan = plan
-        self._loop = loop
-        self._instances = instances
-        self._surroundings = surroundings
-        self._counting: Counting = surroundings.counting
-        self._well = well
-        self._problem = problem
-        self._random = Random(f"calm {plan.seed}")
-        self._last: dict[int, Operation] = {}
-        self._loaded: dict[tuple[int, str], float] = {}  # when a key was last asked for whole, by instance
-        self._nameless: dict[int, int] = {}  # the last version that named nothing, when an instance last learned
-        self._clients = [made(CALM + instance.number, self._note) for instance in instances]
-        self.acts: list[str] = []
-        """Those that could be played."""
-
-    def _note(self, operation: Operation) -> None:
-        self._last[operation.client] = operation
+    name = "in the calm end"
+    undisturbed = True
 
     async def play(self) -> None:
         """All of it, as far as documents can be written: a policy that nobody can read may have been left."""
@@ -113,8 +62,6 @@ class Calm:
         ):  # fmt: skip
             await act()
             self.acts.append(act.__name__)
-        self._counting.on = False
-        self._counting.taken.clear()
 
     # --- what happens
 
@@ -140,7 +87,7 @@ class Calm:
             since = len(self._counting.taken)
             read = await self._read(instance, key)
             if self._asked_for(instance, key, since) != [True]:
-                self._broken(instance, f"{key} is older than it may grow, and was not loaded whole again: {_how(read)}")
+                self._broken(instance, f"{key} is older than it may grow, and was not loaded whole again: {how(read)}")
 
     async def _everybody_reads(self) -> None:
         await self._everywhere(self._learn)
@@ -165,11 +112,10 @@ class Calm:
             instance = self._somebody()
             writing = self._loop.create_task(self._put(instance, key), name="calm put")
             await asyncio.sleep(offset)
-            read = await self._read(instance, key, by=1)
-            await writing
-            written = self._last[CALM + instance.number]
+            read = await self._read(instance, key, stranger=True)
+            written = await writing
             await asyncio.sleep(TOLD_WITHIN)
-            if read.revision >= written.revision:
+            if written is not None and read.revision >= written.revision:
                 await self._hits(instance, (key,), "it was read while it was written, and as it was written")
 
     async def _herd(self) -> None:
@@ -197,6 +143,7 @@ class Calm:
     async def _event_lost(self) -> None:
         """The history is proven to go on: values are asked for, and only if they are newer."""
         await self._everywhere(self._learn)
+        self.undisturbed = False  # an auditor that has a gap compares with nothing
         self._surroundings.lose_events(1.0)
         await self._put(self._instances[0], KEYS[0])
         await asyncio.sleep(SOON)
@@ -213,7 +160,7 @@ class Calm:
             return
         read = await self._read(instance, key)
         if self._asked_for(instance, key, since) != [False]:
-            self._broken(instance, f"after a gap {key} was not asked for by its revision: {_how(read)}")
+            self._broken(instance, f"after a gap {key} was not asked for by its revision: {how(read)}")
         await self._hits(instance, (key,))
 
     async def _policy_put(self) -> None:
@@ -247,7 +194,7 @@ class Calm:
         since = len(self._counting.taken)
         read = await self._read(instance, KEYS[2])
         if not self._asked_for(instance, KEYS[2], since):
-            self._broken(instance, f"{KEYS[2]} was served from before the slot was lost: {_how(read)}")
+            self._broken(instance, f"{KEYS[2]} was served from before the slot was lost: {how(read)}")
 
     async def _leased_document(self) -> None:
         """Nobody keeps it in memory, since its end is told by no version."""
@@ -257,74 +204,5 @@ class Calm:
                 since = len(self._counting.taken)
                 read = await self._read(instance, LEASED)
                 if not self._asked_for(instance, LEASED, since):
-                    self._broken(instance, f"a document with a lease was kept in memory: {_how(read)}")
+                    self._broken(instance, f"a document with a lease was kept in memory: {how(read)}")
         self._surroundings.revoke(lease)
-
-    # --- how it is asked
-
-    async def _everywhere(self, act: Callable[[Instance], Awaitable[None]]) -> None:
-        await asyncio.gather(*map(act, self._instances))
-
-    async def _learn(self, instance: Instance, keys: Sequence[str] = KEYS) -> None:
-        """Read keys twice, so that they are held: whatever was done to them, one load is enough."""
-        self._nameless[instance.number] = self._last_nameless(instance)
-        for key in keys:
-            await self._read(instance, key)
-            await self._hits(instance, (key,), "it was just read")
-
-    async def _hits(self, instance: Instance, keys: Iterable[str] = KEYS, why: str = "it is held") -> None:
-        for key in keys:
-            since, old = len(self._counting.taken), self._is_old(instance, key)
-            read = await self._read(instance, key)
-            asked = read.cache != "HIT" or self._asked_for(instance, key, since)
-            if asked and not old and not self._all_was_named(instance):
-                self._broken(instance, f"{key} could have been a hit, since {why}: {_how(read)}")
-
-    async def _read(self, instance: Instance, key: str, by: int = 0) -> Operation:
-        client, now = self._clients[(instance.number + by) % len(self._clients)], self._loop.now
-        await client.do(Ask(client.number, 0.0, instance.number, Kind.READ, Level.DEFAULT, (key,)))
-        read = self._last[client.number]
-        if read.cache == "MISS":
-            self._loaded[instance.number, key] = now
-        return read
-
-    def _is_old(self, instance: Instance, key: str) -> bool:
-        """Whether the value may have to be loaded whole again."""
-        age = (self._loop.now - self._loaded.get((instance.number, key), 0.0)) * instance.machine.rate
-        return age > instance.machine.options.max_age - SOON
-
-    def _all_was_named(self, instance: Instance) -> bool:
-        """Whether an auditor that could not compare has had everything validated, since the instance learned."""
-        return self._last_nameless(instance) > self._nameless[instance.number]
-
-    def _last_nameless(self, instance: Instance) -> int:
-        return self._life(instance).cache._state._fresh.history.all_named
-
-    async def _put(self, instance: Instance, key: str) -> bool:
-        client = self._clients[instance.number]
-        ask = Ask(client.number, 0.0, instance.number, Kind.PUT, Level.DEFAULT, (key,), (False,), ("",))
-        for _ in range(TRIES):
-            if await client.do(ask) == 200:
-                return True
-        return False
-
-    def _asked_for(self, instance: Instance, key: str, since: int) -> list[bool]:
-        return self._counting.asked_for(name_of(instance.number), key, since)
-
-    def _somebody(self) -> Instance:
-        return self._random.choice(self._instances)
-
-    def _life(self, instance: Instance) -> Life:
-        assert instance.alive is not None
-        return instance.alive
-
-    @staticmethod
-    def _is_guarded(life: Life, key: str) -> bool:
-        return life.cache.policy.guards(key)
-
-    def _broken(self, instance: Instance, what: str) -> None:
-        self._problem(f"instance {instance.number}, in the calm end: {what}")
-
-
-def _how(read: Operation) -> str:
-    return f"{read.cache or read.note} of {read.modified} at {read.revision}"

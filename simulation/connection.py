@@ -76,6 +76,11 @@ class Connection:
             return self.server.paused or not self.network.passes(self.client, self.server.name, way)
         return self.stalled or not self.network.passes(self.client, self.server.name, way)
 
+    @property
+    def forgotten(self) -> bool:
+        """Whether the server knows nothing of it, while the client thinks that it does."""
+        return self._forgotten
+
     def deaf(self, way: Way) -> bool:
         """Whether what arrives that way is heard by nobody."""
         return self._forgotten if way is Way.TO_SERVER else self._left

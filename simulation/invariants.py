@@ -80,6 +80,8 @@ class Watched:
         self._compared: dict[str, Kept] = {}
         self._histories = 0
         self._horizon = 0
+        self._lease = 0
+        self._joined = 0.0
         self._met = Met(life.cache._fleet)
 
     def after_step(self) -> None:
@@ -87,11 +89,15 @@ class Watched:
         state, options = self._state, self._options
         fresh, entries, window = state._fresh, state._entries, state._window
         until, horizon, floor = fresh.fresh_until, fresh.horizon, fresh.floor
+        if fresh.lease != self._lease:
+            self._lease, self._joined = fresh.lease, self._clock()
         if until:
             if not fresh.lease:
                 self._broken("hits are allowed without a slot")
             if floor > horizon:
                 self._broken("hits are allowed although the floor is above the horizon", f"{floor}, {horizon}")
+            if until - options.staleness_bound < self._joined - 1e-6:
+                self._broken("hits are allowed by a proof from before the slot was won")
             if until > self._clock() + options.staleness_bound:
                 self._broken("hits are allowed beyond the bound")
         if window.until != until or window.horizon != horizon or window.floor != floor:
@@ -148,6 +154,8 @@ class Watched:
             self._broken("a call waits in a queue, and nobody waits for it")
         if self._life.requests:
             self._broken("requests have not ended", f"{self._life.requests}")
+        if self._state.holds_any:
+            self._broken("keys are held, and nobody writes", f"for {list(self._state.held)}")
         if self._state._moved.waiting:
             self._broken("somebody waits for a change of the state")
         for what, detail in self._met.wrong(self._state.snapshot().slot):

@@ -16,6 +16,8 @@ not told so: messages wait at the cut for the way to heal, until a side gives th
     network.half_open("i-1", "etcd-0")     # the server has forgotten the connections; the client finds out in seconds
     network.reset("i-1", "etcd-0")         # the connections break at once, and what is under way with them
     network.heal()                         # undoes `isolate` and `stall`
+    network.holding.add("i-1")             # answers to its reads are made, and leave at `let_go`: others overtake them
+    network.holding_writes.add("i-1")      # … answers to what it writes
     network.vanish("i-1")                  # the client's process is killed: what it sent may still arrive
 
 Servers and clients are told by their names. Time comes from the running loop alone, all chance from the `random`
@@ -71,6 +73,9 @@ class Network:
         self.latency = (0.0005, 0.01)
         self.lost_before = 0.0
         self.lost_after = 0.0
+        self.holding = set[str]()
+        self.holding_writes = set[str]()
+        self.held: list[Callable[[], object]] = []
         self._context = copy_context()
         self._loop = asyncio.get_running_loop()
         self._servers: dict[str, Server] = {}
@@ -80,6 +85,14 @@ class Network:
         self._lives: dict[str, int] = {}  # of clients that have been killed: how often
 
     # --- faults
+
+    def let_go(self) -> None:
+        """Send the answers that were held, and hold none any more."""
+        self.holding.clear()
+        self.holding_writes.clear()
+        held, self.held = self.held, []
+        for send in held:
+            send()
 
     def isolate(self, client: str, server: str | None = None, way: Way | None = None) -> None:
         """Let nothing pass between them (None: any server, both ways), until `heal`."""
@@ -137,10 +150,11 @@ class Network:
         self._look(None, server.name)
 
     def killed(self, server: Server) -> None:
-        """Its process has ended: its connections break, for clients who can be told."""
+        """Its process has ended: its connections break, for clients who can be told; not those it had forgotten."""
         for connection in self._between(None, server.name):
+            knew = not connection.forgotten
             connection.forget()
-            if self.passes(connection.client, server.name, Way.TO_CLIENT):
+            if knew and self.passes(connection.client, server.name, Way.TO_CLIENT):
                 connection.break_off(SOCKET_CLOSED)
 
     # --- for channels

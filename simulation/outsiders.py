@@ -38,6 +38,10 @@ class Outsiders:
         self.cluster.write_outside({}, keys)
         self.cluster.write_outside({key: self._value() for key in keys})
 
+    def delete_outside(self, key: str) -> None:
+        """Somebody deletes a document past the service."""
+        self.cluster.write_outside({}, [self.layout.document(key)])
+
     def write_leased(self, key: str) -> int:
         """Somebody puts a document past the service that ends with a lease; the lease."""
         lease = self.cluster.grant(LONG)
@@ -47,6 +51,12 @@ class Outsiders:
     def delete_version(self) -> None:
         """Somebody deletes the version key."""
         self.cluster.write_outside({}, [self.layout.version])
+
+    def recreate_version(self, times: int) -> None:
+        """Somebody deletes the version key, and puts nonsense there so many times: it counts from the beginning."""
+        self.delete_version()
+        for _ in range(times):
+            self.overwrite_version()
 
     def overwrite_version(self) -> None:
         """Somebody puts nonsense under the version key."""
@@ -65,10 +75,13 @@ class Outsiders:
             {self.layout.policy: good} if leave_one else {}, [] if leave_one else [self.layout.policy]
         )
 
-    def hold_slots(self, free: int) -> None:
-        """All slots that nobody has, but for the first `free` of them, are held by instances of somebody else."""
+    def hold_slots(self, free: int, below: int = SLOTS) -> None:
+        """All slots that nobody has, but for the first `free` of them, are held by instances of somebody else.
+
+        below: only those with a lower number.
+        """
         store = self.cluster.machine.store
-        slots = [slot for slot in range(SLOTS) if store.get(self.layout.member(slot)) is None][free:]
+        slots = [slot for slot in range(below) if store.get(self.layout.member(slot)) is None][free:]
         if lease := self.cluster.grant(LONG):
             self._slots.add(lease)
             self.cluster.write_outside({self.layout.member(slot): b"{}" for slot in slots}, lease=lease)

@@ -40,6 +40,7 @@ class SimulatedEtcd(Outsiders):
         self._weather = plan.weather
         self._saved: Snapshot | None = None
         self._restored: Restored | None = None
+        self._is_over = False
         self._documents = Documents(self.cluster.history, self.layout.documents)
         self._policies = Documents(self.cluster.history, self.layout.policy)
         self.counting = Counting(self.layout)
@@ -104,9 +105,29 @@ class SimulatedEtcd(Outsiders):
         documents = self.documents()
         return None if documents is None or key in VISIBLE else documents.mod_revision_at(key, revision)
 
+    def mod_revision(self, key: str) -> Revision:
+        """Of a document as etcd has it now; 0: absent."""
+        kv = self.cluster.machine.store.get(self.layout.document(key))
+        return 0 if kv is None else kv.mod
+
+    @property
+    def revision(self) -> Revision:
+        """Etcd's, now."""
+        return self._revision()
+
+    def document(self, key: str) -> bytes | None:
+        """As etcd has it now."""
+        kv = self.cluster.machine.store.get(self.layout.document(key))
+        return None if kv is None else kv.value
+
+    def policy_revision(self) -> Revision:
+        """Of the policy as etcd has it now; 0: there is none."""
+        kv = self.cluster.machine.store.get(self.layout.policy)
+        return 0 if kv is None else kv.mod
+
     def documents(self) -> Documents | None:
         """What all documents were; None once a backup was restored, since they have two histories then."""
-        return self._documents if self._restored is None else None
+        return self._documents if self._restored is None and not self._is_over else None
 
     def books(self) -> Books:
         """What etcd's history tells of the fleet, to be held against what is promised."""
@@ -181,6 +202,18 @@ class SimulatedEtcd(Outsiders):
             self._restored = Restored(self._loop.now, self._saved.revision)
             self.cluster.restore(self._saved, overtake=overtake, renamed=renamed)
 
+    def restore_at_last(self, saved: Snapshot, *, overtake: bool, renamed: bool) -> None:
+        """After all that is judged: what documents were is not asked any more."""
+        self._is_over = True
+        self.cluster.restore(saved, overtake=overtake, renamed=renamed)
+
+    def put_version_at(self, revision: Revision) -> None:
+        """Somebody writes until the version key is put, as nonsense, at this very revision; or it is too late."""
+        while self._revision() < revision - 1:
+            self.cluster.write_outside({b"elsewhere": b""})
+        if self._revision() == revision - 1:
+            self.overwrite_version()
+
     def nospace(self, on: bool, quota: bool = False) -> None:
         """The quota is used up (quota: so that transactions are refused), or isn't any more."""
         self.cluster.nospace(on, quota=quota)
@@ -221,6 +254,19 @@ class SimulatedEtcd(Outsiders):
     def half_open(self, who: int) -> None:
         """Etcd forgets its streams; it is not told."""
         self._network.half_open(name_of(who))
+
+    def hold_answers(self, who: int, on: bool, *, to_writes: bool = False) -> None:
+        """What etcd answers to the reads of this instance, or to its writes, leaves late: at `let_answers_go`."""
+        holding = self._network.holding_writes if to_writes else self._network.holding
+        (holding.add if on else holding.discard)(name_of(who))
+
+    def let_answers_go(self) -> None:
+        """Those that were held arrive; none is held any more."""
+        self._network.let_go()
+
+    def lose_answers(self, chance: float) -> None:
+        """From now on so many calls are done, and their answers lost."""
+        self._network.lost_after = chance
 
     def reset(self, who: int, streams_only: bool) -> None:
         """Its connections break."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Unary:
     """One call with one answer. At the server: `answer` or `fail` it, once."""
 
-    __slots__ = ("connection", "future", "metadata", "method", "request")
+    __slots__ = ("connection", "future", "metadata", "method", "reads", "request")
 
     def __init__(self, method: str, request: Any, metadata: dict[str, str], future: asyncio.Future[Any]) -> None:
         self.method = method
@@ -32,6 +32,8 @@ class Unary:
         self.metadata = metadata
         self.future = future
         self.connection: Connection | None = None  # None: not sent yet
+        self.reads = False
+        """At the server: whether it changes nothing."""
 
     @property
     def given_up(self) -> bool:
@@ -65,6 +67,8 @@ class Unary:
         network = connection.network
         if network.lost_after and network.random.random() < network.lost_after:
             self.lose(network)
+        elif connection.client in (network.holding if self.reads else network.holding_writes):
+            network.held.append(lambda: connection.reply(deliver))
         else:
             connection.reply(deliver)
 

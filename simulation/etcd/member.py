@@ -95,6 +95,8 @@ class Member:
     # --- how it is done
 
     def read(self, call: Unary, answer: Callable[[], None], *, serializable: bool) -> None:
+        call.reads = True
+
         def guarded() -> None:
             try:
                 answer()
