@@ -190,4 +190,14 @@ UNSEEN: Mapping[str, str] = {
     "rule 19: go on with a history that an older release has written past": (
         "seldom: an earlier release's write is overwritten by who has forgotten it, and the lowest slot's has not"
     ),
+    "rule 1: report a put as not done though its group was sent": (
+        "seldom: an instance that is paused while its put is on its way, until more than the limit of time has passed"
+    ),
+    "rule 11: serve the entry without a proof of the read's own": (
+        "seldom: a linearizable read of an entry whose newer version a silent watch has not told, less than B after it"
+        " fell silent"
+    ),
+    "rule 16: announce no precondition": (
+        "costs: a guarded write that its precondition refuses is announced and waited for before it is refused"
+    ),
 }

@@ -13,7 +13,7 @@ from consistency.core.authors import NOBODY, Author
 from simulation.plan import KEPT
 from simulation.policies import breach
 from simulation.record import Order, PolicySent
-from torture.truth import DOCUMENTS, Change, Truth
+from torture.truth import DOCUMENTS, VERSION, Change, Truth
 from torture.violations import Violation
 
 POLICY = "policy"
@@ -27,6 +27,7 @@ def what_was_demanded(truth: Truth, orders: Mapping[str, Order], sent: Iterable[
     orders: all writes that were sent. sent: the policies whose answers are of this history.
     """
     yield from _policies(truth, sent)
+    yield from _versions(truth)
     policy: Change | None = None
     for change in truth.changes:
         if change.key == POLICY:
@@ -51,6 +52,21 @@ def _policies(truth: Truth, sent: Iterable[PolicySent]) -> Iterator[Violation]:
         found = there.get(policy.text, [])
         if len(found) > 1 or (policy.done is False and found) or (policy.done and found != [policy.revision]):
             yield Violation("policy not as answered", f"{policy} is in etcd at {found}")
+        for revision in found:
+            record = truth.record(revision)
+            if record is None or record.authors.of(POLICY).by != policy.by:
+                yield Violation("policy signed by another", f"{policy} at {revision}: {record}")
+
+
+def _versions(truth: Truth) -> Iterator[Violation]:
+    """A version tells of something: a key, an intent, a policy, or that anything may have changed.
+
+    What its clients have given up before it was sent is not sent (rule 1).
+    """
+    for change in truth.changes:
+        record = truth.record(change.revision) if change.key == VERSION else None
+        if record is not None and record.names == frozenset() and not record.policy and record.intent is None:
+            yield Violation("version of nothing", f"{record}", (), (change,))
 
 
 def _document(truth: Truth, change: Change, policy: Change | None, orders: Mapping[str, Order]) -> Iterator[Violation]:

@@ -19,7 +19,7 @@ from simulation.workload import asks
 from torture.schedule import Beat, Step
 
 MOST = (0, 2, 5, 10, 15)
-MOST_APART = (0, 0, 1, 2)
+MOST_APART = (0, 1, 2, 3)
 """Kinds of faults in a run: one of these."""
 
 LATER = 1000

@@ -1,5 +1,5 @@
 """What a plan has besides, drawn apart from the rest: writes at their bounds, memories that are short, keys that are
-guarded. Pure."""
+guarded, clients that come together. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 from random import Random
 
 from consistency.core.versions import MOST_NAMES
+from simulation.crowds import crowds
 from simulation.plan import Ask, Machine, Plan
 from torture.history import CHECKED, Kind
 
@@ -23,10 +24,12 @@ LARGE = 2_500
 def enriched(plan: Plan) -> Plan:
     """The plan, with its extras."""
     random = Random(f"extras {plan.seed}")
+    machines = tuple(_forgetful(machine, random) for machine in plan.machines)
+    at_bounds = tuple(_at_its_bound(ask, random) for ask in plan.asks)
     return replace(
         plan,
-        machines=tuple(_forgetful(machine, random) for machine in plan.machines),
-        asks=tuple(_at_its_bound(ask, random) for ask in plan.asks),
+        machines=machines,
+        asks=(*at_bounds, *crowds(plan, Random(f"crowds {plan.seed}"))),
         guarded=_guarded(Random(f"guarded {plan.seed}")),
     )
 

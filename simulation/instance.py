@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from consistency.core.events import Event, WorkerFailed
+from consistency.core.events import BatchAnswered, Event, WorkerFailed
 from consistency.core.store import Store
 from simulation.life import Clock, Life
 from simulation.loop import Loop
@@ -14,7 +14,7 @@ from simulation.plan import Machine
 
 
 class Instance:
-    """The lives of one instance, and what is to be told of them."""
+    """The lives of one instance, and what is to be told of them. batches: how many were answered that read a key."""
 
     def __init__(
         self, number: int, loop: Loop, machine: Machine, connect: Callable[[int, Clock], Store],
@@ -23,6 +23,7 @@ class Instance:
         self.number = number
         self.machine = machine
         self.life: Life | None = None
+        self.batches = 0
         self._loop = loop
         self._connect = connect
         self._tell = tell
@@ -50,6 +51,8 @@ class Instance:
 
     def _observe(self, event: Event) -> None:
         self._tell(f"instance {self.number}", event)
+        if isinstance(event, BatchAnswered) and event.wants:
+            self.batches += 1
         if isinstance(event, WorkerFailed):
             self._problem(f"instance {self.number}: {event.name} failed: {event.detail}")
 

@@ -16,6 +16,7 @@ from simulation.instance import Instance
 from simulation.life import Life
 from simulation.met import Met
 from simulation.owners import Owner
+from simulation.surroundings import SimulatedEtcd
 
 ROUND_EVERY = 0.1
 """Virtual seconds."""
@@ -54,14 +55,18 @@ class Invariants:
                     watched.round()
             await asyncio.sleep(ROUND_EVERY)
 
-    def at_rest(self, policy: Revision | None) -> None:
-        """Nobody asks for anything: nothing waits, nothing is under way that should have ended.
-
-        policy: the revision of the one in force, which all must have heard of; None: they need not.
-        """
+    def at_rest(self, etcd: SimulatedEtcd) -> None:
+        """Nobody asks for anything: nothing waits, nothing is under way or held that should have ended."""
         for instance in self._instances:
             if (life := instance.alive) is not None and (watched := self._found(life.owner)) is not None:
-                watched.at_rest(policy)
+                watched.at_rest(etcd.heard_of_policy())
+                watched.holds_nothing(self._of_the_living(etcd), etcd)
+
+    def _of_the_living(self, etcd: SimulatedEtcd) -> tuple[str, ...]:
+        """How the intents begin that somebody alive has put, who has to take them away: not if a backup brought them
+        back, for then those who put them may hold them for done."""
+        lives = [instance.alive for instance in self._instances] if etcd.restored is None else []
+        return tuple(life.cache._parts.guard._ours for life in lives if life is not None)
 
 
 class Watched:
@@ -73,6 +78,8 @@ class Watched:
         self._life = life
         self._state = life.cache._state
         self._clock = life.cache._clock
+        writes = life.cache._writes
+        self._groups = writes._group._calls, writes._guarded_group._calls
         self._current = current
         self._problem = problem
         self._told = set[str]()
@@ -100,6 +107,10 @@ class Watched:
                 self._broken("hits are allowed by a proof from before the slot was won")
             if until > self._clock() + options.staleness_bound:
                 self._broken("hits are allowed beyond the bound")
+        for calls in self._groups:
+            for group in calls.queue:
+                if len(group.puts) > group.waiting:
+                    self._broken("a put waits for company, and its client has gone")
         if window.until != until or window.horizon != horizon or window.floor != floor:
             self._broken("the window that hits go by is not the present one")
         kept = entries._entries
@@ -144,7 +155,8 @@ class Watched:
         self._met.look(fresh.histories)
 
     def at_rest(self, policy: Revision | None) -> None:
-        """See `Invariants.at_rest`."""
+        """See `Invariants.at_rest`. policy: the revision of the one in force, which all must have heard of; None: they
+        need not."""
         cache = self._life.cache
         if policy is not None and cache.policy.mod_revision != policy:
             self._broken("it goes by a policy that is old", f"of {cache.policy.mod_revision}, not {policy}")
@@ -154,12 +166,19 @@ class Watched:
             self._broken("a call waits in a queue, and nobody waits for it")
         if self._life.requests:
             self._broken("requests have not ended", f"{self._life.requests}")
-        if self._state.holds_any:
-            self._broken("keys are held, and nobody writes", f"for {list(self._state.held)}")
         if self._state._moved.waiting:
             self._broken("somebody waits for a change of the state")
         for what, detail in self._met.wrong(self._state.snapshot().slot):
             self._broken(what, detail)
+
+    def holds_nothing(self, living: tuple[str, ...], etcd: SimulatedEtcd) -> None:
+        """No write is under way. An intent of somebody dead ends with its lease, which may be a long one.
+
+        living: how the intents of the living begin.
+        """
+        for nonce in self._state.held:
+            if nonce.startswith(living) or not etcd.has_intent(nonce):
+                self._broken("keys are held, and nobody writes", nonce)
 
     def _broken(self, what: str, detail: str = "") -> None:
         if what not in self._told:

@@ -80,10 +80,13 @@ class Keeper(Asker):
         revision = 0
         try:
             written: Written = await self._asked(
-                instance, patience, lambda cache: cache.put_policy(put, if_match=if_match)
+                instance, patience, lambda cache: cache.put_policy(put, if_match=if_match, author=Author(self._name))
             )
             done, revision = True, written.revision
             self._known = revision
+            before = self._surroundings.policy(revision - 1)
+            if if_match is not None and before is not None and before.mod_revision != if_match:
+                self._problem(f"a policy took the place of {before}, only that of {if_match} was to be replaced")
         except PreconditionFailed as refused:
             done, self._known = False, refused.current
         except OutcomeUnknown:
@@ -92,7 +95,7 @@ class Keeper(Asker):
             done = False if str(gone) == "refused" else None
         except StoreError:
             done = False
-        self._policies.append(PolicySent(put.decode(), done, revision))
+        self._policies.append(PolicySent(put.decode(), done, revision, self._name))
         self._tell(self._name, f"has put the policy {put.decode()}: {revision or done}")
 
     async def _read_policy(self, instance: Instance, patience: float) -> None:

@@ -8,6 +8,7 @@ not told so: messages wait at the cut for the way to heal, until a side gives th
                                            # between members: cluster.raft.latency
     network.lost_before = 0.01             # chance that a call is lost on its way there, and never executed
     network.lost_after = 0.01              # chance that a call is executed, and its answer lost
+    network.broken_answers["i-1"] = 0.5    # … of the calls of one client, who hears at once that it broke
     network.isolate("i-1", "etcd-0")       # nothing passes, in either direction; nobody is told
     network.isolate("i-1", "etcd-0", Way.TO_SERVER)    # requests don't arrive, what comes from there does
     network.isolate("i-1")                 # from every server
@@ -76,6 +77,7 @@ class Network:
         self.holding = set[str]()
         self.holding_writes = set[str]()
         self.held: list[Callable[[], object]] = []
+        self.broken_answers: dict[str, float] = {}
         self._context = copy_context()
         self._loop = asyncio.get_running_loop()
         self._servers: dict[str, Server] = {}
@@ -184,6 +186,10 @@ class Network:
     def passes(self, client: str, server: str, way: Way) -> bool:
         """Whether the way is free."""
         return (client, server, way) not in self._cut
+
+    def breaks_an_answer(self, client: str) -> bool:
+        """Whether an answer that is sent to it now is lost, and it hears so."""
+        return self.random.random() < self.broken_answers.get(client, 0.0)
 
     def delay(self) -> float:
         """Seconds that a message takes."""

@@ -36,6 +36,7 @@ def play(plan: Plan, surround: Surround, tell: Tell | None = None) -> Run:
                 loop.tasks()
                 gc.collect()
                 loop.close()
+            run.sent = world.surroundings.sent
             run.truth = Truth(world.surroundings.changes(0))
             if restored := world.surroundings.restored:
                 run.split_at, run.truth_after = restored.at, Truth(world.surroundings.changes(1))

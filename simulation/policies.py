@@ -80,6 +80,7 @@ def reason(request: str, number: int) -> str:
 class Approval:
     """Agrees to one write, as the service does: what is refused is held against the policy in force first.
 
+    Agrees under a policy that can't be read, too: nobody is to be asked that, since nothing is to be written under it.
     pause: virtual seconds that it takes to hold a document against a policy.
     """
 
@@ -103,5 +104,7 @@ class Approval:
                 raise Broken(wrong)
 
     def _wrong(self, policy: Policy) -> str:
+        if policy.fault:
+            return ""
         found = (breach(policy.text, key, value, self._why) for key, value in self._changes.items())
         return next((wrong for wrong in found if wrong), "")

@@ -24,11 +24,15 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class PolicySent:
-    """A policy that was sent. revision: at which it came into force, 0 if that is not known; done: None: not known."""
+    """A policy that was sent. revision: at which it came into force, 0 if that is not known; done: None: not known.
+
+    by: who put it, "" if he has not said.
+    """
 
     text: str
     done: bool | None
     revision: int = 0
+    by: str = ""
 
 
 @dataclass
@@ -36,7 +40,7 @@ class Run:
     """What a run gave. problems: what needs no checker to be wrong. outside: reads of keys that others write.
 
     followed: what those were told who follow changes. orders: all writes that were sent, by the id of their request.
-    policies: all that were sent.
+    policies: all that were sent. sent: each document that an instance has asked etcd to store, with its key.
 
     truth, truth_after: everything that was committed. split_at: when a backup was restored, so that another history
     began (`truth_after`); None: never. begun: when clients and faults did, virtual seconds. steps: callbacks.
@@ -49,6 +53,7 @@ class Run:
     followed: list[Told] = field(default_factory=list)
     orders: dict[str, Order] = field(default_factory=dict)
     policies: list[PolicySent] = field(default_factory=list)
+    sent: set[tuple[str, bytes]] = field(default_factory=set)
     truth: Truth = field(default_factory=lambda: Truth(()))
     split_at: float | None = None
     truth_after: Truth = field(default_factory=lambda: Truth(()))

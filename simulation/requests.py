@@ -38,6 +38,9 @@ from torture.history import Kind, Level, Outcome
 PAUSES = (0.0, 0.0, 0.003, 0.05)
 """Virtual seconds that it takes to hold a write against a policy, by client."""
 
+ALLOWED = 10.0
+"""Seconds that a client whose session can't be understood would take an answer unproven for."""
+
 Wanted = Sequence[tuple[str, str | None, str]]
 """Keys with their new values and their conditions, in the history's words. Empty for a read."""
 
@@ -71,7 +74,7 @@ def _read(cache: AsyncDistributedCache, ask: Ask, token: int, asked: int) -> Cor
         case Level.UNCACHED:
             return cache.get(key, use_cache=False, min_revision=token)
         case Level.LINEARIZABLE if is_unknown(ask):
-            return cache.get(key, session_unknown=True)
+            return cache.get(key, session_unknown=True, stale_if_error=ALLOWED)  # which is never unproven, even so
         case _:
             return cache.get(key, min_revision=token, linearizable=ask.level is Level.LINEARIZABLE)
 

@@ -5,12 +5,13 @@ Owns the actions of these faults (`faults` names them). `processes` does those t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from consistency.core.model import Revision
-from consistency.core.store import Store
+from consistency.core.store import Change, Commit, Put, Store
 from consistency.etcd.layout import Layout
 from consistency.etcd.store import EtcdStore
 from simulation.books import Books
@@ -23,7 +24,7 @@ from simulation.loop import Loop
 from simulation.outsiders import Outsiders
 from simulation.plan import VISIBLE, Plan, Weather
 from simulation.way import Way
-from torture.truth import Change
+from torture.truth import Change as Changed
 
 PREFIX = "simulated"
 USER, PASSWORD = "service", "secret"
@@ -41,6 +42,8 @@ class SimulatedEtcd(Outsiders):
         self._saved: Snapshot | None = None
         self._restored: Restored | None = None
         self._is_over = False
+        self.sent = set[tuple[str, bytes]]()
+        """Each document that an instance has asked etcd to store, with its key: what is not there was never sent."""
         self._documents = Documents(self.cluster.history, self.layout.documents)
         self._policies = Documents(self.cluster.history, self.layout.policy)
         self.counting = Counting(self.layout)
@@ -53,7 +56,8 @@ class SimulatedEtcd(Outsiders):
     def connect(self, number: int, clock: Clock) -> Store:
         """The store of a new process of that instance."""
         user = (USER, PASSWORD) if self._secured else (None, None)
-        return EtcdStore(self.cluster.config(PREFIX, *user), connect=self.cluster.connect(name_of(number)), clock=clock)
+        connect = self.cluster.connect(name_of(number))
+        return NotingStore(self.cluster.config(PREFIX, *user), connect=connect, clock=clock, sent=self.sent)
 
     def lost(self, number: int) -> None:
         """The process of that instance has died: its connections end."""
@@ -67,6 +71,7 @@ class SimulatedEtcd(Outsiders):
         self._network.latency = weather.latency
         self._network.lost_before = weather.lost_before
         self._network.lost_after = weather.lost_after
+        self._network.broken_answers.clear()
         self.cluster.slow_watches = weather.slow_watches
 
     def heal(self) -> None:
@@ -90,7 +95,7 @@ class SimulatedEtcd(Outsiders):
             if committed.timeline == timeline or (committed.timeline < timeline and kept):
                 yield committed
 
-    def changes(self, timeline: int) -> Iterator[Change]:
+    def changes(self, timeline: int) -> Iterator[Changed]:
         """Everything that was committed, with the moment of its commit. timeline: as above."""
         prefix = f"{PREFIX}/".encode()
         for committed in self.committed(timeline):
@@ -98,7 +103,7 @@ class SimulatedEtcd(Outsiders):
                 if kv.key.startswith(prefix):
                     value = kv.value.decode() if kv.version else None
                     key = kv.key.removeprefix(prefix).decode()
-                    yield Change(committed.revision, key, value, kv.version, committed.at)
+                    yield Changed(committed.revision, key, value, kv.version, committed.at)
 
     def current(self, key: str, revision: Revision) -> Revision | None:
         """The mod_revision of a key at a revision; 0: absent. None: others write it, or a backup was restored."""
@@ -134,9 +139,10 @@ class SimulatedEtcd(Outsiders):
         timelines = range(2 if self._restored else 1)
         return Books(self.layout, [[*self.committed(timeline)] for timeline in timelines])
 
-    def policy(self) -> Version | None:
-        """The policy in force, NEVER if there is none; None once a backup was restored."""
-        return self._policies.at("", self._policies.revision) if self._restored is None else None
+    def policy(self, revision: Revision | None = None) -> Version | None:
+        """The policy in force, or that of a revision, NEVER if there is none; None once a backup was restored."""
+        at = self._policies.revision if revision is None else revision
+        return self._policies.at("", at) if self._restored is None else None
 
     def heard_of_policy(self) -> Revision | None:
         """Of the policy in force, if a version has told of it; None: it was put past the service; or there are two."""
@@ -146,6 +152,15 @@ class SimulatedEtcd(Outsiders):
         (committed,) = (each for each in self.cluster.history if each.revision == policy.revision)
         told = any(kv.key == self.layout.version for kv in committed.changes)
         return policy.revision if told else None
+
+    def versions(self) -> int:
+        """How many versions there have been since the version key was created."""
+        kv = self.cluster.machine.store.get(self.layout.version)
+        return kv.version if kv else 0
+
+    def has_intent(self, nonce: str) -> bool:
+        """Whether an intent is there."""
+        return self.cluster.machine.store.get(self.layout.intent(nonce)) is not None
 
     def revoke(self, lease: int) -> None:
         """The lease of a living instance ends."""
@@ -243,6 +258,10 @@ class SimulatedEtcd(Outsiders):
         if number < len(self.cluster.members):
             self._network.isolate(name_of(who), self.cluster.members[number].name)
 
+    def break_answers(self, who: int, chance: float) -> None:
+        """From now on so many answers to its calls are lost, and it hears that they broke."""
+        self._network.broken_answers[name_of(who)] = chance
+
     def stall_streams(self, who: int) -> None:
         """Its watch stays open, and brings nothing more."""
         self._network.stall(name_of(who))
@@ -278,6 +297,18 @@ class SimulatedEtcd(Outsiders):
 
     def _revision(self) -> Revision:
         return self.cluster.machine.store.revision
+
+
+class NotingStore(EtcdStore):
+    """Notes which documents it was to store."""
+
+    def __init__(self, *arguments: Any, sent: set[tuple[str, bytes]], **others: Any) -> None:
+        super().__init__(*arguments, **others)
+        self._sent = sent
+
+    async def commit(self, changes: Sequence[Change], *arguments: Any, **others: Any) -> Commit:
+        self._sent.update((change.key, change.value) for change in changes if isinstance(change, Put))
+        return await super().commit(changes, *arguments, **others)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,21 +4,20 @@ Nobody has to be told that a version is old: the moment of each commit is known,
 
 A restored backup splits a run: what came before it is judged by the history that was lost, what was asked for when the
 bound had passed, so that nobody may know of the lost one any more, by the one that goes on from the backup. There
-nobody knows which policy came back, so no key counts as guarded. Nor does one that a policy put by hand does not name.
-Writes that may have come to both, or to the part that both share, are writes of unknown outcome to the second. The last
-known that was proven in the lost one may be told for as long as the client allows (STALE), and a token of the lost one
-be refused.
+nobody knows which policy came back, so no key counts as guarded. Writes that may have come to both, or to the part that
+both share, are writes of unknown outcome to the second. The last known that was proven in the lost one may be told for
+as long as the client allows (STALE), and a token of the lost one be refused.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from consistency.core.options import CLOCK_RATE_ERROR
 from simulation.client import LAST_LOOK, LAST_WORD
-from simulation.demanded import POLICY, what_was_demanded
+from simulation.demanded import what_was_demanded
+from simulation.guarded import Guarded
 from simulation.record import Run
 from torture.case import Case
 from torture.checker import check
@@ -29,22 +28,25 @@ from torture.violations import Violation
 SLACK = CLOCK_RATE_ERROR / 2
 """Of the bound: what a clock that runs slow, but not slower than allowed, makes of it."""
 
-WRONG_TIMELINE = 410
+WRONG_TIMELINE, OUTCOME_UNKNOWN = 410, 504
 
 
 def judge(run: Run) -> list[Violation]:
     """Everything that is wrong with it; the promises to clients first."""
     problems = [Violation("problem", problem) for problem in run.problems]
+    problems += _unknown_for_nothing(run)
     slack = run.plan.bound * SLACK + 1e-6
     if run.split_at is None:
         promises = check(
-            run.history, run.truth, bound=run.plan.bound, slack=slack, followed=run.followed, guarded=_guarded(run)
+            run.history, run.truth, bound=run.plan.bound, slack=slack, followed=run.followed, guarded=Guarded(run.truth)
         )
         demanded = [*what_was_demanded(run.truth, run.orders, run.policies)]
         return [*promises, *_outside(run.outside, run.truth), *demanded, *problems]
     before, after = _split(run.history, run.split_at, run.split_at + run.plan.bound + slack)
     followed = [word for word in run.followed if word.returned < run.split_at]
-    promises = check(before, run.truth, bound=run.plan.bound, slack=slack, followed=followed, guarded=_guarded(run))
+    promises = check(
+        before, run.truth, bound=run.plan.bound, slack=slack, followed=followed, guarded=Guarded(run.truth)
+    )
     promises += check(after, run.truth_after, bound=run.plan.bound, slack=slack)
     forgotten = run.split_at + run.plan.bound + slack
     late = [read for read in run.outside if read.invoked > forgotten and not _is_last_known(read, run.split_at)]
@@ -52,29 +54,23 @@ def judge(run: Run) -> list[Violation]:
     return [*promises, *_outside(late, run.truth_after), *demanded, *problems]
 
 
+def _unknown_for_nothing(run: Run) -> Iterator[Violation]:
+    """Writes that were said to be of unknown outcome, though no transaction was sent that does them (rules 1, 16).
+
+    A put that may share a transaction is left out: who waits for it can be out of time while its group is announced.
+    """
+    for write in run.history:
+        shares = write.kind is Kind.PUT and not write.condition and write.level is not Level.SYNC
+        stored = [(key, value.encode()) for key, value in write.changes if value is not None]
+        if write.status == OUTCOME_UNKNOWN and not shares and stored and not run.sent.intersection(stored):
+            yield Violation("unknown, though nothing was sent", write.note, (write,))
+
+
 def judged_as_guarded(run: Run) -> list[Operation]:
     """The reads that had to be linearizable because their keys were guarded, and for nothing else."""
     until = float("inf") if run.split_at is None else run.split_at
     known = [operation for operation in run.history if operation.returned < until]
-    return Case(known, run.truth, run.plan.bound, 0.0, guarded=_guarded(run)).guarded_reads()
-
-
-def _guarded(run: Run) -> tuple[str, ...]:
-    """The prefixes of the run's guarded keys that no policy has left out since the first (rules 16 and 17).
-
-    While nobody can read the policy nothing is written, so it need not name them.
-    """
-    guarded = set(run.guarded)
-    for change in run.truth.changes:
-        if change.key == POLICY:
-            guarded &= _named(change.value, run.guarded)
-    return tuple(prefix for prefix in run.guarded if prefix in guarded)
-
-
-def _named(policy: str | None, prefixes: Collection[str]) -> set[str]:
-    """Those of the prefixes that this policy guards; all if nobody can read it."""
-    said = json.loads(policy) if policy is not None else {}
-    return {*prefixes} if not isinstance(said, dict) else {*prefixes} & {*said.get("guarded", ())}
+    return Case(known, run.truth, run.plan.bound, 0.0, guarded=Guarded(run.truth)).guarded_reads()
 
 
 def newest(run: Run) -> Truth:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from random import Random
 
 from consistency.core.events import StoreCalled
+from simulation.afterwards import Afterwards
 from simulation.away import Away
 from simulation.calm import Calm
 from simulation.client import Client, Record
@@ -28,6 +29,7 @@ from simulation.onlooker import Onlooker
 from simulation.owners import Owner
 from simulation.plan import ONLOOKERS, VISIBLE, Plan
 from simulation.processes import Processes
+from simulation.quiet import Quiet
 from simulation.races import Races
 from simulation.record import Order, Run
 from simulation.recovery import Recovery
@@ -79,6 +81,8 @@ class World:
         self._diary = Diary(self.instances, self.tell)
         loop.after_step = self._invariants.after_step if tell is None else self._look
         self._processes = Processes(self.instances, self.surroundings)
+        self._afterwards = Afterwards(run, loop, self.instances, self.surroundings, self.sign, self.problem)
+        self._quiet = Quiet(plan, loop, self.instances, self.surroundings, self.problem)
         self._recovery = Recovery(plan, loop, self.instances, self.surroundings, self._client, self.tell, self.problem)
         self._endings = [self._ending(kind) for kind in (Calm, Races, Away)]
         self._last = self._ending(Restoring)
@@ -130,11 +134,15 @@ class World:
         self._recovery.heal()
         await self._recovery.recovered("recovered", RECOVERED_WITHIN)
         await self._recovery.look_at_everything()
+        self._invariants.at_rest(self.surroundings)
+        await self._recovery.recovered("recovered from the ending", RECOVERED_WITHIN)
+        await self._afterwards.ask()
         for ending in self._endings:
             await ending.run()
         # By then the leases of the dead have ended, and that is written down.
         await asyncio.sleep(max(machine.options.lease_ttl for machine in self.plan.machines) + 5.0)
-        self._invariants.at_rest(self.surroundings.heard_of_policy())
+        self._invariants.at_rest(self.surroundings)
+        await self._quiet.watch()
         rounds.cancel()
         last = [life.cache.status().lease for instance in self.instances if (life := instance.alive)]
         restores = self.plan.seed % 2 == 0  # then etcd's history of the fleet is not what it has been

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from torture.followed import Told
 from torture.history import Kind, Level, Operation, Outcome
 from torture.truth import Change, Truth
 
+Guarded = tuple[str, ...] | Callable[[Operation], bool]
+"""Which reads are of guarded keys (rules 16, 17): prefixes of the keys that were guarded all the time; or who says so
+of a read."""
+
 _STRICT = (Level.UNCACHED, Level.LINEARIZABLE)
 
 
 class Case:
-    """What the checks look at. `bound` and `slack` in seconds. followed: what followers of /changes were told.
-
-    guarded: prefixes of the keys that were guarded all the time (rules 16, 17).
-    """
+    """What the checks look at. `bound` and `slack` in seconds. followed: what followers of /changes were told."""
 
     def __init__(
         self,
@@ -30,7 +31,7 @@ class Case:
         bound: float,
         slack: float,
         followed: Sequence[Told] = (),
-        guarded: tuple[str, ...] = (),
+        guarded: Guarded = (),
     ) -> None:
         self.history = history
         self.guarded = guarded
@@ -57,10 +58,13 @@ class Case:
 
     def guarded_reads(self) -> list[Operation]:
         """The reads of guarded keys that promise linearizability for that alone: hits, and what else is of now."""
-        if not self.guarded:
+        guarded = self.guarded
+        if not guarded:
             return []
         present = (read for read in self.present_reads() if read.level not in _STRICT and read.cache != "STALE")
-        return [read for read in present if read.key.startswith(self.guarded)]
+        if isinstance(guarded, tuple):
+            return [read for read in present if read.key.startswith(guarded)]
+        return [read for read in present if guarded(read)]
 
     def present_reads(self) -> list[Operation]:
         """The reads of the present, whatever they promise."""

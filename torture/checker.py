@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from torture import content, order, recency, replicas
-from torture.case import Case
+from torture.case import Case, Guarded
 from torture.followed import Told
 from torture.history import Operation
 from torture.truth import Truth
@@ -53,12 +53,11 @@ def check(
     bound: float,
     slack: float = 0.0,
     followed: Sequence[Told] = (),
-    guarded: tuple[str, ...] = (),
+    guarded: Guarded = (),
 ) -> list[Violation]:
     """Every broken promise, in the order of CHECKS. `bound` is B, `slack` what clocks may be off, both in seconds.
 
-    followed: what followers of /changes were told, each in the order of its telling. guarded: prefixes of keys that
-    were guarded all the time.
+    followed: what followers of /changes were told, each in the order of its telling. guarded: see `case`.
     """
     case = Case(history, truth, bound, slack, followed, guarded)
     return [violation for find in CHECKS for violation in find(case)]

@@ -69,6 +69,8 @@ class Unary:
             self.lose(network)
         elif connection.client in (network.holding if self.reads else network.holding_writes):
             network.held.append(lambda: connection.reply(deliver))
+        elif network.broken_answers and network.breaks_an_answer(connection.client):
+            network.after(network.delay(), self.end, STREAM_REMOVED)
         else:
             connection.reply(deliver)
 

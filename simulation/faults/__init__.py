@@ -17,9 +17,12 @@ FAULTS: dict[str, Fault] = {**processes.FAULTS, **etcd.FAULTS, **network.FAULTS,
 APART = {
     "acknowledgements put by hand",
     "all gone",
+    "answered late, and untold",
     "forgotten before it is told",
     "leaves and hears nothing",
     "member key put by hand",
+    "paused while writing",
     "unaudited",
+    "unknown and untold",
 }
 """Those that are drawn apart from the others, so that what else a seed decides is as it was without them."""

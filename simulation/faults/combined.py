@@ -111,15 +111,55 @@ def _many(random: Random) -> tuple[int, int]:
     return many, random.randrange(len(VISIBLE) + 1 - many)
 
 
+def _unknown_and_untold(random: Random, fleet: Fleet) -> Sequence[Beat]:
+    """Writes are done, and nobody is told so, neither by their answers nor by the watches."""
+    chance, end = random.choice((0.3, 0.6, 0.9)), random.uniform(0.3, 1.5)
+    return [
+        beat
+        for who in range(fleet.instances)
+        for beat in (
+            (0.0, "stall_streams", (who,)),
+            (0.001, "break_answers", (who, chance)),
+            (end, "break_answers", (who, 0.0)),
+            (end + random.uniform(0, 0.5), "heal_instance", (who,)),
+        )
+    ]
+
+
+def _paused_while_writing(random: Random, fleet: Fleet) -> Sequence[Beat]:
+    """Its writes reach etcd, and all its deadlines have passed when it goes on."""
+    who, paused = random.randrange(fleet.instances), random.uniform(0.02, 0.4)
+    resumed = paused + random.uniform(1, 4)
+    return (
+        (0, "cut_off", (who, Way.TO_CLIENT.value)),
+        (paused, "pause_instance", (who,)),
+        (resumed, "resume_instance", (who,)),
+        (resumed + random.choice((0.0, 0.5)), "heal_instance", (who,)),
+    )
+
+
+def _answered_late(random: Random, fleet: Fleet) -> Sequence[Beat]:
+    """What it has asked is answered late, and its watch does not tell what has happened since."""
+    who = random.randrange(fleet.instances)
+    return (
+        (0, "mute_streams", (who,)),
+        (random.uniform(0.01, 0.1), "cut_off", (who, Way.TO_CLIENT.value)),
+        (random.uniform(0.3, 1.5), "heal_instance", (who,)),
+    )
+
+
 FAULTS: dict[str, Fault] = {
     "all gone": _all_gone,
     "leaves and hears nothing": _leaves_and_hears_nothing,
     "forgotten before it is told": _forgotten_before_it_is_told,
     "unaudited": _unaudited,
+    "answered late, and untold": _answered_late,
     "cut off, and compacted": _cut_off_and_compacted,
     "expelled unseen": _expelled,
     "leaves unseen": _leaves_unseen,
     "killed while writing": _killed_while_writing,
+    "paused while writing": _paused_while_writing,
     "restored from a backup": _restored,
+    "unknown and untold": _unknown_and_untold,
 }
 """By name."""

@@ -221,13 +221,16 @@ def test_a_release_that_answers_old_reads_after_a_pause_does_so_when_switched_on
 # --- the way
 
 
-@pytest.mark.parametrize(("lost", "there"), [("lost_before", None), ("lost_after", b"1")])
-def test_a_write_is_lost_before_or_after_it_is_done(lost: str, there: bytes | None) -> None:
+@pytest.mark.parametrize(
+    ("lost", "how", "there"),
+    [("lost_before", 1.0, None), ("lost_after", 1.0, b"1"), ("broken_answers", {"i-1": 1.0}, b"1")],
+)
+def test_a_write_is_lost_before_or_after_it_is_done(lost: str, how: object, there: bytes | None) -> None:
     """Outcome unknown, both ways."""
 
     async def story(hand: Hand) -> None:
         await hand.get()
-        setattr(hand.cluster.network, lost, 1.0)
+        setattr(hand.cluster.network, lost, how)
         with pytest.raises(OutcomeUnknown):
             await hand.put()
         await asyncio.sleep(1.0)
