@@ -7,12 +7,14 @@ that of before: nothing else puts one in the same transaction. So each change ca
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from consistency.core.authors import NOBODY, Author
+from consistency.core.past import DOUBTED
 from simulation.plan import KEPT
 from simulation.policies import breach
 from simulation.record import Order, PolicySent
+from torture.history import CHECKED
 from torture.truth import DOCUMENTS, VERSION, Change, Truth
 from torture.violations import Violation
 
@@ -29,17 +31,29 @@ def what_was_demanded(truth: Truth, orders: Mapping[str, Order], sent: Iterable[
     yield from _policies(truth, sent)
     yield from _versions(truth)
     policy: Change | None = None
+    unrecorded = set[str]()
     for change in truth.changes:
         if change.key == POLICY:
             policy = change
         elif _key(change):
             yield from _document(truth, change, policy, orders)
+            if not any(each.key.startswith(f"{PAST}{_key(change)}\0") for each in truth.by_revision[change.revision]):
+                unrecorded.add(_key(change))
+        elif change.key.startswith(PAST) and change.key.endswith(DOUBTED) and change.value is not None:
+            yield from _doubt(change, unrecorded)
 
 
 def _key(change: Change) -> str:
     """The document's name, if nobody changes it past the service."""
     name = change.key.removeprefix(DOCUMENTS) if change.key.startswith(DOCUMENTS) else ""
     return name if change.document is not None or name in KEPT else ""
+
+
+def _doubt(change: Change, unrecorded: Collection[str]) -> Iterator[Violation]:
+    """What was overwritten had left no record, it says: nobody but the service writes these keys."""
+    key = change.key.removeprefix(PAST).rpartition("\0")[0]
+    if (key.startswith(CHECKED) or key in KEPT) and key not in unrecorded:
+        yield Violation("doubted without cause", f"the past of {key} at {change.revision}", (), (change,))
 
 
 def _policies(truth: Truth, sent: Iterable[PolicySent]) -> Iterator[Violation]:

@@ -8,8 +8,8 @@ from random import Random
 
 from consistency.core.versions import MOST_NAMES
 from simulation.crowds import crowds
-from simulation.plan import Ask, Machine, Plan
-from torture.history import CHECKED, Kind
+from simulation.plan import AFTERWARDS, Ask, Machine, Plan
+from torture.history import CHECKED, Kind, Level
 
 MANY = tuple(f"{CHECKED}many-{number:03}" for number in range(120))
 """Keys that batches at their bound alone write."""
@@ -29,9 +29,40 @@ def enriched(plan: Plan) -> Plan:
     return replace(
         plan,
         machines=machines,
-        asks=(*at_bounds, *crowds(plan, Random(f"crowds {plan.seed}"))),
+        asks=(*at_bounds, *_bursts(plan), *crowds(plan, Random(f"crowds {plan.seed}"))),
+        afterwards=AFTERWARDS if Random(f"afterwards {plan.seed}").random() < 0.35 else AFTERWARDS[:1],
         guarded=_guarded(Random(f"guarded {plan.seed}")),
     )
+
+
+def _bursts(plan: Plan) -> tuple[Ask, ...]:
+    """One more client: writes so many keys one after the other that nobody can be told of all of them at once.
+
+    Some come while something keeps versions from instances: then those who follow changes are told of them afterwards.
+    """
+    random = Random(f"bursts {plan.seed}")
+    client, instances = max((ask.client for ask in plan.asks), default=0) + 1, len(plan.machines)
+    moments = [random.uniform(1.0, plan.seconds) for _ in range(random.choice((0, 1, 1)))]
+    hidden = [step.at + random.uniform(0.1, 0.6) for step in plan.steps if step.action in HIDING]
+    moments += random.sample(hidden, min(len(hidden), random.choice((0, 1, 2))))
+    asks = list[Ask]()
+    for moment in sorted(moments):
+        for number in range(random.choice((2, 3))):
+            first, many = random.randrange(len(MANY)), random.choice((60, 80, MOST_NAMES))
+            keys = (*MANY[first:], *MANY[:first])[:many]
+            for some in (keys, random.choice((keys[:1], (f"{CHECKED}hot-{number}",)))):
+                asks.append(_put(client, round(moment, 4), random.randrange(instances), some))
+    return tuple(asks)
+
+
+def _put(client: int, at: float, instance: int, keys: tuple[str, ...]) -> Ask:
+    kind = Kind.BATCH if len(keys) > 1 else Kind.PUT
+    many = len(keys)
+    return Ask(client, at, instance, kind, Level.DEFAULT, keys, (False,) * many, ("",) * many)
+
+
+HIDING = ("lose_events", "stall_streams", "cut_off", "pause_instance", "reset")
+"""What a fault does that keeps versions from an instance."""
 
 
 def _guarded(random: Random) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ stops, or they have had enough.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -15,6 +15,8 @@ from consistency import AsyncDistributedCache, Scope, StoreError, Token, Told, W
 from simulation.instance import Instance
 from simulation.life import Gone, Life
 from simulation.loop import Loop
+from simulation.plan import BOTH, BYSTANDERS, OUTSIDE
+from simulation.promised import wrong_with
 from torture.followed import Told as Word
 
 SCOPES: Sequence[tuple[tuple[str, ...], tuple[str, ...]]] = (
@@ -23,6 +25,16 @@ SCOPES: Sequence[tuple[tuple[str, ...], tuple[str, ...]]] = (
     ((), ("t/hot-0", "t/hot-1", "t/warm-2")),
 )
 """Prefixes and keys, each of which there are."""
+
+OTHERS: tuple[tuple[str, ...], tuple[str, ...]] = ((OUTSIDE, BOTH), ())
+"""What bystanders follow: others write it. What they hold is compared when all is over, and not before: a change that
+others make is told when an audit has found it."""
+
+LATE = 0.06
+"""Of the times that a client asks, so many before which it has been away for a while, or has forgotten what it held."""
+
+TRIES = 5
+"""Times that one asks at the end, at most, without being told anything."""
 
 PATIENCE = 5.0
 SILENCE = 2.0
@@ -45,6 +57,7 @@ class Follower:
         random: Random,
         record: Record,
         problem: Callable[[str], None],
+        untold: Callable[[Scope, int, float], str],
     ) -> None:
         self.number = number
         self._loop = loop
@@ -52,14 +65,20 @@ class Follower:
         self._random = random
         self._record = record
         self._problem = problem
-        self._prefixes, self._keys = SCOPES[number // 2 % len(SCOPES)]
+        self._untold = untold
+        self._prefixes, self._keys = OTHERS if number in BYSTANDERS else SCOPES[number // 2 % len(SCOPES)]
         self._scope = Scope(frozenset(self._keys), frozenset(self._prefixes))
         self._streams = number % 2 == 1
         self._token: Token | None = None
+        self._held: dict[str, tuple[int, bytes]] = {}
 
     async def play(self, until: float) -> None:
         """Follow until then."""
         while self._loop.now < until:
+            if self._random.random() < LATE:
+                await asyncio.sleep(self._random.uniform(0.5, 3.0))
+            elif self._random.random() < LATE:
+                self._token = None
             instance = self._random.choice(self._instances)
             wait = self._random.choice((0.0, 0.3, 2.0))
             lives = self._random.uniform(0.5, 6.0) if self._streams else wait
@@ -81,6 +100,33 @@ class Follower:
             self._note("lost", instance, invoked)
             await asyncio.sleep(self._random.uniform(0.01, 0.5))
 
+    async def compare(self, there: Callable[[], Mapping[str, tuple[int, bytes]]]) -> None:
+        """When all is over: go on to the end, and hold what etcd has."""
+        for _ in range(TRIES):
+            instance, invoked = self._random.choice(self._instances), self._loop.now
+            try:
+                if instance.alive is None:
+                    raise Gone("refused")
+                while True:
+                    told = await instance.alive.answer(self._poll(instance.alive.cache, 0.0), PATIENCE)
+                    self._take(instance, invoked, told)
+                    if told.age is not None and not told.more:  # else it is the rest of a scope as it was
+                        break
+            except WrongTimeline:
+                self._token = None
+            except (StoreError, Gone):
+                await asyncio.sleep(0.5)
+            else:
+                expected = {key: each for key, each in there().items() if key in self._scope}
+                if self._held != expected:
+                    wrong = {key for key, _ in self._held.items() ^ expected.items()}
+                    self._problem(
+                        f"follower {self.number} holds at the end"
+                        f" {[(key, self._held.get(key), expected.get(key)) for key in sorted(wrong)]}"
+                    )
+                return
+        self._problem(f"follower {self.number} is told nothing though all faults are over")
+
     async def _poll(self, cache: AsyncDistributedCache, wait: float) -> Told:
         return await cache.changes(self._scope, after=self._token, wait=wait)
 
@@ -88,19 +134,40 @@ class Follower:
         """What it is told is there at once: the connection to a client is nobody's concern here."""
         invoked = self._loop.now
         with life.cache.following(self._scope, after=self._token) as following:
-            self._take(instance, invoked, await following.told(0.0))
+            self._hear(instance, invoked, await following.told(0.0))
             while self._loop.now < until and not life.stopping:
                 said = await following.next(SILENCE)
                 if isinstance(said, Told):
-                    self._take(instance, invoked, said)
+                    self._hear(instance, invoked, said)
                 else:
                     self._note("stale", instance, invoked)
                 if self._random.random() < SLOW:
                     await asyncio.sleep(self._random.uniform(0.1, 1.5))  # meanwhile what it is owed gathers
             following.hasten()
-            self._take(instance, invoked, await following.told(0.0))
+            self._hear(instance, invoked, await following.told(0.0))
+
+    def _hear(self, instance: Instance, invoked: float, told: Told) -> None:
+        """At the very moment: so its age is counted from now. All that was there by then has been told, or is now."""
+        self._take(instance, invoked, told)
+        if told.age is None or told.more or self.number in BYSTANDERS:
+            return
+        proven = self._loop.now - told.age / instance.machine.rate
+        if name := self._untold(self._scope, told.to.revision, proven):
+            self._problem(
+                f"follower {self.number} at instance {instance.number}: told up to {told.to.revision} as the newest of"
+                f" {proven:.6f} s was not {name}"
+            )
 
     def _take(self, instance: Instance, invoked: float, told: Told) -> None:
+        rate, bound = instance.machine.rate, instance.machine.options.staleness_bound
+        if wrong := wrong_with(told, self._token, bound, (self._loop.now - invoked) * rate):
+            self._problem(f"follower {self.number} at instance {instance.number}: {wrong}")
+        if told.reset:
+            self._held = {}
+        for each in told.changes:
+            self._held.pop(each.key, None)
+            if each.value is not None:
+                self._held[each.key] = each.mod_revision, each.value
         changes = tuple(
             (each.key, None if each.value is None else each.value.decode(), each.mod_revision) for each in told.changes
         )

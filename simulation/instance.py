@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from consistency.core.events import BatchAnswered, Event, WorkerFailed
+from consistency.core.events import BatchAnswered, Event, Observer, StoreCalled, WorkerFailed
 from consistency.core.store import Store
 from simulation.life import Clock, Life
 from simulation.loop import Loop
 from simulation.owners import Task
 from simulation.plan import Machine
 
+MOMENT = 1e-6
+"""Virtual seconds by which clocks of different rates may differ over one call."""
+
 
 class Instance:
     """The lives of one instance, and what is to be told of them. batches: how many were answered that read a key."""
 
     def __init__(
-        self, number: int, loop: Loop, machine: Machine, connect: Callable[[int, Clock], Store],
+        self, number: int, loop: Loop, machine: Machine, connect: Callable[[int, Clock, Observer], Store],
         tell: Callable[[str, object], None], problem: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.number = number
@@ -33,6 +36,7 @@ class Instance:
         self._stop: Task[list[str]] | None = None
         self.stopped: dict[str, float] = {}
         """The names of the processes that were told to end in order, and when."""
+        self._last_read = 0.0
 
     @property
     def alive(self) -> Life | None:
@@ -47,7 +51,7 @@ class Instance:
         name = f"instance {self.number}" + (f" (life {self._lives})" if self._lives > 1 else "")
         self._pauses = 0
         self._stop = None
-        self.life = Life(name, self._loop, self.machine, lambda clock: self._connect(self.number, clock), self._observe)
+        self.life = Life(name, self._loop, self.machine, self._store, self._observe)
 
     def _observe(self, event: Event) -> None:
         self._tell(f"instance {self.number}", event)
@@ -55,6 +59,21 @@ class Instance:
             self.batches += 1
         if isinstance(event, WorkerFailed):
             self._problem(f"instance {self.number}: {event.name} failed: {event.detail}")
+
+    def _store(self, clock: Clock) -> Store:
+        return self._connect(self.number, clock, self._called)
+
+    def _called(self, event: Event) -> None:
+        if isinstance(event, WorkerFailed):
+            self._observe(event)
+        if isinstance(event, StoreCalled) and event.kind == "versions":
+            self._past_read(event.seconds / self.machine.rate)
+
+    def _past_read(self, seconds: float) -> None:
+        """The version key's past has been read: once for all who wait for it (rule 18)."""
+        if self._loop.now - seconds < self._last_read - MOMENT:
+            self._problem(f"instance {self.number}: its past is read more than once at the same time")
+        self._last_read = self._loop.now
 
     def pause(self) -> None:
         """SIGSTOP. Several may overlap: it goes on when the last of them ends."""

@@ -114,6 +114,8 @@ class Loop(asyncio.AbstractEventLoop):
                 handle.context.run(handle.callback, *handle.args)
             except Exception as error:  # noqa: BLE001  # as asyncio does: told, and the others go on
                 self.call_exception_handler({"message": f"a callback failed: {handle.callback!r}", "exception": error})
+            if isinstance(self.interrupted, Endless):
+                raise self.interrupted
             if self.interrupted is not None:
                 raise Interrupted("from outside, by a time limit or by hand") from self.interrupted
             if after_step is not None and owner is not None and not owner.dead:

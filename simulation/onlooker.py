@@ -15,6 +15,7 @@ from simulation.asking import Ask, Asker
 from simulation.documents import Documents
 from simulation.instance import Instance
 from simulation.loop import Loop
+from simulation.promised import wrong_with
 
 PREFIXES = ("", "t/", "t/hot-", "t/none", "outside/")
 LIMITS = (1, 7, 100)
@@ -87,10 +88,13 @@ class Onlooker(Asker):
 
     async def _names(self, instance: Instance, patience: float) -> None:
         """Which keys have changed, without their values."""
-        token = self._token if self._random.random() < 0.9 else None
+        token, invoked = self._token if self._random.random() < 0.9 else None, self._loop.now
         told: Told = await self._asked(
             instance, WAIT + patience, lambda cache: cache.changes(NAMES, after=token, wait=WAIT, values=False)
         )
+        elapsed, bound = self._loop.now - invoked, instance.machine.options.staleness_bound
+        if wrong := wrong_with(told, token, bound, elapsed * instance.machine.rate):
+            self._problem(wrong)
         self._token = Token.parse(str(told.to))
         documents = self._documents()
         for each in told.changes if documents is not None else ():

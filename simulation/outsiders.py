@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from consistency.core.model import SLOTS, WAITING
+from consistency.core.model import SLOTS, WAITING, VersionRecord, new_nonce
 from consistency.etcd.layout import Layout, range_end
 from simulation.etcd.cluster import Cluster
 from simulation.plan import VISIBLE
@@ -48,6 +48,18 @@ class Outsiders:
         self.cluster.write_outside({self.layout.document(key): self._value()}, lease=lease)
         return lease
 
+    def put_outside(self, key: str, value: bytes | None) -> int:
+        """Somebody puts a document past the service, or deletes it; its revision."""
+        name = self.layout.document(key)
+        self.cluster.write_outside({} if value is None else {name: value}, [name] if value is None else [])
+        return self.cluster.machine.store.revision
+
+    def put_by_an_older_release(self, key: str, value: bytes) -> int:
+        """An instance of a release without history puts a document, and names it; its revision."""
+        record = VersionRecord(new_nonce(), frozenset((key,)), "put")
+        self.cluster.write_outside({self.layout.document(key): value, self.layout.version: record.encode()})
+        return self.cluster.machine.store.revision
+
     def delete_version(self) -> None:
         """Somebody deletes the version key."""
         self.cluster.write_outside({}, [self.layout.version])
@@ -74,6 +86,12 @@ class Outsiders:
         self.cluster.write_outside(
             {self.layout.policy: good} if leave_one else {}, [] if leave_one else [self.layout.policy]
         )
+
+    def mend_unreadable_policy(self) -> None:
+        """If somebody has put nonsense in its place, and has not made that good."""
+        there = self.cluster.machine.store.get(self.layout.policy)
+        if there is not None and not there.value.startswith(b"{"):
+            self.mend_policy(True)
 
     def hold_slots(self, free: int, below: int = SLOTS) -> None:
         """All slots that nobody has, but for the first `free` of them, are held by instances of somebody else.

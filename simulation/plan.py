@@ -15,11 +15,18 @@ from torture.schedule import Step
 FOLLOWERS = (0, 1, 2, 3, 4, 5)
 """Clients that follow changes: the even ones poll, the odd ones stream."""
 
+BYSTANDERS = (6, 7)
+"""The same, of keys that others write."""
+
 ONLOOKERS = (0, 1, 2)
 """Clients that list keys, and ask for whatever else there is; the last one asks for the past."""
 
 KEEPERS = (0, 1)
 """Clients that keep documents by the policies, and ask for their past; the first one also puts policies."""
+
+AFTERWARDS = ("bypassed", "followed")
+"""What is done when the faults are over: see the modules of these names. The first after the last looks, the second
+before them."""
 
 SETTLING = 3.0
 """Virtual seconds at the beginning without a fault."""
@@ -33,6 +40,9 @@ KEYS = tuple(
 
 KEPT = tuple(f"kept/{place}{number}" for place in "ab" for number in range(3))
 """Keys that keepers write, and nobody else."""
+
+BOTH = "both/"
+"""Keys that the service and others write, when the faults are over."""
 
 VISIBLE = tuple(f"{OUTSIDE}{number}" for number in range(4))
 """The keys beneath OUTSIDE."""
@@ -90,6 +100,7 @@ class Plan:
 
     followers, onlookers, keepers: the numbers of those who follow changes, who list keys, and who keep documents by
     policies; what each does is decided by the seed and its number.
+    afterwards: what is done beside the last looks.
     guarded: prefixes of keys that are guarded all the time; then others are now and then, too.
     cut_short: it ends with its last operation; nobody is asked to recover, and nothing is looked at.
     """
@@ -104,8 +115,9 @@ class Plan:
     machines: tuple[Machine, ...]
     steps: tuple[Step, ...]
     asks: tuple[Ask, ...]
-    followers: tuple[int, ...] = FOLLOWERS
+    followers: tuple[int, ...] = (*FOLLOWERS, *BYSTANDERS)
     onlookers: tuple[int, ...] = ONLOOKERS
     keepers: tuple[int, ...] = KEEPERS
+    afterwards: tuple[str, ...] = AFTERWARDS
     guarded: tuple[str, ...] = ()
     cut_short: bool = False

@@ -25,7 +25,7 @@ def play(plan: Plan, surround: Surround, tell: Tell | None = None) -> Run:
     gc.collect()
     gc.disable()  # when it would come is nobody's affair
     try:
-        with refused(f"chance {plan.seed}", loop.time) as asked, told_apart(loop):
+        with refused(f"chance {plan.seed}", loop.time) as asked, told_apart(loop), steps_end(loop):
             world = loop.run_until_complete(_made(lambda: World(plan, loop, run, surround, tell)))
             try:
                 loop.run_until_complete(world.play())
@@ -46,6 +46,35 @@ def play(plan: Plan, surround: Surround, tell: Tell | None = None) -> Run:
         gc.enable()
     run.steps, run.seconds = loop.steps, loop.now
     return run
+
+
+A_STEP = 20.0
+"""Seconds of the processor within which something has to end: a run takes some, a step a thousandth of one."""
+
+
+@contextmanager
+def steps_end(loop: Loop) -> Iterator[None]:
+    """A step that never ends is a break of its own: no other step is counted, and no time passes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen = (-1.0, -1)
+
+    def looked_at(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        nonlocal seen
+        if seen == (now := (loop.now, loop.steps)):
+            loop.interrupted = Endless(f"a step has not ended in {A_STEP:g} s of the processor, at {loop.now:.6f} s")
+            raise loop.interrupted
+        seen = now
+
+    before = signal.signal(signal.SIGVTALRM, looked_at)
+    signal.setitimer(signal.ITIMER_VIRTUAL, A_STEP, A_STEP)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 @contextmanager

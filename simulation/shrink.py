@@ -38,7 +38,7 @@ class Search:
     def shortest(self) -> Plan:
         """Raises IndexError when the plan does not fail at all."""
         self._end_early()
-        self._try(replace(self.best, onlookers=(), followers=(), keepers=()))
+        self._try(replace(self.best, onlookers=(), followers=(), keepers=(), afterwards=()))
         if self.best.guarded:
             self._try(replace(self.best, guarded=()))
         self._try(replace(self.best, weather=Weather()))
@@ -52,6 +52,7 @@ class Search:
             clients, lambda kept: replace(self.best, asks=tuple(a for a in self.best.asks if a.client in set(kept)))
         )
         self._leave_out(self.best.onlookers, lambda kept: replace(self.best, onlookers=tuple(kept)))
+        self._leave_out(self.best.afterwards, lambda kept: replace(self.best, afterwards=tuple(kept)))
         self._leave_out(self.best.keepers, lambda kept: replace(self.best, keepers=tuple(kept)))
         self._leave_out(self.best.followers, lambda kept: replace(self.best, followers=tuple(kept)))
         self._end_early()

@@ -5,14 +5,18 @@ Owns the actions of these faults (`faults` names them). `processes` does those t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from consistency.core.events import Observer
+from consistency.core.feed import Scope
 from consistency.core.model import Revision
+from consistency.core.past import OPS, named
 from consistency.core.store import Change, Commit, Put, Store
-from consistency.etcd.layout import Layout
+from consistency.etcd.layout import Layout, range_end
 from consistency.etcd.store import EtcdStore
 from simulation.books import Books
 from simulation.counting import Counting
@@ -22,9 +26,12 @@ from simulation.etcd.records import Committed, Snapshot
 from simulation.life import Clock
 from simulation.loop import Loop
 from simulation.outsiders import Outsiders
-from simulation.plan import VISIBLE, Plan, Weather
+from simulation.plan import BOTH, VISIBLE, Plan, Weather
 from simulation.way import Way
 from torture.truth import Change as Changed
+
+MOMENT = 1e-6
+"""Virtual seconds that clocks of different rates may differ by."""
 
 PREFIX = "simulated"
 USER, PASSWORD = "service", "secret"
@@ -53,11 +60,13 @@ class SimulatedEtcd(Outsiders):
 
     # --- for the world
 
-    def connect(self, number: int, clock: Clock) -> Store:
-        """The store of a new process of that instance."""
+    def connect(self, number: int, clock: Clock, observer: Observer) -> Store:
+        """The store of a new process of that instance. observer: is told of each call."""
         user = (USER, PASSWORD) if self._secured else (None, None)
         connect = self.cluster.connect(name_of(number))
-        return NotingStore(self.cluster.config(PREFIX, *user), connect=connect, clock=clock, sent=self.sent)
+        return NotingStore(
+            self.cluster.config(PREFIX, *user), connect=connect, clock=clock, sent=self.sent, observer=observer
+        )
 
     def lost(self, number: int) -> None:
         """The process of that instance has died: its connections end."""
@@ -82,6 +91,7 @@ class SimulatedEtcd(Outsiders):
         self.cluster.too_busy = self.cluster.lost_events = 0.0
         self.cluster.heal()
         self.release_slots()
+        self.mend_unreadable_policy()
 
     @property
     def restored(self) -> Restored | None:
@@ -108,7 +118,8 @@ class SimulatedEtcd(Outsiders):
     def current(self, key: str, revision: Revision) -> Revision | None:
         """The mod_revision of a key at a revision; 0: absent. None: others write it, or a backup was restored."""
         documents = self.documents()
-        return None if documents is None or key in VISIBLE else documents.mod_revision_at(key, revision)
+        others = key in VISIBLE or key.startswith(BOTH)
+        return None if documents is None or others else documents.mod_revision_at(key, revision)
 
     def mod_revision(self, key: str) -> Revision:
         """Of a document as etcd has it now; 0: absent."""
@@ -138,6 +149,30 @@ class SimulatedEtcd(Outsiders):
         """What etcd's history tells of the fleet, to be held against what is promised."""
         timelines = range(2 if self._restored else 1)
         return Books(self.layout, [[*self.committed(timeline)] for timeline in timelines])
+
+    def untold(self, scope: Scope, to: Revision, by: float) -> str:
+        """A document of a scope that was changed after a revision and before a moment; "": none is known."""
+        for committed in reversed(self.cluster.history) if self._restored is None else ():
+            if committed.revision <= to:
+                break
+            if committed.at < by - MOMENT:
+                names = (kv.key for kv in committed.changes if kv.key.startswith(self.layout.documents))
+                if name := next((name for name in map(self.layout.key_of, names) if name in scope), ""):
+                    return name
+        return ""
+
+    def present(self) -> dict[str, tuple[Revision, bytes]]:
+        """Every document that there is now, with its revision."""
+        first = self.layout.documents
+        found = self.cluster.machine.store.range(first, range_end(first))
+        return {self.layout.key_of(kv.key): (kv.mod, kv.value) for kv in found}
+
+    def records(self) -> tuple[Counter[str], int]:
+        """How many records there are now, by key; and the number of their names (rule 19)."""
+        first = self.layout.pasts
+        names = [self.layout.past_of(kv.key) for kv in self.cluster.machine.store.range(first, range_end(first))]
+        kinds = [(each[0], parsed[1]) for each in names if each and (parsed := named(each[1]))]
+        return Counter(key for key, kind in kinds if kind in OPS), len(names)
 
     def policy(self, revision: Revision | None = None) -> Version | None:
         """The policy in force, or that of a revision, NEVER if there is none; None once a backup was restored."""

@@ -14,10 +14,12 @@ from random import Random
 from consistency.core.events import StoreCalled
 from simulation.afterwards import Afterwards
 from simulation.away import Away
+from simulation.bypassed import Bypassed
 from simulation.calm import Calm
 from simulation.client import Client, Record
 from simulation.diary import Diary
 from simulation.ending import Ending
+from simulation.followed import Followed
 from simulation.follower import Follower
 from simulation.guarding import guard
 from simulation.historian import Historian
@@ -27,7 +29,7 @@ from simulation.keeper import Keeper
 from simulation.loop import Loop
 from simulation.onlooker import Onlooker
 from simulation.owners import Owner
-from simulation.plan import ONLOOKERS, VISIBLE, Plan
+from simulation.plan import BYSTANDERS, ONLOOKERS, VISIBLE, Plan
 from simulation.processes import Processes
 from simulation.quiet import Quiet
 from simulation.races import Races
@@ -54,6 +56,10 @@ Tell = Callable[[float, str, object], None]
 Surround = Callable[[Plan, Loop, Random], SimulatedEtcd]
 
 
+def ignore(told: Told) -> None:
+    """Keep no record of what a bystander is told: it is judged when all is over."""
+
+
 class World:
     """See the module's opening."""
 
@@ -75,6 +81,7 @@ class World:
             Instance(number, loop, machine, self.surroundings.connect, self.tell, self.problem)
             for number, machine in enumerate(plan.machines)
         ]
+        self._followers: list[Follower] = []
         self._numbers = itertools.count(1)
         self._invariants = Invariants(self.instances, self.surroundings.current, self.problem)
         self._witness = Witness(self.instances, self.surroundings.current, self.problem)
@@ -133,7 +140,10 @@ class World:
             return
         self._recovery.heal()
         await self._recovery.recovered("recovered", RECOVERED_WITHIN)
+        await self._told_afterwards()
         await self._recovery.look_at_everything()
+        await self._bypassed_afterwards()
+        await asyncio.gather(*(follower.compare(self.surroundings.present) for follower in self._followers))
         self._invariants.at_rest(self.surroundings)
         await self._recovery.recovered("recovered from the ending", RECOVERED_WITHIN)
         await self._afterwards.ask()
@@ -156,6 +166,21 @@ class World:
             if task is not mine and not (task.owner and task.owner.dead) and task is not rounds:
                 self.problem(f"a task is left: {task.get_name()}")
 
+    async def _told_afterwards(self) -> None:
+        """Before the last looks: what clients are told who follow changes."""
+
+        async def well() -> None:
+            await self._recovery.recovered("recovered", RECOVERED_WITHIN)
+
+        if "followed" in self.plan.afterwards:
+            await Followed(self.plan, self.loop, self.instances, self.surroundings, well, self.problem).play()
+
+    async def _bypassed_afterwards(self) -> None:
+        """After the last looks: the past of what others write, too."""
+        if "bypassed" in self.plan.afterwards:
+            policies = self.run.policies
+            await Bypassed(self.plan, self.loop, self.instances, self.surroundings, policies, self.problem).play()
+
     async def _suffer(self) -> None:
         begun = self.run.begun = self.loop.now
         self.surroundings.begin()
@@ -170,7 +195,11 @@ class World:
         ]
         for number in self.plan.followers:
             random = Random(f"follower {self.plan.seed} {number}")
-            follower = Follower(number, self.loop, self.instances, random, self.follow, self.problem)
+            record = self.follow if number not in BYSTANDERS else ignore
+            follower = Follower(
+                number, self.loop, self.instances, random, record, self.problem, self.surroundings.untold
+            )
+            self._followers.append(follower)
             players.append(self.loop.create_task(follower.play(until), name=f"follower {number}"))
         for number in self.plan.onlookers:
             onlooker = self._onlooker(number)
