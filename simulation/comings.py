@@ -17,13 +17,16 @@ from simulation.etcd.records import Committed
 
 
 class Comings:
-    """Goes through one history. stopped: the processes that were told to end in order, and when, by their names."""
+    """Goes through one history. stopped: the processes that were told to end in order, and when, by their names.
 
-    def __init__(self, layout: Layout, stopped: Mapping[str, float]) -> None:
+    earlier: leases of another history that may be told of. ever: all that have held a key, and those.
+    """
+
+    def __init__(self, layout: Layout, stopped: Mapping[str, float], earlier: Collection[int] = ()) -> None:
         self._layout = layout
         self._stopped = stopped
         self._holders: dict[bytes, int] = {}  # the leases of slots and of places among those who wait
-        self._ever = set[int]()
+        self.ever = set[int](earlier)
         self._records = set[int]()
 
     def through(self, history: Sequence[Committed]) -> Iterator[str]:
@@ -56,7 +59,7 @@ class Comings:
                 if lease == kv.lease and other != kv.key and self._layout.slot_of(other) is not None:
                     yield f"lease {lease:x} holds {kv.key.decode()} and {other.decode()}"
         self._holders[kv.key] = kv.lease
-        self._ever.add(kv.lease)
+        self.ever.add(kv.lease)
 
     def _write_down(self, lease: int, kv: Kv, at: float) -> Iterator[str]:
         if not kv.version:
@@ -72,7 +75,7 @@ class Comings:
                 yield f"{name} is written down as having left, and nobody has stopped it"
         elif lease in self._holders.values():
             yield f"lease {lease:x} is written down as {told['how']}, and holds a key"
-        elif lease not in self._ever:
+        elif lease not in self.ever:
             yield f"lease {lease:x} is written down as {told['how']}, and was never there"
 
 

@@ -161,6 +161,7 @@ class Races(Ending):
         any moment, so he asks etcd."""
         if not self._is_guarded(self._life(there), GUARDED) or not await self._put(there, GUARDED):
             return
+        before = self._surroundings.mod_revision(GUARDED)
         self._life(here).die()
         self._surroundings.lost(here.number)
         writing = self._loop.create_task(self._put(there, GUARDED), name="guarded put")
@@ -171,7 +172,7 @@ class Races(Ending):
             if self._life(here).cache.status().fresh:
                 await self._read(here, GUARDED, stranger=True)
                 read = await self._read(here, GUARDED, stranger=True)
-                if read.cache == "HIT" and not writing.done():
+                if read.cache == "HIT" and read.modified == before and not writing.done():
                     self._broken(here, f"{GUARDED} is being written, and was served from memory: {how(read)}")
                     break
             await asyncio.sleep(0.02)

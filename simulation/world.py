@@ -91,7 +91,8 @@ class World:
         self._afterwards = Afterwards(run, loop, self.instances, self.surroundings, self.sign, self.problem)
         self._quiet = Quiet(plan, loop, self.instances, self.surroundings, self.problem)
         self._recovery = Recovery(plan, loop, self.instances, self.surroundings, self._client, self.tell, self.problem)
-        self._endings = [self._ending(kind) for kind in (Calm, Races, Away)]
+        self._calm = self._ending(Calm)
+        self._endings = [self._ending(kind) for kind in (Races, Away)]
         self._last = self._ending(Restoring)
 
     def tell(self, who: str, what: object) -> None:
@@ -147,6 +148,8 @@ class World:
         self._invariants.at_rest(self.surroundings)
         await self._recovery.recovered("recovered from the ending", RECOVERED_WITHIN)
         await self._afterwards.ask()
+        await self._calm.run()
+        self._invariants.at_rest(self.surroundings)
         for ending in self._endings:
             await ending.run()
         # By then the leases of the dead have ended, and that is written down.

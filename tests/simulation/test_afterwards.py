@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from consistency.core.acks import RollCall
-from consistency.core.holds import Holds
 from consistency.instance import writes
 from consistency.instance.group_commit import Group
 from consistency.instance.parts import Parts
@@ -97,10 +96,9 @@ def test_watches_that_are_silent_and_left_alone_are_found(
 
 
 def test_keys_that_stay_held_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their writes are over."""
+    """Their write is over: etcd has no such intent."""
     monkeypatch.setattr(quiet, "CHANCE", 0.0)
-    monkeypatch.setattr(Holds, "release", nothing)
-    monkeypatch.setattr(Holds, "shown", nothing)
+    monkeypatch.setattr(LocalState, "held", property(lambda _: ("gone",)))
     assert any("keys are held, and nobody writes" in problem for problem in problems(still()))
 
 

@@ -20,7 +20,8 @@ from consistency.instance.membership import Membership
 from consistency.instance.recorder import Recorder
 from consistency.instance.state import LocalState
 from consistency.tasks import Worker
-from simulation.calm import Calm
+from simulation.afterwards import Afterwards
+from simulation.ending import Ending as Act
 from simulation.endings import Endings
 from simulation.faults import FAULTS, kinds
 from simulation.plan import Plan, Weather
@@ -59,13 +60,19 @@ def calm(seed: int = 3) -> Plan:
     ]
     return replace(
         plan, seconds=1.0, bound=1.0, weather=Weather(), machines=tuple(machines), steps=(), asks=(), followers=(),
-        onlookers=(), keepers=(),
+        onlookers=(), keepers=(), afterwards=(),
     )  # fmt: skip
 
 
-def found(monkeypatch: pytest.MonkeyPatch, ending: Ending, seed: int = 3) -> str:
+def only(monkeypatch: pytest.MonkeyPatch, ending: Ending) -> None:
+    """Of all that comes at the end of a run: what else is written there has audits tell of more."""
     monkeypatch.setattr(Endings, "play", ending)
-    monkeypatch.setattr(Calm, "play", nothing)
+    monkeypatch.setattr(Act, "run", nothing)
+    monkeypatch.setattr(Afterwards, "ask", nothing)
+
+
+def found(monkeypatch: pytest.MonkeyPatch, ending: Ending, seed: int = 3) -> str:
+    only(monkeypatch, ending)
     return " ".join(played(calm(seed)).problems)
 
 
@@ -149,8 +156,7 @@ FOUND: tuple[tuple[str, Plan, object, str, object, str], ...] = (
 def test_a_fault_shows_what_is_broken(
     monkeypatch: pytest.MonkeyPatch, kind: str, plan: Plan, owner: object, name: str, broken: object, told: str
 ) -> None:
-    monkeypatch.setattr(Endings, "play", no_ending)
-    monkeypatch.setattr(Calm, "play", nothing)
+    only(monkeypatch, no_ending)
     assert played(with_fault(plan, kind, 1.0)).problems == []
     monkeypatch.setattr(owner, name, broken)
     assert not any(told in problem for problem in played(plan).problems)

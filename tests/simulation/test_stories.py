@@ -166,8 +166,3 @@ def test_a_break_is_found_by_the_act_that_is_for_it(
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_what_is_as_it_should_be_is_not_accused(monkeypatch: pytest.MonkeyPatch, ending: type) -> None:
     assert not found(monkeypatch, ending, "")
-
-
-def test_keys_that_stay_held_are_found_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LocalState, "holds_any", property(lambda _: True))
-    assert any("keys are held, and nobody writes" in problem for problem in played(only_its_end(1)).problems)
