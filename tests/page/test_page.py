@@ -26,7 +26,7 @@ def opened(page: Page, key: str) -> Page:
     return page
 
 
-WELL = re.compile("All is well|instance is held up")
+WELL = re.compile("All is well|instances? (is|are) held up")
 """The latter of an instance that was paused: for half a minute it tells for how long its loop has stood."""
 
 

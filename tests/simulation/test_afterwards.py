@@ -22,6 +22,8 @@ from simulation.runs import planned, played
 from simulation.verdict import judge
 from torture.history import Kind
 
+pytestmark = pytest.mark.lasting
+
 SEED = 4
 """With guarded keys."""
 

@@ -17,6 +17,8 @@ from simulation.plan import AFTERWARDS, Plan
 from simulation.runs import planned, played
 from simulation.verdict import judge
 
+pytestmark = pytest.mark.lasting
+
 
 def alone(seed: int = 4) -> Plan:
     """The last looks, and nothing before. One instance remembers little."""

@@ -21,6 +21,8 @@ from simulation.calm import Calm
 from simulation.plan import Plan
 from simulation.runs import planned, played
 
+pytestmark = pytest.mark.lasting
+
 SEED = 3
 
 

@@ -20,6 +20,8 @@ from simulation.faults import FAULTS
 from simulation.runs import played
 from simulation.verdict import judge
 
+pytestmark = pytest.mark.lasting
+
 SEEDS = range(1, 60)
 """One after the other until the break is found."""
 

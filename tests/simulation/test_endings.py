@@ -28,6 +28,8 @@ from simulation.plan import Plan, Weather
 from simulation.runs import planned, played
 from torture.schedule import Step
 
+pytestmark = pytest.mark.lasting
+
 Ending = Callable[..., Any]
 
 

@@ -26,6 +26,8 @@ from simulation.record import Run
 from simulation.runs import planned, played
 from torture.history import Kind
 
+pytestmark = pytest.mark.lasting
+
 HERE = Token(7, "0" * 32)
 THERE = Token(9, "1" * 32)
 SOMETHING = Telling((ChangedKey("t/a", "put", 8, b"1"),))
@@ -155,6 +157,7 @@ def test_a_follower_that_goes_back_is_missed(monkeypatch: pytest.MonkeyPatch) ->
     assert "it goes back from" in problems(played(plan))
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the alarm may come in a collection
 def test_a_step_that_never_ends_is_a_broken_promise(monkeypatch: pytest.MonkeyPatch) -> None:
     async def spin(*_: object) -> None:
         while True:

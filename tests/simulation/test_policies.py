@@ -36,6 +36,8 @@ from torture.history import Kind, Level, Operation, Outcome, Remembers
 from torture.schedule import Step
 from torture.truth import VERSION, Change, Truth
 
+pytestmark = pytest.mark.lasting
+
 SEEDS = (10, 25)
 PUT_POLICY = Policies.put
 INTEND = Guard._intend

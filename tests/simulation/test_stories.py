@@ -21,6 +21,8 @@ from simulation.restoring import Restoring
 from simulation.runs import planned, played
 from simulation.world import World
 
+pytestmark = pytest.mark.lasting
+
 ENDINGS = (Races, Away, Restoring)
 SEEDS = range(1, 13)
 """The stories of a run are drawn by its seed."""
