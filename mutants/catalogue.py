@@ -406,7 +406,7 @@ MUTANTS = (
     Mutant(16, "take away an intent that is under way", GUARDED, " and nonce not in self._under_way", ""),
     Mutant(16, "take an intent away once, and not again", GUARDED,
            "            await self._store.withdraw(left,",
-           "            self._over.extend(left)\n            await self._store.withdraw(left,"),
+           "            self._under_way.update(left)\n            await self._store.withdraw(left,"),
     Mutant(16, "announce by a lease that may end before the commit", GUARDED,
            "self._options.lease_ttl + math.ceil(needed)", "self._options.lease_ttl"),
     Mutant(16, "send one intent for each put", WRITES,
