@@ -14,6 +14,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -192,12 +193,14 @@ def table(rows: Sequence[str], seeds: int, more: int) -> str:
     by_first, later = sum(" of " in each for each in how), sum(each.startswith("seed ") for each in how)
     unrun = how.count("not run")
     why = "; ".join(f"{sum(f' | {kind}' in each for each in rows)} {words}" for kind, words in KINDS.items())
+    opening = (
+        f"The seeds 1 to {seeds} find {by_first} of {len(rows)} mutants. Later seeds, up to {more}, find {later} more; "
+        f"the table names the first that does. Of those that are left, {why}. The broken line of {unrun} is not run."
+    )
     return "\n".join(
         (
-            f"{BEGIN}",
-            f"The seeds 1 to {seeds} find {by_first} of {len(rows)} mutants. Later seeds, up to {more}, find {later}",
-            "more; the table names the first that does. Of those that are left:",
-            f"{why}. The broken line of {unrun} is not run.",
+            BEGIN,
+            textwrap.fill(opening, 120),
             "",
             "| rule | mutant | found in | by, or why not |",
             "|---|---|---|---|",
