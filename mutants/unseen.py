@@ -216,4 +216,8 @@ UNSEEN: Mapping[str, str] = {
     "rule 18: compare no nonce": (
         "seldom: a follower with a token of a lost history, at an instance whose history has a version at that revision"
     ),
+    "rule 18: treat what was known of a token as known in another history": (
+        "seldom: two histories that have a version at the same revision, and a token of the lost one that comes back to"
+        " an instance that has remembered it"
+    ),
 }

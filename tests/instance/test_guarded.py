@@ -716,6 +716,19 @@ class TestPolicy:
             instance.warm(KEY, OTHER, PLAIN)
         assert store.intents() == []
 
+    def test_a_change_whose_intent_has_gone_is_not_made(self, store: FakeStore, fleet: list[Instance]) -> None:
+        """1. Every key is held; 2. the intent is taken away, and keys are served again; 3. the change would come."""
+        one, _ = fleet
+        gate = store.hold("commit", At.REQUEST)
+        changing = Meanwhile(one.cache.put_policy(json.dumps({"guarded": ["g/", "p/"]}).encode()))
+        gate.wait_until_held()
+        before = one.cache.policy.mod_revision
+        store._etcd.withdraw(store.intents())
+        gate.release()
+        with pytest.raises(Unavailable, match="nothing was done"):
+            changing.result()
+        assert one.cache.policy.mod_revision == before
+
     def test_any_other_change_holds_nothing(self, store: FakeStore, fleet: list[Instance]) -> None:
         one, _ = fleet
         intents = store.calls["intend"]
