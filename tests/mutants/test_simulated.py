@@ -34,3 +34,9 @@ def test_a_row_says_why_a_mutant_is_not_found() -> None:
     mutant = next(each for each in MUTANTS if each.title in UNSEEN)
     assert row(mutant, Found(0, 0, "", run=True), 6).endswith(f"| not found | {UNSEEN[mutant.title]} |")
     assert row(mutant, Found(2, 1, "problem", run=True), 6).endswith("| 2 of 6 | problem |")
+
+
+def test_each_mutant_is_found_or_it_is_said_why_not() -> None:
+    rows = known(DOCUMENT.read_text())
+    assert set(rows) == set(titles())
+    assert [line for line in rows.values() if line.endswith("|  |")] == []
