@@ -21,7 +21,6 @@ from typing import Any
 
 from simulation.client import PATIENCE
 from simulation.ending import KEYS, SOON, TOLD_WITHIN, WELL_WITHIN, Ending, how
-from simulation.extras import SHORT_MEMORY
 from simulation.instance import Instance
 from simulation.plan import OUTSIDE
 from simulation.surroundings import name_of
@@ -69,14 +68,14 @@ class Calm(Ending):
         """An instance proves every B/2, and no more. What is too old then is loaded whole again."""
         await self._everywhere(self._learn)
         since = len(self._counting.taken)
+        streams = [instance.streams for instance in self._instances]
         await asyncio.sleep(QUIET)
-        for instance in self._instances:
+        for instance, before in zip(self._instances, streams, strict=True):
             calls = self._counting.of(name_of(instance.number), since)
             proofs = sum(each.is_proof for each in calls)
             if proofs > QUIET * instance.machine.rate / instance.machine.options.proof_interval + BESIDES:
                 self._broken(instance, f"nobody asked for {QUIET:g} s, and it proved {proofs} times")
-            forgets = instance.machine.options.history_bytes == SHORT_MEMORY  # then an audit may read the past by one
-            if not forgets and any(each.method == "Watch" for each in calls):
+            if instance.streams > before:  # a Watch alone is none: an auditor may read the past by one
                 self._broken(instance, f"nothing was wrong for {QUIET:g} s, and it began another stream")
         await self._everywhere(self._reload_what_is_old)
 

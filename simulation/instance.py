@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from consistency.core.events import BatchAnswered, Event, Observer, StoreCalled, WorkerFailed
+from consistency.core.events import BatchAnswered, Event, Observer, StoreCalled, WatchStarted, WorkerFailed
 from consistency.core.store import Store
 from simulation.life import Clock, Life
 from simulation.loop import Loop
@@ -17,7 +17,10 @@ MOMENT = 1e-6
 
 
 class Instance:
-    """The lives of one instance, and what is to be told of them. batches: how many were answered that read a key."""
+    """The lives of one instance, and what is to be told of them. batches: how many were answered that read a key.
+
+    streams: how often its watch of the version key has begun.
+    """
 
     def __init__(
         self, number: int, loop: Loop, machine: Machine, connect: Callable[[int, Clock, Observer], Store],
@@ -27,6 +30,7 @@ class Instance:
         self.machine = machine
         self.life: Life | None = None
         self.batches = 0
+        self.streams = 0
         self._loop = loop
         self._connect = connect
         self._tell = tell
@@ -57,6 +61,7 @@ class Instance:
         self._tell(f"instance {self.number}", event)
         if isinstance(event, BatchAnswered) and event.wants:
             self.batches += 1
+        self.streams += isinstance(event, WatchStarted)
         if isinstance(event, WorkerFailed):
             self._problem(f"instance {self.number}: {event.name} failed: {event.detail}")
 
