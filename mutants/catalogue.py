@@ -401,6 +401,8 @@ MUTANTS = (
     Mutant(16, "tell of an intent without an answer that nobody knows", GUARDED,
            'raise Unavailable(f"{error}: of the intent', 'raise OutcomeUnknown(f"{error}: of the intent'),
     Mutant(16, "leave an intent that was given up", GUARDED, "        if not left:", "        if True:"),
+    Mutant(16, "leave an intent that comes when its write is over", GUARDED,
+           "        if self._is_left(intent.nonce):", "        if False:"),
     Mutant(16, "take away an intent that is under way", GUARDED, " and nonce not in self._under_way", ""),
     Mutant(16, "take an intent away once, and not again", GUARDED,
            "            await self._store.withdraw(left,",

@@ -24,6 +24,7 @@ from consistency.core.events import BatchAnswered, Event, Guarded
 from consistency.core.feed import Scope
 from consistency.core.model import Member, MustBeAbsent, MustBeAt, Source, VersionEvent, with_holds
 from consistency.core.store import Delete, NoSpace, Put
+from consistency.instance import guarded
 from consistency.instance.writes import Approve
 from tests.support.driver import Meanwhile, run, settle, until
 from tests.support.fake_store import FakeStore
@@ -92,6 +93,12 @@ def fleet_of(store: FakeStore, count: int, options: CacheOptions) -> Iterator[li
     finally:
         for instance in made:
             run(instance.cache.close())
+
+
+@pytest.fixture
+def no_look_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever takes intents away has to be rung for."""
+    monkeypatch.setattr(guarded, "IDLE", 3600.0)
 
 
 @pytest.fixture
@@ -475,6 +482,7 @@ def settle_a_little() -> None:
 class TestFailing:
     """What fails before the commit is certainly not done; its intent goes, and with it the holds."""
 
+    @pytest.mark.usefixtures("no_look_by_the_clock")
     @pytest.mark.parametrize("at", list(At))
     @pytest.mark.parametrize("way", WRITES)
     def test_an_intent_without_an_answer_is_no_write(
@@ -488,6 +496,7 @@ class TestFailing:
         assert_given_up(store, quick)
         assert one.outcomes()[-1:] == ["given up"]
 
+    @pytest.mark.usefixtures("no_look_by_the_clock")
     def test_one_that_arrives_later_is_taken_away_all_the_same(
         self, store: FakeStore, quick: list[Instance], monkeypatch: pytest.MonkeyPatch
     ) -> None:
