@@ -205,7 +205,6 @@ def ask(instance: InstanceProcess, path: str) -> socket.socket:
 
 
 HANGING = """
-import service.site.files as files
 import service.app as app
 routes_of = app.routes_of
 def hanging(*arguments):
@@ -215,8 +214,7 @@ def hanging(*arguments):
         print("hangs", flush=True)
         time.sleep(60)
     return routes
-import service.process.compose as compose
-compose.routes_of = hanging
+app.routes_of = hanging
 """
 
 
