@@ -13,6 +13,7 @@ import itertools
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ from service.app import behind_door, routes_of
 from service.auth import token_lists
 from service.auth.keyring import Keyring
 from service.auth.token_sources import TokenSource
-from service.http.bridge import Bridge
+from service.http.bridge import Bridge, MadeWhenAsked
 from service.http.front import Front
 from service.http.sessions import cookie_of
 from service.settings.model import Settings
@@ -66,11 +67,14 @@ class Gateway:
 
     answering: Answering
     front: Front
-    app: Flask
-    """The same without the front: Flask, behind the same door."""
     cache: DistributedCache
     prefix: str
     through_flask: bool = False
+
+    @cached_property
+    def app(self) -> Flask:
+        """The same without the front: Flask, behind the same door."""
+        return behind_door(self.answering, self.cache.do)
 
     @property
     def client(self) -> Client:
@@ -125,14 +129,14 @@ def start_gateway(
         wait_for(lambda: cache.status().fresh, what="the first proof of a member")
     answering = Answering(cache.asynchronous, chosen, instruments, keyring(tokens) if tokens else None)
     front = start_front(stack, answering, cache, instruments.observe)
-    return Gateway(answering, front, behind_door(answering, cache.do), cache, prefix)
+    return Gateway(answering, front, cache, prefix)
 
 
 def start_front(
     stack: ExitStack, answering: Answering, cache: DistributedCache, observer: Observer, *, answers: int = ANSWERS
 ) -> Front:
     """What a server calls, on the cache's loop; closed with `stack`. `answers`: bytes of large ones under way."""
-    bridge = Bridge(routes_of(answering, cache.do).wsgi_app)
+    bridge = Bridge(MadeWhenAsked(lambda: routes_of(answering, cache.do).wsgi_app))
     front = Front(
         answering.door,
         answering.documents,

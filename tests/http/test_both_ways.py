@@ -20,7 +20,6 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 from consistency.instance import trimmer
 from metrics import Instruments
 from service.answering import Answering
-from service.app import behind_door
 from service.http.bridge import Bridge
 from service.http.environ import Environ
 from service.http.front import Front
@@ -231,7 +230,7 @@ def guarded(known: Gateway) -> Iterator[Gateway]:
     with ExitStack() as stack:
         answering = Answering(known.cache.asynchronous, Settings(), Instruments(), keyring(TOKENS))
         front = start_front(stack, answering, known.cache, known.answering.instruments.observe)
-        yield replace(known, front=front, app=behind_door(answering, known.cache.do))
+        yield replace(known, answering=answering, front=front)
 
 
 @pytest.mark.lasting
