@@ -6,11 +6,15 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 from service.policy import questions, reading, trials
 from service.policy.faults import MOST_TOLD
 from tests.support.console import Shell, sessions
 from tests.support.etcd import EtcdServer
 from tests.support.instances import PROJECT, InstanceProcess
+
+pytestmark = pytest.mark.lasting
 
 DOCUMENT = (PROJECT / "docs" / "changing-safely.md").read_text(encoding="utf-8")
 

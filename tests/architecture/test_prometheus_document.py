@@ -19,6 +19,8 @@ from tests.support.etcd import EtcdServer, dying_with_us, free_ports, wait_for
 from tests.support.instances import PROJECT, InstanceProcess
 from tests.support.prometheus import QUICKLY, program
 
+pytestmark = pytest.mark.lasting
+
 DOCUMENT = (PROJECT / "docs" / "prometheus.md").read_text(encoding="utf-8")
 STEPS = [step for session in sessions(DOCUMENT) for step in session]
 

@@ -21,6 +21,8 @@ from tests.support.etcd import EtcdServer, free_ports
 from tests.support.instances import InstanceProcess, within
 from tests.support.silent import announced, op_at
 
+pytestmark = pytest.mark.lasting
+
 
 @pytest.fixture
 def fleet(etcd: EtcdServer, prefix: str, tmp_path: Path) -> Iterator[list[InstanceProcess]]:

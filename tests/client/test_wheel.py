@@ -13,6 +13,8 @@ import pytest
 
 from tests.client.real_service import CLIENT, environ
 
+pytestmark = pytest.mark.lasting
+
 PROJECT = tomllib.loads((CLIENT / "pyproject.toml").read_text())["project"]
 
 

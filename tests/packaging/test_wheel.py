@@ -16,6 +16,8 @@ from metrics.build import version
 from tests.packaging.installed import Installed, build, files_of
 from tests.support.etcd import free_ports
 
+pytestmark = pytest.mark.lasting
+
 APP = "config_service/app/"
 
 

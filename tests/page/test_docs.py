@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 import yaml
 from playwright.sync_api import Browser, expect
 
 from service.site.docs_routes import DESCRIPTION
 from tests.support.browser import tab
 from tests.support.page import Fleet
+
+pytestmark = pytest.mark.lasting
 
 METHODS = {"get", "head", "put", "post", "delete"}
 

@@ -17,6 +17,8 @@ from tests.support.instances import within
 from tests.support.page import BOUND, PREFIX, Fleet, link, press, running
 from tests.support.silent import announced
 
+pytestmark = pytest.mark.lasting
+
 UNPROVEN = "It may have changed: the service can't prove at the moment that this is the latest version."
 SOME_TOKEN = "team-0123456789-0123"
 SOME = json.dumps([*json.loads(TOKENS), {"name": "team", "token": SOME_TOKEN, "scopes": ["read"], "prefix": "team/"}])

@@ -13,6 +13,8 @@ from tests.support.browser import tab, violations
 from tests.support.instances import InstanceProcess
 from tests.support.page import Fleet, running
 
+pytestmark = pytest.mark.lasting
+
 WITHIN = 30.0
 
 VERDICT = """async ([members, expected, departed]) => {

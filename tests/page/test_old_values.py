@@ -14,6 +14,8 @@ from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 from tests.support.page import BOUND, PREFIX, Fleet, link, press
 
+pytestmark = pytest.mark.lasting
+
 
 def age(page: Page) -> float:
     """As it is told of the document, in seconds."""

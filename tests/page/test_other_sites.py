@@ -16,6 +16,8 @@ from tests.support.browser import DEADLINE, another
 from tests.support.etcd import EtcdServer, free_ports
 from tests.support.instances import InstanceProcess, within
 
+pytestmark = pytest.mark.lasting
+
 EVIL = "evil.example"
 VICTIM = "victim"
 OURS = b'"ours"'

@@ -11,6 +11,8 @@ from playwright.sync_api import Browser, expect
 from tests.support.browser import tab, violations
 from tests.support.page import Fleet, link, press, running
 
+pytestmark = pytest.mark.lasting
+
 LIMITS = {"type": "object", "properties": {"limit": {"type": "integer", "maximum": 100}}, "required": ["limit"]}
 POLICY = {"schemas": [{"prefix": "team/", "schema": LIMITS}], "reason_required": ["prod/"]}
 

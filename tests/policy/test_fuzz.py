@@ -24,6 +24,8 @@ from tests.support.etcd import EtcdServer
 from torture.control import Control
 from torture.truth import Change
 
+pytestmark = pytest.mark.lasting
+
 INSTANCES = 3
 WRITERS = 6
 POLICIES = 25

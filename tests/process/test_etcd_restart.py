@@ -23,7 +23,10 @@ from tests.support.unavailable import unavailable
 SOON = 20.0
 """Seconds for an etcd to be started again and found."""
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a disk of a size of its own is mounted")
+pytestmark = [
+    pytest.mark.lasting,
+    pytest.mark.skipif(sys.platform != "linux", reason="a disk of a size of its own is mounted"),
+]
 
 
 @pytest.fixture(autouse=True)

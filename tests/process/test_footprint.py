@@ -15,6 +15,8 @@ from consistency.instance import trimmer
 from tests.support.etcd import EtcdServer
 from tests.support.instances import PROJECT, InstanceProcess, environment, within
 
+pytestmark = pytest.mark.lasting
+
 MB = 1024 * 1024
 INSTANCE_MB = 75
 TOGETHER_MB = 126

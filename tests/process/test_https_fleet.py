@@ -17,6 +17,8 @@ from tests.support.https import Https
 from tests.support.instances import InstanceProcess, within
 from tests.support.silence import Peer
 
+pytestmark = pytest.mark.lasting
+
 TOKEN = "anna-0123456789abc"
 TOKENS = json.dumps([{"name": "anna", "token": TOKEN, "scopes": ["admin"]}])
 

@@ -19,6 +19,8 @@ from tests.support.https import Https, serial
 from tests.support.inside_port import listeners_at
 from tests.support.instances import environment, run_service, within
 
+pytestmark = pytest.mark.lasting
+
 ENDS = "a worker is down"
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
+import pytest
+
 from simulation.drawing import plan
 from simulation.etcd import Flaws
 from simulation.faults import FAULTS
@@ -16,6 +18,8 @@ from simulation.surroundings import SimulatedEtcd
 from simulation.verdict import judge
 from torture.history import Kind, Level
 from torture.schedule import Step
+
+pytestmark = pytest.mark.lasting
 
 SECONDS = 22.0
 KEY = "t/hot-0"

@@ -14,6 +14,8 @@ from consistency.instance.state import LocalState
 from simulation.invariants import Invariants
 from simulation.runs import planned, played
 
+pytestmark = pytest.mark.lasting
+
 Undo = Callable[[], None]
 
 
