@@ -19,10 +19,10 @@ help:  ## This list
 run: $(VENV)/.run  ## Start one instance on http://0.0.0.0:8080 (PORT=…), with an embedded etcd unless another is configured
 	@exec $(BIN)/python -m service
 
-# Tests say with markers what they need (tests/README.md). Most of their time is waiting, so more processes share them than
-# there are cores; a file stays in one, for what its tests share.
-PROCESSES ?= 4
-BESIDE := -n $(PROCESSES) --dist loadfile
+# Tests say with markers what they need (tests/README.md). Much of their time is waiting, so one process more shares them
+# than there are cores; a file stays in one, for what its tests share.
+PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
+BESIDE = -n $(PROCESSES) --dist loadfile
 
 test: $(VENV)/.dev  ## Run the tests but for those that last (TESTS=tests/http: only these)
 	$(BIN)/python -m pytest $(BESIDE) -m "not lasting and not alone" $(TESTS)

@@ -14,6 +14,8 @@ from tests.support.etcd import EtcdServer, free_ports
 from tests.support.https import Https
 from tests.support.instances import InstanceProcess, environment, run_service
 
+pytestmark = pytest.mark.lasting
+
 
 def doctor(directory: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     done = run_service(directory, "doctor", *arguments, env=environment(**settings))

@@ -77,7 +77,7 @@ def test_a_write_to_a_paused_etcd_is_504_and_may_happen(stack: ExitStack, victim
     later = gateway.ask(method, "/config/a", b"2")  # once the connection is given up, nothing is sent any more
     assert (later.status_code, later.get_json(force=True)["outcome"]) in ((503, "not done"), (504, "unknown"))
     victim.resume()
-    wait_for(lambda: gateway.ask("GET", "/readyz").status_code == 200)
+    wait_for(lambda: gateway.ask("GET", "/config/a?use_cache=false").status_code in (200, 404))
     after = gateway.ask("GET", "/config/a?use_cache=false")
     assert after.data in (b"1", b"2") or after.status_code == 404
 

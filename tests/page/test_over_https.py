@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.page.test_following import follows
@@ -11,6 +12,8 @@ from tests.page.test_page import opened
 from tests.support.browser import tab
 from tests.support.https import Https
 from tests.support.page import BOUND, running
+
+pytestmark = pytest.mark.lasting
 
 
 def test_a_document_is_shown_and_a_change_elsewhere_is_told(browser: Browser, tmp_path: Path) -> None:

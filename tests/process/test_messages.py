@@ -27,6 +27,8 @@ from service.settings.model import Settings
 from tests.process.canaries import MARK
 from tests.support.certificates import Authority
 
+pytestmark = pytest.mark.lasting
+
 CANARY = f"{MARK}S3cret"
 PEM = Authority().pem.decode()
 

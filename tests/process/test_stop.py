@@ -16,6 +16,8 @@ import pytest
 from tests.support.etcd import EtcdServer
 from tests.support.instances import END_WITHIN, InstanceProcess, is_running, within
 
+pytestmark = pytest.mark.lasting
+
 BODY = b'"' + b"x" * 1000 + b'"'
 
 
