@@ -21,7 +21,9 @@ from bench.documents import name_of
 from bench.processes import PROJECT
 from bench.stage import Stage
 
-PREFIX = "bench/"
+PREFIX = "bench/k00"
+"""Beneath it are 10,000 documents, however many other rows have written."""
+
 READS = 200_000
 
 
