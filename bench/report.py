@@ -10,6 +10,7 @@ import os
 import platform
 import statistics
 import subprocess
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
@@ -41,7 +42,7 @@ def line(contest: Contest[Stage], grouping: str, rounds: Rounds) -> str:
 
 def markdown(results: Results, machine: str) -> str:
     """Both tables, and where they come from."""
-    return "\n".join([machine, "", *_targets(results), "", *_latencies(results)])
+    return "\n".join([*textwrap.wrap(machine, 120), "", *_targets(results), "", *_latencies(results)])
 
 
 def _targets(results: Results) -> list[str]:
