@@ -113,7 +113,7 @@ class Away(Ending):
             await asyncio.sleep(SOON)
             await self._well("come back after its slot was lost", WELL_WITHIN)
             if number == 0:
-                await self._learn(instance, KEYS[1:2])
+                await self._read(instance, KEYS[1])  # not learned anew: what was named since then counts
         forgotten = times > DEPARTURES_REMEMBERED
         await self._go_away()
         if self._all_was_named(instance):
