@@ -121,12 +121,19 @@ class Races(Ending):
         if not self._is_guarded(self._life(there), GUARDED) or not await self._put(there, GUARDED):
             return
         loading = await self._held_load(here, there, GUARDED)
-        writing = self._loop.create_task(self._put(there, GUARDED), name="guarded put")
-        state = self._life(here).cache._state
-        while not state.holds_any and not writing.done():
-            await asyncio.sleep(0.0002)
+        writing = await self._announced(there, at=here)
         self._surroundings.stall_streams(here.number)
         await self._compare(here, await writing, loading)
+
+    async def _announced(self, there: Instance, *, at: Instance) -> asyncio.Task[Operation | None]:
+        """A guarded write that is under way, once it is held at an instance: not by the intent of a write before, which
+        may be done, and not told yet."""
+        state = self._life(at).cache._state
+        before = set(state.held)
+        writing = self._loop.create_task(self._put(there, GUARDED), name="guarded put")
+        while not set(state.held) - before and not writing.done():
+            await asyncio.sleep(0.0002)
+        return writing
 
     async def _slot_won_again(self, here: Instance, there: Instance) -> None:
         """1. A load is answered by etcd; it shows the member key. 2. The slot is lost, and another one is won. 3. The
@@ -164,9 +171,7 @@ class Races(Ending):
         before = self._surroundings.mod_revision(GUARDED)
         self._life(here).die()
         self._surroundings.lost(here.number)
-        writing = self._loop.create_task(self._put(there, GUARDED), name="guarded put")
-        while not self._life(there).cache._state.holds_any and not writing.done():
-            await asyncio.sleep(0.001)
+        writing = await self._announced(there, at=there)
         here.start()
         while not writing.done():
             if self._life(here).cache.status().fresh:
