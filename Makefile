@@ -80,8 +80,8 @@ lock: $(VENV)/.dev  ## Write exact versions with hashes of all that is installed
 	@$(BIN)/python -m tools.lock $(if $(UPGRADE),--upgrade)
 
 COVERAGE = $(BIN)/python -m coverage
-# What coverage itself adds to: memory, the first modules that are loaded, the time for which the loop is held.
-NOT_COVERED = tests/process/test_footprint.py tests/core/test_versions.py::test_no_record_of_another_tool_holds_the_loop \
+# What coverage itself adds to: the first modules that are loaded, the time for which the loop is held.
+NOT_COVERED = tests/core/test_versions.py::test_no_record_of_another_tool_holds_the_loop \
 	tests/process/test_as_process_one.py::test_the_handlers_are_there_before_anything_that_takes_time_is_loaded
 coverage: export PROJECT := $(CURDIR)
 coverage: export COVERAGE_PROCESS_START := $(CURDIR)/tools/coverage.ini

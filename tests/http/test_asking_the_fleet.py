@@ -151,7 +151,7 @@ def test_members_that_hang_are_asked_once_for_all_who_want_to_know(scene: StartS
         there = scene(lambda _: peer.address)
         before = there.threads
         asked = there.ask("/members/states", ASKERS)
-        assert len(peer.connections) in (OTHERS, 2 * OTHERS)  # the latter for whom a busy machine lets come too late
+        assert len(peer.connections) == OTHERS
         assert asked.reasons == {"": 1, NO_ANSWER: OTHERS}
         assert asked.meanwhile >= 5  # it was one
         assert asked.threads <= before + FEW

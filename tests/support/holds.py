@@ -18,8 +18,8 @@ import uvloop
 
 Ts = TypeVarTuple("Ts")
 
-RUNS = 15
-"""Attempts, at most: what is measured first may be cold, and what is measured beside others slow."""
+RUNS = 5
+"""Attempts: what is measured first may be cold, and what is measured beside others slow."""
 
 TURNS = 80_000
 """Of a small loop in Python. A processor of 2024 takes 5 ms for as many."""
