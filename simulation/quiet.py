@@ -51,7 +51,10 @@ class Quiet:
                 self._problem(f"instance {instance.number} got no slot within {JOINED_WITHIN:g} s")
                 return
             await asyncio.sleep(0.05)
-        await asyncio.sleep(2 * self._plan.bound + 1.0)
+        # The first proof shows it, and one that comes a bound later has the watch begin anew. Each may take its limit
+        # of time, and a pause comes between.
+        options = instance.machine.options
+        await asyncio.sleep(options.staleness_bound + 2 * (options.timeout + options.proof_interval) + 1.0)
         if not _shows(instance, _slot(instance)):
             self._problem(f"instance {instance.number} has not noticed that its watch did not tell of its own slot")
 

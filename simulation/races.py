@@ -26,6 +26,7 @@ from consistency.core.entries import WRITES_REMEMBERED
 from consistency.core.feed import Scope, Token, Told, token_at
 from consistency.core.store import Put
 from consistency.core.versions import MOST_NAMES
+from consistency.etcd.health import FIRST_LOOK
 from simulation.client import PATIENCE
 from simulation.ending import KEYS, SOON, TOLD_WITHIN, WELL_WITHIN, Ending, how
 from simulation.instance import Instance
@@ -113,6 +114,7 @@ class Races(Ending):
         unknown = written.outcome is Outcome.UNKNOWN
         current = self._surroundings.mod_revision(KEYS[0])
         await self._compare(here, written if unknown else None, loading, current)
+        await asyncio.sleep(FIRST_LOOK)  # who has had no answer from an endpoint asks it nothing for so long
 
     async def _guarded_write(self, here: Instance, there: Instance) -> None:
         """1. A load of a guarded key is answered by etcd. 2. Somebody announces a write of it; here it is held. 3. The
