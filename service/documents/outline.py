@@ -7,17 +7,13 @@ checked would take four times as long as the check.
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from service.json_text import Part, scan
+from service.json_text import Part, beginning, scan
 
 LEVELS = 4
 """The batch, its list, an operation, a field."""
-
-NAMED = 1024
-"""Bytes of an unknown field's name that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +67,7 @@ class Outline:
         if name in self._known:
             self._fields[self._known[name]] = Part(self._body, start, end)
         elif self._unknown is None:
-            self._unknown = _beginning(name)
+            self._unknown = beginning(name)
 
     def _opening_at(self, start: int) -> str:
         return chr(self._body[start])
-
-
-def _beginning(name: bytes) -> str:
-    """Enough of a name to be shown: a message has no room for 1.5 MB, and to decode them takes 3 ms."""
-    return codecs.getincrementaldecoder("utf-8")("surrogatepass").decode(name[:NAMED])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from service.json_text import MAX_DEPTH, Part, scan
+from service.json_text import MAX_DEPTH, Part, beginning, scan
 
 LEVELS = 4
 """The policy, a member of it, an entry of a list, a field of that."""
@@ -16,7 +16,10 @@ LEVELS = 4
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value. name: of a member, else empty. inner: its members or items, if it is one of the upper LEVELS - 1."""
+    """A value. inner: its members or items, if it is one of the upper LEVELS - 1.
+
+    name: of a member, if it is long how it begins; else empty.
+    """
 
     name: str
     part: Part
@@ -49,5 +52,5 @@ class Outline:
         inner = tuple(self._open[level + 1])
         self._open[level + 1].clear()
         if len(self._open[level]) < self._most:
-            node = Node(name.decode("utf-8", "surrogatepass"), Part(self._text, start, end), inner)
+            node = Node(beginning(name), Part(self._text, start, end), inner)
             self._open[level].append(node)

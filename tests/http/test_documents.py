@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from service.http.bodies import at_once
@@ -360,3 +360,44 @@ def test_a_value_is_told_byte_for_byte(document: bytes) -> None:
     """With what stands around it, and without its blanks."""
     *_, last, _ = told(b' [ "[", 1, {"a": "]"}, ' + document + b" \r\n] ", 2, MAX_DEPTH + 1)
     assert last == (1, "", document)
+
+
+LONG = 3000
+"""Escapes and characters of a name, at least: more than are decoded at once."""
+
+UNITS = ("a", "é", "日", "🎉", r"\n", r"\\", r"\"", r"\ud83d", r"\ude00", r"\ud83d\ude00", r"\uD83D\uDE00", r"\u00e9")
+"""What names are made of: also halves of a surrogate pair, and both, which are one character."""
+
+NO_UNITS = ("\n", r"\x", r"\u00g0", r"\ud83d\u")
+UNITS_OF_A_NAME = st.lists(st.sampled_from(UNITS), min_size=1, max_size=4)
+
+
+@given(UNITS_OF_A_NAME, UNITS_OF_A_NAME, st.just("") | st.sampled_from(NO_UNITS + UNITS))
+@example(["a"], [r"\ud83d\ude00"], "")
+@example(["a"], [r"\ud83d\ude00", r"\ud83d"], r"\ude00")
+@example(["a"], ["é" * 99, "🎉" * 99, r"\n"], "")
+def test_a_long_name_is_what_the_standard_parser_makes_of_it(first: list[str], again: list[str], last: str) -> None:
+    """It is decoded in pieces, none of which ends within a character, an escape, or a pair of them."""
+    name = "".join(first + again * (LONG // len(again))) + last
+    written = f'{{"{name}":0}}'
+    try:
+        (expected,) = json.loads(written)
+    except ValueError:
+        with pytest.raises(NotJson):
+            check_document(written.encode())
+        return
+    (_, name, _), _ = told(written.encode(), 2)
+    assert name == expected
+
+
+def test_a_long_name_is_decoded_with_pauses() -> None:
+    """Half a megabyte of escapes is looked at in 43 pieces, and decoded in as many."""
+    name = rb"\u0061" * (512 * 1024 // 6)
+    looked_at = sum(1 for _ in scan(b'["' + name + b'"]'))
+    assert sum(1 for _ in scan(b'{"' + name + b'":0}')) >= 2 * looked_at - 3
+
+
+def test_a_check_of_long_strings_pauses_after_each() -> None:
+    """Values alone are no measure: 64 strings of 16 KiB are 1 MiB."""
+    strings = b",".join([b'"' + b"a" * 16 * 1024 + b'"'] * 64)
+    assert sum(1 for _ in scan(b"[" + strings + b"]")) >= 63
