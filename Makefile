@@ -20,9 +20,9 @@ run: $(VENV)/.run  ## Start one instance on http://0.0.0.0:8080 (PORT=…), with
 	@exec $(BIN)/python -m service
 
 # Tests say with markers what they need (tests/README.md). Much of their time is waiting, so one process more shares them
-# than there are cores; a file stays in one, for what its tests share.
+# than there are cores; a file stays in one, for what its tests share. Files that last come first (tests/conftest.py).
 PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
-BESIDE = -n $(PROCESSES) --dist loadfile
+BESIDE = -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.dev  ## Run the tests but for those that last (TESTS=tests/http: only these)
 	$(BIN)/python -m pytest $(BESIDE) -m "not lasting and not alone" $(TESTS)

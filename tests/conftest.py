@@ -37,6 +37,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that last come first: what is begun last is short, and no process of several waits long for the others."""
+    last = {item.path for item in items if item.get_closest_marker("lasting")}
+    items.sort(key=lambda item: item.path not in last)
+
+
 @pytest.fixture(scope="session")
 def new_etcd(pytestconfig: pytest.Config) -> type[EtcdServer]:
     """Starts an etcd of a test's own, of the kind that this run is about."""

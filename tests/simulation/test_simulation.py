@@ -47,27 +47,31 @@ def command(*arguments: str, hash_seed: str) -> subprocess.CompletedProcess[str]
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", ["5", "7", "12"])
+@pytest.mark.parametrize("seed", ["5", "12"])
 def test_a_seed_is_the_same_run_in_every_process(seed: str) -> None:
-    """Whatever the order of sets of strings, and whichever address an object has. In the seeds 5 and 12 it matters in
-    which order a set of names is gone through."""
+    """Whatever the order of sets of strings, and whichever address an object has. In seed 12 it matters in which order
+    a set of names is gone through."""
     one, other = (command("--seed", seed, hash_seed=each) for each in ("1", "2"))
     assert one.stderr == other.stderr == ""
     assert "every promise was kept" in one.stdout
     assert one.stdout == other.stdout
 
 
-def test_a_seed_is_the_same_run_after_others() -> None:
-    first = digest(played(planned(3)))
-    played(planned(8))
-    assert digest(played(planned(3))) == first
-    assert digest(played(planned(4))) != first
+@pytest.fixture(scope="module")
+def third() -> str:
+    """What seed 3 is, to be compared with."""
+    return digest(played(planned(3)))
 
 
-def test_looking_on_changes_nothing() -> None:
+def test_a_seed_is_the_same_run_after_others(third: str) -> None:
+    assert digest(played(planned(1))) != third
+    assert digest(played(planned(3))) == third
+
+
+def test_looking_on_changes_nothing(third: str) -> None:
     """The story of a run is that of the very run."""
     told: list[object] = []
-    assert digest(played(planned(3), lambda *what: told.append(what))) == digest(played(planned(3)))
+    assert digest(played(planned(3), lambda *what: told.append(what))) == third
     assert told
 
 
@@ -177,7 +181,7 @@ def test_what_asks_for_the_time_of_the_machine_fails_the_run(monkeypatch: pytest
 
 
 def test_an_instance_that_does_not_recover_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LocalState, "join", nothing)
+    monkeypatch.setattr(LocalState, "watching", nothing)
     claims = [violation.claim for violation in judge(played(replace(planned(1), asks=(), steps=())))]
     assert any("has not recovered within" in claim for claim in claims)
 
