@@ -39,9 +39,14 @@ class Author:
     why: str = ""
 
     def __post_init__(self) -> None:
-        for name, most in (("by", LONGEST_NAME), ("request", LONGEST_NAME), ("why", LONGEST_REASON)):
-            if len(getattr(self, name)) > most:
-                raise ValueError(f"{name} has at most {most} characters, not {len(getattr(self, name))}")
+        if len(self.by) > LONGEST_NAME or len(self.request) > LONGEST_NAME or len(self.why) > LONGEST_REASON:
+            given = (
+                ("by", self.by, LONGEST_NAME),
+                ("request", self.request, LONGEST_NAME),
+                ("why", self.why, LONGEST_REASON),
+            )
+            name, text, most = next(each for each in given if len(each[1]) > each[2])
+            raise ValueError(f"{name} has at most {most} characters, not {len(text)}")
 
     def members(self) -> dict[str, str]:
         """What is known, as members of an object."""
@@ -95,6 +100,13 @@ class Authors:
     def of(self, key: str) -> Author:
         """Return who wrote this key, which the version names."""
         return next((author for author, keys in self.parts if keys is None or key in keys), NOBODY)
+
+    def by_key(self, keys: Iterable[str]) -> dict[str, Author]:
+        """Return who wrote each of these keys, which the version names."""
+        found = dict.fromkeys(keys, self.whole)
+        for author, named in self.parts:
+            found.update(dict.fromkeys(named or (), author))
+        return found
 
     @property
     def memory(self) -> int:

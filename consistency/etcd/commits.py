@@ -5,18 +5,19 @@ It leaves records of itself (rule 19). A part of `store`, which has the calls.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
-from consistency.core.model import Fence, MustExist, Revision, VersionRecord
+from consistency.core.model import Author, Fence, MustExist, Revision, VersionRecord
 from consistency.core.past import FRESH, Keeping, Op, Record
 from consistency.core.store import Change, Commit, Delete, Put, TooLarge
 from consistency.etcd import messages as answers
 from consistency.etcd.calls import Call, Calls
 from consistency.etcd.layout import Layout
-from consistency.etcd.requests import absent, compare, delete_op, last_written, put_op, range_op
+from consistency.etcd.requests import absent, add_deletion, add_if, add_put, add_range, compare, last_written
 
 MAX_CHANGES = 100
 """Most changes of one commit."""
@@ -33,6 +34,9 @@ FRAME = 16
 
 MAX_REQUEST = 1_572_000
 """Most bytes of one write, all included: etcd's 1.5 MiB less what it adds itself."""
+
+Left = tuple[Any, Record]
+"""The message that puts a record, and what is in the record."""
 
 
 class Commits:
@@ -55,18 +59,24 @@ class Commits:
         timeout: float,
     ) -> Commit:
         """See Store.commit. Raises TooLarge over MAX_CHANGES or MAX_REQUEST, before anything is sent."""
-        request = self._transaction(changes, version, only_if_new, policy, keeping)
+        request = pb.TxnRequest()
+        self._compare(request, changes, only_if_new, policy)
+        records = self._change(request.success, changes, version, keeping)
+        add_put(request.success, self._layout.version, version.encode())
+        if version.ack:  # without whoever has gone: a synchronous write has no use for them
+            add_range(request.success, self._layout.members, range_end=self._layout.slots_end, keys_only=True)
         if new_policy is not None:
-            request.success.append(put_op(self._layout.policy, new_policy))
+            add_put(request.success, self._layout.policy, new_policy)
         if fence is not None:
             self._end(request, fence)
-        if len(changes) > MAX_CHANGES or request.ByteSize() > MAX_REQUEST:
+        size = request.ByteSize()
+        if size > MAX_REQUEST:
+            size = _lighten(request, records)
+        if len(changes) > MAX_CHANGES or size > MAX_REQUEST:
             raise TooLarge(
-                f"a write of {len(changes)} changes and {request.ByteSize():,} bytes; "
+                f"a write of {len(changes)} changes and {size:,} bytes; "
                 f"etcd takes at most {MAX_CHANGES} changes and {MAX_REQUEST:,} bytes"
             )
-        if keeping is not None:
-            self._leave_documents(request, changes, version, keeping)
         answer = await self._calls.send(Call("commit", "txn", request, write=True), timeout)
         header, ranges = answers.header(answer), answers.ranges(answer)
         members = answers.slots(self._layout, ranges.pop()) if answer.succeeded and version.ack else ()
@@ -78,114 +88,95 @@ class Commits:
         before = tuple(map(answers.mod_revision, ranges))
         return Commit(header, answer.succeeded, before, members, found, lapsed)
 
-    def _transaction(
-        self,
-        changes: Sequence[Change],
-        version: VersionRecord,
-        only_if_new: bool,
-        policy: Revision | None,
-        keeping: Keeping | None,
-    ) -> Any:
-        """What was there before is asked for in the same breath."""
-        request = pb.TxnRequest()
-        may_fail = only_if_new or policy is not None or any(change.precondition is not None for change in changes)
-        for change in changes:
-            key = self._layout.document(change.key)
-            if change.precondition is not None:
-                request.compare.append(compare(key, change.precondition))
-            if may_fail:
-                request.failure.append(range_op(key, keys_only=True))
-        request.success.extend(_grouped([self._operations(change, version, keeping) for change in changes]))
-        if not changes and keeping is not None:
-            request.success.extend(self._outside(version, keeping))
-        if changes and keeping is None:  # history has ended: see rule 19
-            request.success.append(delete_op(self._layout.began))
+    def _compare(self, request: Any, changes: Sequence[Change], only_if_new: bool, policy: Revision | None) -> None:
+        """Say what has to hold, and ask in the same breath what is there if it does not."""
+        if only_if_new or policy is not None or any(change.precondition is not None for change in changes):
+            for change in changes:
+                key = self._layout.document(change.key)
+                if change.precondition is not None:
+                    request.compare.append(compare(key, change.precondition))
+                add_range(request.failure, key, keys_only=True)
         if only_if_new:
             request.compare.append(absent(self._layout.version))
         if policy is not None:
             request.compare.append(last_written(self._layout.policy, policy))
-            request.failure.append(range_op(self._layout.policy, keys_only=True))
-        request.success.add().request_put.MergeFrom(pb.PutRequest(key=self._layout.version, value=version.encode()))
-        if version.ack:
-            request.success.append(self._range_slots())
-        return request
+            add_range(request.failure, self._layout.policy, keys_only=True)
 
-    def _operations(self, change: Change, version: VersionRecord, keeping: Keeping | None) -> list[Any]:
-        """Look at what is there, change it, and leave a record; beside it, if there was nothing, that this was so.
+    def _change(
+        self, operations: Any, changes: Sequence[Change], version: VersionRecord, keeping: Keeping | None
+    ) -> list[Left]:
+        """Look at what is there, and change it: one after the other, or, if those are too many, some in each of several
+        transactions. Return the records that are left."""
+        if not changes:
+            return self._outside(operations, version, keeping) if keeping is not None else []
+        if keeping is None:  # history has ended: see rule 19
+            add_deletion(operations, self._layout.began)
+        authors = version.authors.by_key(change.key for change in changes)
+        grouped = sum(_operations(change, keeping) for change in changes) > MAX_OPERATIONS
+        records, into = [], operations
+        for number, change in enumerate(changes):
+            if grouped and number % AT_ONCE == 0:
+                into = operations.add().request_txn.success
+            key = self._layout.document(change.key)
+            add_range(into, key, keys_only=True)
+            if isinstance(change, Put):
+                add_put(into, key, change.value)
+            else:
+                add_deletion(into, key)
+            if keeping is not None:
+                records.append(self._leave(into, key, change, authors[change.key], version.nonce, keeping))
+        return records
+
+    def _leave(self, operations: Any, key: bytes, change: Change, author: Author, nonce: str, keeping: Keeping) -> Left:
+        """Leave a record of a change; beside it, if there was nothing, that this was so.
 
         etcd compares within a transaction before it changes anything: both questions are about what was there before.
         """
-        key = self._layout.document(change.key)
-        operations = [
-            range_op(key, keys_only=True),
-            put_op(key, change.value) if isinstance(change, Put) else delete_op(key),
-        ]
-        if keeping is None:
-            return operations
-        op, size = (Op.PUT, len(change.value)) if isinstance(change, Put) else (Op.DELETE, 0)
-        record = Record(0, op, keeping.at, version.authors.of(change.key), size)
-        leave = put_op(self._layout.past(change.key, version.nonce + op), record.encode())
         if isinstance(change, Delete):  # of an absent key it is no change
-            return [*operations, _if(compare(key, MustExist()), leave)]
-        fresh = put_op(self._layout.past(change.key, version.nonce + FRESH), b"")
-        return [*operations, leave, _if(absent(key), fresh)]
+            record = Record(0, Op.DELETE, keeping.at, author)
+            there = add_if(operations, compare(key, MustExist()))
+            return add_put(there, self._layout.past(change.key, nonce + Op.DELETE), record.encode()), record
+        size = len(change.value)
+        record = Record(0, Op.PUT, keeping.at, author, size, change.value if size <= keeping.max_bytes else None)
+        left = add_put(operations, self._layout.past(change.key, nonce + Op.PUT), record.encode())
+        add_put(add_if(operations, absent(key)), self._layout.past(change.key, nonce + FRESH), b"")
+        return left, record
 
-    def _outside(self, version: VersionRecord, keeping: Keeping) -> list[Any]:
+    def _outside(self, operations: Any, version: VersionRecord, keeping: Keeping) -> list[Left]:
         """Records of what an audit has found, which is in the version that tells of it."""
-        value = Record(0, Op.OUTSIDE, keeping.at).encode()
+        record = Record(0, Op.OUTSIDE, keeping.at)
+        value = record.encode()
         return [
-            put_op(self._layout.past(key, version.nonce + Op.OUTSIDE), value) for key in sorted(version.names or ())
+            (add_put(operations, self._layout.past(key, version.nonce + Op.OUTSIDE), value), record)
+            for key in sorted(version.names or ())
         ]
-
-    def _leave_documents(
-        self, request: Any, changes: Sequence[Change], version: VersionRecord, keeping: Keeping
-    ) -> None:
-        """Put the documents into the records, as long as there is room: a write never fails for its history."""
-        left = MAX_REQUEST - request.ByteSize()
-        documents = {
-            self._layout.past(change.key, version.nonce + Op.PUT): change
-            for change in changes
-            if isinstance(change, Put) and len(change.value) <= keeping.max_bytes
-        }
-        for operation in _flat(request.success):
-            change = documents.get(operation.request_put.key)
-            if change is None or len(change.value) + FRAME > left:
-                continue
-            left -= len(change.value) + FRAME
-            author = version.authors.of(change.key)
-            record = Record(0, Op.PUT, keeping.at, author, len(change.value), change.value)
-            operation.request_put.value = record.encode()
 
     def _end(self, request: Any, fence: Fence) -> None:
         """Let the transaction succeed only if the intent is still there. It ends the intent either way (rule 16)."""
         intent = self._layout.intent(fence.nonce)
         request.compare.append(last_written(intent, fence.revision))
-        request.success.append(delete_op(intent))
-        request.failure.extend((range_op(intent, keys_only=True), delete_op(intent)))
-
-    def _range_slots(self) -> Any:
-        """Without whoever has gone: a synchronous write has no use for them."""
-        return range_op(self._layout.members, range_end=self._layout.slots_end, keys_only=True)
+        add_deletion(request.success, intent)
+        add_range(request.failure, intent, keys_only=True)
+        add_deletion(request.failure, intent)
 
 
-def _if(condition: Any, operation: Any) -> Any:
-    return pb.RequestOp(request_txn=pb.TxnRequest(compare=[condition], success=[operation]))
+def _operations(change: Change, keeping: Keeping | None) -> int:
+    """How many operations a change takes."""
+    if keeping is None:
+        return 2
+    return 4 if isinstance(change, Put) else 3
 
 
-def _grouped(operations: Sequence[Sequence[Any]]) -> list[Any]:
-    """The operations of several changes: one after the other, or, if those are too many, some in each of several."""
-    if sum(map(len, operations)) <= MAX_OPERATIONS:
-        return [each for of_one in operations for each in of_one]
-    groups = (operations[start : start + AT_ONCE] for start in range(0, len(operations), AT_ONCE))
-    return [
-        pb.RequestOp(request_txn=pb.TxnRequest(success=[each for of_one in group for each in of_one]))
-        for group in groups
-    ]
+def _lighten(request: Any, records: Sequence[Left]) -> int:
+    """Leave out of the records the documents for which there is no room: a write never fails for its history.
 
-
-def _flat(operations: Iterable[Any]) -> Iterator[Any]:
-    for operation in operations:
-        if operation.HasField("request_txn"):
-            yield from _flat(operation.request_txn.success)
-        else:
-            yield operation
+    Return the bytes of the request then.
+    """
+    for left, record in records:
+        left.value = replace(record, document=None).encode()
+    room = MAX_REQUEST - request.ByteSize()
+    for left, record in records:
+        if record.document is not None and len(record.document) + FRAME <= room:
+            room -= len(record.document) + FRAME
+            left.value = record.encode()
+    return int(request.ByteSize())
