@@ -59,6 +59,28 @@ class Commits:
         timeout: float,
     ) -> Commit:
         """See Store.commit. Raises TooLarge over MAX_CHANGES or MAX_REQUEST, before anything is sent."""
+        request = self._transaction(changes, version, only_if_new, policy, new_policy, keeping, fence)
+        answer = await self._calls.send(Call("commit", "txn", request, write=True), timeout)
+        header, ranges = answers.header(answer), answers.ranges(answer)
+        members = answers.slots(self._layout, ranges.pop()) if answer.succeeded and version.ack else ()
+        found, lapsed = policy or 0, False
+        if fence is not None and not answer.succeeded:
+            lapsed = answers.mod_revision(ranges.pop()) != fence.revision
+        if policy is not None and not answer.succeeded:
+            found = answers.mod_revision(ranges.pop())
+        before = tuple(map(answers.mod_revision, ranges))
+        return Commit(header, answer.succeeded, before, members, found, lapsed)
+
+    def _transaction(
+        self,
+        changes: Sequence[Change],
+        version: VersionRecord,
+        only_if_new: bool,
+        policy: Revision | None,
+        new_policy: bytes | None,
+        keeping: Keeping | None,
+        fence: Fence | None,
+    ) -> Any:
         request = pb.TxnRequest()
         self._compare(request, changes, only_if_new, policy)
         records = self._change(request.success, changes, version, keeping)
@@ -77,16 +99,7 @@ class Commits:
                 f"a write of {len(changes)} changes and {size:,} bytes; "
                 f"etcd takes at most {MAX_CHANGES} changes and {MAX_REQUEST:,} bytes"
             )
-        answer = await self._calls.send(Call("commit", "txn", request, write=True), timeout)
-        header, ranges = answers.header(answer), answers.ranges(answer)
-        members = answers.slots(self._layout, ranges.pop()) if answer.succeeded and version.ack else ()
-        found, lapsed = policy or 0, False
-        if fence is not None and not answer.succeeded:
-            lapsed = answers.mod_revision(ranges.pop()) != fence.revision
-        if policy is not None and not answer.succeeded:
-            found = answers.mod_revision(ranges.pop())
-        before = tuple(map(answers.mod_revision, ranges))
-        return Commit(header, answer.succeeded, before, members, found, lapsed)
+        return request
 
     def _compare(self, request: Any, changes: Sequence[Change], only_if_new: bool, policy: Revision | None) -> None:
         """Say what has to hold, and ask in the same breath what is there if it does not."""
@@ -111,7 +124,7 @@ class Commits:
             return self._outside(operations, version, keeping) if keeping is not None else []
         if keeping is None:  # history has ended: see rule 19
             add_deletion(operations, self._layout.began)
-        authors = version.authors.by_key(change.key for change in changes)
+        authors = version.authors.by_key([change.key for change in changes])
         grouped = sum(_operations(change, keeping) for change in changes) > MAX_OPERATIONS
         records, into = [], operations
         for number, change in enumerate(changes):

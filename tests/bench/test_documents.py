@@ -35,10 +35,7 @@ def test_gateway_is_asked_for_the_very_transaction_of_a_put() -> None:
 
 def sent(store: EtcdStore, change: Put, record: VersionRecord) -> object:
     """What the store would send."""
-    keeping = Keeping(65536, documents.PUT_AT)
-    request = store._transaction([change], record, False, 0, keeping)
-    store._leave_documents(request, [change], record, keeping)
-    return request
+    return store._transaction([change], record, False, 0, None, Keeping(65536, documents.PUT_AT), None)
 
 
 def test_each_transaction_has_a_nonce_of_its_own() -> None:

@@ -23,6 +23,7 @@ def test_each_key_has_the_author_who_wrote_it(by_key: dict[str, Author]) -> None
     record = VersionRecord("0" * 32, frozenset(by_key), "put", False, Authors.of_each(by_key.items()))
     read = VersionRecord.decode(record.encode())
     assert {key: read.authors.of(key) for key in by_key} == by_key
+    assert read.authors.by_key(by_key) == by_key
     assert read == record
 
 
