@@ -134,7 +134,7 @@ class DistributedCache:
 
     def fleet_id(self) -> str:
         """See `AsyncDistributedCache.fleet_id`."""
-        return self._cache.known_fleet_id or self.do(self._cache.fleet_id())
+        return self.do(self._cache.fleet_id())  # if it is known, too: see `get`
 
     def get_at(self, key: str, revision: Revision) -> Reading:
         """See `AsyncDistributedCache.get_at`."""

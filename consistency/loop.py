@@ -29,22 +29,24 @@ class LoopThread:
     def __init__(self) -> None:
         self._lock = threading.Lock()  # protects all below
         self._users = 0
-        self._process = 0
+        self._process = 0  # of its first user; for ever
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
     def check(self) -> None:
         """Raise RuntimeError on a thread that runs a loop, which would stand still, and in a process forked from a
         user's. Asks no lock: of a lock that another thread held at the fork nobody is left to let go.
+
+        A user that has left counts, too: what gRPC had begun may still be there at the fork, and does not come along.
         """
         if _has_loop():
             raise RuntimeError(_IN_A_LOOP)
-        if self._users and self._process != os.getpid():
+        if self._process not in (0, os.getpid()):
             raise RuntimeError(_FORKED)
 
     def enter(self) -> None:
         """Be a user of it; the first one starts the thread. Raises RuntimeError in a process forked from a user's."""
-        if self._users and self._process != os.getpid():
+        if self._process not in (0, os.getpid()):
             raise RuntimeError(_FORKED)
         with self._lock:
             if not self._users:

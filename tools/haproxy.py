@@ -19,7 +19,7 @@ defaults
     mode http
     log global
     option dontlognull
-    # A body is read here, whole, before an instance hears of the request: slow senders hold no thread there.
+    # A body is read here, whole, before an instance hears of the request: slow senders take no room there.
     option http-buffer-request
     # An instance that refuses the connection has not seen the request: another one gets it, writes included.
     option redispatch 1

@@ -111,6 +111,34 @@ def test_in_a_process_forked_from_a_users_it_says_so_at_once(loop: LoopThread) -
     assert ["forked" in said.get() for _ in range(3)] == [True] * 3
 
 
+def test_in_a_process_forked_after_the_last_user_has_left_it_says_so_at_once(loop: LoopThread) -> None:
+    """1. the last user leaves, or is about to, and holds the lock; 2. the process is forked; 3. what gRPC had begun is
+    still there in the parent, and not in the child, which would wait for answers that never come, or for the lock."""
+    cache = cache_on(loop)
+    cache.start()
+    cache.close()
+    context = multiprocessing.get_context("fork")
+    said = context.SimpleQueue()
+
+    def child() -> None:
+        for call in (cache.close, cache_on(loop).start, loop.enter):
+            try:
+                call()
+            except RuntimeError as error:
+                said.put(str(error))
+
+    with loop._lock:
+        process = context.Process(target=child)
+        process.start()
+    process.join(10)
+    hangs = process.is_alive()
+    process.kill()
+    process.join()
+    assert not hangs
+    assert ["forked" in said.get() for _ in range(3)] == [True] * 3
+    cache_on(loop).close()  # in the parent another begins, and ends
+
+
 def test_after_close_it_says_so(loop: LoopThread) -> None:
     cache = cache_on(loop)
     cache.start()
