@@ -71,8 +71,9 @@ class History:
             self._named[name] = event.state.revision
         if event.names is None:
             self.all_named = event.state.revision
-        self._weight += weight(event)
-        self._lent = max(0, self._lent - weight(event))
+        more = weight(event)
+        self._weight += more
+        self._lent = max(0, self._lent - more)
         while self._weight > self._remember + self._lent and len(self._events) > 1:
             self._forget_oldest()
 
