@@ -72,7 +72,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--jobs",
         type=int,
-        default=2 * (os.cpu_count() or 1),  # many spend their time in waits
+        default=4 * (os.cpu_count() or 1),  # of a test that fails, most of the time is a wait up to its deadline
         help="mutants at a time (default: %(default)s)",
     )
     parser.add_argument("words", nargs="*", metavar="word", help="only mutants whose rule or description has one")

@@ -16,6 +16,8 @@ from tests.support.instances import InstanceProcess, within
 from tests.support.meanwhile import meanwhile
 from tests.support.stranger import Stranger
 
+pytestmark = pytest.mark.lasting
+
 PATHS = ("/config/k", "/config/k?use_cache=false", "/config/k?consistency=linearizable", "/readyz", "/healthz")
 OURS = Authority()
 

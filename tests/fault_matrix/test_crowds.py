@@ -24,6 +24,8 @@ from tests.support.instances import InstanceProcess, within
 from tests.support.meanwhile import meanwhile
 from torture.client import Connections
 
+pytestmark = pytest.mark.alone
+
 SLOW = 1_000
 MANY = MOST_CONNECTIONS
 SPARE_FILES = 500

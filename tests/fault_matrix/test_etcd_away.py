@@ -24,6 +24,8 @@ from tests.fault_matrix.scene import (
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 
+pytestmark = pytest.mark.lasting
+
 SILENT = 10.0
 """Seconds: longer than the bound, the lease, and the 8 s after which gRPC gives a peer up that does not answer."""
 

@@ -34,6 +34,8 @@ from torture.control import Control
 from torture.history import CHECKED
 from torture.truth import Truth
 
+pytestmark = pytest.mark.lasting
+
 PUT = f"{CHECKED}put-"
 """How the keys begin that are written until the end."""
 

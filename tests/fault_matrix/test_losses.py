@@ -15,7 +15,7 @@ from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 from tests.support.meanwhile import meanwhile
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.lasting
 
 SIZE = 4
 

@@ -39,6 +39,7 @@ CONNECTIONS = {"bombs": 32, "listing": 250, "keys": 100}
 """Of an attack; 1,000 of the others."""
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.skipif(not USABLE, reason="needs root, and a Linux that counts memory by control groups"),
 ]
 

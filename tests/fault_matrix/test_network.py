@@ -32,6 +32,8 @@ from tests.support.instances import InstanceProcess, within
 from tests.support.meanwhile import meanwhile
 from torture.proxy import Link, Network, Purpose, Way
 
+pytestmark = pytest.mark.lasting
+
 KEYS = [f"k{number}" for number in range(10)]
 
 

@@ -27,6 +27,8 @@ from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 from tests.support.meanwhile import meanwhile
 
+pytestmark = pytest.mark.lasting
+
 AUDIT = 0.5
 TTL = 4
 SLOTS = 64

@@ -14,6 +14,8 @@ from tests.support.etcd import EtcdCluster, EtcdServer, wait_for
 from tests.support.instances import InstanceProcess, within
 from tests.support.meanwhile import meanwhile
 
+pytestmark = pytest.mark.alone
+
 PATHS = ("/config/k", "/config/k?use_cache=false", "/config/k?consistency=linearizable", "/readyz", "/healthz")
 DEADLINE = 10.0
 ELECTION = 5.0

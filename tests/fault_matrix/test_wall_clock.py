@@ -22,6 +22,8 @@ from tests.support.instances import PROJECT, InstanceProcess, within
 from tests.support.meanwhile import meanwhile
 from tests.support.unavailable import unavailable
 
+pytestmark = pytest.mark.lasting
+
 HOUR = 3600
 NEARLY_AN_HOUR = HOUR - 600
 PATHS = ("/config/k", "/config/k?use_cache=false", "/config/k?consistency=linearizable", "/readyz", "/healthz")

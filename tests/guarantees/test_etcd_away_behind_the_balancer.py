@@ -22,7 +22,7 @@ from tests.support.etcd import EtcdServer, wait_for
 from tests.support.instances import InstanceProcess, within
 from torture.world import quiet_ports
 
-pytestmark = pytest.mark.secured
+pytestmark = [pytest.mark.secured, pytest.mark.lasting]
 
 SIZE = 2
 LONG = {"stale_if_error": "3600"}

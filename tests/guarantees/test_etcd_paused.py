@@ -15,7 +15,7 @@ import requests
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 
-pytestmark = pytest.mark.secured
+pytestmark = [pytest.mark.secured, pytest.mark.alone]
 
 BOUND = 1.0
 TIMEOUT = 2.0

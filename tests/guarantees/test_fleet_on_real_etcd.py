@@ -19,7 +19,7 @@ from tests.support.driver import run_beside
 from tests.support.etcd import EtcdCluster, EtcdServer
 from tests.support.instances import InstanceProcess
 
-pytestmark = pytest.mark.secured
+pytestmark = [pytest.mark.secured, pytest.mark.lasting]
 
 OPTIONS = CacheOptions(staleness_bound=1.0, timeout=3.0, lease_ttl=5)
 

@@ -30,8 +30,6 @@ from tests.support.instances import InstanceProcess
 from tests.support.meanwhile import meanwhile
 from torture.client import Connections
 
-pytestmark = pytest.mark.lasting
-
 SIZE = 4
 STREAMS = 1000
 SCOPES = 20
@@ -91,6 +89,7 @@ class Writer:
         return self.written[scope][-1][0]
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(240)  # seconds; forty, more on a busy machine
 @pytest.mark.fault("rolling restart under load")
 def test_nothing_is_lost_or_told_twice(new_etcd: type[EtcdServer], tmp_path: Path) -> None:
@@ -160,6 +159,7 @@ def all_know(followers: Crowd, scopes: list[str], writer: Writer) -> bool:
     return all(each.synced[-1][0] >= writer.last(scope) for each, scope in zip(followers.all, scopes, strict=True))
 
 
+@pytest.mark.lasting
 def test_a_long_poll_outlasts_the_balancers_patience_with_clients(new_etcd: type[EtcdServer], tmp_path: Path) -> None:
     need_haproxy()
     with (

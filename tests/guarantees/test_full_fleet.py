@@ -39,7 +39,10 @@ READ_EVERY, WRITE_EVERY = 0.1, 1.0
 PREFIX = "/full"
 SETTINGS = {"CACHE_STALENESS_BOUND": f"{BOUND}", "LEASE_TTL": f"{TTL}", "THREADS": "4", "LOG_LEVEL": "WARNING"}
 
-pytestmark = pytest.mark.timeout(600)  # seconds; starting the fleet takes one minute, several on a busy machine
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.timeout(600),  # seconds; starting the fleet takes one minute, several on a busy machine
+]
 
 
 class Fleet:

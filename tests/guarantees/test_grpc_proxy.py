@@ -20,6 +20,8 @@ from tests.instance.fleet import Journal, await_status
 from tests.support.etcd import EtcdServer, wait_for
 from tests.support.grpc_proxy import GrpcProxy
 
+pytestmark = pytest.mark.lasting
+
 TTL = 2
 BRIEF = dataclasses.replace(OPTIONS, lease_ttl=TTL)
 PREFIX = "/behind"

@@ -12,6 +12,8 @@ from tests.support.asyncio_says import DEBUG, beside_moments
 from tests.support.etcd import EtcdServer
 from tests.support.instances import PROJECT
 
+pytestmark = pytest.mark.lasting
+
 OPENING = """
 import asyncio, gc, os, sys, threading, time
 from consistency import AsyncDistributedCache, CacheOptions, DistributedCache, Source

@@ -12,7 +12,7 @@ from tests.guarantees.crowd import Crowd
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 
-pytestmark = pytest.mark.secured
+pytestmark = [pytest.mark.secured, pytest.mark.alone]
 
 READERS = 64
 READS = 640

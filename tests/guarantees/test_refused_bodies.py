@@ -24,7 +24,7 @@ from tests.support.meanwhile import meanwhile
 from torture.client import Connections
 from torture.world import quiet_ports
 
-pytestmark = pytest.mark.secured
+pytestmark = [pytest.mark.secured, pytest.mark.alone]
 
 INNOCENT = 6
 REFUSED = 4

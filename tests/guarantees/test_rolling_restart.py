@@ -19,7 +19,7 @@ from tests.support.etcd import EtcdServer, wait_for
 from tests.support.instances import InstanceProcess
 from tests.support.meanwhile import meanwhile
 
-pytestmark = pytest.mark.secured
+pytestmark = [pytest.mark.secured, pytest.mark.alone]
 
 SIZE = 4
 CLIENTS = 6

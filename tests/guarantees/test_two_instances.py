@@ -16,7 +16,7 @@ import pytest
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 
-pytestmark = pytest.mark.secured(quick=True)
+pytestmark = [pytest.mark.secured(quick=True), pytest.mark.lasting]
 
 BOUND = 1.0
 

@@ -11,7 +11,7 @@ import pytest
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 
-pytestmark = pytest.mark.secured(quick=True)
+pytestmark = [pytest.mark.secured(quick=True), pytest.mark.alone]
 
 BOUND = 1.0
 LEASE_TTL = 30

@@ -14,9 +14,8 @@ from tests.load.locust_run import ROOT, run
 from tests.load.lying_server import lying
 from tools import table
 
-pytestmark = pytest.mark.alone
 
-
+@pytest.mark.alone
 def test_honest_service_passes_and_is_left_without_a_key(tmp_path: Path) -> None:
     """0 failures, exit code 0; each user has keys of its own, and deletes them at the end, whatever it was doing."""
     with lying("") as server:
@@ -31,6 +30,7 @@ def test_honest_service_passes_and_is_left_without_a_key(tmp_path: Path) -> None
     assert "X-Cache of GET use_cache=true: HIT" in result.output
 
 
+@pytest.mark.alone
 def test_nearly_all_reads_are_cached_and_there_are_many_for_each_write(tmp_path: Path) -> None:
     """The mix: one read in twenty from etcd, one write in LOAD_READS, but for those at the beginning and the end."""
     with lying("") as server:
@@ -42,6 +42,7 @@ def test_nearly_all_reads_are_cached_and_there_are_many_for_each_write(tmp_path:
     assert reads / 140 < writes < reads / 70, rows
 
 
+@pytest.mark.alone
 def test_write_under_way_at_the_end_is_waited_for(tmp_path: Path) -> None:
     """All users are in the middle of their first PUT when time is up; cut off, they would delete too early."""
     with lying("slow") as server:
@@ -60,6 +61,7 @@ def test_write_under_way_at_the_end_is_waited_for(tmp_path: Path) -> None:
         ("undead", "read-your-writes: expected 404, got 200"),
     ],
 )
+@pytest.mark.lasting
 def test_lie_is_a_failure_that_says_what_was_expected(tmp_path: Path, lie: str, said: str) -> None:
     """Exit code 1, and the report names the expectation, and the guarantee if one broke."""
     with lying(lie) as server:
@@ -71,6 +73,7 @@ def test_lie_is_a_failure_that_says_what_was_expected(tmp_path: Path, lie: str, 
 OTHERS = ("ConditionalUser", "FollowingUser", "HotKeyUser", "LinearizableUser", "SynchronousUser")
 
 
+@pytest.mark.alone
 def test_all_others_pass_an_honest_service_and_leave_nothing(tmp_path: Path) -> None:
     """They bear the token, which nobody gets to see, and have rows of their own in the result."""
     with lying("") as server:
@@ -110,6 +113,7 @@ def test_all_others_pass_an_honest_service_and_leave_nothing(tmp_path: Path) -> 
         ("stubborn", ("ConditionalUser",), ("PUT if-match: conditional write: refused, although ",)),
     ],
 )
+@pytest.mark.lasting
 def test_failure_names_the_guarantee_that_broke(
     tmp_path: Path, lie: str, users: tuple[str, ...], said: tuple[str, ...]
 ) -> None:
@@ -120,6 +124,7 @@ def test_failure_names_the_guarantee_that_broke(
     assert [each for each in said if not re.search(each, result.output)] == [], result.output
 
 
+@pytest.mark.lasting
 def test_service_that_is_away_is_a_failure(tmp_path: Path) -> None:
     """No answer at all counts, too."""
     with lying("") as server:
@@ -129,6 +134,7 @@ def test_service_that_is_away_is_a_failure(tmp_path: Path) -> None:
     assert "expected 201, got no answer" in result.output
 
 
+@pytest.mark.lasting
 def test_host_that_is_no_url_is_refused_at_start() -> None:
     """HOST also is the service's address to listen on: taken by mistake, the message says what is expected."""
     done = subprocess.run(

@@ -23,7 +23,7 @@ from tests.support.instances import InstanceProcess
 from tests.support.meanwhile import meanwhile
 from tests.support.prometheus import PrometheusProcess
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.lasting
 
 ALERT = "ConfigProofsMissing"
 LOST, HALVED, MISSING = "ConfigInstancesLost", "ConfigFleetHalved", "ConfigInstancesMissing"

@@ -26,7 +26,7 @@ from torture.followed import Told
 from torture.following import Follower
 from torture.proxy import Link, Network, Way
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.lasting
 
 BOUND = 1.0
 KEYS = [f"k{number}" for number in range(20)]
