@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.secured, pytest.mark.alone]
 
 INNOCENT = 6
 REFUSED = 4
-ROUNDS = 600
+ROUNDS = 200
 """Of three requests. Without the discarding of bodies some 100 in 1,000 refused connections lose their next request."""
 
 PAUSE = 0.002
@@ -107,7 +107,7 @@ def check(innocent: list[Innocent], refused: list[Refused]) -> None:
     assert [lost for each in innocent for lost in each.lost] == []
     assert [lost for each in refused for lost in each.lost] == []
     assert [unanswered for each in refused for unanswered in each.unanswered] == []
-    assert sum(each.requests for each in innocent) >= 10_000
+    assert sum(each.requests for each in innocent) >= 3_500
     assert sum(each.answered for each in refused) >= 200
 
 
