@@ -16,7 +16,7 @@ import pytest
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, within
 
-pytestmark = [pytest.mark.secured(quick=True), pytest.mark.lasting]
+pytestmark = [pytest.mark.secured(quick=True), pytest.mark.alone]
 
 BOUND = 1.0
 
