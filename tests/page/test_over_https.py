@@ -29,4 +29,4 @@ def test_a_document_is_shown_and_a_change_elsewhere_is_told(browser: Browser, tm
             assert follows(page)
             fleet.write("secure/limit", "[2]")
             expect(page.locator("#value")).to_have_text("[\n  2\n]", timeout=BOUND * 1000)
-            expect(page.locator("#fleet tbody tr")).to_have_count(2)
+            expect(page.locator("#instances tbody tr")).to_have_count(2)

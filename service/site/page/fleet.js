@@ -1,4 +1,7 @@
-// Shows the fleet: figures, plots, 64 slots, and a table of the instances. Knows nothing of requests.
+// Shows the fleet: figures, plots, 64 slots, and below all else tables of the instances. Knows nothing of requests.
+//
+// What is above the keys is as high before anything is known as afterwards, and however many instances there are:
+// whoever aims at a key would miss it if they moved.
 
 import { $, h, refresh, say } from "./dom.js";
 import { Minutes, processOf, SPAN, sum } from "./history.js";
@@ -13,6 +16,13 @@ const minutes = new Minutes();
 let heardAt = null;
 
 const SAME = 100; // ms: what is heard again, of the same moment, says nothing new
+
+/** Takes the room of what is not known yet. */
+export function start() {
+  refresh($("figures"), FIGURES.map((name) => figure(name, "–")));
+  refresh($("slots"), Array.from({ length: SLOTS }, (_, number) => place(number, "not known yet", "unknown")));
+  draw(Date.now(), []);
+}
 
 /** Draws what /members/states has said, which was so `age` seconds ago. */
 export function show({ age, me, members, expected, departed }) {
@@ -56,12 +66,16 @@ function tell({ level, text }) {
 }
 
 function draw(now, members) {
-  const bound = Math.max(...members.map(({ state }) => state?.bound ?? 0));
+  const bound = Math.max(0, ...members.map(({ state }) => state?.bound ?? 0));
   refresh($("plots"),
     plot("Requests", minutes.line("rate", now), { span: SPAN, most: 1, format: rate }),
     plot("Hit ratio", minutes.line("ratio", now), { span: SPAN, most: 1, format: percent }),
-    plot("Oldest proof", minutes.line("age", now), { span: SPAN, most: bound, limit: bound, format: seconds }));
+    plot("Oldest proof", minutes.line("age", now), { span: SPAN, most: bound, limit: bound || null, format: seconds }));
 }
+
+const FIGURES = [
+  "Instances", "Slots held", "Oldest proof", "Horizon", "Hit ratio", "Requests", "Loop lag", "Watches up", "Oldest lease",
+];
 
 function figures(members, moment, expected) {
   const states = members.filter(({ state }) => state).map(({ state }) => state);
@@ -71,21 +85,22 @@ function figures(members, moment, expected) {
   const watching = states.filter(({ watch_up }) => watch_up).length;
   const lags = states.filter(({ loop_lag }) => loop_lag !== undefined).map(({ loop_lag }) => loop_lag);
   const leases = states.filter((state) => state.lease_age !== null).map(({ lease_age }) => lease_age);
-  return [
-    figure("Instances", count(members.length), expected ? `of ${count(expected)} expected` : ""),
-    figure("Slots held", `${held} of ${SLOTS}`, held < members.length ? `${members.length - held} without a slot` : ""),
-    figure("Oldest proof", `${seconds(moment.age)}`, `of ${seconds(Math.max(0, ...states.map(({ bound }) => bound)))} allowed`),
-    figure("Horizon", count(newest), behind ? `slowest ${plural(behind, "revision", "revisions")} behind` : "nobody behind"),
-    figure("Hit ratio", percent(minutes.ratio()), "over these minutes"),
-    figure("Requests", rate(moment.rate), "for documents"),
-    figure("Loop lag", lags.length ? brief(Math.max(...lags)) : "not told", lags.length ? "at worst, of late" : ""),
-    figure("Watches up", `${watching} of ${states.length}`),
-    figure("Oldest lease", leases.length ? seconds(Math.max(...leases)) : "none", leases.length ? "since it was renewed" : ""),
+  const told = [
+    [count(members.length), expected ? `of ${count(expected)} expected` : ""],
+    [`${held} of ${SLOTS}`, held < members.length ? `${members.length - held} without a slot` : ""],
+    [seconds(moment.age), `of ${seconds(Math.max(0, ...states.map(({ bound }) => bound)))} allowed`],
+    [count(newest), behind ? `slowest ${plural(behind, "revision", "revisions")} behind` : "nobody behind"],
+    [percent(minutes.ratio()), "over these minutes"],
+    [rate(moment.rate), "for documents"],
+    [lags.length ? brief(Math.max(...lags)) : "not told", lags.length ? "at worst, of late" : ""],
+    [`${watching} of ${states.length}`, ""],
+    [leases.length ? seconds(Math.max(...leases)) : "none", leases.length ? "since it was renewed" : ""],
   ];
+  return told.map(([value, more], number) => figure(FIGURES[number], value, more));
 }
 
-function figure(name, value, more = "") {
-  return h("div", {}, h("dt", {}, name), h("dd", {}, value, more ? h("small", {}, more) : null));
+function figure(name, value, more) {
+  return h("div", {}, h("dt", {}, name), h("dd", {}, value, h("small", {}, more)));
 }
 
 export function newestHorizon(members) {
@@ -96,12 +111,18 @@ function slots(members, me) {
   const held = new Map(members.filter(({ slot }) => slot !== null).map((row) => [row.slot, row]));
   return Array.from({ length: SLOTS }, (_, number) => {
     const row = held.get(number), name = String(number).padStart(2, "0");
-    if (!row) return h("li", { class: "free" }, h("span", { class: "unseen" }, `${name}, free`), h("span", { "aria-hidden": "true" }, name));
+    if (!row) return place(number, "free", "free");
     const [level, words] = health(row);
     const title = `${name}: ${row.address || "no address"}, ${words}, since ${since(row.started)}${number === me ? ", this instance" : ""}`;
     return h("li", { class: `${level}${number === me ? " me" : ""}`, title },
       h("span", { class: "unseen" }, title), h("span", { "aria-hidden": "true" }, name));
   });
+}
+
+/** A slot that nobody is known to hold. */
+function place(number, words, kind) {
+  const name = String(number).padStart(2, "0");
+  return h("li", { class: kind }, h("span", { class: "unseen" }, `${name}, ${words}`), h("span", { "aria-hidden": "true" }, name));
 }
 
 /** [level, words] of one instance. */

@@ -65,6 +65,7 @@ function start() {
   document.addEventListener("visibilitychange", changes.follow);
   window.addEventListener("hashchange", follow);
   window.addEventListener("beforeunload", (event) => (viewer.unsaved() !== null || policy.unsaved()) && event.preventDefault());
+  fleet.start();
   keys.start().then(() => changes.start(LISTENER));
   viewer.start();
   policy.start();
