@@ -50,7 +50,7 @@ def add_if(operations: Any, condition: Any) -> Any:
 
 
 def watch_request(key: bytes, end: bytes, start: Revision) -> Any:
-    """Watch one key, or from it on to `end`, from a revision on."""
+    """Return the request to watch one key, or from it on to `end`, from a revision on."""
     return pb.WatchRequest(create_request=pb.WatchCreateRequest(key=key, range_end=end, start_revision=start))
 
 

@@ -139,7 +139,7 @@ class Fleet:
         return self._roll.count(revision, members), complete
 
     def members(self) -> tuple[Member, ...]:
-        """By slot."""
+        """Return the members that have a slot, in the order of the slots."""
         return tuple(self._members[slot] for slot in sorted(self._members))
 
     def waiting(self) -> tuple[Member, ...]:

@@ -98,5 +98,5 @@ def report_of(keyring: Keyring | None) -> dict[str, Any]:
 
 
 def names(tokens: Iterable[Token]) -> list[str]:
-    """In order, for people."""
+    """Return the names of the tokens in their order, for people to read."""
     return sorted(token.name for token in tokens)

@@ -26,7 +26,7 @@ from service import json_text
 from service.auth import access
 from service.auth.tokens import Scope
 from service.documents import batches
-from service.documents.listings import listing, listing_of, values_of
+from service.documents.listings import listing_in_slices, page_of, values_of
 from service.http import parameters, sessions
 from service.http.answers import Answer, answer_batch, answer_delete, answer_page, answer_put, answer_reading
 from service.http.bodies import BodyReader
@@ -40,6 +40,7 @@ from service.http.problems import Refused, bad_request, problem_for, refused
 from service.http.reasons import author_of, reason_in
 from service.memory.budget import Budget
 from service.policy.enforcement import Enforcement
+from service.turns import in_turns
 
 _read_parameters = lru_cache(maxsize=256)(parameters.read_parameters)  # few ways to ask; what is refused isn't kept
 _write_parameters = lru_cache(maxsize=16)(parameters.write_parameters)
@@ -155,11 +156,12 @@ class Documents:
         if asked.values:
             return await self._documents_of(asked, prefix)
         if asked.revision is not None:
-            found = listing_of(await self._scan(asked, prefix))
+            page = page_of(await self._scan(asked, prefix))
         else:
-            found = listing(await self._cache.page(prefix, after=asked.after, limit=asked.limit))
+            page = await self._cache.page(prefix, after=asked.after, limit=asked.limit)
+        found = await in_turns(listing_in_slices(page))
         self._left_out(found.left_out)
-        return answer_page(found)
+        return await in_turns(answer_page(found))
 
     async def _documents_of(self, asked: ListParameters, prefix: str) -> Answer:
         """A page with documents: one at a time. etcd may send four times as much as is told, and gRPC holds it twice,
@@ -170,9 +172,9 @@ class Documents:
                 detail = "Too many pages of documents are being read."
                 raise refused(HTTPStatus.SERVICE_UNAVAILABLE, "too-many-requests", detail, retry_after=1)
             scan = await self._scan(asked, prefix)
-            found = listing_of(scan)
+            found = await in_turns(listing_in_slices(page_of(scan)))
             self._left_out(found.left_out)
-            return answer_page(found, values_of(scan))
+            return await in_turns(answer_page(found, values_of(scan)))
 
     async def _scan(self, asked: ListParameters, prefix: str) -> Scan:
         return await self._cache.scan(

@@ -41,7 +41,9 @@ class Advertised:
 def advertised(
     settings: Settings, endpoints: Iterable[str], own_port: int | None = None, number: int = 1
 ) -> Advertised:
-    """endpoints: etcd's, as URLs. A machine that reaches the same etcd most likely reaches the address by which we
+    """Return where the others of the fleet are told to ask this instance, and why there.
+
+    endpoints: etcd's, as URLs. A machine that reaches the same etcd most likely reaches the address by which we
     reach it.
 
     own_port: of a worker, since PORT is that of all of them. number: which worker, from 1 on: a port that

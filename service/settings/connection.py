@@ -48,7 +48,7 @@ class Connection:
 
 
 def resolve(settings: Settings, instance: Path = INSTANCE) -> Connection:
-    """Decides. Raises StartupError when the source that decides can't be used."""
+    """Return how etcd is reached. Raises StartupError when the source that decides can't be used."""
     if settings.etcd_endpoints:
         return _with_settings("ETCD_ENDPOINTS", Credentials(settings.etcd_endpoints), settings)
     if bound := _bound_etcd(settings.vcap_services or {}):
