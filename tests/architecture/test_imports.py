@@ -246,6 +246,20 @@ def test_threads_are_created_where_there_is_a_reason_for_them() -> None:
     assert callers("start_new_thread", "set_default_executor", files=FILES) == set()
 
 
+BORROWED = {
+    "service/http/relayed.py": "a renewed certificate is loaded",
+    "service/http/server.py": "the kernel is asked who listens, while a certificate is renewed",
+    "service/tls/renewal.py": "files of certificates are looked at, which may be far away",
+    "service/process/banner.py": "files that vouch for others are loaded, once",
+    "service/fleet/peers.py": "httpx is loaded, once; files that vouch for others",
+}
+"""Who has something done on a thread of asyncio's own: all of it waits for files or the kernel, none for a request."""
+
+
+def test_threads_are_borrowed_for_files_and_by_nobody_else() -> None:
+    assert callers("to_thread", files=FILES) - {"consistency/loop.py"} == BORROWED.keys()
+
+
 LOCKS = {
     "service/http/server.py": "no threads: renewals of a certificate take turns on the loop",
     "service/tls/relay.py": "no threads: bounds how many connections there are",
