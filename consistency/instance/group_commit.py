@@ -57,6 +57,7 @@ class Group(SharedCall):
         return fits and put.key not in self.puts
 
     def add(self, signed: Signed, policy: Policy) -> None:
+        """Take one more put, agreed to under `policy`, which becomes the group's. The group has room for it."""
         put, author = signed
         self.policy = policy
         self.puts[put.key] = signed
@@ -64,6 +65,7 @@ class Group(SharedCall):
         self.of_authors += author.size
 
     def remove(self, signed: Signed) -> None:
+        """Give up a put that was added, and the room that it took: nobody waits for it any more."""
         put, author = signed
         del self.puts[put.key]
         self.bytes -= _size(put)

@@ -75,6 +75,7 @@ class Batch(SharedCall):
         self.parts: list[Part] = []
 
     def add(self, need: Need) -> None:
+        """Take one more reader's need; of a key that somebody reads already, one need serves both."""
         if need.key is None:
             return
         other = self.needs.get(need.key)
@@ -84,6 +85,7 @@ class Batch(SharedCall):
         self.needs[need.key] = need  # type: ignore[index]  # not None, see above
 
     def has_room_for(self, need: Need) -> bool:
+        """Return whether one more reader can join: one of no key or of a key in the batch always can."""
         return need.key is None or need.key in self.needs or len(self.needs) < MAX_WANTS
 
     def part(self, key: str | None) -> Part:
