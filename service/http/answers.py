@@ -32,6 +32,9 @@ JSON_TYPE = "application/json"
 REVALIDATE = ("Cache-Control", "no-cache")
 NO_STORE = ("Cache-Control", "no-store")
 
+SLICE = 64 * 1024
+"""Characters of a string that are encoded in one go."""
+
 _JSON = ("Content-Type", JSON_TYPE)
 _PROBLEM = ("Content-Type", PROBLEM_TYPE)
 _NO_LENGTH = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
@@ -143,6 +146,15 @@ def answer_encoded(document: bytes, status: int = HTTPStatus.OK, headers: Header
 def encode(document: object) -> bytes:
     """JSON as people read it, in UTF-8."""
     return json.dumps(document, ensure_ascii=False).encode()
+
+
+def encode_text(text: str) -> Generator[None, None, bytes]:
+    """Return a string as `encode` does, in slices: one of 500,000 control characters takes 6 ms."""
+    pieces = []
+    for start in range(0, len(text), SLICE):
+        pieces.append(encode(text[start : start + SLICE])[1:-1])
+        yield
+    return b'"' + b"".join(pieces) + b'"'
 
 
 def answer_problem(problem: Problem) -> Answer:

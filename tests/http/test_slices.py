@@ -11,9 +11,11 @@ from contextlib import suppress
 import pytest
 
 from consistency.core.model import Document
+from consistency.core.rollbacks import Plan, Step
 from consistency.core.store import Change, Header, Scan
 from service.documents import batches
 from service.documents.listings import listing_in_slices, page_of, values_of
+from service.history.rollbacks import answer_plan
 from service.http.answers import Answer, answer_page, encode
 from service.http.bodies import at_once
 from service.http.problems import Refused
@@ -168,6 +170,48 @@ def test_a_page_of_a_list_is_one_document_however_it_is_sliced(name: str, values
     body = run(listed(scan, values=values)).body
     assert body == encode(json.loads(body)) + b"\n"
     assert json.loads(body).keys() == {"keys", "more", "next", "revision"}
+
+
+def steps(count: int, key: str, before: bytes, after: bytes | None) -> tuple[Step, ...]:
+    """Of a rollback: every third puts a key that is not there."""
+    return tuple(
+        Step(f"{number:04}{key}", Document(before, number + 1, number + 1) if number % 3 else None, after)
+        for number in range(count)
+    )
+
+
+ESCAPES = b'"' + b'\\"' * 250 + b'"'
+PLANS = {
+    "long keys and documents": Plan("p/", 1, 9, steps(1000, "k" * 490, b"x" * 500, b"y" * 500), 7, ()),
+    "quotes": Plan('"/', 1, 9, steps(1000, '"' * 490, ESCAPES, ESCAPES), 7, ()),
+    "deletions": Plan("", 1, 9, steps(1000, '"' * 490, ESCAPES * 2, None), 7, ()),
+    "sizes alone": Plan("", 1, 9, steps(1000, "\n" * 490, b"x" * 2000, b"y" * 2000), 7, ()),
+    "no text": Plan("", 1, 9, steps(1000, "k", b"\xff" * 500, b"\xff" * 500), 7, ()),
+    "one document, which no client can put": Plan("", 1, 9, steps(1, "k", b"", b"\1" * MEBIBYTE), 0, ()),
+    "what can't be known": Plan("", 1, 9, (), 7, tuple((f"{n:03}" + '"' * 490, '"' * 100) for n in range(1000))),
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_no_plan_of_a_rollback_holds_the_loop(name: str) -> None:
+    """In one go, one of 1.5 MB takes 9 ms."""
+
+    async def work() -> None:
+        await in_turns(answer_plan(PLANS[name]))
+
+    seconds, what = least_hold(work)
+    assert seconds < most(), what
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_plan_of_a_rollback_is_one_document_however_it_is_sliced(name: str) -> None:
+    plan = PLANS[name]
+    body = at_once(answer_plan(plan)).body
+    told = json.loads(body)
+    assert body == encode(told) + b"\n"
+    assert list(told) == ["prefix", "to", "revision", "writes", "puts", "deletes", "unchanged", "unknowable"]
+    assert [each["key"] for each in told["puts"] + told["deletes"]] == [step.key for step in plan.steps]
+    assert [tuple(each.values()) for each in told["unknowable"]] == list(plan.unknowable)
 
 
 def test_what_follows_a_long_slice_has_a_turn_of_its_own() -> None:
