@@ -15,8 +15,9 @@ from simulation.etcd.requests import only_reads
 @dataclass(frozen=True, slots=True)
 class Taken:
     """One call. client: who made it, as the network knows it. reads: the documents that it asked for as they are now,
-    each with whether it was asked for whole; one that is asked for if it is newer is not. is_proof: it reads the
-    version key first, as each read of a batch does (rule 4).
+    each with whether it was asked for whole; one that is asked for if it is newer is not. Whoever asks for the key
+    alone, as trimming does, loads nothing. is_proof: it reads the version key first, as each read of a batch does
+    (rule 4).
     """
 
     client: str
@@ -58,5 +59,5 @@ class Counting:
         return {
             each.key.removeprefix(prefix).decode(): not each.min_mod_revision
             for each in ranges
-            if each.key.startswith(prefix) and not each.range_end and not each.revision
+            if each.key.startswith(prefix) and not (each.range_end or each.revision or each.keys_only)
         }
