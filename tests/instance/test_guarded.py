@@ -348,7 +348,7 @@ class TestReading:
             cost = store.calls - before
             proofs = [each for i in fleet for each in i.happened if isinstance(each, BatchAnswered)]
             assert {each.wants for each in proofs} <= {0}
-            assert cost.keys() <= {"read", "keep_alive", "touched"}
+            assert cost.keys() <= {"read", "keep_alive", "touched", "past_names"}  # the latter: whoever trims
             assert cost["read"] == len(proofs)
 
     def test_who_joins_meanwhile_holds_what_is_under_way(self, store: FakeStore, fleet: list[Instance]) -> None:
