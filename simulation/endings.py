@@ -129,9 +129,14 @@ class Endings:
         await self._turned_back()
 
     async def _restored_unheard(self, client: Client) -> None:
-        """A look is taken, of a version that is lost then; who took it leaves before it hears of that."""
+        """A look is taken, of a version that is lost then; who took it leaves before it hears of that.
+
+        Many revisions are lost with it: a history that has caught up when it is looked at can't be told from this one.
+        """
         self._surroundings.save(anew=True)
         await self._put(client)
+        for number in range(20):
+            self._surroundings.cluster.write_outside({b"elsewhere": b"%d" % number})
         await self._stop(*self._others()[:1])
         await self._recovered("come back", WELL_WITHIN)  # by a lease that the backup does not know
         await asyncio.sleep(2 * self._interval + SETTLED)
