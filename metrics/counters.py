@@ -68,7 +68,17 @@ WORKERS = (
 )
 """Tasks that run all the time, and start over."""
 
-ERRANDS = ("read-batch", "group-commit", "write", "feed-read", "fleet-id", "authenticate", "hindsight")
+ERRANDS = (
+    "read-batch",
+    "group-commit",
+    "write",
+    "feed-read",
+    "fleet-id",
+    "authenticate",
+    "hindsight",
+    "see-off",
+    "earlier-server",
+)
 """Tasks that do one thing for their callers."""
 
 # Failures of RPCs of which one is news: the others are worth a look only when there are many.

@@ -169,7 +169,7 @@ class WorkerFailed:
     name: "version-watch", "membership", "prover", "patrol", "acknowledger", "auditor", "recorder", "trimmer", "policy",
     "intents", "feed", "loop-lag", "endpoints"; of those that do one thing for their callers, "read-batch",
     "group-commit", "write", "feed-read", "fleet-id", "authenticate", "hindsight"; of the service, "embedded-etcd",
-    "sampler", "memory", "files", "watchdog".
+    "sampler", "memory", "files", "watchdog", "see-off", "earlier-server".
     """
 
     name: str

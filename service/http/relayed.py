@@ -23,7 +23,6 @@ from service.process.open_files import HANDSHAKES
 from service.process.startup import StartupError
 from service.tls.contexts import server_context
 from service.tls.relay import Relay
-from service.tls.renewal import NotRenewed
 from service.tls.shown import Material
 
 HERE = "127.0.0.1"
@@ -75,30 +74,27 @@ class RelayedServer(Server):
         self._bell.set()
 
     async def _renew(self, material: Material) -> None:
+        """See `Server._renew`."""
         self._check_earlier()
-        earlier, later = self._current, None
-        assert earlier is not None, "it was started"
+        context = await asyncio.to_thread(server_context, material)
+        later, server = await self._begin()
         try:
-            context = await asyncio.to_thread(server_context, material)
-            later, server = await self._begin()
-            if self._is_ending:
-                raise ServerFailed("this instance ends")
-        except (OSError, ServerFailed) as error:
-            if later:
-                later.stop()
-            raise NotRenewed(f"no server could be started with it: {error}") from None
-        self._relay.switch(context, server)
-        self._current = later
+            self._check_not_ending()
+            self._relay.switch(context, server)
+        except BaseException:
+            self._give_up(later)
+            raise
+        earlier = self._replace_by(later)
         self._keep(earlier, self._see_off_inside(earlier))
 
     async def _see_off_inside(self, earlier: Accepting) -> None:
-        """Until its last request has been answered."""
+        """Let its clients leave by themselves."""
         earlier.close_connections()
         await within_seconds(earlier.hurry, SEEN_OFF_AFTER)
-        earlier.stop()
-        await asyncio.wait((earlier.serving,))
+
+    def _forget(self, earlier: Accepting) -> None:
         self._ports.pop(earlier).close()
-        del self._earlier[earlier]
+        super()._forget(earlier)
 
     async def _begin(self) -> tuple[Accepting, tuple[str, int]]:
         """One more, at a port of its own, and where that is. Raises ServerFailed."""
@@ -112,7 +108,10 @@ class RelayedServer(Server):
         try:
             await begun.start((), self._tell)
         except BaseException:
-            begun.stop()
-            self._ports.pop(begun).close()
+            self._give_up(begun)
             raise
         return begun, address
+
+    def _give_up(self, begun: Accepting) -> None:
+        begun.stop()
+        self._ports.pop(begun).close()

@@ -21,7 +21,9 @@ from collections.abc import Collection, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
+from consistency.core.events import Observer
 from consistency.news import within
+from consistency.tasks import Errands
 from service.http.accepting import Accepting, Address, ServerFailed
 from service.http.front import Front
 from service.process import handover
@@ -58,17 +60,19 @@ class Server:
         held: socket.socket,
         *,
         connections: int,
+        observer: Observer,
         material: Material | None = None,
         shared: bool = False,
     ) -> None:
-        """connections: that may be open at once. material: with it, HTTPS is spoken. shared: whether other processes
-        listen there, too."""
+        """connections: that may be open at once. observer: is told when an earlier server could not be seen off in
+        order. material: with it, HTTPS is spoken. shared: whether other processes listen there, too."""
         self._linger = SHARED_FOR if shared else SEEN_OFF_AFTER
         self._front = front
         self._address: Address = held.getsockname()[:2]
         self._connections = connections
         self._material = material
         self._current: Accepting | None = None
+        self._errands = Errands(observer)
         self._earlier: dict[Accepting, asyncio.Task[None]] = {}
         self._is_ending = False
         self._bell = asyncio.Event()
@@ -86,28 +90,26 @@ class Server:
     async def renew(self, material: Material) -> None:
         """Show new clients another certificate. Raises NotRenewed, and is as it was."""
         async with self._turn:
-            await self._renew(material)
+            try:
+                await self._renew(material)
+            except (OSError, ServerFailed) as error:
+                raise NotRenewed(f"no server could be started with it: {error}") from None
 
     async def _renew(self, material: Material) -> None:
+        """Raises NotRenewed, OSError, ServerFailed; then nothing that has begun goes on."""
         self._check_earlier()
         await self._finish_earlier()
         beside = await asyncio.to_thread(handover.listening_at, self._address)
-        earlier, later = self._current, None
-        assert earlier is not None, "it was started"
-        try:
-            with _files_of(material) as files:
-                later = self._with(files)
+        with _files_of(material) as files:
+            later = self._with(files)
+            try:
                 await later.start(beside, self._tell)
-            if self._is_ending:
-                raise ServerFailed("this instance ends")
-        except BaseException as error:
-            if later:
+                self._check_not_ending()
+                taken_over = await asyncio.to_thread(handover.take_over, later.inode)
+            except BaseException:
                 later.stop()
-            if not isinstance(error, ServerFailed | OSError):
-                raise  # given up, since the instance ends
-            raise NotRenewed(f"no server could be started with it: {error}") from None
-        taken_over = await asyncio.to_thread(handover.take_over, later.inode)
-        self._current = later
+                raise
+        earlier = self._replace_by(later)
         self._keep(earlier, self._see_off(earlier, later, taken_over=taken_over))
 
     async def ended(self) -> None:
@@ -135,11 +137,32 @@ class Server:
         _, late = await asyncio.wait(ends, timeout=max(LOOK, deadline - loop.time()))
         if late:
             loop.set_exception_handler(_hear_granian_out)
+            await self._errands.stop(0.0)
         return not self._front.under_way
 
+    def _replace_by(self, later: Accepting) -> Accepting:
+        """Go on with that one. Return the one before."""
+        earlier, self._current = self._current, later
+        assert earlier is not None, "it was started"
+        return earlier
+
     def _keep(self, earlier: Accepting, seen_off: Coroutine[Any, Any, None]) -> None:
-        """Until it has been seen off."""
-        self._earlier[earlier] = asyncio.create_task(seen_off, name="see-off")
+        """Until its last request has been answered."""
+        self._earlier[earlier] = self._errands.start(self._until_ended(earlier, seen_off), "earlier-server")
+
+    async def _until_ended(self, earlier: Accepting, seen_off: Coroutine[Any, Any, None]) -> None:
+        """Whatever becomes of seeing it off, it is told to stop, and forgotten when it has ended."""
+        await asyncio.wait((self._errands.start(seen_off, "see-off"),))
+        earlier.stop()
+        await asyncio.wait((earlier.serving,))
+        self._forget(earlier)
+
+    def _forget(self, earlier: Accepting) -> None:
+        del self._earlier[earlier]
+
+    def _check_not_ending(self) -> None:
+        if self._is_ending:
+            raise ServerFailed("this instance ends")
 
     def _check_earlier(self) -> None:
         if len(self._earlier) >= MOST_EARLIER:
@@ -170,7 +193,7 @@ class Server:
         return True
 
     async def _see_off(self, earlier: Accepting, later: Accepting, *, taken_over: bool) -> None:
-        """Until its last request has been answered.
+        """Let its clients leave by themselves, then tell it to stop.
 
             1. A is seen off, since B has taken over.  2. C takes over from B.  3. A has ended: were the kernel told now
             to share again, B would get connections, and lose those that wait there when it is closed.
@@ -191,8 +214,6 @@ class Server:
             if taken_over and self._current is later:
                 await self._until_closed(earlier)
                 await asyncio.to_thread(handover.give_back, later.inode)
-        await asyncio.wait((earlier.serving,))
-        del self._earlier[earlier]
 
 
 @contextlib.contextmanager

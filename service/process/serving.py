@@ -94,11 +94,9 @@ async def _serve_instance(
     material = renewal.material if renewal else None
     apart = room.connections // OF_OWN_PORT if place else 0
     front = SharedPort(instance.front) if place else instance.front
-    kind = _kind_of_server(relayed=settings.tls_client_names)
-    server = kind(
-        front, surroundings.held, connections=room.connections - apart, material=material, shared=place is not None
-    )
-    own = kind(instance.front, place.own, connections=apart, material=material) if place else None
+    make = partial(_kind_of_server(relayed=settings.tls_client_names), observer=instance.observe, material=material)
+    server = make(front, surroundings.held, connections=room.connections - apart, shared=place is not None)
+    own = make(instance.front, place.own, connections=apart) if place else None
     _keep_what_is_there()
     instance.start()
     with logs.in_background():
