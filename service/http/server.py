@@ -130,14 +130,14 @@ class Server:
         assert self._current is not None, "it was started"
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within
-        ends = [each.serving for each in (self._current, *self._earlier)] + [*self._earlier.values()]
+        ends = [each.serving for each in (self._current, *self._earlier)]
         self.refuse()
         while self._front.under_way and loop.time() < deadline:
             await asyncio.sleep(LOOK)
         _, late = await asyncio.wait(ends, timeout=max(LOOK, deadline - loop.time()))
         if late:
             loop.set_exception_handler(_hear_granian_out)
-            await self._errands.stop(0.0)
+        await self._errands.stop(max(LOOK, deadline - loop.time()))
         return not self._front.under_way
 
     def _replace_by(self, later: Accepting) -> Accepting:

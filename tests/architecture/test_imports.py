@@ -167,7 +167,6 @@ TASK_MAKERS = {
     "consistency/tasks.py": "workers and errands, whose owners await their end (the next test)",
     "service/fleet/peers.py": "the members of a question are a TaskGroup's",
     "service/http/accepting.py": "the server's own; `Server.stop` and `ended` await it",
-    "service/http/server.py": "who sees off the server with an earlier certificate; `stop` awaits it",
     "service/process/serving.py": "`_unless` awaits both of its two",
     "service/tls/relay.py": "one for each client, and who accepts them; `Relay.end` awaits all of them",
 }
@@ -203,7 +202,7 @@ def test_whoever_makes_an_owner_of_tasks_awaits_their_end(made: str, awaited: st
                 ends = [
                     ast.unparse(node.value)
                     for method in owner.body
-                    if isinstance(method, ast.AsyncFunctionDef) and method.name in ("close", "ended", "unguard")
+                    if isinstance(method, ast.AsyncFunctionDef) and method.name in ("close", "ended", "stop", "unguard")
                     for node in ast.walk(method)
                     if isinstance(node, ast.Await)
                 ]
