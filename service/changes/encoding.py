@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 from collections.abc import Callable, Generator
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -17,9 +16,11 @@ from weakref import WeakKeyDictionary
 from consistency.core.feed import ChangedKey, Telling, Told
 from consistency.instance.crowd import Crowd, Waiter
 from service.documents.listings import is_addressable
+from service.http.answers import encode, encode_object
 from service.turns import in_turns
 
-_Encode = Callable[[ChangedKey], bytes]
+_Encode = Callable[[ChangedKey], Generator[None, None, bytes]]
+"""In slices: 1.5 MB of control characters take 8 ms, and 16 with fresh memory."""
 
 
 class Encoder:
@@ -42,7 +43,7 @@ class Encoder:
             head["cause"] = told.reset
         items = await self._items.of(told.telling)
         more = b"true" if told.more else b"false"
-        return b'%b, "changes": [%b], "more": %b}\n' % (_dumped(head)[:-1], items, more)
+        return b'%b, "changes": [%b], "more": %b}\n' % (encode(head)[:-1], items, more)
 
     async def events(self, told: Told) -> bytes:
         """What a stream tells, but for `reset` and `sync`. The very same bytes for all who are told it."""
@@ -80,7 +81,11 @@ def goodbye(reason: str, retry: int) -> bytes:
 
 def event(name: str, document: dict[str, Any]) -> bytes:
     """One event of a stream: JSON has no line ends, so it is one line of data."""
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), _dumped(document))
+    return _line(name, encode(document))
+
+
+def _line(name: str, data: bytes) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), data)
 
 
 class _Once:
@@ -117,16 +122,18 @@ class _Once:
     def _encoding(self, telling: Telling, pieces: list[bytes]) -> Generator[None, None, None]:
         for change in telling.changes:
             if is_addressable(change.key):
-                pieces.append(self._encode(change))
+                pieces.append((yield from self._encode(change)))
                 yield
 
 
-def _item(change: ChangedKey) -> bytes:
-    return _dumped({"key": change.key, "op": change.op, "mod_revision": change.mod_revision} | _rest(change))
+def _item(change: ChangedKey) -> Generator[None, None, bytes]:
+    about = {"key": change.key, "op": change.op, "mod_revision": change.mod_revision}
+    return (yield from encode_object(about, _rest(change)))
 
 
-def _event(change: ChangedKey) -> bytes:
-    return event(change.op, {"key": change.key, "mod_revision": change.mod_revision} | _rest(change))
+def _event(change: ChangedKey) -> Generator[None, None, bytes]:
+    data = yield from encode_object({"key": change.key, "mod_revision": change.mod_revision}, _rest(change))
+    return _line(change.op, data)
 
 
 def _rest(change: ChangedKey) -> dict[str, str]:
@@ -146,7 +153,3 @@ def _value(change: ChangedKey) -> dict[str, str]:
 
 def _age(age: float | None) -> float | None:
     return None if age is None else round(age, 3)
-
-
-def _dumped(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, ensure_ascii=False).encode()

@@ -212,6 +212,7 @@ def answer_plan(plan: Plan) -> Generator[None, None, Answer]:
     yield
     rest = b'"unchanged": %d, "unknowable": [%b]' % (plan.unchanged, b", ".join(unknowable))
     document = b"{%b, %b, %b}" % (encode(about)[1:-1], lists, rest)
+    yield
     return answer_encoded(document, headers=(("X-Config-Revision", str(plan.seen)), NO_STORE))
 
 
