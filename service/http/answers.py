@@ -153,8 +153,8 @@ def answer_encoded(document: bytes, status: int = HTTPStatus.OK, headers: Header
 
 
 def encode(document: object) -> bytes:
-    """JSON as people read it, in UTF-8."""
-    return _ENCODER.encode(document).encode()
+    """JSON as people read it, in UTF-8. A byte of a key that is not UTF-8 is told as its surrogate, escaped."""
+    return _ENCODER.encode(document).encode("utf-8", "backslashreplace")
 
 
 def encode_object(about: dict[str, object], texts: Mapping[str, str]) -> Generator[None, None, bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from service.documents.listings import is_addressable
 from tests.http.conftest import Gateway, start_gateway
+from tests.http.test_rollback import put, roll
 from tests.support.etcd import EtcdServer
 
 UNADDRESSABLE = [b"", b"/", b"a//b", b"/a", b"a/", b".", b"a/../b", b"\xff\xfe", b"a\xffb", b"\x00", b"a\x00b", b"a\nb",
@@ -134,3 +136,14 @@ def test_whatever_bytes_are_keys_in_etcd_a_walk_finds_those_that_paths_can_name(
 @pytest.mark.parametrize("after", ["/", "/0", "/zz", "/6", "//", "/" + "61" * 514, "/61/62", "/AB"])
 def test_a_place_that_no_page_named_is_refused(gateway: Gateway, after: str) -> None:
     assert gateway.ask("GET", f"/config/?after={quote(after, safe='')}").status_code == 400
+
+
+def test_a_rollback_names_them_and_takes_them_back(gateway: Gateway, outside: Etcd) -> None:
+    """Not UTF-8: the answer has the byte as an escaped surrogate."""
+    good = put(gateway, "t/a", b"1")
+    outside.put(b"t/a\xffb")
+    planned = roll(gateway, "t/", good, dry_run=True)
+    assert planned.status_code == 200
+    assert [each["key"] for each in json.loads(planned.data)["deletes"]] == ["t/a\udcffb"]
+    assert roll(gateway, "t/", good).status_code == 200
+    assert json.loads(roll(gateway, "t/", good, dry_run=True).data)["deletes"] == []
