@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Thousands of tests stay in memory to the end: else the collector of cycles would look through them all each time,
-    which made tests that make much garbage last several times as long."""
+    which made tests that make much garbage last twice as long."""
     gc.collect()
     gc.freeze()
 
