@@ -71,23 +71,26 @@ BREAKS: tuple[tuple[Callable[[LocalState], Undo], str], ...] = (
 )
 
 
-def found(monkeypatch: pytest.MonkeyPatch, break_: Callable[[LocalState], Undo]) -> str:
+def found(monkeypatch: pytest.MonkeyPatch, break_: Callable[[LocalState], Undo]) -> list[str]:
     """What a run finds in which each renewal of a lease breaks something, and the very next callback mends it."""
 
     def renewed(state: LocalState) -> None:
         asyncio.get_running_loop().call_soon(break_(state))
 
     monkeypatch.setattr(LocalState, "renewed", renewed)
-    return " ".join(played(replace(planned(3), steps=(), asks=(), followers=(), fifo=True, cut_short=True)).problems)
+    return played(replace(planned(3), steps=(), asks=(), followers=(), fifo=True, cut_short=True)).problems
 
 
 @pytest.mark.parametrize(("break_", "told"), BREAKS, ids=[break_.__name__ for break_, _ in BREAKS])
 def test_what_is_broken_for_one_step_is_found_and_rounds_alone_would_miss_it(
     monkeypatch: pytest.MonkeyPatch, break_: Callable[[LocalState], Undo], told: str
 ) -> None:
-    assert told in found(monkeypatch, break_)
+    """One of a run's renewals may come in the very moment of a round."""
+    each = found(monkeypatch, break_)
+    assert told in " ".join(each)
+    assert len(each) >= 4
     monkeypatch.setattr(Invariants, "after_step", lambda *_: None)
-    assert found(monkeypatch, break_) == ""
+    assert len(found(monkeypatch, break_)) <= 1
 
 
 def test_an_entry_that_is_not_what_etcd_has_is_found_though_nobody_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
