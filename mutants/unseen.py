@@ -90,11 +90,6 @@ UNSEEN: Mapping[str, str] = {
     "rule 13: hand over a look that no version has followed": "seldom: somebody deletes a document past the service "
     "while the fleet is empty and has no look, the first auditor leaves before any version, a backup from before "
     "the deletion is restored, and another document vanishes",
-    "rule 13: hand no first look over": "costs: the next auditor has nothing to compare with, tells that anything may "
-    "have changed, and all is validated once",
-    "rule 13: hand a first look over with the documents that it saw": "seldom: a document is deleted past the service "
-    "while the fleet is empty and has no look, the service puts it again, another one vanishes, and the first auditor "
-    "leaves before its first audit",
     "rule 13: hand over a look at a history that was lost": "covered: by the nonce of its version; who goes on from a "
     "look has applied that version, and what there was at it is the same in both histories",
     "rule 10: mistake an answer of a lost history for the fleet's id": "elsewhere: a backup from before the fleet had "

@@ -69,7 +69,7 @@ class WaitingEvent:
 class Look:
     """What an audit knows as of a version (rule 13): how many documents there were.
 
-    All that was written from outside before it has been told, or is in nobody's memory.
+    All that was written from outside before it has been told.
     """
 
     version: VersionState

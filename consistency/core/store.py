@@ -244,9 +244,6 @@ class Store(Protocol):
     async def existed(self, keys: Sequence[str], at: Revision, *, timeout: float) -> tuple[bool, ...]:
         """For each of up to 126 keys whether it existed at an earlier revision. Raises as `past` does."""
 
-    async def counted(self, at: Revision, *, timeout: float) -> int:
-        """How many documents there were at an earlier revision. Raises as `past` does."""
-
     async def acknowledge(self, slot: int, lease: int, applied: Revision, *, timeout: float) -> None:
         """Tells the fleet that the instance in `slot` has applied everything up to `applied` (rule 12).
 

@@ -32,12 +32,6 @@ class Listings:
         answer = await self._calls.ask(Call("past", "range", request), timeout)
         return Past(answers.header(answer), answers.found(answer).document)
 
-    async def counted(self, at: Revision, *, timeout: float) -> int:
-        """See Store.counted. Raises ValueError for a revision below 1."""
-        first, end = self._layout.listing("", "")
-        request = pb.RangeRequest(key=first, range_end=end, revision=then(at), count_only=True)
-        return int((await self._calls.ask(Call("counted", "range", request), timeout)).count)
-
     async def values(
         self, keys: Sequence[str], at: Revision, *, names_only: bool = False, timeout: float
     ) -> tuple[Document | None, ...]:

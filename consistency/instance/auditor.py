@@ -7,7 +7,7 @@ found: its entries are validated before they are served again, and followers are
 the names of what has vanished, or there is too much to compare, or nothing to compare with (etcd compacts). Then the
 version says `keys: null`, which means every entry.
 
-A member that leaves in order hands its last look over (`last_looks`), its first one if it has not audited. Without it:
+A member that leaves in order hands its last look over (`last_looks`). Without it:
 
 1. The member that audits dies. 2. Somebody writes from outside what all the others have in memory. 3. The next one
 takes its first look, and would find the new state unchanged ever after. Only one first look is harmless: that of an
@@ -176,20 +176,6 @@ class Auditor:
         survey = await self._store.survey(None, timeout=self._timeout)
         if not survey.members and not any(departure.look for departure in survey.departed):
             self._before = seen_at(seen, history)
-            await self._hand_over_first(seen.version, history)
-
-    async def _hand_over_first(self, version: VersionState, history: int) -> None:
-        """Have the first look handed over, should no audit follow it: as of its version, which needs the count of then.
-
-        1. k is deleted from outside; 2. a first look; 3. the service puts k; 4. another document is deleted from
-        outside. k existed at the version and has not lived on, so it would account for one of the documents that the
-        look has seen.
-        """
-        if not version.revision:
-            return
-        with contextlib.suppress(Compacted):  # then what an audit sees is the first that can be handed over
-            count = await self._store.counted(version.revision, timeout=self._timeout)
-            self._looks.keep(Look(version, count), history)
 
     async def _audit(self) -> None:
         us, before = self._state.snapshot(), self._before

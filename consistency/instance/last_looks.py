@@ -8,9 +8,6 @@ shares the version shares all that came before. A later revision would prove not
    from outside, below the revision of that look; 5. A leaves before it has heard of it. An auditor that compared from
    there would not find that write, and the version is the same in both histories.
 
-Of a first look, before which nobody was in the fleet, nothing is known but what there was at its version. That is
-enough: whatever came before it from outside is in nobody's memory.
-
 Any look will do, however old: what has come since is found, at worst twice. The last one leaves the least to compare.
 """
 

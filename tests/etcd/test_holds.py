@@ -52,7 +52,6 @@ CALLS: dict[str, Callable[[EtcdStore], Awaitable[object]]] = {
     "20,000 keys are listed": list_all,
     "an audit looks": lambda store: store.touched(0, limit=PAGE, timeout=TIMEOUT),
     "an audit asks for what existed": lambda store: store.existed(KEYS[:MAX_CHANGES], 1, timeout=TIMEOUT),
-    "a first look counts": lambda store: store.counted(1, timeout=TIMEOUT),
     "a full batch is read": read,
     "a full batch is written": lambda store: commit(store, KEYS[:MAX_CHANGES]),
 }

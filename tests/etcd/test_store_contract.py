@@ -6,9 +6,7 @@ Whatever the protocol's tests prove over the fake rests on these tests.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -739,16 +737,11 @@ def test_a_past_that_is_gone_is_told_from_one_that_is_yet_to_come(subject: Subje
     """Of `?revision=R`: forgotten for good, or a revision that nobody can have seen here."""
     at = subject.put("a", b"1").header.revision
     now = subject.put("a", b"2").header.revision
-    asks: tuple[Callable[..., Coroutine[Any, Any, object]], ...] = (
-        subject.store.past,
-        lambda key, at, timeout: subject.store.existed([key], at, timeout=timeout),
-        lambda _, at, timeout: subject.store.counted(at, timeout=timeout),
-    )
-    for ask in asks:
+    for ask in (subject.store.past, lambda key, at, timeout: subject.store.existed([key], at, timeout=timeout)):
         with pytest.raises(NotReached):
             run(ask("a", now + 1000, timeout=TIMEOUT))
     subject.compact(now)
-    for ask in asks:
+    for ask in (subject.store.past, lambda key, at, timeout: subject.store.existed([key], at, timeout=timeout)):
         with pytest.raises(Compacted):
             run(ask("a", at, timeout=TIMEOUT))
 
@@ -776,7 +769,6 @@ def test_what_was_deleted_is_in_the_past_and_not_in_what_was_touched(subject: Su
     assert (touched.count, touched.keys, touched.version.revision) == (0, (), deleted)
     assert run(subject.store.past("a", deleted, timeout=TIMEOUT)).document is None
     assert [run(subject.store.existed(["a"], then, timeout=TIMEOUT)) for then in (at, deleted)] == [(True,), (False,)]
-    assert [run(subject.store.counted(then, timeout=TIMEOUT)) for then in (at - 1, at, deleted)] == [0, 1, 0]
 
 
 def test_a_past_value_shows_its_lease_and_its_creation(subject: Subject) -> None:
@@ -796,8 +788,6 @@ def test_no_revision_is_no_past(subject: Subject, revision: int) -> None:
         run(subject.store.past("a", revision, timeout=TIMEOUT))
     with pytest.raises(ValueError, match="from 1 on"):
         run(subject.store.existed(["a"], revision, timeout=TIMEOUT))
-    with pytest.raises(ValueError, match="from 1 on"):
-        run(subject.store.counted(revision, timeout=TIMEOUT))
 
 
 def test_existence_is_asked_for_126_keys_and_no_more(subject: Subject) -> None:
@@ -854,7 +844,6 @@ def test_a_closed_store_answers_none_of_the_rest_either(subject: Subject) -> Non
         lambda: run(subject.store.past("a", 1, timeout=TIMEOUT)),
         lambda: run(subject.store.touched(0, limit=1, timeout=TIMEOUT)),
         lambda: run(subject.store.existed(["a"], 1, timeout=TIMEOUT)),
-        lambda: run(subject.store.counted(1, timeout=TIMEOUT)),
         lambda: run(subject.store.acknowledge(1, 1, 1, timeout=TIMEOUT)),
         lambda: run(subject.store.record(Departure(1, 1, "left", 1.0, "{}"), 1, timeout=TIMEOUT)),
         lambda: run(subject.store.erase([1], timeout=TIMEOUT)),

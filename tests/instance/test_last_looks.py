@@ -13,7 +13,6 @@ from consistency.core.model import Departure, Look, VersionState
 from consistency.instance.auditor import Auditor
 from consistency.instance.last_looks import LastLooks
 from tests.instance.fleet import DEADLINE, Background, Journal, await_status, started
-from tests.instance.hand import write
 from tests.instance.test_audit import EAGER, NEVER, audit, await_audits
 from tests.support.driver import run
 from tests.support.fake_store import FakeStore
@@ -167,7 +166,7 @@ def test_what_is_handed_over_holds_at_a_version(store: FakeStore, second: Inside
     assert (after.documents, after.version) == (documents + 2, second.cache._cache._state._fresh.history.applied)
 
 
-def test_a_first_look_in_a_fleet_is_not_handed_over(store: FakeStore) -> None:
+def test_a_first_look_is_not_handed_over(store: FakeStore) -> None:
     """What came before it from outside may be later than the version before it."""
     with started(store, LATER) as cache:
         only = Inside(cache, store)
@@ -178,87 +177,21 @@ def test_a_first_look_in_a_fleet_is_not_handed_over(store: FakeStore) -> None:
         assert only.looks.ours() is not None
 
 
-def test_who_leaves_before_its_first_audit_hands_its_first_look_over(store: FakeStore) -> None:
-    """So nobody has to validate anything, and no client begins anew."""
-    write(store, "k", b"1")
-    with started(store, NEVER) as first, started(store, LATER) as cache:
-        second = Inside(cache, store)
-        cache.get("k")
-        leave(first, cache)
-        assert (second.versions_told(), second.found()) == (0, 0)
-        assert cache.get("k").source is Source.HIT
-
-
-def test_what_is_written_from_outside_after_a_first_look_that_was_handed_over_is_found(store: FakeStore) -> None:
-    write(store, "k", b"1")
-    write(store, "other", b"1")
-    with started(store, NEVER) as first, started(store, LATER) as cache:
-        second = Inside(cache, store)
-        for key in ("k", "other"):
-            cache.get(key)
-        store.put_outside("k", b"2")
-        leave(first, cache)
-        assert (second.versions_told(), second.found()) == (1, 1)
-        assert cache.get("k").value == b"2"
-        assert cache.get("other").source is Source.HIT
-
-
-def test_a_first_look_is_handed_over_as_of_its_version(store: FakeStore) -> None:
-    """Not with the documents that it saw:
-
-    1. k is deleted from outside; 2. a first look sees other alone; 3. the service puts k again; 4. other is deleted
-    from outside; 5. an audit finds one document less than there were, and a version that explains it: k was there, and
-    has not lived on.
-    """
-    write(store, "k", b"1")
-    write(store, "other", b"1")
-    store.delete_outside("k")
-    with started(store, NEVER) as first, started(store, LATER) as cache:
-        second = Inside(cache, store)
-        await_status(cache, lambda status: len(status.members) == 2)
-        version = first._cache._state.applied
-        assert first._cache._parts.membership._last_look() == Look(version, 2)
-        cache.put("k", b"2")
-        cache.get("other")
-        store.delete_outside("other")
-        leave(first, cache)
-        assert second.versions_told() == 1
-        assert cache.get("other").value is None
-
-
-def test_what_is_seen_after_a_first_look_is_not_handed_over_before_the_next_version(store: FakeStore) -> None:
-    """1. k is deleted from outside; 2. a first look, and two audits. At the version before them k was there."""
-    write(store, "k", b"1")
+def test_a_first_look_at_an_empty_fleet_is_not_handed_over_before_the_next_version(store: FakeStore) -> None:
+    """1. k is deleted from outside; 2. a first look, and another one. At the version before them k was there."""
+    with started(store, NEVER) as cache:
+        cache.put("k", b"1")
     store.delete_outside("k")
     with started(store, EAGER) as cache:
-        version, looks = cache._cache._state.applied, store.calls["touched"]
+        looks = store.calls["touched"]
         for _ in range(2):
             store.put_raw(b"elsewhere", b"")
             await_status(cache, lambda status: status.horizon >= store.revision)
             await_status(cache, lambda _, least=looks + 1: store.calls["touched"] >= least)  # type: ignore[misc]
             looks = store.calls["touched"]
-        assert cache._cache._parts.membership._last_look() == Look(version, 1)
+        assert cache._cache._parts.membership._last_look() is None
         await_audits(cache, store, 3)
-        after = cache._cache._parts.membership._last_look()
-        assert after is not None
-        assert after.version.revision > version.revision
-
-
-def test_a_first_look_whose_version_is_compacted_is_not_handed_over(store: FakeStore) -> None:
-    """How many documents there were is not to be known any more. The next version has them counted by an audit."""
-    write(store, "k", b"1")
-    store.put_raw(b"elsewhere", b"")
-    store.compact(store.revision)
-    with started(store, NEVER) as first:
-        await_status(first, lambda status: status.slot is not None)
-        assert first._cache._parts.membership._last_look() is None
-
-
-def leave(first: DistributedCache, cache: DistributedCache) -> None:
-    """And be seen to have left."""
-    await_status(cache, lambda status: len(status.members) == 2)
-    first.close()
-    await_status(cache, lambda status: len(status.members) == 1)
+        assert cache._cache._parts.membership._last_look() is not None
 
 
 def test_a_look_at_a_history_that_was_lost_is_not_handed_over(store: FakeStore, second: Inside) -> None:

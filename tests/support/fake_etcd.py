@@ -138,9 +138,6 @@ class FakeEtcd:
             raise ValueError(f"at most {MAX_WANTS} keys at once, not {len(keys)}")
         return tuple(self._at(key, at) is not None for key in keys)
 
-    def counted(self, at: Revision) -> int:
-        return self._then(lambda: len(self.history.range(*self.layout.listing("", ""), at)), at)
-
     def page(self, prefix: str, after: str | bytes, limit: int) -> Page:
         kvs = self.history.range(*self.layout.listing(prefix, after))
         listed = tuple(Listed(self.layout.key_of(kv.key), kv.mod, kv.created) for kv in kvs[:limit])

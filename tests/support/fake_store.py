@@ -30,8 +30,8 @@ Passes the same contract suite as the store over etcd. How to use it:
     store.calls["read"], store.wants_asked, store.values_moved, store.revision, store.document("key")
 
 Kinds of calls: read survey commit intend withdraw policy page grant keep_alive revoke claim fleet watch past values
-scan versions touched existed counted acknowledge record erase wait traces recorded past_names forget forget_all
-doubt begin_past.
+scan versions touched existed acknowledge record erase wait traces recorded past_names forget forget_all doubt
+begin_past.
 """
 
 from __future__ import annotations
@@ -190,10 +190,6 @@ class FakeStore:
     async def existed(self, keys: Sequence[str], at: Revision, *, timeout: float) -> tuple[bool, ...]:
         del timeout
         return await self._call("existed", lambda: self._etcd.existed(keys, at))
-
-    async def counted(self, at: Revision, *, timeout: float) -> int:
-        del timeout
-        return await self._call("counted", lambda: self._etcd.counted(at))
 
     async def acknowledge(self, slot: int, lease: int, applied: Revision, *, timeout: float) -> None:
         del timeout
