@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -62,9 +63,9 @@ _OPTIONS = (
     "--log-outputs=stderr",
     "--log-level=warn",
     # Web pages reach 127.0.0.1, too, and post to it unasked. What speaks HTTP here must neither write (the gateway of
-    # /v3), nor answer under a rebound name, nor be read by a page from elsewhere. Served stays gRPC, which none speaks.
+    # /v3), nor answer under a rebound name (its hosts are listed), nor be read by a page from elsewhere. Served stays
+    # gRPC, which none speaks.
     "--enable-grpc-gateway=false",
-    "--host-whitelist=127.0.0.1,localhost",
 )
 
 
@@ -169,13 +170,14 @@ async def _launched(
     deadline: float,
     check: Callable[[], object],
 ) -> EtcdProcess:
-    endpoint = f"http://127.0.0.1:{port}"
+    endpoint, own = f"http://127.0.0.1:{port}", f"embedded-{secrets.token_hex(8)}"
     command = [
         str(program),
         f"--data-dir={data}",
         f"--listen-client-urls={endpoint}",
         f"--advertise-client-urls={endpoint}",
         f"--cors={endpoint}",  # none at all would mean everybody
+        f"--host-whitelist=127.0.0.1,localhost,{own}",
         *_OPTIONS,
         *options,
     ]
@@ -193,7 +195,7 @@ async def _launched(
         except OSError as error:
             raise _not_for_this_machine(f"{program} can't be started: {error.strerror}") from error
     try:
-        version = await _version_of(child, port, data, log, earlier, deadline, check)
+        version = await _version_of(child, port, own, data, log, earlier, deadline, check)
     except BaseException:
         child.kill()
         child.wait()
@@ -222,20 +224,29 @@ def _not_for_this_machine(what: str) -> StartupError:
 async def _version_of(
     child: subprocess.Popen[bytes],
     port: int,
+    own: str,
     data: Path,
     log: Path,
     earlier: int,
     deadline: float,
     check: Callable[[], object],
 ) -> str:
-    """Return its version, once it answers. `earlier`: bytes of the log that are not this one's."""
+    """Return its version, once it answers. `earlier`: bytes of the log that are not this one's.
+
+    own: the name that it goes by, beside those of this machine, and no other etcd:
+
+        1. The port is free.  2. Another etcd takes it.  3. Ours finds it taken, and ends, which may take it a second.
+        4. The other one answers. It is not ours: it does not know this name, or goes by any.
+    """
+    address = f"127.0.0.1:{port}"
     while time.monotonic() < deadline:
         check()
         if child.poll() == CANT_BE_STARTED:
             raise _not_for_this_machine(etcd_log.tail(log, earlier).strip())
         if child.returncode is not None:
             raise etcd_log.explain_exit(child.returncode, data, log, earlier)
-        if version := await ask_version(f"127.0.0.1:{port}"):
+        version = await ask_version(address, name=own)
+        if version and not await ask_version(address, name=f"not-{own}"):
             return version
         await asyncio.sleep(POLL)
     end = etcd_log.tail(log, earlier)

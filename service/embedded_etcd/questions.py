@@ -15,13 +15,16 @@ LONGEST = 64 * 1024
 """Bytes of an answer that are read."""
 
 
-async def ask_version(address: str, timeout: float = 1.0) -> str | None:
-    """Return the version of the healthy etcd that listens at host:port, or None. Takes `timeout` seconds at most."""
+async def ask_version(address: str, timeout: float = 1.0, *, name: str = "") -> str | None:
+    """Return the version of the healthy etcd that listens at host:port, or None. Takes `timeout` seconds at most.
+
+    name: by which it is asked, instead of its address; one that goes by others says nothing.
+    """
     try:
         async with asyncio.timeout(timeout):
-            if (await _get(address, "/health"))["health"] != "true":
+            if (await _get(address, "/health", name))["health"] != "true":
                 return None
-            return str((await _get(address, "/version"))["etcdserver"])
+            return str((await _get(address, "/version", name))["etcdserver"])
     except (OSError, ValueError, LookupError, TypeError):
         return None  # nobody there, not yet, or no etcd
 
@@ -36,19 +39,20 @@ async def takes_writes_over_http(address: str, timeout: float = 1.0) -> bool:
     return status != HTTPStatus.NOT_FOUND
 
 
-async def _get(address: str, path: str) -> Any:
-    _, body = await _ask(address, "GET", path)
+async def _get(address: str, path: str, name: str) -> Any:
+    _, body = await _ask(address, "GET", path, name=name)
     return json.loads(body)
 
 
-async def _ask(address: str, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+async def _ask(address: str, method: str, path: str, body: bytes = b"", name: str = "") -> tuple[int, bytes]:
     """Status and body. Raises OSError, and ValueError for what is no HTTP."""
     host, _, port = address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
         # By this version the answer ends with the connection, in one piece.
         writer.write(
-            f"{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+            f"{method} {path} HTTP/1.0\r\nHost: {name or address}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            + body
         )
         answer = await _all(reader)
     finally:

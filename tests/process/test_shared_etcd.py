@@ -10,13 +10,15 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
-from service.embedded_etcd.child import CLIENT_PORT
+from service.embedded_etcd import child
+from service.embedded_etcd.child import CLIENT_PORT, launch
 from service.embedded_etcd.others import can_be_joined
 from service.embedded_etcd.questions import takes_writes_over_http
 from service.embedded_etcd.shared import EmbeddedEtcd, RunningEtcd, find_etcd
@@ -119,6 +121,41 @@ def test_a_taken_port_makes_it_take_another(tmp_path: Path, etcd: EmbeddedEtcd) 
         running = etcd.start()
     assert not running.endpoint.endswith(f":{CLIENT_PORT}")
     assert running.owner == json.loads((tmp_path / "etcd.json").read_text())["owner"]
+
+
+@contextlib.contextmanager
+def foreign(directory: Path) -> Iterator[str]:
+    """An etcd that knows nothing of ours, and goes by any name: its endpoint."""
+    with EtcdServer(directory) as etcd:
+        yield etcd.endpoint
+
+
+@contextlib.contextmanager
+def of_another_instance(directory: Path) -> Iterator[str]:
+    """The endpoint of an embedded one."""
+    directory.mkdir()
+    etcd = launch(find_etcd(), directory / "data", directory / "log", within=20)
+    try:
+        yield etcd.endpoint
+    finally:
+        etcd.stop(5)
+
+
+@pytest.mark.parametrize("other", [foreign, of_another_instance])
+def test_an_etcd_that_has_just_taken_the_port_is_not_taken_for_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: Callable[[Path], AbstractContextManager[str]]
+) -> None:
+    """1. A and B find the same port free.  2. A's etcd listens there.  3. B's can't, and takes its time to end; A's
+    answers meanwhile. B would write to A's etcd."""
+    with other(tmp_path / "other") as taken:
+        ports, free_port = iter([int(taken.rpartition(":")[2])]), child._free_port
+        monkeypatch.setattr(child, "_free_port", lambda: next(ports, None) or free_port())
+        ours = launch(find_etcd(), tmp_path / "data", tmp_path / "log", within=20)
+        try:
+            assert ours.endpoint != taken
+            assert ours.exit_code() is None
+        finally:
+            ours.stop(5)
 
 
 @pytest.mark.parametrize("program", [find_etcd, recent_etcd])
