@@ -39,14 +39,14 @@ class Author:
     why: str = ""
 
     def __post_init__(self) -> None:
-        if len(self.by) > LONGEST_NAME or len(self.request) > LONGEST_NAME or len(self.why) > LONGEST_REASON:
-            given = (
-                ("by", self.by, LONGEST_NAME),
-                ("request", self.request, LONGEST_NAME),
-                ("why", self.why, LONGEST_REASON),
-            )
-            name, text, most = next(each for each in given if len(each[1]) > each[2])
-            raise ValueError(f"{name} has at most {most} characters, not {len(text)}")
+        told = (
+            ("by", self.by, LONGEST_NAME),
+            ("request", self.request, LONGEST_NAME),
+            ("why", self.why, LONGEST_REASON),
+        )
+        for name, text, most in told:
+            if len(text) > most:
+                raise ValueError(f"{name} has at most {most} characters, not {len(text)}")
 
     def members(self) -> dict[str, str]:
         """What is known, as members of an object."""

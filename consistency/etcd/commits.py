@@ -81,6 +81,7 @@ class Commits:
         keeping: Keeping | None,
         fence: Fence | None,
     ) -> Any:
+        """Return what is sent. Raises TooLarge."""
         request = pb.TxnRequest()
         self._compare(request, changes, only_if_new, policy)
         records = self._change(request.success, changes, version, keeping)

@@ -25,25 +25,24 @@ def delete_op(key: bytes) -> Any:
 
 
 def add_range(operations: Any, key: bytes, **options: Any) -> None:
-    """The same as one more of a transaction's operations, made where it stands: a third of the time of making it and
-    taking it over."""
+    """Add `range_op` to a transaction's operations. Made where it stands, it takes a third of the time."""
     operations.add(request_range={"key": key, **options})
 
 
 def add_put(operations: Any, key: bytes, value: bytes) -> Any:
-    """The same for a put. Return the message, whose value may still be changed."""
+    """Add a put to a transaction's operations. Return the message, whose value may still be changed."""
     put = operations.add().request_put
     put.key, put.value = key, value
     return put
 
 
 def add_deletion(operations: Any, key: bytes) -> None:
-    """The same for the deletion of one key."""
+    """Add the deletion of one key to a transaction's operations."""
     operations.add().request_delete_range.key = key
 
 
 def add_if(operations: Any, condition: Any) -> Any:
-    """The same for a transaction within it. Return the operations, still none, that it does if `condition` holds."""
+    """Add a transaction within a transaction. Return its operations, none as yet, for when `condition` holds."""
     within = operations.add().request_txn
     within.compare.append(condition)
     return within.success

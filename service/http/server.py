@@ -73,7 +73,7 @@ class Server:
         self._material = material
         self._current: Accepting | None = None
         self._errands = Errands(observer)
-        self._earlier: dict[Accepting, asyncio.Task[None]] = {}
+        self._earlier: list[Accepting] = []
         self._is_ending = False
         self._bell = asyncio.Event()
         self._turn = asyncio.Lock()  # protects what the kernel was told last
@@ -148,7 +148,8 @@ class Server:
 
     def _keep(self, earlier: Accepting, seen_off: Coroutine[Any, Any, None]) -> None:
         """Until its last request has been answered."""
-        self._earlier[earlier] = self._errands.start(self._until_ended(earlier, seen_off), "earlier-server")
+        self._earlier.append(earlier)
+        self._errands.start(self._until_ended(earlier, seen_off), "earlier-server")
 
     async def _until_ended(self, earlier: Accepting, seen_off: Coroutine[Any, Any, None]) -> None:
         """Whatever becomes of seeing it off, it is told to stop, and forgotten when it has ended."""
@@ -158,7 +159,7 @@ class Server:
         self._forget(earlier)
 
     def _forget(self, earlier: Accepting) -> None:
-        del self._earlier[earlier]
+        self._earlier.remove(earlier)
 
     def _check_not_ending(self) -> None:
         if self._is_ending:
