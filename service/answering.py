@@ -29,9 +29,9 @@ from service.history.rollbacks import Rollbacks
 from service.http.answers import NO_STORE, Answer, answer_json
 from service.http.bodies import LARGE, BodyReader
 from service.http.door import DOCUMENT, HISTORY_OF_KEY, Door, all_keys, everything, granted, keys_granted
-from service.http.environ import Environ
 from service.http.hosts import hosts_of
 from service.http.parameters import proof_parameters, routing_parameter
+from service.http.request_heads import Environ
 from service.http.security_headers import SECURITY_HEADERS
 from service.memory.capacity import COPIES, Capacity
 from service.policy.enforcement import Enforcement

@@ -30,9 +30,9 @@ from service.history.routes import history_routes
 from service.http.answers import answer_problem, headers_of
 from service.http.bridge import WsgiApplication
 from service.http.door import FAILURE, ROUTE, UNKNOWN_ROUTE, Door
-from service.http.environ import Environ
 from service.http.failures import answer_failure
 from service.http.problems import NOT_DONE, Kind, Problem, Refused
+from service.http.request_heads import Environ
 from service.http.responses import Response, Run, respond
 from service.policy.routes import policy_routes
 from service.settings.model import Settings

@@ -33,11 +33,11 @@ from service.http.bodies import BodyReader
 from service.http.clients import Body
 from service.http.conditions import UNCONDITIONAL, AnyOf, ReadCondition, read_condition, write_condition
 from service.http.door import KEYS
-from service.http.environ import Environ, conditions_in
 from service.http.keys import key_from_path
 from service.http.parameters import AtRevision, ListParameters
 from service.http.problems import Refused, bad_request, problem_for, refused
 from service.http.reasons import author_of, reason_in
+from service.http.request_heads import Environ, conditions_in
 from service.memory.budget import Budget
 from service.policy.enforcement import Enforcement
 from service.turns import in_turns

@@ -15,8 +15,8 @@ from consistency import AsyncDistributedCache
 from consistency.core.model import Reading, Revision, Source
 from service.http.answers import Head, Wire, answer_reading, head, headers_for, wire_of
 from service.http.conditions import UNCONDITIONAL, ReadCondition, read_condition
-from service.http.environ import Environ
 from service.http.keys import ROOT
+from service.http.request_heads import Environ
 from service.http.sessions import UNKNOWN, revision_in
 
 _PLAIN_QUERIES = ("", "use_cache=true")

@@ -13,9 +13,9 @@ from consistency.core.past import OPS, Op, Record
 from consistency.instance.recall import KeyHistory
 from service.auth.access import document_path
 from service.http.answers import NO_STORE, Answer, answer_json
-from service.http.environ import Environ
 from service.http.keys import key_from_path
 from service.http.parameters import history_parameters
+from service.http.request_heads import Environ
 
 
 class Histories:

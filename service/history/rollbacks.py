@@ -25,11 +25,11 @@ from service.http.answers import NO_STORE, REVALIDATE, Answer, answer_encoded, a
 from service.http.bodies import BodyReader
 from service.http.clients import Body
 from service.http.door import KEYS
-from service.http.environ import Environ, conditions_in
 from service.http.keys import check_prefix
 from service.http.parameters import MAX_REVISION, no_parameters
 from service.http.problems import TYPE_PREFIX, UNKNOWN, Kind, Refused, bad_request, problem_for, refused
 from service.http.reasons import author_of
+from service.http.request_heads import Environ, conditions_in
 from service.policy.enforcement import Enforcement
 from service.turns import in_turns
 

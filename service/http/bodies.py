@@ -16,8 +16,8 @@ from http import HTTPStatus
 from typing import TypeVar
 
 from service.http.clients import LENGTH, Body, allowed
-from service.http.environ import Environ
 from service.http.problems import Refused, bad_request, refused
+from service.http.request_heads import Environ
 from service.http.request_log import BEARER
 from service.json_text import NotJson
 from service.memory.budget import Budget

@@ -17,8 +17,8 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from consistency.core.store import Unavailable
-from service.http.environ import Environ
 from service.http.problems import refused
+from service.http.request_heads import Environ
 
 T = TypeVar("T")
 _Wire = tuple[int, list[tuple[str, str]], bytes]

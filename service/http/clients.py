@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from consistency.news import TICK
 from consistency.tasks import Errands
-from service.http.environ import Environ
+from service.http.request_heads import TRANSFER_ENCODING, Environ
 
 GRACE = 5.0
 """Seconds that any body and any answer may take."""
@@ -119,7 +119,7 @@ def whole_body(environ: Environ, length: int) -> WholeBody:
 
 def announced(environ: Environ) -> int | None:
     """The bytes that the body has; None if that can't be told: with a Transfer-Encoding a proxy may see another end."""
-    if "HTTP_TRANSFER_ENCODING" in environ:
+    if TRANSFER_ENCODING in environ:
         return None
     length = environ.get("CONTENT_LENGTH", "")
     if length in _NOTHING:

@@ -28,12 +28,12 @@ from service.auth.access import (
 )
 from service.auth.keyring import Keyring
 from service.auth.tokens import Scope, Token
-from service.http.environ import Environ
 from service.http.hosts import Authority, Hosts
 from service.http.problems import refused
 from service.http.request_heads import (
     SAFE,
     TRANSFER_ENCODING,
+    Environ,
     ambiguous_framing,
     check_absent_host,
     check_write,

@@ -26,10 +26,10 @@ from service.http.answers import CLOSE, Answer, Head, Wire, head, wire_of
 from service.http.bridge import Bridge
 from service.http.clients import Departed, Departures, StreamedBody
 from service.http.door import DOCUMENT, FAILURE, HISTORY_OF_KEY, ROUTE, Door
-from service.http.environ import Environ, carries_body, environ_of
 from service.http.failures import answer_failure
 from service.http.keys import ROOT
 from service.http.problems import Refused, refused
+from service.http.request_heads import Environ, carries_body, environ_of
 from service.http.request_log import GONE
 from service.http.sending import LARGE, Loan, Room, Send, send_in_pieces
 from service.http.streaming import send_stream

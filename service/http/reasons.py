@@ -15,9 +15,9 @@ from urllib.parse import unquote_to_bytes
 
 from consistency import Author
 from consistency.core.authors import LONGEST_REASON
-from service.http.environ import Environ
 from service.http.keys import check_escapes
 from service.http.problems import Refused, bad_request
+from service.http.request_heads import Environ
 from service.http.request_log import BEARER, REASON, request_id
 
 HEADER = "X-Change-Reason"

@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 
 from service.http.clients import StreamedBody
-from service.http.environ import Environ
+from service.http.request_heads import Environ
 
 LINGER = 5.0
 """Seconds for which is received what comes."""

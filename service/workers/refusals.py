@@ -5,8 +5,8 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from service.http.answers import Answer
-from service.http.environ import Environ
 from service.http.problems import refused
+from service.http.request_heads import Environ
 
 
 def refuse_metrics(_: Environ) -> Answer:

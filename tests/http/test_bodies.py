@@ -12,8 +12,8 @@ import pytest
 from service.http import bodies
 from service.http.bodies import LARGE, LEAST, BodyReader
 from service.http.clients import GRACE, LEAST_RATE, StreamedBody, WholeBody, allowed
-from service.http.environ import Environ
 from service.http.problems import Refused
+from service.http.request_heads import Environ
 from service.http.request_log import BEARER
 from service.json_text import scan
 from service.memory.capacity import COPIES, FOR_SMALL

@@ -21,8 +21,8 @@ from service.http import bridge as bridges
 from service.http import clients, sending, unread
 from service.http.answers import answer_batch
 from service.http.bridge import Bridge, MadeWhenAsked
-from service.http.environ import Environ
 from service.http.front import ANSWER_EXCEEDS, Front
+from service.http.request_heads import Environ
 from service.http.sending import LARGE, PIECE
 from service.memory.capacity import OF_ANSWER
 from tests.http.conftest import ANSWERS, Gateway, StartGateway, start_front, start_gateway
