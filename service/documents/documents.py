@@ -36,8 +36,8 @@ from service.http.door import KEYS
 from service.http.keys import key_from_path
 from service.http.parameters import AtRevision, ListParameters
 from service.http.problems import Refused, bad_request, problem_for, refused
-from service.http.reasons import author_of, reason_in
 from service.http.request_heads import Environ, conditions_in
+from service.http.request_log import author_of, reason_in
 from service.memory.budget import Budget
 from service.policy.enforcement import Enforcement
 from service.turns import in_turns

@@ -28,8 +28,8 @@ from service.http.door import KEYS
 from service.http.keys import check_prefix
 from service.http.parameters import MAX_REVISION, no_parameters
 from service.http.problems import TYPE_PREFIX, UNKNOWN, Kind, Refused, bad_request, problem_for, refused
-from service.http.reasons import author_of
 from service.http.request_heads import Environ, conditions_in
+from service.http.request_log import author_of
 from service.policy.enforcement import Enforcement
 from service.turns import in_turns
 
