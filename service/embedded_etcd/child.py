@@ -72,12 +72,16 @@ _OPTIONS = (
 class EtcdProcess:
     """A running etcd. `launch` makes one."""
 
-    def __init__(self, child: subprocess.Popen[bytes], port: int, version: str, log: Path, earlier: int) -> None:
+    def __init__(
+        self, child: subprocess.Popen[bytes], port: int, name: str, version: str, log: Path, earlier: int
+    ) -> None:
         """earlier: bytes of the log that are not this one's."""
         self._child = child
         self._log = log
         self._earlier = earlier
         self.endpoint = f"http://127.0.0.1:{port}"
+        self.name = name
+        """By which no other etcd goes."""
         self.version = version
 
     @property
@@ -200,7 +204,7 @@ async def _launched(
         child.kill()
         child.wait()
         raise
-    return EtcdProcess(child, port, version, log, earlier)
+    return EtcdProcess(child, port, own, version, log, earlier)
 
 
 def child_environment() -> dict[str, str]:
@@ -245,8 +249,7 @@ async def _version_of(
             raise _not_for_this_machine(etcd_log.tail(log, earlier).strip())
         if child.returncode is not None:
             raise etcd_log.explain_exit(child.returncode, data, log, earlier)
-        version = await ask_version(address, name=own)
-        if version and not await ask_version(address, name=f"not-{own}"):
+        if version := await ask_version(address, name=own):
             return version
         await asyncio.sleep(POLL)
     end = etcd_log.tail(log, earlier)

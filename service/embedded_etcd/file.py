@@ -28,6 +28,7 @@ class RunningEtcd:
     """An embedded etcd. `pid` is its process, `owner` the process that started it and will stop it.
 
     trouble: empty while it runs; else what became of it and what its owner does about it, for an operator.
+    name: drawn for this start of it, and known to no other etcd; empty if an earlier release started it.
     """
 
     endpoint: str
@@ -35,6 +36,7 @@ class RunningEtcd:
     pid: int
     owner: int
     trouble: str = ""
+    name: str = ""
 
     @property
     def shared(self) -> bool:
@@ -112,9 +114,13 @@ def _understood(text: bytes) -> RunningEtcd | None:
     """None if that is nothing, half written, or by hand: the owner will write it anew."""
     try:
         found = json.loads(text)
-        trouble = str(found.get("trouble", ""))
         return RunningEtcd(
-            str(found["endpoint"]), str(found["version"]), int(found["pid"]), int(found["owner"]), trouble
+            str(found["endpoint"]),
+            str(found["version"]),
+            int(found["pid"]),
+            int(found["owner"]),
+            str(found.get("trouble", "")),
+            str(found.get("name", "")),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -23,7 +23,7 @@ ORPHAN_WITHIN = 5.0
 def find_running(directory: Path) -> RunningEtcd | None:
     """The embedded etcd of `directory` if it runs. Starts nothing, and takes no lock. For who runs no loop."""
     running = etcd_file.read(directory)
-    return running if running and asyncio.run(can_be_joined(running)) else None
+    return running if running and asyncio.run(can_be_joined(running, _data(directory))) else None
 
 
 def find_owned(directory: Path) -> RunningEtcd | None:
@@ -32,16 +32,28 @@ def find_owned(directory: Path) -> RunningEtcd | None:
     return running if running and etcd_file.is_owned(directory) else None
 
 
-async def can_be_joined(running: RunningEtcd) -> bool:
-    """Whether the etcd that a file tells of is there, and is the one it means."""
+def _data(directory: Path) -> Path:
+    return directory.absolute() / "etcd"
+
+
+async def can_be_joined(running: RunningEtcd, data: Path) -> bool:
+    """Whether the etcd that a file tells of is there, and is the one it means: that of this data directory."""
     # 1. A is killed, its etcd.json stays.  2. B takes the lock.  3. We fail to lock, and read A's file.
-    # 4. B empties it.  At 3 another etcd may answer at A's endpoint: so A itself has to be alive, too.
-    # Likewise while A waits to start its etcd again: then the file says so.
-    return not running.trouble and _is_alive(running.owner) and await ask_version(running.address) is not None
+    # 4. B empties it.  At 3 nobody owns that etcd: so A itself has to be alive, too.
+    if running.trouble or not _is_alive(running.owner):
+        return False
+    # 1. A's etcd ends.  2. Another etcd takes its port.  3. We read A's file, before A has noticed. Whoever answers
+    # must go by the name that was drawn for A's. An earlier release has written none: its etcd must still be there once
+    # somebody has answered, for then nobody else can have the port.
+    if await ask_version(running.address, name=running.name) is None:
+        return False
+    return bool(running.name) or is_etcd_of(running.pid, data)
 
 
 async def refuse_open_door(running: RunningEtcd) -> None:
     """Raises StartupError for an etcd of a release that left its gateway on: its owner alone can start another."""
+    if running.name:
+        return  # whoever draws a name turns the gateway off
     try:
         is_open = await takes_writes_over_http(running.address)
     except (OSError, ValueError):

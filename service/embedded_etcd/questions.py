@@ -18,15 +18,14 @@ LONGEST = 64 * 1024
 async def ask_version(address: str, timeout: float = 1.0, *, name: str = "") -> str | None:
     """Return the version of the healthy etcd that listens at host:port, or None. Takes `timeout` seconds at most.
 
-    name: by which it is asked, instead of its address; one that goes by others says nothing.
+    name: that it must go by, and it must not go by any. Without one, whichever etcd is there says its version.
     """
     try:
         async with asyncio.timeout(timeout):
-            if (await _get(address, "/health", name))["health"] != "true":
-                return None
-            return str((await _get(address, "/version", name))["etcdserver"])
+            version = await _version(address, name)
+            return None if name and await _answers_to(address, f"not-{name}") else version
     except (OSError, ValueError, LookupError, TypeError):
-        return None  # nobody there, not yet, or no etcd
+        return None  # nobody there, not yet, no etcd, or one that goes by other names
 
 
 async def takes_writes_over_http(address: str, timeout: float = 1.0) -> bool:
@@ -37,6 +36,17 @@ async def takes_writes_over_http(address: str, timeout: float = 1.0) -> bool:
     async with asyncio.timeout(timeout):
         status, _ = await _ask(address, "POST", "/v3/maintenance/status", b"{}")
     return status != HTTPStatus.NOT_FOUND
+
+
+async def _version(address: str, name: str) -> str | None:
+    if (await _get(address, "/health", name))["health"] != "true":
+        return None
+    return str((await _get(address, "/version", name))["etcdserver"])
+
+
+async def _answers_to(address: str, name: str) -> bool:
+    status, _ = await _ask(address, "GET", "/version", name=name)
+    return status != HTTPStatus.MISDIRECTED_REQUEST
 
 
 async def _get(address: str, path: str, name: str) -> Any:

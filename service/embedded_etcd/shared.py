@@ -126,7 +126,7 @@ class EmbeddedEtcd:
         deadline = time.monotonic() + START_WITHIN
         try:
             while not file.try_lock():
-                if (running := file.read()) and await can_be_joined(running):
+                if (running := file.read()) and await can_be_joined(running, self._data):
                     await refuse_open_door(running)
                     self._running = running
                     return running
@@ -171,7 +171,7 @@ class EmbeddedEtcd:
     def _now_runs(self, process: EtcdProcess) -> RunningEtcd:
         self._process = process
         self._up_since = time.monotonic()
-        return self._say(RunningEtcd(process.endpoint, process.version, process.pid, os.getpid()))
+        return self._say(RunningEtcd(process.endpoint, process.version, process.pid, os.getpid(), name=process.name))
 
     def _say(self, running: RunningEtcd) -> RunningEtcd:
         """To ourselves and, in the file, to others."""

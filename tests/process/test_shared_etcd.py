@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import pytest
 
 from service.embedded_etcd import child
 from service.embedded_etcd.child import CLIENT_PORT, launch
-from service.embedded_etcd.others import can_be_joined
+from service.embedded_etcd.others import can_be_joined, find_running
 from service.embedded_etcd.questions import takes_writes_over_http
 from service.embedded_etcd.shared import EmbeddedEtcd, RunningEtcd, find_etcd
 from service.process.startup import StartupError
@@ -101,18 +102,22 @@ def test_an_unreadable_file_is_written_anew(tmp_path: Path, etcd: EmbeddedEtcd, 
     assert etcd.start().owner == os.getpid()
 
 
-def test_a_file_of_a_dead_owner_is_not_joined_even_if_an_etcd_answers_there(etcd: EmbeddedEtcd) -> None:
+def test_a_file_of_a_dead_owner_is_not_joined_even_if_an_etcd_answers_there(tmp_path: Path, etcd: EmbeddedEtcd) -> None:
     """1. A is killed, its file stays.  2. B takes the lock.  3. C reads A's file before B empties it."""
     running = etcd.start()
-    assert driver.run(can_be_joined(running))
+    assert joinable(running, tmp_path)
     with subprocess.Popen(["true"]) as dead:
         dead.wait()
-    assert not driver.run(can_be_joined(replace(running, owner=dead.pid)))
+    assert not joinable(replace(running, owner=dead.pid), tmp_path)
 
 
-def test_another_etcd_at_the_address_of_one_that_is_down_is_not_joined(etcd: EmbeddedEtcd) -> None:
+def joinable(running: RunningEtcd, directory: Path) -> bool:
+    return driver.run(can_be_joined(running, directory / "etcd"))
+
+
+def test_another_etcd_at_the_address_of_one_that_is_down_is_not_joined(tmp_path: Path, etcd: EmbeddedEtcd) -> None:
     """While its owner waits to start it again, the port is anybody's."""
-    assert not driver.run(can_be_joined(replace(etcd.start(), trouble="it is down")))
+    assert not joinable(replace(etcd.start(), trouble="it is down"), tmp_path)
 
 
 def test_a_taken_port_makes_it_take_another(tmp_path: Path, etcd: EmbeddedEtcd) -> None:
@@ -123,27 +128,72 @@ def test_a_taken_port_makes_it_take_another(tmp_path: Path, etcd: EmbeddedEtcd) 
     assert running.owner == json.loads((tmp_path / "etcd.json").read_text())["owner"]
 
 
+Another = Callable[..., AbstractContextManager[str]]
+
+
 @contextlib.contextmanager
-def foreign(directory: Path) -> Iterator[str]:
-    """An etcd that knows nothing of ours, and goes by any name: its endpoint."""
-    with EtcdServer(directory) as etcd:
+def foreign(directory: Path, at: str = "") -> Iterator[str]:
+    """An etcd that knows nothing of ours, and goes by any name: its endpoint. at: host:port."""
+    etcd = EtcdServer(directory)
+    if at:
+        etcd.client_port = int(at.rpartition(":")[2])
+    with etcd:
         yield etcd.endpoint
 
 
 @contextlib.contextmanager
-def of_another_instance(directory: Path) -> Iterator[str]:
+def of_another_instance(directory: Path, at: str = "") -> Iterator[str]:
     """The endpoint of an embedded one."""
     directory.mkdir()
-    etcd = launch(find_etcd(), directory / "data", directory / "log", within=20)
+    etcd = launch(find_etcd(), directory / "data", directory / "log", within=20, again_at=at)
     try:
         yield etcd.endpoint
     finally:
         etcd.stop(5)
 
 
+class NotYet(Exception):
+    """Who wanted to join still waits."""
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["named", "of an earlier release"])
+@pytest.mark.parametrize("other", [foreign, of_another_instance])
+def test_an_etcd_that_took_the_port_of_one_that_ended_is_not_joined(
+    tmp_path: Path, etcd: EmbeddedEtcd, other: Another, named: bool
+) -> None:
+    """1. A's etcd ends.  2. Another etcd takes its port.  3. B reads A's file, before A has noticed: it would join the
+    other one, and write there. The doctor would examine it."""
+    running = etcd.start()
+    if not named:
+        record(tmp_path, running.pid, running.owner, running.endpoint)
+    os.kill(running.pid, signal.SIGKILL)
+    assert within(5, lambda: not is_running(running.pid))
+    looks = iter(range(5))
+    with other(tmp_path / "other", running.address) as taken:
+        assert taken == running.endpoint
+        assert find_running(tmp_path) is None
+
+        def wait() -> None:
+            if next(looks, None) is None:
+                raise NotYet
+
+        with pytest.raises(NotYet):
+            EmbeddedEtcd(tmp_path, quiet).start(wait)
+
+
+def test_an_etcd_of_an_earlier_release_that_wrote_no_name_is_joined(tmp_path: Path, etcd: EmbeddedEtcd) -> None:
+    """A release is replaced by the next one instance after the other. The process that is told of is seen instead."""
+    running = etcd.start()
+    assert running.name
+    record(tmp_path, running.pid, running.owner, running.endpoint)
+    found = find_running(tmp_path)
+    assert found
+    assert (found.endpoint, found.name) == (running.endpoint, "")
+
+
 @pytest.mark.parametrize("other", [foreign, of_another_instance])
 def test_an_etcd_that_has_just_taken_the_port_is_not_taken_for_ours(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: Callable[[Path], AbstractContextManager[str]]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: Another
 ) -> None:
     """1. A and B find the same port free.  2. A's etcd listens there.  3. B's can't, and takes its time to end; A's
     answers meanwhile. B would write to A's etcd."""
@@ -184,7 +234,8 @@ def status(endpoint: str, method: str, path: str, **headers: str) -> int:
 
 def test_an_etcd_that_web_pages_can_write_to_is_not_joined(tmp_path: Path, etcd: EmbeddedEtcd) -> None:
     """An earlier release left its gateway on. An instance that joined would be behind an open door."""
-    with EtcdServer(tmp_path / "earlier") as earlier, (tmp_path / "etcd.json").open("a") as lock:
+    started = EtcdServer(tmp_path / "earlier", arguments=[f"--data-dir={tmp_path / 'etcd'}"])
+    with started as earlier, (tmp_path / "etcd.json").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         record(tmp_path, earlier.pid, owner=os.getpid(), endpoint=earlier.endpoint)
         with pytest.raises(StartupError, match=rf"any web page .* End process {os.getpid()}, then start again"):
