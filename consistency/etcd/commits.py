@@ -14,10 +14,10 @@ from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 from consistency.core.model import Author, Fence, MustExist, Revision, VersionRecord
 from consistency.core.past import FRESH, Keeping, Op, Record
 from consistency.core.store import Change, Commit, Delete, Put, TooLarge
-from consistency.etcd import messages as answers
+from consistency.etcd import messages
 from consistency.etcd.calls import Call, Calls
 from consistency.etcd.layout import Layout
-from consistency.etcd.requests import absent, add_deletion, add_if, add_put, add_range, compare, last_written
+from consistency.etcd.messages import absent, add_deletion, add_if, add_put, add_range, compare, last_written
 
 MAX_CHANGES = 100
 """Most changes of one commit."""
@@ -61,14 +61,14 @@ class Commits:
         """See Store.commit. Raises TooLarge over MAX_CHANGES or MAX_REQUEST, before anything is sent."""
         request = self._transaction(changes, version, only_if_new, policy, new_policy, keeping, fence)
         answer = await self._calls.send(Call("commit", "txn", request, write=True), timeout)
-        header, ranges = answers.header(answer), answers.ranges(answer)
-        members = answers.slots(self._layout, ranges.pop()) if answer.succeeded and version.ack else ()
+        header, ranges = messages.header(answer), messages.ranges(answer)
+        members = messages.slots(self._layout, ranges.pop()) if answer.succeeded and version.ack else ()
         found, lapsed = policy or 0, False
         if fence is not None and not answer.succeeded:
-            lapsed = answers.mod_revision(ranges.pop()) != fence.revision
+            lapsed = messages.mod_revision(ranges.pop()) != fence.revision
         if policy is not None and not answer.succeeded:
-            found = answers.mod_revision(ranges.pop())
-        before = tuple(map(answers.mod_revision, ranges))
+            found = messages.mod_revision(ranges.pop())
+        before = tuple(map(messages.mod_revision, ranges))
         return Commit(header, answer.succeeded, before, members, found, lapsed)
 
     def _transaction(

@@ -12,11 +12,11 @@ from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
 from consistency.core.model import Revision, VersionRecord
 from consistency.core.store import Change, Commit, Unavailable
-from consistency.etcd import messages as answers
+from consistency.etcd import messages
 from consistency.etcd.calls import Call, Calls
 from consistency.etcd.errors import NoSuchLease
 from consistency.etcd.layout import Layout, range_end
-from consistency.etcd.requests import compare, delete_op, last_written, put_op, range_op
+from consistency.etcd.messages import compare, delete_op, last_written, put_op, range_op
 
 MOST_WITHDRAWN = 100
 """Intents, at once."""
@@ -38,11 +38,11 @@ class Intents:
             answer = await self._calls.send(Call("intend", "txn", request, write=True), timeout)
         except NoSuchLease as error:
             raise Unavailable(f"the lease {lease:x} of this instance has ended; nothing was done") from error
-        header, ranges = answers.header(answer), answers.ranges(answer)
+        header, ranges = messages.header(answer), messages.ranges(answer)
         if answer.succeeded:
-            return Commit(header, True, (), answers.slots(self._layout, ranges.pop()), policy)
-        found = answers.mod_revision(ranges.pop())
-        return Commit(header, False, tuple(map(answers.mod_revision, ranges)), (), found)
+            return Commit(header, True, (), messages.slots(self._layout, ranges.pop()), policy)
+        found = messages.mod_revision(ranges.pop())
+        return Commit(header, False, tuple(map(messages.mod_revision, ranges)), (), found)
 
     async def withdraw(self, nonces: Sequence[str], *, timeout: float) -> None:
         """See Store.withdraw."""

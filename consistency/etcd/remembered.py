@@ -14,11 +14,11 @@ from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 from consistency.core.model import MustBeAbsent, MustBeAt, Revision
 from consistency.core.past import DOUBTED, KeyPast, Record, Trace, traced
 from consistency.core.store import PastNames, TooLarge
-from consistency.etcd import messages as answers
+from consistency.etcd import messages
 from consistency.etcd.calls import Call, Calls
 from consistency.etcd.layout import Layout, range_end
+from consistency.etcd.messages import absent, compare, delete_op, put_op, range_op
 from consistency.etcd.past import then
-from consistency.etcd.requests import absent, compare, delete_op, put_op, range_op
 
 MOST_TRACES = 10_000
 """Records of one key that are looked at by name. There are some more than are kept, until they have been trimmed."""
@@ -47,11 +47,11 @@ class Remembered:
             )
         )
         answer = await self._snapshot("traces", request, timeout)
-        document, began, trimmed, records = answers.ranges(answer)
+        document, began, trimmed, records = messages.ranges(answer)
         return KeyPast(
-            answers.header(answer).revision,
-            answers.found(document).document,
-            answers.mod_revision(began),
+            messages.header(answer).revision,
+            messages.found(document).document,
+            messages.mod_revision(began),
             _trimmed_in(trimmed),
             traced(self._names(records.kvs, key)),
         )
@@ -62,7 +62,7 @@ class Remembered:
             raise ValueError(f"at most 100 records at once, not {len(traces)}")
         asked = (range_op(self._layout.past(key, trace.nonce + trace.op), revision=then(at)) for trace in traces)
         answer = await self._snapshot("recorded", pb.TxnRequest(success=asked), timeout)
-        found = zip(traces, answers.ranges(answer), strict=True)
+        found = zip(traces, messages.ranges(answer), strict=True)
         return tuple(Record.decode(trace, ranged.kvs[0].value if ranged.kvs else b"") for trace, ranged in found)
 
     async def past_names(
@@ -84,7 +84,7 @@ class Remembered:
         more = len(answer.kvs) > limit
         parsed = ((self._layout.past_of(kv.key), kv.mod_revision) for kv in kvs)
         found = tuple((*named, revision) for named, revision in parsed if named)
-        return PastNames(answers.header(answer), found, bytes(kvs[-1].key) if more else b"")
+        return PastNames(messages.header(answer), found, bytes(kvs[-1].key) if more else b"")
 
     async def forget(self, key: str, traces: Sequence[Trace], kept_from: Revision, *, timeout: float) -> bool:
         """See Store.forget. Raises ValueError over MOST_FORGOTTEN."""

@@ -5,13 +5,11 @@ an answer that doesn't come is OutcomeUnknown. Makes no connection before the fi
 anywhere and before a fork.
 
 Here are the reads of documents. The rest of it stands beside it: `commits` (their writes), `intents` (of those that
-are guarded), `leases` (to be one of a
-fleet), `listings` and `past`, `remembered` (what writes leave), `watches` (opening one). They use `calls` (whom to
-ask, and how often), `endpoint` (the connections to one), `watch` (one stream), and, pure: `config` (where etcd is),
-`errors` (what a failure means), `failover` (whom to ask next), `health` (which endpoints fail), `token` (one
-Authenticate for all), `requests` and `messages` (writing and reading messages), `layout` (names of keys). No other
-module speaks to etcd, but for the
-doctor's questions in `probe`.
+are guarded), `leases` (to be one of a fleet), `listings` and `past`, `remembered` (what writes leave), `watches`
+(opening one). They use `calls` (whom to ask, and how often), `endpoint` (the connections to one), `watch` (one stream),
+and, pure: `config` (where etcd is), `errors` (what a failure means), `failover` (whom to ask next), `health` (which
+endpoints fail), `token` (one Authenticate for all), `messages` (written and read), `layout` (names of keys). No other
+module speaks to etcd, but for the doctor's questions in `probe`.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 from consistency.core.events import Observer, ignore
 from consistency.core.model import Revision
 from consistency.core.store import Answer, Compacted, Denied, InForce, NoSpace, Rejected, Survey, Touched, Want
-from consistency.etcd import messages as answers
+from consistency.etcd import messages
 from consistency.etcd.calls import Call, Calls
 from consistency.etcd.commits import MAX_CHANGES, MAX_REQUEST, Commits
 from consistency.etcd.config import EtcdConfig
@@ -34,9 +32,9 @@ from consistency.etcd.intents import Intents, range_intents
 from consistency.etcd.layout import Layout, range_end
 from consistency.etcd.leases import Leases
 from consistency.etcd.listings import Listings
+from consistency.etcd.messages import range_op
 from consistency.etcd.past import PastReads, then
 from consistency.etcd.remembered import Remembered
-from consistency.etcd.requests import range_op
 from consistency.etcd.watch import EtcdWatch
 from consistency.etcd.watches import Watches
 from consistency.tasks import Worker
@@ -96,10 +94,10 @@ class EtcdStore(Commits, Intents, Leases, Listings, Remembered, Watches):
             request.success.append(range_intents(self._layout, keys_only=True))
         answer = await self._snapshot("read", request, timeout)
         version, *ranges = [response.response_range for response in answer.responses]
-        member = 0 if slot is None else answers.lease_of(ranges.pop(0))
-        nonces = answers.nonces(self._layout, ranges.pop()) if intents else None
-        found = tuple(map(answers.found, ranges))
-        return Answer(answers.header(answer), answers.version_state(version), member, found, nonces)
+        member = 0 if slot is None else messages.lease_of(ranges.pop(0))
+        nonces = messages.nonces(self._layout, ranges.pop()) if intents else None
+        found = tuple(map(messages.found, ranges))
+        return Answer(messages.header(answer), messages.version_state(version), member, found, nonces)
 
     async def survey(self, at: Revision | None, *, timeout: float) -> Survey:
         """See Store.survey. With `at` None or 0 there is no `version_then`."""
@@ -114,7 +112,7 @@ class EtcdStore(Commits, Intents, Leases, Listings, Remembered, Watches):
     async def policy(self, *, timeout: float) -> InForce:
         """See Store.policy."""
         answer = await self._calls.ask(Call("policy", "range", pb.RangeRequest(key=self._layout.policy)), timeout)
-        return InForce(answers.header(answer), answers.policy(answer))
+        return InForce(messages.header(answer), messages.policy(answer))
 
     async def touched(self, since: Revision, *, limit: int, timeout: float) -> Touched:
         """See Store.touched. The latest come first.
@@ -139,10 +137,10 @@ class EtcdStore(Commits, Intents, Leases, Listings, Remembered, Watches):
         answer = await self._range_by_range("touched", request, deadline)
         found, counted, version = (response.response_range for response in answer.responses)
         return Touched(
-            header=answers.header(answer),
-            version=answers.version_state(version),
+            header=messages.header(answer),
+            version=messages.version_state(version),
             count=counted.count,
-            keys=answers.listed(self._layout, found.kvs[:limit]),
+            keys=messages.listed(self._layout, found.kvs[:limit]),
             complete=len(found.kvs) <= limit,
         )
 
@@ -201,14 +199,14 @@ class EtcdStore(Commits, Intents, Leases, Listings, Remembered, Watches):
         answer = await self._snapshot("survey", request, timeout)
         version, fleet, policy, intents, *then = [response.response_range for response in answer.responses]
         return Survey(
-            header=answers.header(answer),
-            version=answers.version_state(version),
-            version_then=answers.version_state(then[0]) if then else None,
-            members=answers.members(self._layout, fleet),
-            departed=answers.departed(self._layout, fleet),
-            waiting=answers.waiting(self._layout, fleet),
-            policy=answers.policy(policy),
-            intents=answers.intents(self._layout, intents),
+            header=messages.header(answer),
+            version=messages.version_state(version),
+            version_then=messages.version_state(then[0]) if then else None,
+            members=messages.members(self._layout, fleet),
+            departed=messages.departed(self._layout, fleet),
+            waiting=messages.waiting(self._layout, fleet),
+            policy=messages.policy(policy),
+            intents=messages.intents(self._layout, intents),
         )
 
     async def _snapshot(self, kind: str, request: Any, timeout: float) -> Any:

@@ -1,12 +1,14 @@
 """One stream from etcd, with the two watches of the protocol.
 
-Owns the stream, and what its end means. Opens none: `etcd/store.py` does, where an endpoint has just answered.
+Owns the stream, the reading of its events, and what its end means. Opens none: `watches` does, where an endpoint has
+just answered.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -16,12 +18,24 @@ from typing import Any, Self
 import grpc  # type: ignore[import-untyped]
 import grpc.aio  # type: ignore[import-untyped]
 
+from consistency.core.model import (
+    AckEvent,
+    DepartureEvent,
+    MemberEvent,
+    VersionEvent,
+    VersionRecord,
+    VersionState,
+    WaitingEvent,
+)
 from consistency.core.store import Compacted, Unavailable, WatchEvent
-from consistency.etcd import messages as answers
+from consistency.etcd import messages
 from consistency.etcd.endpoint import diagnose_rpc
 from consistency.etcd.errors import Diagnosis, Failed, diagnose_canceled
 from consistency.etcd.layout import Layout
 from consistency.tasks import is_to_end
+
+_DELETE = 1  # mvccpb.Event.EventType
+_REVISION = re.compile(rb"[0-9]{1,19}")  # no more digits than 64 bits hold
 
 
 class EtcdWatch:
@@ -48,7 +62,7 @@ class EtcdWatch:
                 answer = await self._next()
             except Failed as failed:
                 raise failed.error(f"the watch at {self.endpoint} ended", write=False) from failed
-            self._events.extend(answers.events(self._layout, answer))
+            self._events.extend(events(self._layout, answer))
         return self._events.popleft()
 
     async def begin(self, requests: Sequence[Any], timeout: float) -> None:
@@ -77,7 +91,7 @@ class EtcdWatch:
         while watches:
             answer = await self._next()
             watches -= answer.created
-            self._events.extend(answers.events(self._layout, answer))
+            self._events.extend(events(self._layout, answer))
 
     async def _next(self) -> Any:
         with self._translated():
@@ -107,3 +121,44 @@ def _canceled(answer: Any) -> Diagnosis:
     if answer.compact_revision:
         return Diagnosis(Compacted, f"it starts before {answer.compact_revision}, the oldest revision there is")
     return diagnose_canceled(answer.cancel_reason, created=answer.created)
+
+
+def events(layout: Layout, answer: Any) -> Iterator[WatchEvent]:
+    """Yield the events of one answer of a watch, in its order. Keys that concern nobody are passed over."""
+    for event in answer.events:
+        kv, gone = event.kv, event.type == _DELETE
+        if kv.key == layout.version:
+            yield _version_event(kv, gone)
+        elif (slot := layout.slot_of(kv.key)) is not None:
+            held = not gone and layout.held_slot_of(kv.key, kv.lease) is not None
+            yield MemberEvent(kv.mod_revision, slot, messages.member(slot, kv) if held else None)
+        elif (slot := layout.acked_slot_of(kv.key, kv.lease)) is not None:
+            if _REVISION.fullmatch(kv.value):
+                yield AckEvent(kv.mod_revision, slot, int(kv.value))
+        elif (lease := layout.departed_lease_of(kv.key)) is not None:
+            yield DepartureEvent(kv.mod_revision, lease, None if gone else messages.departure(lease, kv))
+        elif (lease := layout.waiting_lease_of(kv.key)) is not None:
+            yield WaitingEvent(kv.mod_revision, lease, messages.member(None, kv) if kv.lease == lease != 0 else None)
+
+
+def event_of(state: VersionState, record: VersionRecord) -> VersionEvent:
+    """What the watch tells of a version, which stands as `state`."""
+    return VersionEvent(
+        state,
+        record.names,
+        record.ack,
+        record.op,
+        record.authors,
+        record.policy,
+        record.kept,
+        record.intent,
+        record.release,
+    )
+
+
+def _version_event(kv: Any, gone: bool) -> VersionEvent:
+    if gone:
+        return VersionEvent(VersionState(kv.mod_revision, created=0, count=0, nonce=""), names=None)
+    record = messages.version_record(kv.value)
+    state = VersionState(kv.mod_revision, kv.create_revision, kv.version, record.nonce)
+    return event_of(state, record)

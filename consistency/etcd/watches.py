@@ -15,7 +15,7 @@ from consistency.etcd.calls import Calls, snake_case
 from consistency.etcd.endpoint import EtcdNode, metadata_for
 from consistency.etcd.errors import Failed
 from consistency.etcd.layout import Layout, range_end
-from consistency.etcd.requests import watch_request
+from consistency.etcd.messages import watch_request
 from consistency.etcd.watch import EtcdWatch
 
 

@@ -108,7 +108,7 @@ def test_one_file_connects_to_etcd_and_those_that_ask_make_messages_for_it() -> 
         "consistency/etcd/listings.py",
         "consistency/etcd/past.py",
         "consistency/etcd/remembered.py",
-        "consistency/etcd/requests.py",
+        "consistency/etcd/messages.py",
         "consistency/etcd/probe.py",
     }
 

@@ -37,8 +37,8 @@ WALKS = {
     "a hit": (4, 8),
     "a miss": (12, 28),
     "a linearizable read": (12, 26),
-    "a PUT": (15, 34),
-    "a watch event": (9, 14),
+    "a PUT": (15, 33),
+    "a watch event": (8, 13),
 }
 """With the most stations that each may have, and the most files in all."""
 

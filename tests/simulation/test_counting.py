@@ -8,7 +8,7 @@ import pytest
 from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
 from consistency.etcd.layout import Layout
-from consistency.etcd.requests import range_op
+from consistency.etcd.messages import range_op
 from simulation.counting import Counting
 
 LAYOUT = Layout("simulated")

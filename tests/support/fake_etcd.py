@@ -53,7 +53,7 @@ from consistency.core.store import (
     Want,
 )
 from consistency.etcd.layout import Layout, range_end
-from consistency.etcd.messages import event_of
+from consistency.etcd.watch import event_of
 from simulation.etcd.mvcc import CompactedError, FutureError, Kv, Mvcc, NoLeaseError
 
 T = TypeVar("T")
