@@ -27,17 +27,26 @@ from service.auth import access
 from service.auth.tokens import Scope
 from service.documents import batches
 from service.documents.listings import listing_in_slices, page_of, values_of
-from service.http import parameters, sessions
+from service.http import parameters
 from service.http.answers import Answer, answer_batch, answer_delete, answer_page, answer_put, answer_reading
 from service.http.bodies import BodyReader
 from service.http.clients import Body
-from service.http.conditions import UNCONDITIONAL, AnyOf, ReadCondition, read_condition, write_condition
 from service.http.door import KEYS
 from service.http.keys import key_from_path
 from service.http.parameters import AtRevision, ListParameters
 from service.http.problems import Refused, bad_request, problem_for, refused
 from service.http.request_heads import Environ, conditions_in
 from service.http.request_log import author_of, reason_in
+from service.http.revisions import (
+    UNCONDITIONAL,
+    UNKNOWN_SESSION,
+    AnyOf,
+    ReadCondition,
+    forget_session,
+    read_condition,
+    seen_in,
+    write_condition,
+)
 from service.memory.budget import Budget
 from service.policy.enforcement import Enforcement
 from service.turns import in_turns
@@ -95,13 +104,13 @@ class Documents:
                 linearizable=asked.linearizable,
                 min_revision=max(asked.min_revision, seen),
                 stale_if_error=asked.stale_if_error,
-                session_unknown=seen == sessions.UNKNOWN,
+                session_unknown=seen == UNKNOWN_SESSION,
             )
         except WrongTimeline as wrong:
             if seen <= wrong.current:
                 raise  # a parameter is to blame: a good session is left alone
             problem = problem_for(wrong)
-            ended = (*problem.headers, sessions.forget(self._cache.known_fleet_id))
+            ended = (*problem.headers, forget_session(self._cache.known_fleet_id))
             raise Refused(replace(problem, headers=ended)) from wrong
         return key, reading, condition
 
@@ -192,10 +201,10 @@ class Documents:
 
     async def _seen(self, cookies: str) -> Revision:
         """What the session says that this client has seen."""
-        seen = sessions.revision_in(cookies, self._cache.known_fleet_id)
-        if seen == sessions.UNKNOWN and not self._cache.known_fleet_id:
+        seen = seen_in(cookies, self._cache.known_fleet_id)
+        if seen == UNKNOWN_SESSION and not self._cache.known_fleet_id:
             with suppress(StoreError):  # nothing is in memory yet: a session that stays unknown costs nothing more
-                seen = sessions.revision_in(cookies, await self._cache.fleet_id())
+                seen = seen_in(cookies, await self._cache.fleet_id())
         return seen
 
     async def _settle(self, condition: Precondition | AnyOf | None, key: str) -> Precondition | None:

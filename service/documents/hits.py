@@ -14,10 +14,9 @@ from http import HTTPStatus
 from consistency import AsyncDistributedCache
 from consistency.core.model import Reading, Revision, Source
 from service.http.answers import Head, Wire, answer_reading, head, headers_for, wire_of
-from service.http.conditions import UNCONDITIONAL, ReadCondition, read_condition
 from service.http.keys import ROOT
 from service.http.request_heads import Environ
-from service.http.sessions import UNKNOWN, revision_in
+from service.http.revisions import UNCONDITIONAL, UNKNOWN_SESSION, ReadCondition, read_condition, seen_in
 
 _PLAIN_QUERIES = ("", "use_cache=true")
 _OK = int(HTTPStatus.OK)  # looked up, a noticeable part of a hit
@@ -42,8 +41,8 @@ class Hits:
         cookie = environ.get("HTTP_COOKIE")
         # The key needs no check: it would not be found if it had not passed that of `Documents.read` before.
         key = path[len(ROOT) :]
-        seen = 0 if cookie is None else revision_in(cookie, self._cache.known_fleet_id)
-        reading = None if seen == UNKNOWN else self._cache.hit(key, seen)
+        seen = 0 if cookie is None else seen_in(cookie, self._cache.known_fleet_id)
+        reading = None if seen == UNKNOWN_SESSION else self._cache.hit(key, seen)
         if reading is None:
             return None
         return wire_of_reading(key, reading, UNCONDITIONAL if tag is None else read_condition(None, tag))

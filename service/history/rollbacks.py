@@ -20,7 +20,6 @@ from service import json_text
 from service.auth import access
 from service.auth.tokens import Scope
 from service.documents import batches
-from service.http import sessions
 from service.http.answers import NO_STORE, REVALIDATE, Answer, answer_encoded, answer_json, encode, encode_text
 from service.http.bodies import BodyReader
 from service.http.clients import Body
@@ -30,6 +29,7 @@ from service.http.parameters import MAX_REVISION, no_parameters
 from service.http.problems import TYPE_PREFIX, UNKNOWN, Kind, Refused, bad_request, problem_for, refused
 from service.http.request_heads import Environ, conditions_in
 from service.http.request_log import author_of
+from service.http.revisions import remember_session
 from service.policy.enforcement import Enforcement
 from service.turns import in_turns
 
@@ -119,7 +119,7 @@ class Rollbacks:
             done.append({"revision": revision, "keys": [step.key for step in steps]})
         document = {"prefix": plan.prefix, "to": plan.revision, "revision": revision, "steps": done}
         document |= {"unchanged": plan.unchanged}
-        headers = (("X-Config-Revision", str(revision)), REVALIDATE, sessions.remember(fleet, revision))
+        headers = (("X-Config-Revision", str(revision)), REVALIDATE, remember_session(fleet, revision))
         return answer_json(document, headers=headers)
 
 

@@ -15,11 +15,10 @@ from http import HTTPStatus
 from consistency.core.model import Applied, PreconditionFailed, Reading, Source, Written
 from consistency.core.store import Change, Listed, Put
 from service.documents.listings import IN_A_SLICE, Listing
-from service.http import sessions
-from service.http.conditions import ReadCondition, etag_of
 from service.http.keys import path_of
 from service.http.problems import CONTENT_TYPE as PROBLEM_TYPE
 from service.http.problems import NOT_FOUND, Headers, Problem, problem_for
+from service.http.revisions import ReadCondition, etag_of, remember_session
 from service.http.security_headers import SECURITY_HEADERS
 
 Head = list[tuple[bytes, bytes]]
@@ -112,7 +111,7 @@ def write_headers(written: Written | Applied, fleet: str) -> Headers:
     synchronous one."""
     revision = ("X-Config-Revision", str(written.revision))
     acks = () if written.acks is None else (("X-Fleet-Acks", "{}/{}".format(*written.acks)),)
-    return revision, *acks, REVALIDATE, sessions.remember(fleet, written.revision)
+    return revision, *acks, REVALIDATE, remember_session(fleet, written.revision)
 
 
 def answer_page(listing: Listing, values: Mapping[str, dict[str, str]] | None = None) -> Generator[None, None, Answer]:

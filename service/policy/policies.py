@@ -13,11 +13,11 @@ from consistency.core.model import MustBeAbsent, MustBeAt, Precondition, Precond
 from service.http.answers import JSON_TYPE, REVALIDATE, Answer, answer_json, answer_problem, write_headers
 from service.http.bodies import BodyReader
 from service.http.clients import Body
-from service.http.conditions import AnyOf, etag_of, read_condition, write_condition
 from service.http.parameters import PolicyParameters, no_parameters, policy_parameters
 from service.http.problems import NOT_DONE, Headers, Kind, Problem, Refused, refused
 from service.http.request_heads import Environ, conditions_in
 from service.http.request_log import author_of
+from service.http.revisions import AnyOf, etag_of, read_condition, write_condition
 from service.http.security_headers import SECURITY_HEADERS
 from service.policy.enforcement import Enforcement, too_much
 from service.policy.faults import Fault, Faults, some_of, step

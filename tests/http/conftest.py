@@ -32,7 +32,7 @@ from service.auth.keyring import Keyring
 from service.auth.token_sources import TokenSource
 from service.http.bridge import Bridge, MadeWhenAsked
 from service.http.front import Front
-from service.http.sessions import cookie_of
+from service.http.revisions import cookie_of
 from service.settings.model import Settings
 from tests.support import asgi, contract
 from tests.support.etcd import EtcdServer, wait_for

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.http.sessions import UNKNOWN, cookie_of, remember, revision_in
+from service.http.revisions import UNKNOWN_SESSION, cookie_of, remember_session, seen_in
 from tests.http.conftest import Gateway, StartGateway, start_gateway
 from tests.support.etcd import EtcdServer
 
@@ -146,18 +146,18 @@ UNREADABLE = [
         ("OURSx=7", 0),
         ("config_revision_0000000000000000=7", 0),
         ("config_revision_0000000000000000=x; OURS=7", 7),
-        *((header, UNKNOWN) for header in UNREADABLE),
+        *((header, UNKNOWN_SESSION) for header in UNREADABLE),
     ],
 )
 def test_a_session_that_cannot_be_understood_is_unknown_and_not_absent(header: str, revision: int) -> None:
     """Rule 10. Its sender didn't write it, and could not put a 400 right."""
-    assert revision_in(header.replace("OURS", cookie_of(FLEET)), FLEET) == revision
+    assert seen_in(header.replace("OURS", cookie_of(FLEET)), FLEET) == revision
 
 
 def test_while_the_fleet_is_not_known_no_session_is(gateway: Gateway) -> None:
     """Nothing can be in memory yet, so an unknown session costs nothing more, and none is taken for absent."""
-    assert revision_in(f"{cookie_of(FLEET)}=7", "") == UNKNOWN
-    assert revision_in("a=b", "") == 0
+    assert seen_in(f"{cookie_of(FLEET)}=7", "") == UNKNOWN_SESSION
+    assert seen_in("a=b", "") == 0
     seen = gateway.session(gateway.ask("PUT", KEY, b"1").headers["X-Config-Revision"])
     gateway.cache._cache._fleet_id.forget()
     assert gateway.ask("GET", KEY, Cookie="a=b").status_code == 200
@@ -186,11 +186,11 @@ def test_an_unknown_session_is_read_to_linearizably(gateways: StartGateway, head
 @given(st.text(st.characters(codec="latin-1")))
 def test_no_cookie_header_is_an_error(header: str) -> None:
     """Cookies of all sorts share the header."""
-    assert revision_in(header, FLEET) >= UNKNOWN
-    assert revision_in(f"{cookie_of(FLEET)}={header}", FLEET) >= UNKNOWN
+    assert seen_in(header, FLEET) >= UNKNOWN_SESSION
+    assert seen_in(f"{cookie_of(FLEET)}={header}", FLEET) >= UNKNOWN_SESSION
 
 
 @given(st.integers(1, 2**63 - 1))
 def test_what_is_remembered_is_found_again(revision: int) -> None:
     """As a browser would send it."""
-    assert revision_in(remember(FLEET, revision)[1].partition(";")[0], FLEET) == revision
+    assert seen_in(remember_session(FLEET, revision)[1].partition(";")[0], FLEET) == revision

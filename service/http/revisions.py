@@ -1,24 +1,44 @@
-"""Conditional requests (RFC 9110, section 13) as decisions over values. Pure.
+"""How client and service tell each other of revisions: by entity tags and conditions, and by the session cookie. Pure.
 
-An entity tag is the document's mod_revision in quotes, and strong: the same revision is the same bytes. Writes leave
-the comparison to etcd's transaction; where several tags are offered, the caller reads the current revision first.
+An entity tag is the document's mod_revision in quotes, and strong: the same revision is the same bytes. Conditions on
+it (RFC 9110, section 13) are decisions over values. Writes leave the comparison to etcd's transaction; where several
+tags are offered, the caller reads the current revision first.
+
+The session is the last revision that a client has written, so that its reads on any instance see it (rule 10). Its
+cookie is no credential and holds no secret. It is named after the fleet: a browser sends the cookies of a host to all
+of its ports, so those of another fleet there as well, whose revisions mean nothing here. A session that is there but
+can't be understood is unknown, which is not the same as none: its client may have seen whatever was acknowledged. It
+stays unknown until the next write names it; to take it away would be to forget it.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 
 from consistency.core.model import MustBeAbsent, MustBeAt, MustExist, Precondition, Revision
 from service.http.parameters import MAX_REVISION
 from service.http.problems import bad_request
 
+STEM = "config_revision"
+"""With what the cookie's name starts; by itself the name that it had when it did not tell of which fleet it is."""
+
+UNKNOWN_SESSION: Revision = -1
+"""Of a session that can't be understood."""
+
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 # Possessive throughout: a long header of commas and blanks must not be tried in every possible way.
 _LIST = re.compile(rf"[ \t,]*+{_TAG}(?:[ \t]*+,[ \t,]*+(?:{_TAG})?)*+[ \t]*+")
 _TAGS = re.compile(_TAG)
-_REVISION = re.compile(r'"([1-9][0-9]{0,18})"', re.ASCII)
+_OF_A_DOCUMENT = re.compile(r'"([1-9][0-9]{0,18})"', re.ASCII)
+
+_ATTRIBUTES = "Path=/config; HttpOnly; SameSite=Lax"
+_SEEN = re.compile(r'"?([0-9]{1,19})"?', re.ASCII)
+
+
+# Entity tags and conditions
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +125,53 @@ def _must_match(tags: Tags) -> Precondition | AnyOf:
     if tags.anything:
         return MustExist()
     # Canonical numbers only: "0" would compare equal to a key that does not exist.
-    numbers = (int(found[1]) for tag in tags.listed if (found := _REVISION.fullmatch(tag)))
+    numbers = (int(found[1]) for tag in tags.listed if (found := _OF_A_DOCUMENT.fullmatch(tag)))
     revisions = frozenset(number for number in numbers if number <= MAX_REVISION)
     if len(revisions) == 1:
         return MustBeAt(next(iter(revisions)))
     return AnyOf(revisions)
+
+
+# The session cookie
+
+
+@lru_cache(maxsize=8)
+def cookie_of(fleet: str) -> str:
+    """The name of the session cookie of the fleet with this id."""
+    return f"{STEM}_{fleet}"
+
+
+def seen_in(cookies: str, fleet: str) -> Revision:
+    """What the client has seen of this fleet, from its Cookie header: 0 if nothing, the newest of several.
+
+    UNKNOWN_SESSION if it can't be told. fleet: "" if its id is not known: then every session is unknown. Some WSGI
+    servers hand over a line that is not ASCII as empty, between semicolons if there are several. Written to be quick:
+    every hit with a cookie needs it.
+    """
+    ours, seen = cookie_of(fleet), 0
+    for each in cookies.split(";"):
+        pair = each.strip(" \t")
+        if not pair:
+            return UNKNOWN_SESSION
+        if not pair.startswith(STEM):
+            continue
+        name, _, value = pair.partition("=")
+        name = name.rstrip(" \t")
+        if name == STEM or not fleet:
+            return UNKNOWN_SESSION
+        if name == ours:
+            found = _SEEN.fullmatch(value.lstrip(" \t"))
+            if found is None or int(found[1]) > MAX_REVISION:
+                return UNKNOWN_SESSION
+            seen = max(seen, int(found[1]))
+    return seen
+
+
+def remember_session(fleet: str, revision: Revision) -> tuple[str, str]:
+    """The header that gives a client its session."""
+    return "Set-Cookie", f"{cookie_of(fleet)}={revision}; {_ATTRIBUTES}"
+
+
+def forget_session(fleet: str) -> tuple[str, str]:
+    """The header that takes it away: the revision belongs to a history that is no more."""
+    return "Set-Cookie", f"{cookie_of(fleet)}=; Max-Age=0; {_ATTRIBUTES}"
