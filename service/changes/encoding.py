@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from consistency.core.feed import ChangedKey, Telling, Told
 from consistency.instance.crowd import Crowd, Waiter
 from service.documents.listings import is_addressable
-from service.http.answers import encode, encode_object
+from service.json_encoding import encode, encode_object
 from service.turns import in_turns
 
 _Encode = Callable[[ChangedKey], Generator[None, None, bytes]]

@@ -20,7 +20,7 @@ from service import json_text
 from service.auth import access
 from service.auth.tokens import Scope
 from service.documents import batches
-from service.http.answers import NO_STORE, REVALIDATE, Answer, answer_encoded, answer_json, encode, encode_text
+from service.http.answers import NO_STORE, REVALIDATE, Answer, answer_encoded, answer_json
 from service.http.bodies import BodyReader
 from service.http.clients import Body
 from service.http.door import KEYS
@@ -30,6 +30,7 @@ from service.http.problems import TYPE_PREFIX, UNKNOWN, Kind, Refused, bad_reque
 from service.http.request_heads import Environ, conditions_in
 from service.http.request_log import author_of
 from service.http.revisions import remember_session
+from service.json_encoding import encode, encode_text
 from service.policy.enforcement import Enforcement
 from service.turns import in_turns
 

@@ -5,7 +5,6 @@ Owns the response headers of the contract. `headers_for` is the only place where
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from service.http.problems import CONTENT_TYPE as PROBLEM_TYPE
 from service.http.problems import NOT_FOUND, Headers, Problem, problem_for
 from service.http.revisions import ReadCondition, etag_of, remember_session
 from service.http.security_headers import SECURITY_HEADERS
+from service.json_encoding import encode, encode_object
 
 Head = list[tuple[bytes, bytes]]
 Wire = tuple[int, Head, bytes]
@@ -30,11 +30,6 @@ CLOSE = (b"connection", b"close")
 JSON_TYPE = "application/json"
 REVALIDATE = ("Cache-Control", "no-cache")
 NO_STORE = ("Cache-Control", "no-store")
-
-SLICE = 64 * 1024
-"""Characters of a string that are encoded in one go."""
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 _JSON = ("Content-Type", JSON_TYPE)
 _PROBLEM = ("Content-Type", PROBLEM_TYPE)
@@ -149,32 +144,6 @@ def answer_json(document: object, status: int = HTTPStatus.OK, headers: Headers 
 def answer_encoded(document: bytes, status: int = HTTPStatus.OK, headers: Headers = ()) -> Answer:
     """The same, where it has been encoded already."""
     return Answer(status, (_JSON, *headers, *SECURITY_HEADERS), document + b"\n")
-
-
-def encode(document: object) -> bytes:
-    """JSON as people read it, in UTF-8. A byte of a key that is not UTF-8 is told as its surrogate, escaped."""
-    return _ENCODER.encode(document).encode("utf-8", "backslashreplace")
-
-
-def encode_object(about: dict[str, object], texts: Mapping[str, str]) -> Generator[None, None, bytes]:
-    """Return one object with the members of both; in slices, since `texts` may be long."""
-    pieces = [encode(about)[:-1]]
-    for name, text in texts.items():
-        pieces += (b", ", encode(name), b": ", (yield from encode_text(text)))
-    whole = b"".join((*pieces, b"}"))
-    yield
-    return whole
-
-
-def encode_text(text: str) -> Generator[None, None, bytes]:
-    """Return a string as `encode` does, in slices: one of 500,000 control characters takes 6 ms."""
-    pieces = []
-    for start in range(0, len(text), SLICE):
-        pieces.append(encode(text[start : start + SLICE])[1:-1])
-        yield
-    whole = b"".join((b'"', *pieces, b'"'))
-    yield  # each copy of 2 MB takes a millisecond
-    return whole
 
 
 def answer_problem(problem: Problem) -> Answer:

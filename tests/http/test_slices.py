@@ -18,9 +18,10 @@ from service.changes.encoding import Encoder
 from service.documents import batches
 from service.documents.listings import listing, listing_in_slices, page_of, values_of
 from service.history.rollbacks import answer_plan
-from service.http.answers import Answer, answer_page, encode, encode_object
+from service.http.answers import Answer, answer_page
 from service.http.bodies import at_once
 from service.http.problems import Refused
+from service.json_encoding import encode, encode_object
 from service.json_text import NotJson, scan
 from service.policy.reading import Invalid, rules_in
 from service.turns import TURN, in_turns
