@@ -5,7 +5,7 @@ Everything is refused that can be before the cache is asked, and the body is rec
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -15,13 +15,15 @@ from consistency import AsyncDistributedCache
 from consistency.core.model import (
     MustBeAbsent,
     MustBeAt,
+    Policy,
     Precondition,
     PreconditionFailed,
     Reading,
     Revision,
     WrongTimeline,
 )
-from consistency.core.store import Delete, Put, Scan, StoreError
+from consistency.core.store import Change, Delete, Put, Scan, StoreError
+from consistency.instance.writes import Approve
 from service import json_text
 from service.auth import access
 from service.auth.tokens import Scope
@@ -122,7 +124,7 @@ class Documents:
             await self._reader.checked(document, json_text.scan(document))
             fleet = await self._cache.fleet_id()  # before anything is written: an answer without it loses the session
             precondition = await self._settle(condition, key)
-            approve = self._enforcement.approval((Put(key, document),), author.why)
+            approve = self._approval((Put(key, document),), author.why)
             written = await self._cache.put(
                 key, document, precondition=precondition, sync=sync, approve=approve, author=author
             )
@@ -136,7 +138,7 @@ class Documents:
         author = author_of(environ)
         fleet = await self._cache.fleet_id()
         precondition = await self._settle(condition, key)
-        approve = self._enforcement.approval((Delete(key),), author.why)
+        approve = self._approval((Delete(key),), author.why)
         deleted = await self._cache.delete(key, precondition=precondition, sync=sync, approve=approve, author=author)
         return answer_delete(deleted, fleet)
 
@@ -151,7 +153,7 @@ class Documents:
                 access.check_key(change.key, prefix, Scope.WRITE)
             try:
                 fleet = await self._cache.fleet_id()
-                approve = self._enforcement.approval(changes, author.why, batch=True)
+                approve = self._approval(changes, author.why, batch=True)
                 applied = await self._cache.apply(changes, sync=sync, approve=approve, author=author)
                 return answer_batch(changes, applied, fleet)
             except PreconditionFailed as failed:
@@ -206,6 +208,15 @@ class Documents:
             with suppress(StoreError):  # nothing is in memory yet: a session that stays unknown costs nothing more
                 seen = seen_in(cookies, await self._cache.fleet_id())
         return seen
+
+    def _approval(self, changes: Sequence[Change], reason: str, *, batch: bool = False) -> Approve:
+        """Return what the cache asks about a write, under each policy that its transaction might compare (rule 15)."""
+
+        async def approve(policy: Policy) -> None:
+            if policy.text is not None:  # most fleets have none
+                await self._enforcement.check(changes, reason, policy, batch=batch)
+
+        return approve
 
     async def _settle(self, condition: Precondition | AnyOf | None, key: str) -> Precondition | None:
         """One comparison for etcd's transaction. Several tags: the one that is current, read from etcd just now.

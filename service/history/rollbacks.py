@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -109,7 +110,7 @@ class Rollbacks:
         for steps in some:
             changes = [step.change for step in steps]
             try:
-                approve = self._enforcement.approval(changes, author.why, batch=True)
+                approve = partial(self._enforcement.check, changes, author.why, batch=True)
                 revision = (await self._cache.apply(changes, author=author, approve=approve)).revision
             except (StoreError, PreconditionFailed, Refused) as error:
                 if done:

@@ -20,8 +20,6 @@ from service.policy.rules import NO_RULES, Rules, Schema, reason_missing
 from service.policy.schemas import Schemas, TakesTooMuch
 from service.turns import in_turns
 
-Approve = Callable[[Policy], Awaitable[None]]
-
 KEPT = 4
 """Policies of which it is known what they say: the one in force, and those before that somebody still goes by."""
 
@@ -50,31 +48,23 @@ class Enforcement:
         self._refused = refused
         self._read: dict[bytes, Rules] = {}
 
-    def approval(self, changes: Sequence[Change], reason: str, *, batch: bool = False) -> Approve:
-        """What decides about these changes. It raises Refused: 428 without a reason that is asked for, 422 for a
-        document that breaks the schema which counts for its key, 503 if that can't be found out.
+    async def check(self, changes: Sequence[Change], reason: str, policy: Policy, *, batch: bool = False) -> None:
+        """Agree to these changes under a policy, by returning. Raises Refused: 428 without a reason that is asked for,
+        422 for a document that breaks the schema which counts for its key, 503 if that can't be found out.
 
         reason: that was given for them, else "". batch: a fault is told with the index of its operation.
+
+        1. A policy is replaced. 2. Its author writes at once, at an instance that has not heard of it yet. 3. That
+        instance must not refuse by the old policy. So it agrees, the write finds the new policy in force, and this is
+        asked anew.
         """
-
-        async def held_against(policy: Policy) -> None:
-            if policy.text is not None:
-                await self._check(await self.rules(policy.text), changes, reason, batch=batch)
-
-        async def approve(policy: Policy) -> None:
-            """1. A policy is replaced. 2. Its author writes at once, at an instance that has not heard of it yet. 3.
-            That instance must not refuse by the old policy. So it agrees, the write finds the new policy in force, and
-            this is asked anew.
-            """
-            try:
-                await held_against(policy)
-            except Refused:
-                current = await self._in_force()
-                if current.mod_revision == policy.mod_revision:
-                    raise
-                await held_against(current)
-
-        return approve
+        try:
+            await self._hold_against(policy, changes, reason, batch=batch)
+        except Refused:
+            current = await self._in_force()
+            if current.mod_revision == policy.mod_revision:
+                raise
+            await self._hold_against(current, changes, reason, batch=batch)
 
     async def rules(self, text: bytes) -> Rules:
         """What a policy asks for. Raises Refused (503) for one that can't be read."""
@@ -96,7 +86,8 @@ class Enforcement:
             return await self.rules(text)
         return NO_RULES
 
-    async def _check(self, rules: Rules, changes: Sequence[Change], reason: str, *, batch: bool) -> None:
+    async def _hold_against(self, policy: Policy, changes: Sequence[Change], reason: str, *, batch: bool) -> None:
+        rules = NO_RULES if policy.text is None else await self.rules(policy.text)
         if rules is NO_RULES:
             return
         if (key := reason_missing(rules, (change.key for change in changes), reason)) is not None:

@@ -37,7 +37,7 @@ WALKS = {
     "a hit": (4, 8),
     "a miss": (12, 28),
     "a linearizable read": (12, 26),
-    "a PUT": (15, 32),
+    "a PUT": (15, 31),
     "a watch event": (8, 13),
 }
 """With the most stations that each may have, and the most files in all."""
