@@ -46,7 +46,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ReadAnswer:
     """One linearizable read transaction: all of it held at `header.revision`.
 
     `member` is the lease that holds the slot asked about; 0 when the slot is free or none was asked about.

@@ -38,7 +38,7 @@ from consistency.core.decisions import (
 from consistency.core.entries import Entry, OwnWrites
 from consistency.core.history import NAMES_REMEMBERED, History, Standing
 from consistency.core.model import NO_VERSION, Demand, Revision, VersionEvent
-from consistency.core.store import Answer, Header, Survey
+from consistency.core.store import Header, ReadAnswer, Survey
 
 DEPARTURES_REMEMBERED = 16
 """Bound on the slots lost whose last proofs are kept. What was validated before is not served as the last known."""
@@ -138,7 +138,7 @@ class Freshness:
         """To be drawn before a read is sent, never after."""
         return Ticket(now, self.epoch, self.horizon, self.seen, self.slot, self.lease, self.own_writes.over)
 
-    def judge(self, ticket: Ticket, answer: Answer) -> Verdict:
+    def judge(self, ticket: Ticket, answer: ReadAnswer) -> Verdict:
         """What an answer to a read sent with this ticket is worth, as of what has been applied now."""
         if ticket.epoch != self.epoch:
             return Unproven()
@@ -176,7 +176,7 @@ class Freshness:
             return f"revision {header.revision} answered, {ticket.seen} had been seen before asking"
         return ""
 
-    def fills(self, key: str, ticket: Ticket, answer: Answer) -> bool:
+    def fills(self, key: str, ticket: Ticket, answer: ReadAnswer) -> bool:
         """Whether what a proven answer says of the key is still current (rule 5)."""
         at = answer.header.revision
         if self.own_writes.since(ticket.writes, key, at):
@@ -195,7 +195,7 @@ class Freshness:
             self.cluster = self.cluster or header.cluster
             self.seen = max(self.seen, header.revision)
 
-    def complete(self, ticket: Ticket, answer: Answer) -> bool:
+    def complete(self, ticket: Ticket, answer: ReadAnswer) -> bool:
         """Notes what an answer shows of silence (rule 18). It is no right to hit: that takes a slot, too (rule 3).
 
         Whether it shows any: all that was committed before the answer's revision is applied here.

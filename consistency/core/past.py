@@ -127,7 +127,7 @@ class KeyPast:
     traces: tuple[Trace, ...]
 
 
-# What can be said of a revision
+# What is known of a revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +149,10 @@ class Unknowable:
     why: str
 
 
-Answer = Current | Recorded | Unknowable
+Knowledge = Current | Recorded | Unknowable
 
 
-def at(past: KeyPast, revision: Revision) -> Answer:
+def at(past: KeyPast, revision: Revision) -> Knowledge:
     """What the key had at a revision, no later than `past.revision` (rule 19)."""
     if past.current is not None and past.current.mod_revision <= revision:
         return Current()
@@ -172,7 +172,7 @@ def at(past: KeyPast, revision: Revision) -> Answer:
 _OUTSIDE = "it was changed past the service"
 
 
-def _between(last: Trace | None, following: Trace) -> Answer:
+def _between(last: Trace | None, following: Trace) -> Knowledge:
     """The document between two records: the one that the first left, if the second found it."""
     if following.op is Op.OUTSIDE or following.doubted:
         return Unknowable(_OUTSIDE)
@@ -184,7 +184,7 @@ def _between(last: Trace | None, following: Trace) -> Answer:
     return Recorded(None if left_nothing else last)
 
 
-def _since(last: Trace | None, current: Document | None) -> Answer:
+def _since(last: Trace | None, current: Document | None) -> Knowledge:
     """What has stood since the last record: what it left, if that is what there is. (`Current` was told before.)"""
     there_is_nothing = last is None or last.op is Op.DELETE
     return Recorded(None) if there_is_nothing and current is None else Unknowable(_OUTSIDE)

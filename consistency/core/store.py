@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from consistency.core.answers import (
-    Answer,
     Change,
     Commit,
     Delete,
@@ -27,6 +26,7 @@ from consistency.core.answers import (
     PastNames,
     PastVersions,
     Put,
+    ReadAnswer,
     Scan,
     Survey,
     Touched,
@@ -57,7 +57,6 @@ from consistency.core.model import (
 from consistency.core.past import Keeping, KeyPast, Record, Trace
 
 __all__ = [
-    "Answer",
     "BadCredentials",
     "Change",
     "Commit",
@@ -79,6 +78,7 @@ __all__ = [
     "PastVersions",
     "PolicyChanged",
     "Put",
+    "ReadAnswer",
     "Rejected",
     "Scan",
     "Store",
@@ -111,7 +111,9 @@ class WatchStream(Protocol):
 class Store(Protocol):
     """The calls of the protocol. See the module's opening for what holds for each of them."""
 
-    async def read(self, wants: Sequence[Want], slot: int | None, *, intents: bool = False, timeout: float) -> Answer:
+    async def read(
+        self, wants: Sequence[Want], slot: int | None, *, intents: bool = False, timeout: float
+    ) -> ReadAnswer:
         """All `wants`, the version key and the member key of `slot`, in one transaction (rule 4).
 
         intents: and which guarded writes are under way (rule 17).

@@ -22,7 +22,7 @@ from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
 from consistency.core.events import Observer, ignore
 from consistency.core.model import Revision
-from consistency.core.store import Answer, Compacted, Denied, InForce, NoSpace, Rejected, Survey, Touched, Want
+from consistency.core.store import Compacted, Denied, InForce, NoSpace, ReadAnswer, Rejected, Survey, Touched, Want
 from consistency.etcd import messages
 from consistency.etcd.calls import Call, Calls
 from consistency.etcd.commits import MAX_CHANGES, MAX_REQUEST, Commits
@@ -77,7 +77,9 @@ class EtcdStore(Commits, Intents, Leases, Listings, Remembered, Watches):
 
     # --- reads
 
-    async def read(self, wants: Sequence[Want], slot: int | None, *, intents: bool = False, timeout: float) -> Answer:
+    async def read(
+        self, wants: Sequence[Want], slot: int | None, *, intents: bool = False, timeout: float
+    ) -> ReadAnswer:
         """See Store.read. Raises ValueError over MAX_WANTS."""
         if len(wants) + intents > MAX_WANTS:
             raise ValueError(f"at most {MAX_WANTS} wants in one read, not {len(wants) + intents}")
@@ -97,7 +99,7 @@ class EtcdStore(Commits, Intents, Leases, Listings, Remembered, Watches):
         member = 0 if slot is None else messages.lease_of(ranges.pop(0))
         nonces = messages.nonces(self._layout, ranges.pop()) if intents else None
         found = tuple(map(messages.found, ranges))
-        return Answer(messages.header(answer), messages.version_state(version), member, found, nonces)
+        return ReadAnswer(messages.header(answer), messages.version_state(version), member, found, nonces)
 
     async def survey(self, at: Revision | None, *, timeout: float) -> Survey:
         """See Store.survey. With `at` None or 0 there is no `version_then`."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from consistency.core.decisions import Ticket, Verdict
 from consistency.core.entries import Entry
-from consistency.core.store import Answer, Found, Unavailable
+from consistency.core.store import Found, ReadAnswer, Unavailable
 from consistency.instance.shared_calls import SharedCall, SharedCalls
 from consistency.tasks import Errands
 
@@ -55,7 +55,7 @@ class Part:
 
     __slots__ = ("answer", "finds", "ticket", "verdict")
 
-    def __init__(self, ticket: Ticket, needs: tuple[Need, ...], answer: Answer) -> None:
+    def __init__(self, ticket: Ticket, needs: tuple[Need, ...], answer: ReadAnswer) -> None:
         self.ticket = ticket
         self.answer = answer
         self.finds: dict[str | None, tuple[Need, Found]] = {

@@ -23,7 +23,7 @@ from consistency.core.decisions import (
 from consistency.core.entries import Entry
 from consistency.core.freshness import Freshness
 from consistency.core.model import NO_VERSION, VersionEvent, VersionState
-from consistency.core.store import Answer, Header, Survey
+from consistency.core.store import Header, ReadAnswer, Survey
 
 CLUSTER = 7
 LEASE = 99
@@ -40,8 +40,8 @@ def survey(
     return Survey(Header(cluster, at), version, then, ())
 
 
-def answer(version: VersionState = V10, at: int = 10, member: int = LEASE, cluster: int = CLUSTER) -> Answer:
-    return Answer(Header(cluster, at), version, member, ())
+def answer(version: VersionState = V10, at: int = 10, member: int = LEASE, cluster: int = CLUSTER) -> ReadAnswer:
+    return ReadAnswer(Header(cluster, at), version, member, ())
 
 
 def event(state: VersionState, *names: str, all_keys: bool = False) -> VersionEvent:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from consistency.core.events import Event, StoreCalled
-from consistency.core.store import Answer, BadCredentials, Denied, Put, Want
+from consistency.core.store import BadCredentials, Denied, Put, ReadAnswer, Want
 from consistency.etcd.store import EtcdConfig, EtcdStore
 from tests.etcd.conftest import version
 from tests.support.driver import each, run
@@ -144,7 +144,7 @@ def test_a_lost_token_is_renewed_once_for_all_who_wait(guarded: EtcdServer) -> N
     forget_tokens(guarded)
     before = authentications(guarded)
 
-    async def read_together() -> list[Answer]:
+    async def read_together() -> list[ReadAnswer]:
         return await asyncio.gather(*(account.store.read([Want("a")], None, timeout=TIMEOUT) for _ in range(16)))
 
     assert len(run(read_together())) == 16

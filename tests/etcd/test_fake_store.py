@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from consistency.core.model import VersionEvent
-from consistency.core.store import Answer, NoSpace, OutcomeUnknown, Put, Unavailable, Want
+from consistency.core.store import NoSpace, OutcomeUnknown, Put, ReadAnswer, Unavailable, Want
 from tests.etcd.conftest import TIMEOUT, version
 from tests.support.driver import Meanwhile, each, run
 from tests.support.fake_store import FakeStore
@@ -19,11 +19,11 @@ def put(store: FakeStore, value: bytes) -> int:
     return run(store.commit([Put("a", value)], version("a"), timeout=TIMEOUT)).header.revision
 
 
-def read(store: FakeStore) -> Answer:
+def read(store: FakeStore) -> ReadAnswer:
     return run(store.read([Want("a")], None, timeout=TIMEOUT))
 
 
-def value(answer: Answer) -> bytes | None:
+def value(answer: ReadAnswer) -> bytes | None:
     return answer.found[0].document.data if answer.found[0].document else None
 
 

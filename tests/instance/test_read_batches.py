@@ -10,7 +10,7 @@ from consistency.core.decisions import Ticket
 from consistency.core.entries import Entry
 from consistency.core.events import Event, WorkerFailed
 from consistency.core.model import NO_VERSION
-from consistency.core.store import Answer, Found, Header, Unavailable
+from consistency.core.store import Found, Header, ReadAnswer, Unavailable
 from consistency.instance.read_batches import MAX_WANTS, Batch, Need, Part, ReadBatches
 from consistency.tasks import Errands
 from tests.instance.hand import PATIENCE, ManualClock
@@ -49,7 +49,7 @@ class Road:
             raise self.error
         assert batch.ticket is not None
         needs = tuple(batch.needs.values())
-        answer = Answer(Header(1, 1), NO_VERSION, 0, tuple(Found(False, None) for _ in needs))
+        answer = ReadAnswer(Header(1, 1), NO_VERSION, 0, tuple(Found(False, None) for _ in needs))
         batch.parts = [Part(batch.ticket, needs, answer)]
 
     def await_sent(self, count: int) -> Batch:

@@ -27,7 +27,6 @@ from consistency.core.model import (
 )
 from consistency.core.past import DOUBTED, FRESH, Keeping, KeyPast, Op, Record, Trace, traced
 from consistency.core.store import (
-    Answer,
     Change,
     Commit,
     Compacted,
@@ -44,6 +43,7 @@ from consistency.core.store import (
     PastNames,
     PastVersions,
     Put,
+    ReadAnswer,
     Rejected,
     Scan,
     Survey,
@@ -78,14 +78,14 @@ class FakeEtcd:
 
     # --- reads
 
-    def read(self, wants: Sequence[Want], slot: int | None, intents: bool) -> Answer:
+    def read(self, wants: Sequence[Want], slot: int | None, intents: bool) -> ReadAnswer:
         if len(wants) + intents > MAX_WANTS:
             raise ValueError(f"at most {MAX_WANTS} wants in one read, not {len(wants) + intents}")
         self.wants_asked += len(wants)
         member = None if slot is None else self.history.get(self.layout.member(slot))
         nonces = frozenset(intent.nonce for intent in self._intents()) if intents else None
         found = tuple(map(self._found, wants))
-        return Answer(self.header(), self.version(), member.lease if member else 0, found, nonces)
+        return ReadAnswer(self.header(), self.version(), member.lease if member else 0, found, nonces)
 
     def survey(self, at: Revision | None) -> Survey:
         return Survey(

@@ -44,7 +44,6 @@ from typing import TypeVar
 from consistency.core.model import Departure, Document, Fence, Revision, VersionRecord
 from consistency.core.past import Keeping, KeyPast, Record, Trace
 from consistency.core.store import (
-    Answer,
     Change,
     Commit,
     Compacted,
@@ -54,6 +53,7 @@ from consistency.core.store import (
     Past,
     PastNames,
     PastVersions,
+    ReadAnswer,
     Scan,
     StoreError,
     Survey,
@@ -90,7 +90,9 @@ class FakeStore:
 
     # --- the protocol's calls
 
-    async def read(self, wants: Sequence[Want], slot: int | None, *, intents: bool = False, timeout: float) -> Answer:
+    async def read(
+        self, wants: Sequence[Want], slot: int | None, *, intents: bool = False, timeout: float
+    ) -> ReadAnswer:
         del timeout
         return await self._call("read", lambda: self._etcd.read(wants, slot, intents))
 
