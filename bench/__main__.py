@@ -15,7 +15,7 @@ from subprocess import SubprocessError
 
 from bench import report, rows, wrk
 from bench.contest import Contest, Rounds, hold
-from bench.processes import explain_missing
+from bench.processes import explain_missing, say
 from bench.stage import QUICK, Effort, Stage
 from service.process.startup import StartupError
 
@@ -37,10 +37,10 @@ def main(given: Sequence[str] | None = None) -> int:
     quick = arguments.quick
     effort = QUICK if quick else replace(Effort(), rounds=arguments.rounds, seconds=arguments.seconds)
     about = report.machine(effort)
-    _say(f"{about}{' This shows that everything runs, not how fast.' if quick else ''}\n")
+    say(f"{about}{' This shows that everything runs, not how fast.' if quick else ''}\n")
     results = measure(chosen, effort, report.GROUPINGS[-1:] if quick else report.GROUPINGS)
     report.save(arguments.json, results, about, effort)
-    _say(f"\n{report.markdown(results, about)}\n\nround by round: {arguments.json}")
+    say(f"\n{report.markdown(results, about)}\n\nround by round: {arguments.json}")
     if len(results) < len(chosen):
         return 1
     if arguments.document:
@@ -68,9 +68,9 @@ def _hold(contest: Contest[Stage], stage: Stage, grouping: str) -> Rounds | None
     try:
         rounds = hold(contest, stage, stage.effort.rounds)
     except (StartupError, wrk.Failed, OSError, ValueError, SubprocessError) as error:
-        _say(f"{contest.name} ({grouping}): not measured: {error}")
+        say(f"{contest.name} ({grouping}): not measured: {error}")
         return None
-    _say(report.line(contest, grouping, rounds))
+    say(report.line(contest, grouping, rounds))
     return rounds
 
 
@@ -90,11 +90,6 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     if arguments.document and (arguments.quick or arguments.rows):
         parser.error("a document is written from all rows, measured in full: --document without --quick and --rows")
     return arguments
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 def _refuse(why: str) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 S = TypeVar("S")
+T = TypeVar("T")
 
 Figures = Mapping[str, float]
 """What one measurement found, by name: `requests/s`; `p50`, `p99`, `p99.9` in ms; or what else was measured."""
@@ -89,10 +90,15 @@ def hold(contest: Contest[S], stage: S, rounds: int) -> Rounds:
     ours: list[Figures] = []
     peer: list[Figures] = []
     for number in range(rounds):
-        turns = [(contest.ours, ours), (contest.peer, peer)]
-        for measure, found in turns if number % 2 == 0 else reversed(turns):
+        for measure, found in turned([(contest.ours, ours), (contest.peer, peer)], number):
             found.append(measure(stage, number))
     return Rounds(tuple(ours), tuple(peer))
+
+
+def turned(sides: Sequence[T], number: int) -> Sequence[T]:
+    """All of them; another one begins each round."""
+    first = number % len(sides)
+    return [*sides[first:], *sides[:first]]
 
 
 def percentiles(milliseconds: Sequence[float]) -> Figures:

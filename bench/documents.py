@@ -1,6 +1,6 @@
 """The documents that are read and written, and the requests for them. Pure but for the files it is told to write.
 
-Everybody serves the same bytes: a JSON document of 100 bytes, under a key of 13.
+Everybody serves the same bytes: a JSON document of 100 bytes, under a key of 13, unless another size is said.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from consistency.core.model import NOBODY, VersionRecord, new_nonce
 from consistency.core.past import FRESH, Op, Record
 
 SIZE = 100
-"""Bytes of one document."""
+"""Bytes of one document, unless said."""
 
 PEER_PREFIX = "/peer"
 """Where in etcd the gateway's writes go: the instances must not take them for writes from outside."""
@@ -31,10 +31,10 @@ def name_of(number: int) -> str:
     return f"bench/k{number:06}"
 
 
-def document(number: int) -> bytes:
-    """Tells its number, so that an answer can be told from others."""
+def document(number: int, size: int = SIZE) -> bytes:
+    """Of so many bytes. It tells its number, so that an answer can be told from others."""
     start = f'{{"name": "k{number:06}", "limit": 10, "text": "'
-    return (start + "x" * (SIZE - len(start) - 2) + '"}').encode()
+    return (start + "x" * (size - len(start) - 2) + '"}').encode()
 
 
 def batches(first: int, end: int, size: int = 100) -> Iterator[bytes]:
@@ -59,7 +59,7 @@ def writes(count: int) -> Iterator[str]:
 def gateway_reads(prefix: str, count: int) -> Iterator[str]:
     """The same reads of etcd itself, over its JSON gateway: linearizable ranges."""
     keys = (f"{prefix}/config/{name_of(number)}" for number in range(count))
-    return (f"POST\t/v3/kv/range\t{json.dumps({'key': _base64(key)})}" for key in keys)
+    return (f"POST\t/v3/kv/range\t{json.dumps({'key': in_base64(key)})}" for key in keys)
 
 
 def gateway_writes(count: int) -> Iterator[str]:
@@ -71,22 +71,23 @@ def _transaction(number: int) -> object:
     key, version = f"{PEER_PREFIX}/config/{name_of(number)}", f"{PEER_PREFIX}/version"
     nonce, name, value = new_nonce(), name_of(number), document(number)
     record = VersionRecord(nonce, frozenset({name}), "put", kept=True).encode()
-    look = {"request_range": {"key": _base64(key), "keys_only": True}}
-    data = {"request_put": {"key": _base64(key), "value": _base64(document(number))}}
-    clock = {"request_put": {"key": _base64(version), "value": _base64(record)}}
+    look = {"request_range": {"key": in_base64(key), "keys_only": True}}
+    data = {"request_put": {"key": in_base64(key), "value": in_base64(document(number))}}
+    clock = {"request_put": {"key": in_base64(version), "value": in_base64(record)}}
     past = f"{PEER_PREFIX}/past/{name}\0{nonce}"
     kept = Record(0, Op.PUT, PUT_AT, NOBODY, len(value), value).encode()
-    left = {"request_put": {"key": _base64(past + Op.PUT), "value": _base64(kept)}}
-    absent = {"key": _base64(key), "target": "CREATE", "result": "EQUAL", "create_revision": "0"}
-    fresh = {"request_put": {"key": _base64(past + FRESH), "value": ""}}
+    left = {"request_put": {"key": in_base64(past + Op.PUT), "value": in_base64(kept)}}
+    absent = {"key": in_base64(key), "target": "CREATE", "result": "EQUAL", "create_revision": "0"}
+    fresh = {"request_put": {"key": in_base64(past + FRESH), "value": ""}}
     first = {"request_txn": {"compare": [absent], "success": [fresh]}}
-    policy = {"key": _base64(f"{PEER_PREFIX}/policy")}
+    policy = {"key": in_base64(f"{PEER_PREFIX}/policy")}
     same = policy | {"target": "MOD", "result": "EQUAL", "mod_revision": "0"}
     found = {"request_range": policy | {"keys_only": True}}
     return {"compare": [same], "success": [look, data, left, first, clock], "failure": [look, found]}
 
 
-def _base64(data: str | bytes) -> str:
+def in_base64(data: str | bytes) -> str:
+    """As etcd's gateway takes keys and values."""
     return base64.b64encode(data.encode() if isinstance(data, str) else data).decode()
 
 

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
-import statistics
 import sys
 import tempfile
 import textwrap
 import time
-import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,14 +21,13 @@ from typing import Any
 from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
 from bench import wrk
-from bench.client import Client, wait_for
-from bench.contest import Figures, percentiles
+from bench.contest import Figures, Rounds, percentiles, turned
+from bench.documents import document
 from bench.measures import CROWD
-from bench.processes import explain_missing
-from bench.report import machine, write_document
-from bench.scale.etcd import Etcd
-from bench.scale.fleet import OURS, Fleet
-from bench.scale.work import document
+from bench.processes import Client, Metrics, explain_missing, say, wait_for
+from bench.report import machine, table, write_document
+from bench.scale.designs import Etcd
+from bench.scale.fleet import OURS, Fleet, sizes
 from bench.stage import Effort, Stage
 from consistency.etcd.layout import range_end
 
@@ -58,8 +54,12 @@ KINDS = {
 
 SCHEMA = {
     "type": "object",
-    "properties": {"number": {"type": "integer", "minimum": 0}, "text": {"type": "string", "maxLength": 2 * SIZE}},
-    "required": ["number", "text"],
+    "properties": {
+        "name": {"type": "string", "maxLength": SIZE},
+        "limit": {"type": "integer", "minimum": 0},
+        "text": {"type": "string", "maxLength": 2 * SIZE},
+    },
+    "required": ["name", "limit", "text"],
     "additionalProperties": False,
 }
 
@@ -102,7 +102,17 @@ Latencies = Mapping[int, Mapping[str, Figures]]
 """By instances and kind, in ms."""
 
 Costs = Mapping[str, Figures]
-"""By way: `requests/s`, `p50`, `p99` (ms); `sent`, `file` (bytes a PUT); `stay` (bytes a key)."""
+"""By way: the figures of COLUMNS."""
+
+COLUMNS = {
+    "requests/s": "PUT/s",
+    "p50": "p50, ms",
+    "p99": "p99, ms",
+    "sent": "bytes to etcd a PUT",
+    "file": "bytes of etcd's file a PUT",
+    "stay": "bytes that stay a key",
+}
+"""What the table says of the costs of a way, and how it calls it."""
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -121,7 +131,7 @@ def main(given: Sequence[str] | None = None) -> int:
         fleet = _latencies(stage, Path(home) / "fleet", arguments.instances, amount)
         ways = costs(stage, amount)
     tables = markdown(fleet, ways, about)
-    sys.stdout.write(f"{tables}\n")
+    say(tables)
     if arguments.document:
         write_document(arguments.document, tables, BEGIN, END)
     return 0
@@ -130,14 +140,14 @@ def main(given: Sequence[str] | None = None) -> int:
 # --- how long a write takes
 
 
-def _latencies(stage: Stage, directory: Path, sizes: Iterable[int], amount: Amount) -> Latencies:
+def _latencies(stage: Stage, directory: Path, instances: Iterable[int], amount: Amount) -> Latencies:
     directory.mkdir()
     found = {}
     with Fleet(OURS, stage.etcd, directory) as fleet:
         fleet.grow_to(1)
         with Client(fleet.urls[0]) as client:
             put_policy(client, {"guarded": ["guarded/"]})
-        for size in sorted(sizes):
+        for size in instances:
             fleet.grow_to(size)
             found[size] = latencies(fleet.urls[0], amount.writes)
     return found
@@ -151,17 +161,12 @@ def latencies(url: str, writes: int) -> Mapping[str, Figures]:
     found: dict[str, list[float]] = {kind: [] for kind in KINDS}
     with Client(url, timeout=30.0) as client:
         for number in range(BEFORE + writes):
-            for kind in _turned(list(KINDS), number):
+            for kind in turned(list(KINDS), number):
                 body, began = document(number, SIZE), time.perf_counter()
                 client.ask("PUT", KINDS[kind], body)
                 if number >= BEFORE:
                     found[kind].append(1e3 * (time.perf_counter() - began))
     return {kind: percentiles(delays) for kind, delays in found.items()}
-
-
-def _turned(kinds: Sequence[str], number: int) -> Sequence[str]:
-    first = number % len(kinds)
-    return [*kinds[first:], *kinds[:first]]
 
 
 def put_policy(client: Client, policy: Mapping[str, Any]) -> None:
@@ -183,10 +188,14 @@ def costs(stage: Stage, amount: Amount) -> Costs:
             with Client(instance.url) as client:
                 put_policy(client, way.policy)
         for number in range(amount.rounds):
-            for name in _turned(list(urls), number):
+            for name in turned(list(urls), number):
                 rounds[name].append(_load(stage, urls[name], amount.seconds))
         stay = {way.name: _stay(stage.etcd, _prefix(number), way.keep) for number, way in enumerate(WAYS)}
-    return {name: {**_median(found), "stay": stay[name]} for name, found in rounds.items()}
+    found = {name: Rounds(tuple(each)) for name, each in rounds.items()}
+    return {
+        name: {"stay": stay[name], **{figure: each.outcome(figure) for figure in each.ours[0]}}
+        for name, each in found.items()
+    }
 
 
 def _prefix(number: int) -> str:
@@ -205,11 +214,9 @@ def _load(stage: Stage, url: str, seconds: int) -> Figures:
 
 def _sizes(endpoint: str) -> Figures:
     """sent: to etcd, so far. file: what is in use of its file. Bytes."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"{endpoint}/metrics", timeout=10.0) as answer:
-        text = answer.read().decode()
     names = {"sent": "etcd_network_client_grpc_received_bytes_total", "file": "etcd_mvcc_db_total_size_in_use_in_bytes"}
-    return {what: float(re.findall(rf"^{name} (\S+)$", text, re.MULTILINE)[0]) for what, name in names.items()}
+    metrics = Metrics(endpoint)
+    return {what: metrics.total(name) for what, name in names.items()}
 
 
 def _stay(endpoint: str, prefix: str, keep: int) -> float:
@@ -229,57 +236,30 @@ def _stay(endpoint: str, prefix: str, keep: int) -> float:
     return found / CROWD
 
 
-def _median(rounds: Sequence[Figures]) -> Figures:
-    return {figure: statistics.median(each[figure] for each in rounds) for figure in rounds[0]}
-
-
 # --- how it is shown
 
 
 def markdown(fleet: Latencies, ways: Costs, about: str) -> str:
     """Both tables, and where they come from."""
-    lines = [
-        *textwrap.wrap(about, 120),
-        "",
-        "| instances | one write after the other | p50, ms | p99, ms | p50 ÷ a PUT's |",
+    times = [
+        (str(size), kind, f"{each['p50']:.1f}", f"{each['p99']:.1f}", f"{each['p50'] / kinds['PUT']['p50']:.1f}")
+        for size, kinds in fleet.items()
+        for kind, each in kinds.items()
     ]
-    lines.append("| --- | --- | --- | --- | --- |")
-    for size, kinds in fleet.items():
-        plain = kinds["PUT"]["p50"]
-        for kind, each in kinds.items():
-            lines.append(f"| {size} | {kind} | {each['p50']:.1f} | {each['p99']:.1f} | {each['p50'] / plain:.1f} |")
-    titles = (
-        "PUT/s",
-        "p50, ms",
-        "p99, ms",
-        "bytes to etcd a PUT",
-        "bytes of etcd's file a PUT",
-        "bytes that stay a key",
-    )
-    lines += ["", f"| {CROWD} connections | {' | '.join(titles)} |", f"| {' | '.join(['---'] * (1 + len(titles)))} |"]
-    for name, each in ways.items():
-        counted = (f"{each[figure]:,.0f}" for figure in ("sent", "file", "stay"))
-        cells = (f"{each['requests/s']:,.0f}", f"{each['p50']:.0f}", f"{each['p99']:.0f}", *counted)
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    titles = ("instances", "one write after the other", "p50, ms", "p99, ms", "p50 ÷ a PUT's")
+    found = [(name, *(f"{each[figure]:,.0f}" for figure in COLUMNS)) for name, each in ways.items()]
+    columns = (f"{CROWD} connections", *COLUMNS.values())
+    return "\n".join([*textwrap.wrap(about, 120), "", *table(titles, times), "", *table(columns, found)])
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.policy", description=__doc__)
     parser.add_argument(
-        "--instances", type=_sizes_of, default="1,8,64", help="of which a write is timed (default: %(default)s)"
+        "--instances", type=sizes, default="1,8,64", help="of which a write is timed (default: %(default)s)"
     )
     parser.add_argument("--quick", action="store_true", help="very little of all: shows that it runs")
     parser.add_argument("--document", type=Path, metavar="FILE", help="write the tables into this document, too")
     return parser.parse_args(given)
-
-
-def _sizes_of(text: str) -> Sequence[int]:
-    """Raises argparse.ArgumentTypeError."""
-    sizes = [int(each) if each.isdecimal() else 0 for each in text.split(",")]
-    if not all(1 <= size <= 64 for size in sizes):
-        raise argparse.ArgumentTypeError(f"{text}: expected numbers from 1 to 64, for example 1,8")
-    return sizes
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import platform
 import statistics
 import subprocess
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -46,34 +46,30 @@ def markdown(results: Results, machine: str) -> str:
 
 
 def _targets(results: Results) -> list[str]:
-    lines = _head("what", "figure", "target", *GROUPINGS, "met")
+    lines = []
     for contest in rows.CONTESTS:
         found = results.get(contest.name, {})
         for figure, target in contest.targets.items() if found else ():
             cells = [_cell(found[each], figure) if each in found else "" for each in GROUPINGS]
             met = all(target.met_by(rounds.outcome(figure)) for rounds in found.values())
-            lines.append(_row(contest.name, figure, str(target), *cells, "yes" if met else "**no**"))
-    return lines
+            lines.append((contest.name, figure, str(target), *cells, "yes" if met else "**no**"))
+    return table(("what", "figure", "target", *GROUPINGS, "met"), lines)
 
 
 def _latencies(results: Results) -> list[str]:
     figures = ("requests/s", *PERCENTILES)
-    lines = _head(
-        "ours : bare RSGI callable", "", *(f"{each}, ms" if each in PERCENTILES else each for each in figures)
-    )
-    for contest in rows.LATENCIES:
-        for grouping, found in results.get(contest.name, {}).items():
-            cells = (f"{_median(found.ours, each)} : {_median(found.peer, each)}" for each in figures)
-            lines.append(_row(contest.what, grouping, *cells))
-    return lines
+    lines = [
+        (contest.what, grouping, *(f"{_median(found.ours, each)} : {_median(found.peer, each)}" for each in figures))
+        for contest in rows.LATENCIES
+        for grouping, found in results.get(contest.name, {}).items()
+    ]
+    titles = (f"{each}, ms" if each in PERCENTILES else each for each in figures)
+    return table(("ours : bare RSGI callable", "", *titles), lines)
 
 
-def _head(*titles: str) -> list[str]:
-    return [_row(*titles), _row(*["---"] * len(titles))]
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
+def table(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table."""
+    return [f"| {' | '.join(cells)} |" for cells in (titles, ["---"] * len(titles), *lines)]
 
 
 def _cell(rounds: Rounds, figure: str) -> str:
@@ -94,14 +90,8 @@ def _short(figure: float) -> str:
 
 def machine(effort: Effort) -> str:
     """A sentence about where it was measured, and how long."""
-    cpu = next(
-        (
-            line.partition(":")[2].strip()
-            for line in _read("/proc/cpuinfo").splitlines()
-            if line.startswith("model name")
-        ),
-        platform.machine(),
-    )
+    models = [line for line in _read("/proc/cpuinfo").splitlines() if line.startswith("model name")]
+    cpu = models[0].partition(":")[2].strip() if models else platform.machine()
     wrk = subprocess.run(["wrk", "-v"], capture_output=True, text=True, timeout=10, check=False).stdout.split()
     grouped = {"1": "shares its CPUs between sessions", "0": "does not group processes"}
     autogroup = grouped.get(

@@ -6,9 +6,9 @@ then what is about a wider one.
 
 from __future__ import annotations
 
-from bench.alone import fresh_elsewhere, full, idle, raw_watch
 from bench.contest import Contest, at_least, at_most
-from bench.library import library
+from bench.costs import full, idle, library, waiting
+from bench.freshness import beside_polls, beside_streams, fresh_elsewhere, raw_watch, told, undisturbed, watched
 from bench.measures import (
     CROWD,
     EVERY,
@@ -28,7 +28,6 @@ from bench.measures import (
     under,
 )
 from bench.stage import Stage
-from bench.waiting import beside_polls, beside_streams, told, undisturbed, waiting, watched
 
 _BARE, _GATEWAY = "bare RSGI callable", "etcd's JSON gateway"
 _LINEARIZABLE, _UNCACHED = "?consistency=linearizable", "?use_cache=false"

@@ -7,7 +7,6 @@ are needed, beneath one directory. An instance is started as its users start it:
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +14,8 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from bench import peers
-from bench.client import Client, answers, wait_for
 from bench.documents import batches, document, name_of, write_lines
-from bench.processes import READY_WITHIN, Processes, at, free_port, free_run, stop
+from bench.processes import READY_WITHIN, Client, Processes, at, free_ports, free_run, has_slot, stop, wait_for
 from service.embedded_etcd.binary import find_etcd
 from service.process.startup import StartupError
 from tools.processes import Child
@@ -94,7 +92,7 @@ class Stage:
     @cached_property
     def etcd(self) -> str:
         """One etcd, durable, with its JSON gateway, which is a peer. Its endpoint."""
-        port = free_port()
+        (port,) = free_ports(1)
         options = [f"--data-dir={self._directory / 'etcd'}", "--listen-peer-urls=http://127.0.0.1:0"]
         options += [f"--listen-client-urls={at(port)}", f"--advertise-client-urls={at(port)}", "--log-level=warn"]
         self._processes.start("etcd", [str(find_etcd()), *options], f"{at(port)}/health")
@@ -120,9 +118,8 @@ class Stage:
         child = self._processes.start("workers", command, url, WORKERS=str(WORKERS), **settings)
         self.need(1)
         for own in range(port + 1, port + 1 + WORKERS):
-            wait_for(partial(answers, f"{at(own)}/readyz"), READY_WITHIN, f"{child.name} listens at {own}")
+            wait_for(partial(has_slot, at(own)), READY_WITHIN, f"{child.name} has a slot at {own}")
             with Client(at(own)) as asking:
-                wait_for(partial(_has_slot, asking), READY_WITHIN, f"{child.name} has a slot")
                 wait_for(partial(_hits, asking), READY_WITHIN, f"{child.name} answers from memory")
         return at(port)
 
@@ -134,11 +131,10 @@ class Stage:
         stop(instance.process)
 
     def _start_instance(self, **settings: str) -> Instance:
-        port = free_port()
+        (port,) = free_ports(1)
         command, given = self._instance(port)
         child = self._processes.start("instance", command, f"{at(port)}/readyz", **{**given, **settings})
-        with Client(at(port)) as asking:
-            wait_for(lambda: _has_slot(asking), READY_WITHIN, f"{child.name} has a slot")
+        wait_for(lambda: has_slot(at(port)), READY_WITHIN, f"{child.name} has a slot")
         return Instance(at(port), child)
 
     def _instance(self, port: int) -> tuple[Sequence[str], Mapping[str, str]]:
@@ -168,13 +164,13 @@ class Stage:
     @cached_property
     def bare(self) -> str:
         """A bare RSGI callable."""
-        port = free_port()
+        (port,) = free_ports(1)
         return self._serve("bare", port, [sys.executable, "-m", "bench.peers", "bare", str(port)])
 
     @cached_property
     def flask(self) -> str:
         """A Flask route that returns a constant, on Granian with WSGI."""
-        port = free_port()
+        (port,) = free_ports(1)
         return self._serve("flask", port, peers.flask_command(port))
 
     def _serve(self, name: str, port: int, command: Sequence[str]) -> str:
@@ -200,8 +196,3 @@ class Stage:
 def _hits(client: Client) -> bool:
     _, headers = client.ask("GET", HIT)
     return headers.get("x-cache") == "HIT"
-
-
-def _has_slot(client: Client) -> bool:
-    content, _ = client.ask("GET", "/members")
-    return json.loads(content)["me"] is not None

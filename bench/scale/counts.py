@@ -1,23 +1,24 @@
-"""What etcd has done, by its own count, and what one part of the work has cost. Owns the names of etcd's metrics.
+"""What etcd has done, by its own count; what one part of the work has cost; and the file that keeps it all.
 
-Bytes are those of the messages, without the framing of HTTP/2. A stream is one RPC however long it lives; what a watch
-sends is counted by messages.
+Owns the names of etcd's metrics. Bytes are those of the messages, without the framing of HTTP/2. A stream is one RPC
+however long it lives; what a watch sends is counted by messages.
 """
 
 from __future__ import annotations
 
+import json
 import time
-import urllib.request
-from dataclasses import dataclass, fields
-from typing import Self
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from bench.processes import Metrics
 
 SETTLED_WITHIN = 5.0
 """Seconds in which two looks should agree that nothing is under way. A fleet of 64 proves 128 times a second."""
 
-_SENT, _RECEIVED = "etcd_network_client_grpc_sent_bytes_total", "etcd_network_client_grpc_received_bytes_total"
 _STARTED, _HANDLED = "grpc_server_started_total", "grpc_server_handled_total"
-_MESSAGES, _RANGES = "grpc_server_msg_sent_total", "etcd_debugging_mvcc_range_total"
-_NAMES = (_SENT, _RECEIVED, _STARTED, _HANDLED, _MESSAGES, _RANGES)
 _UNARY = ('grpc_method="Txn"', 'grpc_method="Range"', 'grpc_method="Put"')
 
 
@@ -52,48 +53,34 @@ class Counts:
         return self.rpcs + self.watched
 
     @classmethod
-    def of(cls, look: _Look) -> Self:
+    def of(cls, etcd: Metrics) -> Self:
         """What a look has seen."""
         return cls(
-            rpcs=look.total(_STARTED),
-            txns=look.total(_STARTED, _UNARY[0]),
-            range_rpcs=look.total(_STARTED, _UNARY[1]),
-            watched=look.total(_MESSAGES, 'grpc_service="etcdserverpb.Watch"'),
-            ranges=look.total(_RANGES),
-            sent=look.total(_SENT),
-            received=look.total(_RECEIVED),
+            rpcs=etcd.total(_STARTED),
+            txns=etcd.total(_STARTED, _UNARY[0]),
+            range_rpcs=etcd.total(_STARTED, _UNARY[1]),
+            watched=etcd.total("grpc_server_msg_sent_total", 'grpc_service="etcdserverpb.Watch"'),
+            ranges=etcd.total("etcd_debugging_mvcc_range_total"),
+            sent=etcd.total("etcd_network_client_grpc_sent_bytes_total"),
+            received=etcd.total("etcd_network_client_grpc_received_bytes_total"),
         )
-
-
-class _Look:
-    """One scrape. It is not atomic: what is under way may be counted in part."""
-
-    def __init__(self, endpoint: str) -> None:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"{endpoint}/metrics", timeout=10.0) as answer:
-            lines = answer.read().decode().splitlines()
-        self._samples = [line.rpartition(" ") for line in lines if line.startswith(_NAMES)]
-
-    def total(self, name: str, label: str = "") -> float:
-        """The sum of the samples of that name which bear the label."""
-        chosen = (value for sample, _, value in self._samples if sample.split("{")[0] == name and label in sample)
-        return sum(map(float, chosen))
-
-    @property
-    def quiet(self) -> bool:
-        """Whether all that has been asked has been answered."""
-        return all(self.total(_STARTED, method) == self.total(_HANDLED, method) for method in _UNARY)
 
 
 def settled(endpoint: str) -> Counts:
     """What etcd has done so far: once two looks agree, or as the last one saw it when the deadline has passed."""
     until = time.monotonic() + SETTLED_WITHIN
-    before = _Look(endpoint)
+    before = Counts.of(Metrics(endpoint))
     while True:
-        look = _Look(endpoint)
-        if (look.quiet and Counts.of(look) == Counts.of(before)) or time.monotonic() > until:
-            return Counts.of(look)
-        before = look
+        look = Metrics(endpoint)
+        counts = Counts.of(look)
+        if (_quiet(look) and counts == before) or time.monotonic() > until:
+            return counts
+        before = counts
+
+
+def _quiet(etcd: Metrics) -> bool:
+    """Whether all that has been asked has been answered."""
+    return all(etcd.total(_STARTED, method) == etcd.total(_HANDLED, method) for method in _UNARY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,3 +101,48 @@ class Part:
     def per_second(self) -> Counts:
         """On average."""
         return self.counts.scaled(1 / self.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """designs: by design and number of instances, the parts by name. amount: as Amount."""
+
+    designs: Mapping[str, Mapping[int, Mapping[str, Part]]]
+    amount: Mapping[str, Any]
+
+    def save(self, file: Path, machine: Mapping[str, Any]) -> None:
+        """Everything, and where it was counted."""
+        file.write_text(json.dumps({"machine": machine, **asdict(self)}, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, file: Path) -> Results:
+        """Raises OSError, ValueError, KeyError or TypeError when that is no result."""
+        content = json.loads(file.read_text(encoding="utf-8"))
+        designs = {
+            name: {int(size): {what: _part(part) for what, part in parts.items()} for size, parts in sizes.items()}
+            for name, sizes in content["designs"].items()
+        }
+        return cls(designs, content["amount"])
+
+    @property
+    def sizes(self) -> list[int]:
+        """Numbers of instances."""
+        return sorted({size for sizes in self.designs.values() for size in sizes})
+
+    @property
+    def steps_at(self) -> int:
+        """The number of instances at which keys, rates and sizes were varied."""
+        some = next(iter(self.designs.values()))
+        return next(size for size, parts in some.items() if any(" " in what for what in parts))
+
+    def steps(self, name: str, what: str) -> Iterator[tuple[float, Part, Part]]:
+        """Of one design, what was varied: its value, the part, and the idle part at as many instances."""
+        for parts in self.designs[name].values():
+            for each, part in parts.items():
+                kind, _, value = each.partition(" ")
+                if kind == what and value:
+                    yield float(value), part, parts["idle"]
+
+
+def _part(content: Mapping[str, Any]) -> Part:
+    return Part(**{**content, "counts": Counts(**content["counts"])})

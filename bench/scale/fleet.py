@@ -1,29 +1,41 @@
 """Fleets of one design, growing as they are told to. Owns how each design is started, and its place in etcd.
 
-Instances are real processes. Ours start as users start them, a few at a time; the others are forked from one process
-that has imported everything.
+Instances are real processes. Ours start as users start them, a few at a time. The others are forked from one process
+that has imported everything, so that 64 of them start in seconds: `python -m bench.scale.fleet NAME ETCD PREFIX PORT…`
+serves one at each port. Connections to etcd are made after the fork. They end with the process that was started, and it
+ends when one of them does. The HTTP of the standard library is enough: what is counted is what etcd does, however
+quickly it is asked.
 """
 
 from __future__ import annotations
 
-import json
-import re
-import socket
+import argparse
+import multiprocessing
+import signal
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing import connection
 from pathlib import Path
 
-from bench.client import Client, answers, wait_for
-from bench.processes import Processes, at
+from bench.processes import Metrics, Processes, at, free_ports, get, has_slot, wait_for
 from bench.scale.counts import Counts, settled
-from bench.scale.serve import DESIGNS
+from bench.scale.designs import Design, Etcd, NoCache, PrefixWatch, TtlCache, VersionKey
 from service.process.startup import StartupError
 from tools.processes import Child
 
 OURS = "ours"
+DESIGNS: dict[str, Callable[[Etcd], Design]] = {
+    "no-cache": NoCache,
+    "prefix-watch": PrefixWatch,
+    "version-key": VersionKey,
+    "ttl-cache": TtlCache,
+}
 NAMES = (OURS, *DESIGNS)
+
+MOST = 64
+"""Instances of a fleet."""
 
 AT_ONCE = 4
 """Starting an interpreter takes a second of a processor: more at once would only keep one another waiting."""
@@ -31,7 +43,15 @@ AT_ONCE = 4
 GROWN_WITHIN = 120.0
 """Seconds for one wave: the machine may be busy."""
 
-_TOUCHED = re.compile(rb'^config_etcd_requests_total\{kind="touched",outcome="ok"\} (\S+)$', re.MULTILINE)
+ROOT = "/config/"
+
+
+def sizes(text: str) -> list[int]:
+    """Numbers of instances, from a command line; ascending. Raises argparse.ArgumentTypeError."""
+    found = [int(each) if each.isdecimal() else 0 for each in text.split(",")]
+    if not all(1 <= size <= MOST for size in found):
+        raise argparse.ArgumentTypeError(f"{text}: expected numbers from 1 to {MOST}, for example 1,8")
+    return sorted(found)
 
 
 class Fleet:
@@ -56,7 +76,7 @@ class Fleet:
         """Starts what is missing; returns when all may cache. Raises TimeoutError, StartupError."""
         start, most = (self._start_ours, AT_ONCE) if self.name == OURS else (self._start_design, size)
         while (missing := size - len(self.urls)) > 0:
-            ports = _free_ports(min(missing, most))
+            ports = free_ports(min(missing, most))
             start(ports)
             if ended := [child for child in self._children if child.exit_status() is not None]:
                 raise StartupError(f"{self.name} has ended:\n{ended[0].last_words(20)}")
@@ -68,10 +88,8 @@ class Fleet:
 
     def audits(self) -> float:
         """How often our instances have looked for writes from outside, by their own count (rule 13)."""
-        if self.name != OURS:
-            return 0
-        found = (_TOUCHED.search(_ask(url, "/metrics")) for url in self.urls)
-        return sum(float(each[1]) for each in found if each)
+        looked = ("config_etcd_requests_total", 'kind="touched"', 'outcome="ok"')
+        return sum(Metrics(url).total(*looked) for url in self.urls) if self.name == OURS else 0
 
     def loads(self, done: Counts, writes: int, audits: float) -> float:
         """How often a document was asked for, given what etcd did, and the writes and audits among it.
@@ -96,11 +114,10 @@ class Fleet:
         for port in ports:
             self._start([sys.executable, "-m", "service"], **settings, PORT=str(port))
         for port in ports:
-            wait_for(partial(_has_slot, at(port)), GROWN_WITHIN, f"{at(port)} has a slot")
+            wait_for(partial(has_slot, at(port)), GROWN_WITHIN, f"{at(port)} has a slot")
 
     def _start_design(self, ports: Sequence[int]) -> None:
-        command = [sys.executable, "-m", "bench.scale.serve", self.name, "--etcd", self.etcd]
-        self._start([*command, "--prefix", self._prefix, "--ports", *map(str, ports)])
+        self._start([sys.executable, "-m", "bench.scale.fleet", self.name, self.etcd, self._prefix, *map(str, ports)])
         for port in ports:
             wait_for(partial(_listens, at(port)), GROWN_WITHIN, f"{at(port)} answers")
 
@@ -112,21 +129,10 @@ class Fleet:
         return f"/scale/{self.name}"
 
 
-def _free_ports(count: int) -> list[int]:
-    """All held at the same time, or one might be found twice."""
-    with ExitStack() as stack:
-        held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in held]
-
-
-def _has_slot(url: str) -> bool:
-    return answers(f"{url}/readyz") and json.loads(_ask(url, "/members"))["me"] is not None
-
-
 def _listens(url: str) -> bool:
     """A read of a document that is not there: 404 is an answer, too."""
     try:
-        _ask(url, "/config/nothing")
+        get(f"{url}{ROOT}nothing")
     except ValueError:
         return True
     except OSError:
@@ -134,6 +140,73 @@ def _listens(url: str) -> bool:
     return True
 
 
-def _ask(url: str, path: str) -> bytes:
-    with Client(url) as client:
-        return client.ask("GET", path)[0]
+# --- how the other designs serve
+
+
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, port: int, design: Design) -> None:
+        self.design = design
+        super().__init__(("127.0.0.1", port), _Requests)
+
+
+class _Requests(BaseHTTPRequestHandler):
+    """GET and PUT of a document."""
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer is sent in one piece
+    server: _Http
+
+    def do_GET(self) -> None:
+        document = self.server.design.read(self._key)
+        self._answer(404 if document is None else 200, document or b"")
+
+    def do_PUT(self) -> None:
+        document = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.design.write(self._key, document)
+        self._answer(200, document)
+
+    @property
+    def _key(self) -> str:
+        return self.path.removeprefix(ROOT)
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *_: object) -> None:
+        """Nothing: the work is counted elsewhere."""
+
+
+def serve(name: str, etcd: str, prefix: str, port: int) -> None:
+    """One instance, until a signal ends it."""
+    design = DESIGNS[name](Etcd(etcd, prefix))
+    design.start()
+    with _Http(port, design) as server:
+        server.serve_forever()
+
+
+def main(name: str, etcd: str, prefix: str, *ports: str) -> None:
+    """Starts all and waits for a signal, or for the end of one."""
+    fork = multiprocessing.get_context("fork")
+    instances = [fork.Process(target=serve, args=(name, etcd, prefix, int(port)), daemon=True) for port in ports]
+    for instance in instances:
+        instance.start()
+    signal.signal(signal.SIGTERM, _end)
+    connection.wait([instance.sentinel for instance in instances])
+    sys.exit("an instance has ended")
+
+
+def _end(*_: object) -> None:
+    """Ends the instances, too, which are daemons: a second signal must not come between."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -7,18 +7,18 @@ every instance has read and shows them.
 from __future__ import annotations
 
 import itertools
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 
-from bench.client import Client, wait_for
+from bench.documents import document
+from bench.listeners import Streams
+from bench.listeners import following as streams_of
+from bench.processes import Client, wait_for
 from bench.scale.counts import Part
 from bench.scale.fleet import Fleet
-from bench.scale.results import Amount
-from bench.scale.streams import Streams
-from bench.scale.streams import following as streams_of
 
 FRESH_WITHIN = 30.0
 """Seconds in which every design has to show a write: their bounds are shorter, but the machine may be busy."""
@@ -27,6 +27,40 @@ PASSES = 5
 """Readings of all keys a second while the rate of writes is varied."""
 
 RATED_KEYS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """keys: documents that every instance has read. size: bytes of a document. idle: seconds.
+
+    reads: of those documents, in all, however many instances; `rate` a second, or slower. writes: of one key that all
+    instances read, and as many of keys that nobody reads. few: writes of a step.
+    streams: clients of each instance that follow changes.
+    key_steps, rate_steps (writes a second), size_steps: what is varied at STEPS_AT instances.
+    """
+
+    keys: int = 50
+    size: int = 1_000
+    idle: float = 10.0
+    reads: int = 4_000
+    rate: float = 800.0
+    writes: int = 10
+    few: int = 2
+    streams: int = 1_000
+    seconds: float = 6.0
+    key_steps: tuple[int, ...] = (10, 100, 1_000)
+    rate_steps: tuple[float, ...] = (0.5, 2.0, 5.0)
+    size_steps: tuple[int, ...] = (100, 1_000, 10_000, 100_000)
+
+
+STEPS_AT = 4
+"""Instances at which keys, rates and sizes are varied."""
+
+SMOKE = Amount(
+    keys=5, idle=1.0, reads=100, rate=500.0, writes=3, few=1, streams=20, seconds=1.0,
+    key_steps=(5,), rate_steps=(2.0,), size_steps=(100,),
+)  # fmt: skip
+"""Says little about cost, but what holds by construction holds for it."""
 
 
 class Work:
@@ -167,12 +201,6 @@ class Work:
         client = self._clients[number % len(self._clients)]
         client.ask("PUT", f"/config/{name}", body)
         self._current[name] = body
-
-
-def document(number: int, size: int) -> bytes:
-    """A JSON document of that many bytes, different for every number."""
-    start = json.dumps({"number": number, "text": ""})[:-2]
-    return (start + "x" * (size - len(start) - 2) + '"}').encode()
 
 
 def repeat(times: int, do: Callable[[], object]) -> None:

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from bench import peers
-from bench.client import Client
 from bench.documents import document
-from bench.processes import Processes, at, free_port
+from bench.processes import Client, Processes, at, free_ports
 from tests.support.etcd import EtcdServer
 
 HEADERS = {"content-type": "application/json", "etag": '"4711"', "age": "1"}
@@ -30,7 +29,7 @@ def processes(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Proces
 @pytest.mark.parametrize("name", ["bare", "flask"])
 def test_peer_answers_what_a_hit_answers(processes: Processes, name: str) -> None:
     """The same body and the same names of headers, those that a server adds once only; in the session it is told to."""
-    port = free_port()
+    (port,) = free_ports(1)
     command = {"bare": [sys.executable, "-m", "bench.peers", "bare", str(port)], "flask": peers.flask_command(port)}
     said = peers.environment(document(0), HEADERS | ADDED)
     child = processes.start(name, command[name], f"{at(port)}/config/a", **said)
@@ -47,7 +46,7 @@ def test_peer_that_can_not_start_is_told_by_its_log(processes: Processes) -> Non
     from service.process.startup import StartupError
 
     with pytest.raises(StartupError, match="expected: bare PORT"):
-        processes.start("bare", [sys.executable, "-m", "bench.peers"], at(free_port()))
+        processes.start("bare", [sys.executable, "-m", "bench.peers"], at(free_ports(1)[0]))
 
 
 def test_bare_watch_sees_each_put_and_takes_no_less_than_no_time(etcd: EtcdServer) -> None:

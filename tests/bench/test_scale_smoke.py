@@ -15,11 +15,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench.scale import plots
-from bench.scale.counts import Counts, Part
+from bench.scale.__main__ import main
+from bench.scale.counts import Counts, Part, Results
 from bench.scale.fleet import NAMES, Fleet
-from bench.scale.results import SMOKE, TITLES, Amount, Results, markdown
-from bench.scale.work import Work
+from bench.scale.report import TITLES, draw, markdown
+from bench.scale.work import SMOKE, Amount, Work
 from tests.bench.test_smoke import running_in
 from tests.support.etcd import EtcdServer
 
@@ -110,7 +110,7 @@ def test_version_without_names_validates_every_key_that_is_read(tmp_path: Path, 
 def test_tables_and_plots_show_every_design(results: Results, tmp_path: Path) -> None:
     table = markdown(results)
     assert [title for title in TITLES.values() if f"| {title} |" not in table] == []
-    for plot in plots.draw(results, tmp_path):
+    for plot in draw(results, tmp_path):
         assert TITLES["ours"] in "".join(ElementTree.fromstring(plot.read_bytes()).itertext())
 
 
@@ -122,6 +122,20 @@ def test_what_a_fleet_costs_while_idle_is_not_charged_to_its_clients() -> None:
 
 def test_results_are_kept_as_they_were_counted(results: Results, tmp_path: Path) -> None:
     """Twice the same file makes the same pictures, byte for byte."""
-    first, again = (plots.draw(results, tmp_path / each) for each in ("first", "again"))
+    first, again = (draw(results, tmp_path / each) for each in ("first", "again"))
     assert [each.read_bytes() for each in first] == [each.read_bytes() for each in again]
     assert json.dumps(results.amount)
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (["--etcd", "http://127.0.0.1:2379"], "--etcd is for one design"),
+        (["--instances", "65"], "expected numbers from 1 to 64"),
+        (["memcached"], "no such design: memcached"),
+    ],
+)
+def test_what_can_not_be_counted_is_refused(given: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(given)
+    assert why in capsys.readouterr().err

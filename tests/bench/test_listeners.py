@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from bench.listeners import Tellings
-from bench.waiting import meanwhile
+from tests.support.meanwhile import meanwhile
 
 STREAM = (
     b'retry: 1\n\nevent: put\ndata: {"a": 1}\n\nid: 5\nevent: sync\ndata: {}\n\n' * 2 + b'{"result":{}}{"result":{}}'
@@ -22,16 +22,13 @@ def test_what_is_told_is_counted_once_wherever_it_is_cut(length: int) -> None:
     assert told.count == 4
 
 
-def test_what_is_done_beside_a_measurement_ends_with_it() -> None:
-    overs: list[threading.Event] = []
-    with meanwhile(overs.append):
-        pass
-    assert [over.is_set() for over in overs] == [True]
-
-
 def test_a_measurement_beside_what_has_failed_is_none() -> None:
-    def fail(_over: threading.Event) -> None:
+    """As when nobody writes any more what the streams would be told of."""
+    failed = threading.Event()
+
+    def fail() -> None:
+        failed.set()
         raise ConnectionResetError
 
-    with pytest.raises(ConnectionResetError), meanwhile(fail):
-        pass
+    with pytest.raises(ConnectionResetError), meanwhile([fail], pause=0.0):
+        assert failed.wait(5.0)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import alone
+from bench import costs
 from bench.documents import reads, write_lines
 from tests.bench.programs import need_wrk
 
@@ -72,34 +72,34 @@ def test_all_documents_are_read_however_slowly(tmp_path: Path) -> None:
     """Begun anew every other second, the last of them would never be read."""
     need_wrk()
     with slow() as (url, read):
-        alone.fill(url, str(write_lines(tmp_path / "requests", reads(ENTRIES))), ENTRIES)
+        costs.fill(url, str(write_lines(tmp_path / "requests", reads(ENTRIES))), ENTRIES)
         assert len(read) == ENTRIES
 
 
 def test_too_few_entries_in_time_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And no figure."""
     need_wrk()
-    monkeypatch.setattr(alone, "FILLED_WITHIN", 1)
+    monkeypatch.setattr(costs, "FILLED_WITHIN", 1)
     with slow() as (url, _), pytest.raises(TimeoutError, match=f"of {ENTRIES} entries"):
-        alone.fill(url, str(write_lines(tmp_path / "requests", reads(ENTRIES))), ENTRIES)
+        costs.fill(url, str(write_lines(tmp_path / "requests", reads(ENTRIES))), ENTRIES)
 
 
 def test_resident_memory_is_in_megabytes() -> None:
     """Of this process: more than an interpreter takes, less than a machine has."""
-    assert 5 < alone.resident(os.getpid()) < 5_000
+    assert 5 < costs.resident(os.getpid()) < 5_000
 
 
 def test_cpu_time_of_a_process_grows_by_what_it_has_used() -> None:
     """In steps of the kernel's clock."""
-    before, counted = alone.cpu_seconds(os.getpid()), time.process_time()
+    before, counted = costs.cpu_seconds(os.getpid()), time.process_time()
     while time.process_time() < counted + 0.2:
         pass
-    assert 0.15 < alone.cpu_seconds(os.getpid()) - before < 5.0
+    assert 0.15 < costs.cpu_seconds(os.getpid()) - before < 5.0
 
 
 def test_waiting_clients_stay_connected_until_the_end() -> None:
     """Each has asked once: its connection is one that the server has had to do with."""
     with slow() as (url, read):
         threads = threading.active_count()
-        with alone.connected(url, 5):
+        with costs.connected(url, 5):
             assert (len(read), threading.active_count() - threads) == (1, 5)
