@@ -60,6 +60,7 @@ class Calls(Generic[N]):
     """Belongs to one loop. `probe` is a cheap linearizable read, `login` asks for a token (None: no user).
 
     on_down: called when an endpoint begins to fail; `look_again` is to be called from then on.
+    for_life: see `Identity`.
     """
 
     def __init__(
@@ -71,6 +72,8 @@ class Calls(Generic[N]):
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] | None = None,
         on_down: Callable[[], object] = lambda: None,
+        *,
+        for_life: bool = False,
     ) -> None:
         self._nodes = nodes
         self._probe = probe
@@ -81,7 +84,7 @@ class Calls(Generic[N]):
         self._tokens = Tokens(self._errands, clock)
         self._closing = asyncio.Event()
         self._sleep = sleep or self._nap
-        self._identity = Identity(len(nodes), clock)
+        self._identity = Identity(len(nodes), clock, for_life=for_life)
         self._health = Health([node.name for node in nodes], observer, clock, on_down)
 
     def close(self) -> None:

@@ -41,6 +41,7 @@ class EtcdConfig:
     user, password: for a cluster with authentication enabled.
     ca_cert: PEM of the authorities to trust for https endpoints; None = those gRPC brings along.
     cert, key: PEM of the client certificate and its private key.
+    for_life: the cluster that answers first is never taken for one made anew at the same place: another is a stranger.
     """
 
     endpoints: tuple[str, ...]
@@ -50,6 +51,7 @@ class EtcdConfig:
     ca_cert: bytes | None = field(default=None, repr=False)
     cert: bytes | None = field(default=None, repr=False)
     key: bytes | None = field(default=None, repr=False)
+    for_life: bool = False
 
     def __post_init__(self) -> None:
         if not self.endpoints:

@@ -6,6 +6,11 @@ serve one cluster's data now and another's in a moment. So an answer counts if i
 A cluster may be made anew at the same place, from a backup say, and bear another id since then. It is taken for ours as
 soon as no endpoint is known to be of the old one, or once the old one has been silent for PATIENCE seconds: of three
 endpoints only one may have been restored.
+
+An etcd that somebody starts again and again at one address, on one data directory, keeps its id. While it is down:
+
+  1. Its port is free.  2. Another etcd takes it, as each of them takes the usual port if it can.
+  3. It answers us. It is never ours, however long ours is away: we would write to somebody else's.
 """
 
 from __future__ import annotations
@@ -17,11 +22,12 @@ PATIENCE = 30.0
 
 
 class Identity:
-    """Belongs to one loop. `endpoints`: how many there are."""
+    """Belongs to one loop. `endpoints`: how many there are. for_life: no other cluster is ever taken for ours."""
 
-    def __init__(self, endpoints: int, clock: Callable[[], float]) -> None:
+    def __init__(self, endpoints: int, clock: Callable[[], float], *, for_life: bool = False) -> None:
         self._endpoints = endpoints
         self._clock = clock
+        self._for_life = for_life
         self._ours = 0  # 0: nobody has answered yet
         self._heard = 0.0  # when ours answered last
         self._strangers: set[int] = set()  # the endpoints that answered last as another cluster
@@ -34,7 +40,8 @@ class Identity:
         if cluster != self._ours:
             self._strangers.add(index)
             all_strange = len(self._strangers) == self._endpoints
-            if self._ours and not all_strange and now - self._heard < PATIENCE:
+            made_anew = (all_strange or now - self._heard >= PATIENCE) and not self._for_life
+            if self._ours and not made_anew:
                 return f"it is of another etcd cluster ({cluster:x}, ours is {self._ours:x})"
             self._ours = cluster
         self._strangers.discard(index)

@@ -68,7 +68,13 @@ class EtcdStore(Commits, Intents, Leases, Listings, Remembered, Watches):
         self._ask_version = range_op(self._layout.version)
         self._nodes = tuple(EtcdNode(endpoint, config, connect, clock) for endpoint in config.servers())
         self._calls = Calls(
-            self._nodes, cheap_read(self._layout), login(config), observer, clock, on_down=self._look_again
+            self._nodes,
+            cheap_read(self._layout),
+            login(config),
+            observer,
+            clock,
+            on_down=self._look_again,
+            for_life=config.for_life,
         )
         self._past = PastReads(self._layout, self._calls, clock, self._snapshot, self._watch_versions)
         self._looker = Worker("endpoints", self._look, observer)

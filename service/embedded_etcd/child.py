@@ -182,6 +182,8 @@ async def _launched(
         f"--advertise-client-urls={endpoint}",
         f"--cors={endpoint}",  # none at all would mean everybody
         f"--host-whitelist=127.0.0.1,localhost,{own}",
+        # Makes the id of a cluster that begins here unlike every other's. Data that is there keeps its id.
+        f"--initial-cluster-token={own}",
         *_OPTIONS,
         *options,
     ]

@@ -75,11 +75,13 @@ class PaperNode:
 class Paper:
     """Three endpoints, and the calls that go to them."""
 
-    def __init__(self, *diagnoses: Diagnosis | None) -> None:
+    def __init__(self, *diagnoses: Diagnosis | None, for_life: bool = False) -> None:
         self.clock = Clock()
         self.nodes = [PaperNode(name, self.clock, diagnosis) for name, diagnosis in zip("abc", diagnoses, strict=False)]
         self.events: list[Event] = []
-        self.calls = Calls(self.nodes, PROBE, None, self.events.append, self.clock, self.clock.advance)
+        self.calls = Calls(
+            self.nodes, PROBE, None, self.events.append, self.clock, self.clock.advance, for_life=for_life
+        )
 
     def kinds(self) -> list[list[str]]:
         return [[kind for kind, _ in node.asked] for node in self.nodes]
@@ -399,6 +401,22 @@ def test_a_cluster_made_anew_is_taken_for_ours_when_the_old_one_has_been_silent_
     with pytest.raises(Unavailable):
         run(paper.calls.ask(READ, 3.0))
     paper.clock.now += PATIENCE
+    assert run(paper.calls.ask(READ, 3.0)) == "a"
+
+
+def test_a_cluster_that_is_ours_for_life_is_never_taken_for_another() -> None:
+    """An embedded etcd ends, and another takes its port: ours can't come back there, and the other one stays."""
+    paper = Paper(None, for_life=True)
+    run(paper.calls.ask(READ, 3.0))
+    paper.nodes[0].cluster = 8
+    for idle in (TRUST + 0.1, PATIENCE):
+        paper.clock.now += idle
+        with pytest.raises(Unavailable, match="a: it is of another etcd cluster \\(8, ours is 7\\)"):
+            run(paper.calls.ask(READ, 3.0))
+        with pytest.raises(Unavailable):
+            run(paper.calls.send(WRITE, 3.0))
+    assert "commit" not in paper.kinds()[0]
+    paper.nodes[0].cluster = 7
     assert run(paper.calls.ask(READ, 3.0)) == "a"
 
 

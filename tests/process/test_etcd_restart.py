@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from service.embedded_etcd.child import CLIENT_PORT
-from tests.fault_matrix.scene import metric
-from tests.process.test_shared_etcd import port_taken
+from tests.fault_matrix.scene import UNCACHED, metric
+from tests.process.test_shared_etcd import of_another_instance, port_taken
+from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, environment, is_running, run_service, within
 from tests.support.unavailable import unavailable
 
@@ -64,6 +65,36 @@ def test_an_embedded_etcd_that_is_killed_is_started_again_where_it_was(tmp_path:
         assert "killed by SIGKILL" in printed
         assert instance.stop() == 0
         assert not is_running(after["pid"])
+
+
+@pytest.mark.fault("embedded etcd killed, its disk full, its owner killed")
+def test_an_embedded_etcd_that_has_taken_the_port_of_ours_is_neither_read_nor_written(tmp_path: Path) -> None:
+    """1. Ours ends.  2. The etcd of another directory takes its port.  3. Ours can't come back there, and a cache that
+    takes the other one for a new etcd of ours writes to it. Once that has gone, ours is back, with its data."""
+    with InstanceProcess(tmp_path, PATH=with_fragile_etcd(tmp_path)) as instance:
+        assert instance.put("a", b'"kept"').ok
+        time.sleep(WRITTEN_WITHIN)
+        ours = instance.embedded_etcd()
+        (tmp_path / "broken").touch()
+        os.kill(ours["pid"], signal.SIGKILL)
+        assert within(SOON, lambda: not is_running(ours["pid"]))
+        with of_another_instance(tmp_path / "other", ours["endpoint"].removeprefix("http://")) as theirs:
+            (tmp_path / "broken").unlink()
+            assert within(SOON, lambda: "another etcd cluster" in instance.get("a", params=UNCACHED).text)
+            assert instance.put("b", b"1").status_code == 503
+            assert within(SOON, lambda: "something else listens at" in instance.request("GET", "/readyz").text)
+            assert instance.put("b", b"1").status_code == 503
+            assert keys_in(theirs) == []
+        assert within(2 * SOON, lambda: is_up(instance)), instance.printed()
+        assert instance.get("a", params=UNCACHED).content == b'"kept"'
+        assert instance.stop() == 0
+
+
+def keys_in(endpoint: str) -> list[str]:
+    """What is in that etcd, whoever started it."""
+    etcd = EtcdServer(Path())
+    etcd.client_port = int(endpoint.rpartition(":")[2])
+    return etcd.etcdctl("get", "", "--prefix", "--keys-only").split()
 
 
 def test_kill_9_of_its_owner_takes_along_an_etcd_that_was_started_again(tmp_path: Path) -> None:

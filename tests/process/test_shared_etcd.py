@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from consistency.etcd.config import EtcdConfig
+from consistency.etcd.probe import EtcdProbe
 from service.embedded_etcd import child
 from service.embedded_etcd.child import CLIENT_PORT, launch
 from service.embedded_etcd.others import can_be_joined, find_running
@@ -206,6 +208,42 @@ def test_an_etcd_that_has_just_taken_the_port_is_not_taken_for_ours(
             assert ours.exit_code() is None
         finally:
             ours.stop(5)
+
+
+@pytest.mark.parametrize("program", [find_etcd, recent_etcd])
+def test_each_data_directory_has_a_cluster_id_of_its_own_and_keeps_it(
+    tmp_path: Path, program: Callable[[], Path]
+) -> None:
+    """It is what tells the caches of one embedded etcd that another one has taken the port."""
+    first = begun(program(), tmp_path / "first")
+    assert begun(program(), tmp_path / "second") != first
+    assert begun(program(), tmp_path / "first") == first
+
+
+@pytest.mark.parametrize("program", [find_etcd, recent_etcd])
+def test_data_of_an_earlier_release_keeps_its_cluster_id(tmp_path: Path, program: Callable[[], Path]) -> None:
+    """It drew nothing, and all its data had the same id: a name that is drawn now changes nothing of that."""
+    earlier = [begun(program(), tmp_path / name, "--initial-cluster-token=etcd-cluster") for name in "ab"]
+    assert [begun(program(), tmp_path / name) for name in "ab"] == earlier
+    assert earlier[0] == earlier[1]
+
+
+def begun(program: Path, data: Path, *options: str) -> int:
+    """The id of the cluster that an etcd on this data is of."""
+    etcd = launch(program, data, data.with_name(f"{data.name}.log"), within=20, options=options)
+    try:
+        return cluster_of(etcd.endpoint)
+    finally:
+        etcd.stop(5)
+
+
+def cluster_of(endpoint: str) -> int:
+    """The id of the cluster that answers there."""
+    probe = EtcdProbe(EtcdConfig((endpoint,), "/"))
+    try:
+        return driver.run(probe.status(0, 5.0)).cluster
+    finally:
+        driver.run(probe.close())
 
 
 @pytest.mark.parametrize("program", [find_etcd, recent_etcd])
