@@ -13,6 +13,7 @@ from bench.measures import (
     CROWD,
     EVERY,
     FEW,
+    Asked,
     bare,
     beside_work,
     flask,
@@ -29,7 +30,7 @@ from bench.measures import (
 )
 from bench.stage import Stage
 
-_BARE, _GATEWAY = "bare RSGI callable", "etcd's JSON gateway"
+_BARE, _GATEWAY = "bare RSGI callable", "etcd's JSON gateway, linearizable"
 _LINEARIZABLE, _UNCACHED = "?consistency=linearizable", "?use_cache=false"
 _TAIL = {"p99": at_most(2.5)}
 
@@ -53,6 +54,12 @@ def _among_four(connections: int) -> Contest[Stage]:
 def _beside_three(connections: int) -> Contest[Stage]:
     what = f"hits, {connections} connections, beside three instances that work"
     return Contest(what, _BARE, beside_work(under(connections, hit)), beside_work(under(connections, bare)), _TAIL)
+
+
+def _rates(what: str, against: str, ours: Asked, peer: Asked, least: float, where: str = "") -> Contest[Stage]:
+    """Of these the rates are compared, at CROWD connections."""
+    sides = under(CROWD, ours), under(CROWD, peer)
+    return Contest(f"{what}, {CROWD} connections{where}", against, *sides, {"requests/s": at_least(least)})
 
 
 CONTESTS: tuple[Contest[Stage], ...] = (
@@ -89,48 +96,12 @@ CONTESTS: tuple[Contest[Stage], ...] = (
         hits_among_misses(0),
         {"p99": at_most(3)},
     ),
-    Contest(
-        "hits, 64 connections",
-        "plain Flask route on Granian with WSGI",
-        under(CROWD, hit),
-        under(CROWD, flask),
-        {"requests/s": at_least(10)},
-    ),
-    Contest(
-        "hits, 64 connections",
-        f"{_GATEWAY}, linearizable",
-        under(CROWD, hit),
-        under(CROWD, gateway_reads(1)),
-        {"requests/s": at_least(5)},
-    ),
-    Contest(
-        "linearizable, 64 connections",
-        f"{_GATEWAY}, linearizable",
-        under(CROWD, reads(1, _LINEARIZABLE)),
-        under(CROWD, gateway_reads(1)),
-        {"requests/s": at_least(1.5)},
-    ),
-    Contest(
-        "use_cache=false, 64 connections",
-        f"{_GATEWAY}, linearizable",
-        under(CROWD, reads(1, _UNCACHED)),
-        under(CROWD, gateway_reads(1)),
-        {"requests/s": at_least(1.5)},
-    ),
-    Contest(
-        "linearizable of 64 keys, 64 connections",
-        f"{_GATEWAY}, linearizable",
-        under(CROWD, reads(CROWD, _LINEARIZABLE)),
-        under(CROWD, gateway_reads(CROWD)),
-        {"requests/s": at_least(1.2)},
-    ),
-    Contest(
-        "PUT, 64 connections",
-        f"{_GATEWAY}, same transaction",
-        under(CROWD, puts),
-        under(CROWD, gateway_puts),
-        {"requests/s": at_least(1.2)},
-    ),
+    _rates("hits", "plain Flask route on Granian with WSGI", hit, flask, 10),
+    _rates("hits", _GATEWAY, hit, gateway_reads(1), 5),
+    _rates("linearizable", _GATEWAY, reads(1, _LINEARIZABLE), gateway_reads(1), 1.5),
+    _rates("use_cache=false", _GATEWAY, reads(1, _UNCACHED), gateway_reads(1), 1.5),
+    _rates("linearizable of 64 keys", _GATEWAY, reads(CROWD, _LINEARIZABLE), gateway_reads(CROWD), 1.2),
+    _rates("PUT", "etcd's JSON gateway, same transaction", puts, gateway_puts, 1.2),
     Contest(
         "one write, until 1,000 streams are told",
         "a watch of etcd's JSON gateway for each",
@@ -156,20 +127,8 @@ CONTESTS: tuple[Contest[Stage], ...] = (
     _among_four(CROWD),
     _beside_three(CROWD),
     _beside_three(256),
-    Contest(
-        "hits, 64 connections, 2 workers",
-        "1 worker",
-        under(CROWD, hit_of_workers),
-        under(CROWD, hit),
-        {"requests/s": at_least(1)},
-    ),
-    Contest(
-        "PUT, 64 connections, 2 workers",
-        "1 worker",
-        under(CROWD, puts_to_workers),
-        under(CROWD, puts),
-        {"requests/s": at_least(1)},
-    ),
+    _rates("hits", "1 worker", hit_of_workers, hit, 1, ", 2 workers"),
+    _rates("PUT", "1 worker", puts_to_workers, puts, 1, ", 2 workers"),
     Contest(
         "PUT on A until fresh read on B, 8 instances", "raw watch", fresh_elsewhere, raw_watch, {"p99": at_most(10)}
     ),
