@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretBytes
 from pydantic.config import JsonDict
-from pydantic_settings import NoDecode
 
 from service.auth.tokens import Token
 from service.settings import values as setting_values
@@ -40,14 +39,14 @@ def flag(default: bool, description: str) -> Any:
 
 Pem = Annotated[bytes | None, BeforeValidator(setting_values.pem)]
 SecretPem = Annotated[SecretBytes | None, BeforeValidator(setting_values.pem)]
-PemAgain = Annotated[PemSource | None, NoDecode, BeforeValidator(pem_source)]
+PemAgain = Annotated[PemSource | None, BeforeValidator(pem_source)]
 CertificateName = Annotated[str | None, BeforeValidator(setting_values.certificate_name)]
-JsonObject = Annotated[Mapping[str, Any] | None, NoDecode, BeforeValidator(setting_values.json_object)]
+JsonObject = Annotated[Mapping[str, Any] | None, BeforeValidator(setting_values.json_object)]
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda text: str(text).strip().upper())
 ]
-Tokens = Annotated[tuple[Token, ...], NoDecode, BeforeValidator(setting_values.tokens)]
-HostNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(setting_values.host_names)]
+Tokens = Annotated[tuple[Token, ...], BeforeValidator(setting_values.tokens)]
+HostNames = Annotated[tuple[str, ...], BeforeValidator(setting_values.host_names)]
 Reachable = Annotated[str | None, BeforeValidator(setting_values.advertised)]
 KeyPrefix = Annotated[str, BeforeValidator(setting_values.key_prefix)]
 Workers = Annotated[int, BeforeValidator(setting_values.workers)]

@@ -10,22 +10,17 @@ import itertools
 import sys
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Self
 
 from pydantic import (
+    BaseModel,
+    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
-)
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
 )
 
 from consistency.core.model import SLOTS
@@ -75,10 +70,10 @@ _PEM = "the path of a PEM file, or PEM text"
 _BY_CF = "Set by Cloud Foundry:"
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """One instance's settings, frozen. `load` reads an environment; `Settings()` is every default, whatever is set."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     host: str = text(
         "0.0.0.0",
@@ -205,7 +200,7 @@ class Settings(BaseSettings):
     etcd_cert: Pem = text(None, "Client certificate", _PEM, "/etc/etcd/client.pem")
     etcd_key: SecretPem = text(None, "Key of the client certificate", _PEM, "/etc/etcd/client-key.pem")
     # Behind the certificates: they decide what a bare host:port means.
-    etcd_endpoints: Annotated[tuple[str, ...], NoDecode] = Field(
+    etcd_endpoints: tuple[str, ...] = Field(
         default=(),
         description="The etcd cluster. A bare host:port is https when ETCD_CA_CERT or ETCD_CERT is set, else http. "
         "Without it: VCAP_SERVICES, then instance/etcd.config.json, then an embedded etcd",
@@ -328,31 +323,15 @@ class Settings(BaseSettings):
         return self
 
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what `load` hands over: the environment is an argument, never looked up behind one's back."""
-        del settings_cls, env_settings, dotenv_settings, file_secret_settings
-        return (init_settings,)
-
-    @classmethod
     def load(cls, environ: Mapping[str, str]) -> Settings:
         """Reads the settings from `environ`. Raises SettingsError, with all that is wrong."""
         docs = cls.describe()
         near = setting_names.near_misses(environ.keys(), [doc.name for doc in docs])
         unusable = setting_words.refuse_unusable(environ, docs)
         wrong = [*itertools.starmap(setting_words.misspelt, near.items()), *unusable.values()]
-        source = EnvSettingsSource(cls)
-        source.env_vars = {
-            name.lower(): value for name, value in environ.items() if name.isupper() and name not in unusable
-        }
+        usable = (doc.name for doc in docs if doc.name in environ and doc.name not in unusable)
         try:
-            settings = cls(**source())
+            settings = cls.model_validate({name.lower(): environ[name] for name in usable})
         except ValidationError as error:
             found = error.errors(include_url=False, include_input=False)
             if unusable:  # what belongs together may be there
