@@ -6,14 +6,14 @@ import os
 import re
 import signal
 import time
-from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
 from consistency.instance import trimmer
 from tests.support.etcd import EtcdServer
-from tests.support.instances import PROJECT, InstanceProcess, environment, within
+from tests.support.instances import PROJECT, InstanceProcess, within
+from tools.as_deployed import as_deployed
 
 pytestmark = pytest.mark.lasting
 
@@ -83,36 +83,6 @@ def test_flask_is_loaded_for_the_first_page_and_for_nothing_that_machines_ask(tm
         assert OF_FLASK in maps.read_text()
 
 
-HIDING = """
-import sys
-
-class Hiding:
-    def find_spec(self, name, path, target=None):
-        if name in {hidden}:
-            raise ModuleNotFoundError("not among the requirements", name=name)
-
-sys.meta_path.insert(0, Hiding())
-"""
-
-
-def as_deployed(directory: Path) -> dict[str, str]:
-    """With compiled files, and without packages that are here for the tests: libraries load some of what they find."""
-    required = {
-        re.sub(r"[-_.]+", "-", line.partition("==")[0]).lower()
-        for line in (PROJECT / "requirements.txt").read_text().splitlines()
-        if "==" in line
-    }
-    hidden = {
-        name
-        for name, packages in packages_distributions().items()
-        if not {re.sub(r"[-_.]+", "-", package).lower() for package in packages} & required
-    }
-    assert "pytest" in hidden
-    (directory / "sitecustomize.py").write_text(HIDING.format(hidden=hidden))
-    path = os.pathsep.join((str(directory), environment()["PYTHONPATH"]))
-    return {"PYTHONPATH": path, "PYTHONPYCACHEPREFIX": str(directory / "compiled"), "PYTHONDONTWRITEBYTECODE": ""}
-
-
 def test_an_idle_instance_asks_etcd_at_most_three_times_a_second(tmp_path: Path) -> None:
     """Rules 4, 9 and 13: proofs, renewals of the lease, audits; once it has joined, and has looked once at all records
     of changes (rule 19). Counted by etcd itself."""
@@ -139,7 +109,7 @@ signal.signal(signal.SIGUSR2, tell)
 def test_what_is_there_from_the_start_is_not_looked_through_for_cycles_again(tmp_path: Path) -> None:
     """A look at all of it held the loop for 27 ms, whatever else the instance was about."""
     (tmp_path / "sitecustomize.py").write_text(COUNTING)
-    path = os.pathsep.join((str(tmp_path), environment()["PYTHONPATH"]))
+    path = os.pathsep.join((str(tmp_path), str(PROJECT)))
     with InstanceProcess(tmp_path, PYTHONPATH=path) as instance:
         instance.put("a", b"1")
         for _ in range(3):
