@@ -56,7 +56,7 @@ class Processes:
         child = Child(name, ready, command, log, _environment(settings), own_session=self.own_sessions)
         self._end.callback(stop, child)
         until = time.monotonic() + READY_WITHIN
-        while ready and not answers(ready):
+        while ready and not (answers(ready) and child.listens()):
             if child.exit_status() is not None or time.monotonic() > until:
                 said = child.last_words(20)
                 raise StartupError(f"{name} does not answer; exit status {child.exit_status()}:\n{said}")

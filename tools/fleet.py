@@ -139,7 +139,7 @@ class Fleet:
 
     def _wait_until_ready(self, child: Child) -> None:
         deadline = time.monotonic() + READY_WITHIN
-        while not (answer := probes.readiness(child.address, self._context)).startswith("200"):
+        while not ((answer := probes.readiness(child.address, self._context)).startswith("200") and child.listens()):
             if self._stopping.wait(POLL):
                 return
             if (status := child.exit_status()) is not None:

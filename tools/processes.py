@@ -1,20 +1,26 @@
-"""One child process with a log file. Owns the process: only what was started here is ever ended, and by its id."""
+"""One child process with a log file. Owns the process: only what was started here is ever ended, and by its id.
+
+Tells, too, whether it is that process that listens at a port: who answers there may be somebody else.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 KILLED_WITHIN = 2.0
 """Seconds in which the kernel has to take away a killed process."""
 
 _PR_SET_PDEATHSIG = 1
+_TCP_LISTEN = "0A"
 
 
 class Child:
@@ -59,6 +65,12 @@ class Child:
         """None while it runs; the negative signal if one ended it."""
         return self._process.poll()
 
+    def listens(self) -> bool:
+        """Whether it is the process that listens at `address`, a URL."""
+        port = urlsplit(self.address).port
+        assert port, f"{self.name} has an address without a port: {self.address!r}"
+        return listens(self.pid, port)
+
     def ask_to_stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """Sends the signal; nothing when it has ended already."""
         self._process.send_signal(how)
@@ -90,3 +102,47 @@ def _stop_with(parent: int) -> Callable[[], None] | None:
             os._exit(1)
 
     return ask_kernel
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether that process, or one that it has started, listens at this TCP port: asked once somebody answers there.
+
+      1. A port is free.  2. Another process takes it.  3. Ours finds it taken, and takes a second to end.
+      4. The other one answers, as ours would: an etcd of another run, an instance of another fleet.
+
+    Where the kernel does not tell (no /proc, or a process of another user), whoever answers is believed.
+    """
+    proc = Path(f"/proc/{pid}")
+    if not Path("/proc/self/net").exists():
+        return True
+    try:
+        listening = {f"socket:[{inode}]" for inode in _listening(proc, port)}
+        return any(each in listening for process in _family(proc) for each in _files(process))
+    except PermissionError:
+        return True
+    except (FileNotFoundError, ProcessLookupError):
+        return False  # it has ended
+
+
+def _listening(proc: Path, port: int) -> Iterator[str]:
+    """The inodes of what listens there in the network of a process, whoever owns them."""
+    for table in ("tcp", "tcp6"):
+        for line in (proc / "net" / table).read_text().splitlines()[1:]:
+            _, local, _, state, *_, inode = line.split()[:10]
+            if state == _TCP_LISTEN and int(local.rpartition(":")[2], 16) == port:
+                yield inode
+
+
+def _family(proc: Path) -> Iterator[Path]:
+    """A process, and all that it and its children have started."""
+    yield proc
+    for task in proc.glob("task/*/children"):
+        for child in task.read_text().split():
+            yield from _family(proc.with_name(child))
+
+
+def _files(proc: Path) -> Iterator[str]:
+    """What its file descriptors lead to; one may be closed meanwhile."""
+    for descriptor in (proc / "fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            yield str(descriptor.readlink())

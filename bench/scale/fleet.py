@@ -23,7 +23,7 @@ from bench.processes import Metrics, Processes, at, free_ports, get, has_slot, w
 from bench.scale.counts import Counts, settled
 from bench.scale.designs import Design, Etcd, NoCache, PrefixWatch, TtlCache, VersionKey
 from service.process.startup import StartupError
-from tools.processes import Child
+from tools.processes import Child, listens
 
 OURS = "ours"
 DESIGNS: dict[str, Callable[[Etcd], Design]] = {
@@ -80,6 +80,8 @@ class Fleet:
             start(ports)
             if ended := [child for child in self._children if child.exit_status() is not None]:
                 raise StartupError(f"{self.name} has ended:\n{ended[0].last_words(20)}")
+            if taken := [port for port in ports if not any(listens(child.pid, port) for child in self._children)]:
+                raise StartupError(f"others have taken the ports {taken}, which were free; start again")
             self.urls += map(at, ports)
 
     def counts(self) -> Counts:

@@ -23,6 +23,7 @@ from tests.deployment.test_container import TEXT as DOCKERFILE
 from tests.support.etcd import dying_with_us, free_ports, wait_for
 from tests.support.instances import PROJECT, InstanceProcess
 from tools import haproxy
+from tools.processes import listens
 
 FILE = PROJECT / "deploy" / "container" / "compose.yaml"
 COMPOSE: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
@@ -99,6 +100,7 @@ def test_haproxy_is_configured_as_for_a_fleet_on_one_machine() -> None:
 def test_three_etcd_started_by_its_commands_are_a_cluster_that_an_instance_works_with(tmp_path: Path) -> None:
     """Names and ports are this machine's; all else is as it stands in the file."""
     ports = {f"{name}:{port}": free for name in ETCDS for port, free in zip((2379, 2380), free_ports(2), strict=True)}
+    pids: dict[str, int] = {}
     with ExitStack() as stack:
         for name in ETCDS:
             here = partial(_here, name, ports)
@@ -111,8 +113,10 @@ def test_three_etcd_started_by_its_commands_are_a_cluster_that_an_instance_works
                 )
             stack.callback(process.wait, 10)
             stack.callback(process.kill)
+            pids[name] = process.pid
         addresses = [f"http://127.0.0.1:{ports[f'{name}:2379']}" for name in ETCDS]
         wait_for(lambda: all(map(_healthy, addresses)), what="all three are healthy")
+        assert all(listens(pid, ports[f"{name}:2379"]) for name, pid in pids.items()), "others have taken their ports"
         settings = {**SERVICES[INSTANCES[0]]["environment"], "ETCD_ENDPOINTS": ",".join(addresses)}
         instance = stack.enter_context(InstanceProcess(tmp_path / "instance", **settings))
         assert instance.put("a", b"1").status_code == 201

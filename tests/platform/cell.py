@@ -21,6 +21,7 @@ from tests.load.locust_run import ROOT
 from tests.platform import apps
 from tests.platform.apps import App
 from tests.support.etcd import dying_with_us
+from tools.processes import listens
 
 STOP_WITHIN = 10.0
 """Seconds from SIGTERM to SIGKILL."""
@@ -84,9 +85,10 @@ class Container:
         self._weigh()
         within = self._app.get(f"{check}-invocation-timeout", 1)
         try:
-            return requests.get(self.url + self._app[f"{check}-http-endpoint"], timeout=within).status_code == 200
+            code = requests.get(self.url + self._app[f"{check}-http-endpoint"], timeout=within).status_code
         except requests.RequestException:
             return False
+        return code == 200 and listens(self.process.pid, self.port)
 
     def wait_until(self, check: str) -> None:
         """Until it passes. Raises AssertionError with its log when that takes longer than the app's `timeout`."""

@@ -48,11 +48,11 @@ class Router(HaproxyProcess):
     """Listens, for nobody yet."""
 
     def __init__(self, directory: Path, port: int) -> None:
-        self.port = port
         self._socket = directory / "router.sock"
         self._free = list(range(PLACES, 0, -1))
         self._places: dict[int, int] = {}
-        super().__init__(directory, _CONFIG.format(socket=self._socket, port=port, places=PLACES, backend=BACKEND))
+        text = _CONFIG.format(socket=self._socket, port=port, places=PLACES, backend=BACKEND)
+        super().__init__(directory, text, port)
 
     @property
     def registered(self) -> frozenset[int]:

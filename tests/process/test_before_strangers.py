@@ -54,7 +54,7 @@ class Before(HaproxyProcess):
     """HAProxy as the document says."""
 
     def __init__(self, directory: Path, https: Https, port: int, instance: InstanceProcess) -> None:
-        super().__init__(directory, configuration(port, instance.port))
+        super().__init__(directory, configuration(port, instance.port), port)
         self._asks = (https, port)
 
     def _answers(self) -> bool:

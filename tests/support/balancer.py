@@ -27,11 +27,10 @@ class Balancer(HaproxyProcess):
     """The balancer of a fleet."""
 
     def __init__(self, directory: Path, port: int, statistics_port: int, instances: Sequence[int]) -> None:
-        self.port = port
         self._statistics = f"http://127.0.0.1:{statistics_port}/;csv"
         backends = [f"127.0.0.1:{each}" for each in instances]
         text = haproxy.configuration(f"127.0.0.1:{port}", backends, drain=DRAIN)
-        super().__init__(directory, text + _STATISTICS.format(port=statistics_port))
+        super().__init__(directory, text + _STATISTICS.format(port=statistics_port), port)
 
     def sends_to(self, number: int) -> bool:
         """Whether an instance gets requests: it is up, or was until the last check."""

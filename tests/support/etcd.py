@@ -30,6 +30,7 @@ from prometheus_client.samples import Sample
 from consistency.etcd.config import EtcdConfig
 from service.embedded_etcd.shared import find_etcd
 from tests.support.certificates import TlsFiles
+from tools.processes import listens
 
 START_TIMEOUT = 20.0
 _PORT_ATTEMPTS = 5
@@ -187,9 +188,9 @@ class EtcdServer:
     # --- asking it
 
     def healthy(self) -> bool:
-        """Whether it has a leader and answers."""
+        """Whether it has a leader and answers: this process, and not another etcd that has taken one of its ports."""
         try:
-            return b"true" in self._get("/health")
+            return b"true" in self._get("/health") and self._has_its_ports()
         except OSError:
             return False
 
@@ -248,6 +249,10 @@ class EtcdServer:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
 
     # --- how it is done
+
+    def _has_its_ports(self) -> bool:
+        ports = (self.client_port, self.peer_port, self.metrics_port)
+        return self._process is not None and all(listens(self._process.pid, port) for port in ports)
 
     @property
     def _data(self) -> Path:

@@ -14,6 +14,7 @@ from typing import Self
 
 from consistency.etcd.config import EtcdConfig
 from tests.support.etcd import EtcdServer, dying_with_us, free_ports, wait_for
+from tools.processes import listens
 
 
 class GrpcProxy:
@@ -80,4 +81,4 @@ class GrpcProxy:
             socket.create_connection(("127.0.0.1", self._port), 1).close()
         except OSError:
             return False
-        return True
+        return listens(self._process.pid, self._port)

@@ -10,6 +10,7 @@ from typing import Self
 
 from tests.support.etcd import dying_with_us, wait_for
 from tools import haproxy
+from tools.processes import listens
 
 BACKEND = "instances"
 """What the backend is called that is asked about."""
@@ -18,9 +19,13 @@ STOP_WITHIN = 5.0
 
 
 class HaproxyProcess:
-    """As a context manager it starts, and listens when it is entered. How it is asked, a subclass says."""
+    """As a context manager it starts, and listens when it is entered. How it is asked, a subclass says.
 
-    def __init__(self, directory: Path, configuration: str) -> None:
+    port: one of those that it listens at.
+    """
+
+    def __init__(self, directory: Path, configuration: str, port: int) -> None:
+        self.port = port
         self._log = directory / "haproxy.log"
         self._file = directory / "haproxy.cfg"
         self._file.write_text(configuration, encoding="utf-8")
@@ -31,7 +36,7 @@ class HaproxyProcess:
         with self._log.open("wb") as log:
             command = dying_with_us([program, "-db", "-f", str(self._file)])
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        wait_for(self._answers, what="HAProxy listens")
+        wait_for(self._is_ready, what="HAProxy listens")
         return self
 
     def __exit__(
@@ -58,8 +63,11 @@ class HaproxyProcess:
         """Its log: which instances it lost and found again."""
         return self._log.read_text(errors="replace")
 
-    def _answers(self) -> bool:
+    def _is_ready(self) -> bool:
         assert self._process.poll() is None, self.printed()
+        return self._answers() and listens(self._process.pid, self.port)
+
+    def _answers(self) -> bool:
         try:
             return bool(self.statistics())
         except OSError:

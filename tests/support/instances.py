@@ -25,6 +25,7 @@ import requests
 from tests.support import contract
 from tests.support.asyncio_says import complaints_in
 from tests.support.etcd import dying_with_us, free_ports, pause
+from tools.processes import listens
 
 PROJECT = Path(__file__).parents[2]
 READY_WITHIN = 20.0
@@ -116,10 +117,10 @@ class InstanceProcess:
         return self
 
     def wait_until_ready(self, within: float = READY_WITHIN) -> Self:
-        """Until /readyz says 200. Raises AssertionError, with what was printed, when it ends or takes too long."""
+        """Until its /readyz says 200. Raises AssertionError, with what was printed, when it ends or takes too long."""
         deadline = time.monotonic() + within
         while time.monotonic() < deadline and self.process.poll() is None:
-            if self.answers(200, "/readyz"):
+            if self.answers(200, "/readyz") and listens(self.pid, self.port):
                 return self
             time.sleep(0.02)
         raise AssertionError(f"not ready; exit code {self.process.poll()}; it printed:\n{self.printed()}")

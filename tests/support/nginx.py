@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.support.etcd import dying_with_us, wait_for
 from tests.support.unavailable import unavailable
+from tools.processes import listens
 
 SHIPPED = Path("/etc/nginx/nginx.conf")
 PROGRAM = "/usr/sbin/nginx"
@@ -49,7 +50,7 @@ def nginx(directory: Path, port: int, upstream: int) -> Iterator[None]:
     with (directory / "printed").open("wb") as printed:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=printed, stderr=printed)
     try:
-        wait_for(lambda: _listens(port), what="nginx listens")
+        wait_for(lambda: _answers(port) and listens(process.pid, port), what="nginx listens")
         yield
     finally:
         process.terminate()
@@ -66,7 +67,7 @@ def _configuration(directory: Path, port: int, upstream: int) -> str:
     return text
 
 
-def _listens(port: int) -> bool:
+def _answers(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):
         return True
     return False

@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.etcd import dying_with_us, free_ports, wait_for
 from tests.support.unavailable import unavailable
+from tools.processes import listens
 
 START_WITHIN = 20.0
 STOP_WITHIN = 5.0
@@ -114,6 +115,6 @@ class PrometheusProcess:
     def _is_ready(self) -> bool:
         assert self._process.poll() is None, self.printed()
         try:
-            return self._get("/-/ready", {}).ok
+            return self._get("/-/ready", {}).ok and listens(self._process.pid, self.port)
         except requests.RequestException:
             return False
