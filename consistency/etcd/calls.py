@@ -28,8 +28,7 @@ from consistency.etcd.failover import LEAST, Turns
 from consistency.etcd.health import Health
 from consistency.etcd.identity import Identity
 from consistency.etcd.token import Tokens
-from consistency.news import within
-from consistency.tasks import Errands
+from consistency.tasks import Errands, within
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable
 
 from consistency.instance.crowd import Waiter
-from consistency.news import TICK
+from consistency.tasks import TICK
 
 STEP = 0.05
 """Seconds: who waits is woken at the end of the step in which its time comes."""

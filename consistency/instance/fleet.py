@@ -22,7 +22,7 @@ from consistency.core.model import (
     WaitingEvent,
 )
 from consistency.core.store import Survey
-from consistency.news import News
+from consistency.tasks import News
 
 MOST_HEARD = 2 * WAITING
 """Instances that wait for a slot and are kept in memory, whatever is in etcd."""

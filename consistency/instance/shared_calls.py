@@ -18,8 +18,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 from consistency.core.store import StoreError
-from consistency.news import GRACE, News
-from consistency.tasks import Errands
+from consistency.tasks import GRACE, Errands, News
 
 
 class SharedCall:

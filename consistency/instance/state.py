@@ -43,7 +43,7 @@ from consistency.instance.moments import Snapshot, Start
 from consistency.instance.read_batches import Need, Part
 from consistency.instance.state_of_changes import Follow, StateOfChanges, nobody
 from consistency.instance.state_of_holds import StateOfHolds
-from consistency.news import News
+from consistency.tasks import News
 
 DEFAULT = Demand()
 

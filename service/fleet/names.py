@@ -27,8 +27,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from consistency.news import within
-from consistency.tasks import Errands
+from consistency.tasks import Errands, within
 
 LOOKUPS = 2
 """Names that are looked up at the same time, and threads that wait for the resolver at most."""

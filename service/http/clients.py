@@ -13,8 +13,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Protocol
 
-from consistency.news import TICK
-from consistency.tasks import Errands
+from consistency.tasks import TICK, Errands
 from service.http.request_heads import TRANSFER_ENCODING, Environ
 
 GRACE = 5.0

@@ -15,7 +15,7 @@ import asyncio
 import socket
 from typing import Any
 
-from consistency.news import within as within_seconds
+from consistency.tasks import within as within_seconds
 from service.http.accepting import Accepting, ServerFailed
 from service.http.server import SEEN_OFF_AFTER, Server
 from service.process.listener import reserve

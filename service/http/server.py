@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from consistency.core.events import Observer
-from consistency.news import within
-from consistency.tasks import Errands
+from consistency.tasks import Errands, within
 from service.http.accepting import Accepting, Address, ServerFailed
 from service.http.front import Front
 from service.process import handover

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from consistency.news import News
+from consistency.tasks import News
 
 
 class Budget:

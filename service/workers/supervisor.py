@@ -22,7 +22,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import structlog
 
 from consistency.loop import end
-from consistency.news import within
+from consistency.tasks import within
 from service.embedded_etcd.shared import EmbeddedEtcd
 from service.process.event_log import EventLog
 from service.process.stopping import END_WITHIN, Stop

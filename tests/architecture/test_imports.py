@@ -122,16 +122,13 @@ def test_what_is_pure_imports_neither_clocks_nor_threads_nor_sockets(file: Path)
     assert not imported(file) & impure
 
 
-SHARED = ("tasks", "news")
-"""How tasks are owned, and what they wait for: beside the rooms, for all of them."""
-
-
+# `tasks`: how tasks are owned, and what they wait for. It stands beside the rooms, for all of them.
 @pytest.mark.parametrize(
     ("room", "may_import"),
     [
         ("core", {"core"}),
-        ("instance", {"core", "instance", "tasks", "news"}),
-        ("etcd", {"core", "etcd", "tasks", "news"}),
+        ("instance", {"core", "instance", "tasks"}),
+        ("etcd", {"core", "etcd", "tasks"}),
     ],
 )
 def test_rooms_of_the_protocol_import_downwards_only(room: str, may_import: set[str]) -> None:

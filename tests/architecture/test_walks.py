@@ -35,10 +35,10 @@ DOCUMENT = (PROJECT / "docs" / "how-it-works.md").read_text(encoding="utf-8")
 ROOMS = tuple(f"{PROJECT / room}/" for room in ("consistency", "service"))
 WALKS = {
     "a hit": (4, 8),
-    "a miss": (12, 28),
-    "a linearizable read": (12, 26),
-    "a PUT": (15, 31),
-    "a watch event": (8, 13),
+    "a miss": (12, 27),
+    "a linearizable read": (12, 25),
+    "a PUT": (15, 30),
+    "a watch event": (8, 12),
 }
 """With the most stations that each may have, and the most files in all."""
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from consistency.news import News
+from consistency.tasks import News
 from tests.support.driver import run
 
 

@@ -11,8 +11,7 @@ import pytest
 from consistency import tasks
 from consistency.core.events import Event, WorkerFailed
 from consistency.core.store import OutcomeUnknown, Unavailable
-from consistency.news import News
-from consistency.tasks import NOBODY, Errands, Worker
+from consistency.tasks import NOBODY, Errands, News, Worker
 from tests.support.driver import Meanwhile, loop, run, settle, until
 
 LOST = OutcomeUnknown("cut short")
