@@ -59,7 +59,7 @@ class Calls(Generic[N]):
     """Belongs to one loop. `probe` is a cheap linearizable read, `login` asks for a token (None: no user).
 
     on_down: called when an endpoint begins to fail; `look_again` is to be called from then on.
-    for_life: see `Identity`.
+    for_life, member: see `Identity`.
     """
 
     def __init__(
@@ -73,6 +73,7 @@ class Calls(Generic[N]):
         on_down: Callable[[], object] = lambda: None,
         *,
         for_life: bool = False,
+        member: int = 0,
     ) -> None:
         self._nodes = nodes
         self._probe = probe
@@ -83,7 +84,7 @@ class Calls(Generic[N]):
         self._tokens = Tokens(self._errands, clock)
         self._closing = asyncio.Event()
         self._sleep = sleep or self._nap
-        self._identity = Identity(len(nodes), clock, for_life=for_life)
+        self._identity = Identity(len(nodes), clock, for_life=for_life, member=member)
         self._health = Health([node.name for node in nodes], observer, clock, on_down)
 
     def close(self) -> None:
@@ -272,10 +273,10 @@ class Calls(Generic[N]):
 
         A write that another cluster has done is done: its answer shows the cache that the history is another.
         """
-        cluster = answer.header.cluster_id
-        if call.write and cluster:
+        header = answer.header
+        if call.write and header.cluster_id:
             return
-        if objection := self._identity.objection(self._nodes.index(node), cluster):
+        if objection := self._identity.objection(self._nodes.index(node), header.cluster_id, header.member_id):
             raise Failed(Diagnosis(OutcomeUnknown, objection, foreign=True))
 
     def _error(self, call: Call, index: int, failed: Failed, said: str) -> StoreError:

@@ -42,6 +42,7 @@ class EtcdConfig:
     ca_cert: PEM of the authorities to trust for https endpoints; None = those gRPC brings along.
     cert, key: PEM of the client certificate and its private key.
     for_life: the cluster that answers first is never taken for one made anew at the same place: another is a stranger.
+    member: the id of the only etcd there is, if it is known before the first answer; 0: it is not known.
     """
 
     endpoints: tuple[str, ...]
@@ -52,6 +53,7 @@ class EtcdConfig:
     cert: bytes | None = field(default=None, repr=False)
     key: bytes | None = field(default=None, repr=False)
     for_life: bool = False
+    member: int = 0
 
     def __post_init__(self) -> None:
         if not self.endpoints:

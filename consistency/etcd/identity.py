@@ -11,6 +11,8 @@ An etcd that somebody starts again and again at one address, on one data directo
 
   1. Its port is free.  2. Another etcd takes it, as each of them takes the usual port if it can.
   3. It answers us. It is never ours, however long ours is away: we would write to somebody else's.
+
+Where 3 is the first answer that there is, the id of the member tells, which is known from its start.
 """
 
 from __future__ import annotations
@@ -22,20 +24,26 @@ PATIENCE = 30.0
 
 
 class Identity:
-    """Belongs to one loop. `endpoints`: how many there are. for_life: no other cluster is ever taken for ours."""
+    """Belongs to one loop. `endpoints`: how many there are. for_life: no other cluster is ever taken for ours.
 
-    def __init__(self, endpoints: int, clock: Callable[[], float], *, for_life: bool = False) -> None:
+    member: the id of the only member that ours has; 0 if that is not known.
+    """
+
+    def __init__(self, endpoints: int, clock: Callable[[], float], *, for_life: bool = False, member: int = 0) -> None:
         self._endpoints = endpoints
         self._clock = clock
         self._for_life = for_life
+        self._member = member
         self._ours = 0  # 0: nobody has answered yet
         self._heard = 0.0  # when ours answered last
         self._strangers: set[int] = set()  # the endpoints that answered last as another cluster
 
-    def objection(self, index: int, cluster: int) -> str:
+    def objection(self, index: int, cluster: int, member: int) -> str:
         """What is wrong with an answer of this endpoint, for an operator; "" if it is our cluster's."""
         if not cluster:
             return "it does not answer as etcd does: an answer without the id of a cluster"
+        if self._member and member != self._member:
+            return f"it is of another etcd cluster (its member {member:x}, ours is {self._member:x})"
         now = self._clock()
         if cluster != self._ours:
             self._strangers.add(index)

@@ -75,6 +75,7 @@ class EtcdStore(Commits, Intents, Leases, Listings, Remembered, Watches):
             clock,
             on_down=self._look_again,
             for_life=config.for_life,
+            member=config.member,
         )
         self._past = PastReads(self._layout, self._calls, clock, self._snapshot, self._watch_versions)
         self._looker = Worker("endpoints", self._look, observer)

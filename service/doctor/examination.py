@@ -77,7 +77,7 @@ def _who_is_let_in(settings: Settings) -> Finding:
 
 def _examine_embedded(settings: Settings, connection: Connection, instance: Path, before: list[Finding]) -> Report:
     if running := find_running(instance):
-        return _examine_at(settings, connection.at(running.endpoint), before)
+        return _examine_at(settings, connection.at(running.endpoint, running.member), before)
     subject = f"config-service: the embedded etcd in {instance / 'etcd'}, prefix {settings.user_key_prefix}"
     if owned := find_owned(instance):
         return Report(subject, [*before, embedded.down(owned, instance)])

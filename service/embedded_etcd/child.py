@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from service.embedded_etcd import log as etcd_log
-from service.embedded_etcd.questions import ask_version
+from service.embedded_etcd.questions import ask_member, ask_version
 from service.process.startup import StartupError
 
 CLIENT_PORT = 2379
@@ -73,7 +73,14 @@ class EtcdProcess:
     """A running etcd. `launch` makes one."""
 
     def __init__(
-        self, child: subprocess.Popen[bytes], port: int, name: str, version: str, log: Path, earlier: int
+        self,
+        child: subprocess.Popen[bytes],
+        port: int,
+        name: str,
+        version: str,
+        member: int,
+        log: Path,
+        earlier: int,
     ) -> None:
         """earlier: bytes of the log that are not this one's."""
         self._child = child
@@ -83,6 +90,8 @@ class EtcdProcess:
         self.name = name
         """By which no other etcd goes."""
         self.version = version
+        self.member = member
+        """The id that its data keeps; 0 if it was not told."""
 
     @property
     def pid(self) -> int:
@@ -202,11 +211,12 @@ async def _launched(
             raise _not_for_this_machine(f"{program} can't be started: {error.strerror}") from error
     try:
         version = await _version_of(child, port, own, data, log, earlier, deadline, check)
+        member = await ask_member(f"127.0.0.1:{port}", name=own)
     except BaseException:
         child.kill()
         child.wait()
         raise
-    return EtcdProcess(child, port, own, version, log, earlier)
+    return EtcdProcess(child, port, own, version, member, log, earlier)
 
 
 def child_environment() -> dict[str, str]:

@@ -29,6 +29,7 @@ class RunningEtcd:
 
     trouble: empty while it runs; else what became of it and what its owner does about it, for an operator.
     name: drawn for this start of it, and known to no other etcd; empty if an earlier release started it.
+    member: the id that its data keeps, at whichever start; 0 if it is not known.
     """
 
     endpoint: str
@@ -37,6 +38,7 @@ class RunningEtcd:
     owner: int
     trouble: str = ""
     name: str = ""
+    member: int = 0
 
     @property
     def shared(self) -> bool:
@@ -121,6 +123,7 @@ def _understood(text: bytes) -> RunningEtcd | None:
             int(found["owner"]),
             str(found.get("trouble", "")),
             str(found.get("name", "")),
+            int(found.get("member", 0)),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

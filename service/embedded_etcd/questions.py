@@ -1,6 +1,6 @@
 """What an etcd on this machine is asked over plain HTTP: whether it is well, and whether it is open to web pages.
 
-No gRPC is loaded for it. Each question is one connection, has a deadline, and reads no more than a short answer.
+No gRPC is loaded for it. Each question is one connection, has a deadline, and reads no more than LONGEST.
 """
 
 from __future__ import annotations
@@ -8,11 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from http import HTTPStatus
 from typing import Any
 
-LONGEST = 64 * 1024
-"""Bytes of an answer that are read."""
+LONGEST = 512 * 1024
+"""Bytes of an answer that are read: metrics are some 100 KiB, all else is short."""
+
+_MEMBER = re.compile(rb'^etcd_server_id\{server_id="([0-9a-f]{1,16})"\} 1$', re.MULTILINE)
 
 
 async def ask_version(address: str, timeout: float = 1.0, *, name: str = "") -> str | None:
@@ -26,6 +29,17 @@ async def ask_version(address: str, timeout: float = 1.0, *, name: str = "") -> 
             return None if name and await _answers_to(address, f"not-{name}") else version
     except (OSError, ValueError, LookupError, TypeError):
         return None  # nobody there, not yet, no etcd, or one that goes by other names
+
+
+async def ask_member(address: str, timeout: float = 1.0, *, name: str) -> int:
+    """Return the id of the member that listens there and goes by this name, which its data keeps; 0 if none says it."""
+    try:
+        async with asyncio.timeout(timeout):
+            _, metrics = await _ask(address, "GET", "/metrics", name=name)
+    except (OSError, ValueError):
+        return 0
+    found = _MEMBER.search(metrics)
+    return int(found[1], 16) if found else 0
 
 
 async def takes_writes_over_http(address: str, timeout: float = 1.0) -> bool:

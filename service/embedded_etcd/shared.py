@@ -171,7 +171,16 @@ class EmbeddedEtcd:
     def _now_runs(self, process: EtcdProcess) -> RunningEtcd:
         self._process = process
         self._up_since = time.monotonic()
-        return self._say(RunningEtcd(process.endpoint, process.version, process.pid, os.getpid(), name=process.name))
+        return self._say(
+            RunningEtcd(
+                process.endpoint,
+                process.version,
+                process.pid,
+                os.getpid(),
+                name=process.name,
+                member=process.member,
+            )
+        )
 
     def _say(self, running: RunningEtcd) -> RunningEtcd:
         """To ourselves and, in the file, to others."""

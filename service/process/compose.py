@@ -198,7 +198,8 @@ def etcd_config(settings: Settings, connection: Connection) -> EtcdConfig:
         ca_cert=connection.ca_cert,
         cert=connection.cert,
         key=connection.key,
-        for_life=connection.embedded,  # its data keeps the id of the cluster
+        for_life=connection.embedded,  # its data keeps the ids of the cluster, and of its only member
+        member=connection.member,
     )
 
 

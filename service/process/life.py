@@ -182,7 +182,7 @@ def _surroundings(
         )
         settings = settings.model_copy(update={"advertise_address": where.setting})
         with _etcd(settings, connection, data, say, stop, warn=place is None) as (etcd, running):
-            there = connection.at(running.endpoint) if running else connection
+            there = connection.at(running.endpoint, running.member) if running else connection
             yield Surroundings(settings, held, there, keyring, notifier, etcd, running, where, renewal, trust, place)
 
 

@@ -27,7 +27,10 @@ EMBEDDED = "embedded"
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """How to reach etcd. `origin` is the source that said so; without endpoints yet, it is the embedded one."""
+    """How to reach etcd. `origin` is the source that said so; without endpoints yet, it is the embedded one.
+
+    member: the id of the embedded one, if it is known; else 0.
+    """
 
     origin: str
     endpoints: tuple[str, ...] = ()
@@ -36,15 +39,16 @@ class Connection:
     ca_cert: bytes | None = field(default=None, repr=False)
     cert: bytes | None = field(default=None, repr=False)
     key: bytes | None = field(default=None, repr=False)
+    member: int = 0
 
     @property
     def embedded(self) -> bool:
         """Whether the etcd is one that this directory's instances start themselves."""
         return self.origin == EMBEDDED
 
-    def at(self, endpoint: str) -> Connection:
-        """The same, once it is known where the embedded etcd listens."""
-        return replace(self, endpoints=(endpoint,))
+    def at(self, endpoint: str, member: int) -> Connection:
+        """The same, once it is known where the embedded etcd listens, and its id."""
+        return replace(self, endpoints=(endpoint,), member=member)
 
 
 def resolve(settings: Settings, instance: Path = INSTANCE) -> Connection:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -45,9 +46,9 @@ class PaperAnswer(str):
 
     header: SimpleNamespace
 
-    def __new__(cls, name: str, cluster: int) -> PaperAnswer:
+    def __new__(cls, name: str, cluster: int, member: int) -> PaperAnswer:
         answer = super().__new__(cls, name)
-        answer.header = SimpleNamespace(cluster_id=cluster)
+        answer.header = SimpleNamespace(cluster_id=cluster, member_id=member)
         return answer
 
 
@@ -60,6 +61,7 @@ class PaperNode:
     diagnosis: Diagnosis | None = None
     seconds: float = 0.001
     cluster: int = 7
+    member: int = 70
     answers_from: float = float("inf")  # when its diagnosis is over
     asked: list[tuple[str, float]] = field(default_factory=list)
 
@@ -69,19 +71,17 @@ class PaperNode:
         self.clock.now += timeout if self.diagnosis is SILENT else self.seconds
         if self.diagnosis and self.clock.now < self.answers_from:
             raise Failed(self.diagnosis)
-        return PaperAnswer(self.name, self.cluster)
+        return PaperAnswer(self.name, self.cluster, self.member)
 
 
 class Paper:
     """Three endpoints, and the calls that go to them."""
 
-    def __init__(self, *diagnoses: Diagnosis | None, for_life: bool = False) -> None:
+    def __init__(self, *diagnoses: Diagnosis | None, **identity: Any) -> None:
         self.clock = Clock()
         self.nodes = [PaperNode(name, self.clock, diagnosis) for name, diagnosis in zip("abc", diagnoses, strict=False)]
         self.events: list[Event] = []
-        self.calls = Calls(
-            self.nodes, PROBE, None, self.events.append, self.clock, self.clock.advance, for_life=for_life
-        )
+        self.calls = Calls(self.nodes, PROBE, None, self.events.append, self.clock, self.clock.advance, **identity)
 
     def kinds(self) -> list[list[str]]:
         return [[kind for kind, _ in node.asked] for node in self.nodes]
@@ -417,6 +417,18 @@ def test_a_cluster_that_is_ours_for_life_is_never_taken_for_another() -> None:
             run(paper.calls.send(WRITE, 3.0))
     assert "commit" not in paper.kinds()[0]
     paper.nodes[0].cluster = 7
+    assert run(paper.calls.ask(READ, 3.0)) == "a"
+
+
+def test_a_stranger_that_answers_first_is_known_by_the_member_that_ours_has() -> None:
+    """An embedded etcd ends before it was asked anything, and another takes its port."""
+    paper = Paper(None, for_life=True, member=70)
+    paper.nodes[0].cluster, paper.nodes[0].member = 8, 80
+    for call, how in ((READ, paper.calls.ask), (WRITE, paper.calls.send)):
+        with pytest.raises(Unavailable, match="a: it is of another etcd cluster \\(its member 50, ours is 46\\)"):
+            run(how(call, 3.0))
+    assert "commit" not in paper.kinds()[0]
+    paper.nodes[0].cluster, paper.nodes[0].member = 7, 70
     assert run(paper.calls.ask(READ, 3.0)) == "a"
 
 

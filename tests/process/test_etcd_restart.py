@@ -180,7 +180,7 @@ def test_an_etcd_whose_disk_was_full_recovers_once_there_is_space(
         answered = write_until_refused(instance, body)
         assert within(SOON, lambda: "there is no space left on the disk" in instance.printed()), instance.printed()
         assert within(SOON, lambda: "no space left" in instance.request("GET", "/readyz").text)
-        assert within(2 * SOON, lambda: "Make room on the disk" in blamed(tmp_path))
+        assert within(2 * SOON, lambda: "Make room on the disk" in blamed(tmp_path)), blamed(tmp_path)
         filler.unlink()
         assert within(2 * SOON, lambda: is_up(instance)), instance.printed()
         for number in range(answered):

@@ -18,14 +18,19 @@ from pathlib import Path
 
 import pytest
 
+from consistency.core.store import Unavailable, Want
 from consistency.etcd.config import EtcdConfig
-from consistency.etcd.probe import EtcdProbe
+from consistency.etcd.probe import EtcdProbe, MemberStatus
+from consistency.etcd.store import EtcdStore
 from service.embedded_etcd import child
 from service.embedded_etcd.child import CLIENT_PORT, launch
 from service.embedded_etcd.others import can_be_joined, find_running
 from service.embedded_etcd.questions import takes_writes_over_http
 from service.embedded_etcd.shared import EmbeddedEtcd, RunningEtcd, find_etcd
+from service.process.compose import etcd_config
 from service.process.startup import StartupError
+from service.settings.connection import resolve
+from service.settings.model import Settings
 from tests.support import driver
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, is_running, within
@@ -165,22 +170,23 @@ def test_an_etcd_that_took_the_port_of_one_that_ended_is_not_joined(
 ) -> None:
     """1. A's etcd ends.  2. Another etcd takes its port.  3. B reads A's file, before A has noticed: it would join the
     other one, and write there. The doctor would examine it."""
-    running = etcd.start()
-    if not named:
-        record(tmp_path, running.pid, running.owner, running.endpoint)
-    os.kill(running.pid, signal.SIGKILL)
-    assert within(5, lambda: not is_running(running.pid))
-    looks = iter(range(5))
-    with other(tmp_path / "other", running.address) as taken:
-        assert taken == running.endpoint
-        assert find_running(tmp_path) is None
+    with port_taken(CLIENT_PORT):  # which every program that starts an etcd on this machine tries first
+        running = etcd.start()
+        if not named:
+            record(tmp_path, running.pid, running.owner, running.endpoint)
+        os.kill(running.pid, signal.SIGKILL)
+        assert within(5, lambda: not is_running(running.pid))
+        looks = iter(range(5))
+        with other(tmp_path / "other", running.address) as taken:
+            assert taken == running.endpoint
+            assert find_running(tmp_path) is None
 
-        def wait() -> None:
-            if next(looks, None) is None:
-                raise NotYet
+            def wait() -> None:
+                if next(looks, None) is None:
+                    raise NotYet
 
-        with pytest.raises(NotYet):
-            EmbeddedEtcd(tmp_path, quiet).start(wait)
+            with pytest.raises(NotYet):
+                EmbeddedEtcd(tmp_path, quiet).start(wait)
 
 
 def test_an_etcd_of_an_earlier_release_that_wrote_no_name_is_joined(tmp_path: Path, etcd: EmbeddedEtcd) -> None:
@@ -239,11 +245,34 @@ def begun(program: Path, data: Path, *options: str) -> int:
 
 def cluster_of(endpoint: str) -> int:
     """The id of the cluster that answers there."""
+    return status_of(endpoint).cluster
+
+
+def status_of(endpoint: str) -> MemberStatus:
+    """What the etcd that answers there says of itself."""
     probe = EtcdProbe(EtcdConfig((endpoint,), "/"))
     try:
-        return driver.run(probe.status(0, 5.0)).cluster
+        return driver.run(probe.status(0, 5.0))
     finally:
         driver.run(probe.close())
+
+
+@pytest.mark.parametrize("program", [find_etcd, recent_etcd])
+def test_an_instance_knows_its_etcd_before_that_has_answered_it(
+    tmp_path: Path, etcd: EmbeddedEtcd, monkeypatch: pytest.MonkeyPatch, program: Callable[[], Path]
+) -> None:
+    """1. An etcd is started, or joined.  2. It ends before anything else was asked.  3. Another one takes its port, and
+    is the first to answer."""
+    monkeypatch.setenv("PATH", str(program().parent), prepend=os.pathsep)
+    running, joined = etcd.start(), find_running(tmp_path)
+    assert joined == running
+    assert running.member == status_of(running.endpoint).member
+    with of_another_instance(tmp_path / "other") as theirs:
+        connection = resolve(Settings.load({})).at(theirs, running.member)
+        store = EtcdStore(etcd_config(Settings.load({}), connection))
+        with pytest.raises(Unavailable, match="it is of another etcd cluster"):
+            driver.run(store.read([Want("a")], None, timeout=5.0))
+        driver.run(store.close())
 
 
 @pytest.mark.parametrize("program", [find_etcd, recent_etcd])
