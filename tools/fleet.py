@@ -67,7 +67,8 @@ class Fleet:
         if self._settings.tls_client_ca:
             raise StartupError("TLS_CLIENT_CA is set, but nobody here has a client's certificate to show. Unset it")
         self._directory.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, **self._start_etcd(), "WORKERS": "1"}  # there are `size` of them already
+        self._start_etcd()
+        environment = {**os.environ, "WORKERS": "1"}  # there are `size` of them already
         program = haproxy.find()
         probes.require_free(host, port)
         if not program:
@@ -85,17 +86,16 @@ class Fleet:
             self._balancer = self._start_balancer(program, f"{host}:{port}", ports)
             self._wait_until_ready(self._balancer)
 
-    def _start_etcd(self) -> dict[str, str]:
-        """What the instances need to be told of etcd: nothing, if they find it by themselves."""
+    def _start_etcd(self) -> None:
+        """If none is set. The instances share it: it is that of their directory, and they know it by its name."""
         if not connection.resolve(self._settings, self._directory).embedded:
-            return {}
+            return
         self._etcd = EmbeddedEtcd(self._directory, self._tell)
         running = self._etcd.start()
         self._loop.enter()
         self._guarded = True
         self._loop.run(self._guard(self._etcd))
         self._tell(_row("etcd " + running.version, running.endpoint, running.pid, self._directory / "etcd.log"))
-        return {"ETCD_ENDPOINTS": running.endpoint}
 
     async def _guard(self, etcd: EmbeddedEtcd) -> None:
         etcd.guard(ignore)
