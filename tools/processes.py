@@ -21,6 +21,8 @@ KILLED_WITHIN = 2.0
 
 _PR_SET_PDEATHSIG = 1
 _TCP_LISTEN = "0A"
+_GONE = (FileNotFoundError, ProcessLookupError)
+"""What /proc says of a process, a thread or a descriptor that has ended meanwhile."""
 
 
 class Child:
@@ -116,33 +118,43 @@ def listens(pid: int, port: int) -> bool:
     if not Path("/proc/self/net").exists():
         return True
     try:
-        listening = {f"socket:[{inode}]" for inode in _listening(proc, port)}
-        return any(each in listening for process in _family(proc) for each in _files(process))
+        sockets = set(listening(proc, port))
+        return bool(sockets) and any(each in sockets for process in _family(proc) for each in _files(process))
     except PermissionError:
         return True
-    except (FileNotFoundError, ProcessLookupError):
-        return False  # it has ended
 
 
-def _listening(proc: Path, port: int) -> Iterator[str]:
-    """The inodes of what listens there in the network of a process, whoever owns them."""
+def listening(proc: Path, port: int) -> Iterator[str]:
+    """What listens there in the network of a process, whoever owns it, as descriptors lead to it.
+
+    proc: the process's directory in /proc.
+    """
+    lines: list[str] = []
     for table in ("tcp", "tcp6"):
-        for line in (proc / "net" / table).read_text().splitlines()[1:]:
-            _, local, _, state, *_, inode = line.split()[:10]
-            if state == _TCP_LISTEN and int(local.rpartition(":")[2], 16) == port:
-                yield inode
+        with contextlib.suppress(*_GONE):  # or there is no IPv6
+            lines += (proc / "net" / table).read_text().splitlines()[1:]
+    for line in lines:
+        _, local, _, state, *_, inode = line.split()[:10]
+        if state == _TCP_LISTEN and int(local.rpartition(":")[2], 16) == port:
+            yield f"socket:[{inode}]"
 
 
 def _family(proc: Path) -> Iterator[Path]:
     """A process, and all that it and its children have started."""
     yield proc
+    children: list[str] = []
     for task in proc.glob("task/*/children"):
-        for child in task.read_text().split():
-            yield from _family(proc.with_name(child))
+        with contextlib.suppress(*_GONE):
+            children += task.read_text().split()
+    for child in children:
+        yield from _family(proc.with_name(child))
 
 
 def _files(proc: Path) -> Iterator[str]:
-    """What its file descriptors lead to; one may be closed meanwhile."""
-    for descriptor in (proc / "fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):
+    """What its file descriptors lead to."""
+    descriptors: list[Path] = []
+    with contextlib.suppress(*_GONE):
+        descriptors += (proc / "fd").iterdir()
+    for descriptor in descriptors:
+        with contextlib.suppress(*_GONE):
             yield str(descriptor.readlink())

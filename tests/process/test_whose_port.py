@@ -6,6 +6,7 @@ end; meanwhile the other answers as it would. Tests, bench and fleet went on wit
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from service.process.startup import StartupError
 from tests.support.etcd import EtcdCluster, EtcdServer, dying_with_us, free_ports
 from tests.support.instances import InstanceProcess, within
 from tools.fleet import Fleet
-from tools.processes import Child, listens
+from tools.processes import Child, listening, listens
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/net").exists(), reason="the kernel tells on Linux only")
 
@@ -44,6 +45,15 @@ def test_a_process_is_known_by_the_port_at_which_it_listens_and_so_is_who_starte
                 bystander.kill()
             process.communicate(b"\n")
         assert not listens(process.pid, port)
+
+
+def test_where_there_is_no_ipv6_a_process_is_known_all_the_same(tmp_path: Path) -> None:
+    """The kernel has no table of it there: to take that for the end of the process is to wait for it for ever."""
+    (tmp_path / "net").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        (tmp_path / "net" / "tcp").write_text(Path("/proc/self/net/tcp").read_text())
+        (inode,) = listening(tmp_path, server.getsockname()[1])
+        assert str(Path(f"/proc/self/fd/{server.fileno()}").readlink()) == inode
 
 
 @pytest.fixture(scope="module")
