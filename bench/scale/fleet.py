@@ -121,7 +121,7 @@ class Fleet:
     def _start_design(self, ports: Sequence[int]) -> None:
         self._start([sys.executable, "-m", "bench.scale.fleet", self.name, self.etcd, self._prefix, *map(str, ports)])
         for port in ports:
-            wait_for(partial(_listens, at(port)), GROWN_WITHIN, f"{at(port)} answers")
+            wait_for(partial(_answers, at(port)), GROWN_WITHIN, f"{at(port)} answers")
 
     def _start(self, command: Sequence[str], **settings: str) -> None:
         self._children.append(self._processes.start(self.name, command, **settings))
@@ -131,7 +131,7 @@ class Fleet:
         return f"/scale/{self.name}"
 
 
-def _listens(url: str) -> bool:
+def _answers(url: str) -> bool:
     """A read of a document that is not there: 404 is an answer, too."""
     try:
         get(f"{url}{ROOT}nothing")

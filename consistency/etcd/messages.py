@@ -1,6 +1,6 @@
-"""etcd's messages: pieces of what it is asked, of the words of the protocol, and its answers, read into them. Pure.
+"""Pieces of what etcd is asked, made of the words of the protocol; and its answers, read into these words. Pure.
 
-Owns their form. Answers are told by their fields alone: nothing of gRPC is imported here.
+Owns the form of both. Answers are told by their fields alone.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def departed(layout: Layout, ranged: Any) -> tuple[Departure, ...]:
     """Return those in a range over `P/members/` that have gone lately."""
     found = ((layout.departed_lease_of(kv.key), kv) for kv in ranged.kvs)
     told = (departure(lease, kv) for lease, kv in found if lease is not None)
-    return tuple(departure for departure in told if departure is not None)
+    return tuple(each for each in told if each is not None)
 
 
 def fleet_id(layout: Layout, ranged: Any) -> str:
@@ -233,9 +233,10 @@ def listed(layout: Layout, kvs: Any) -> tuple[Listed, ...]:
 
 
 def member(slot: int | None, kv: Any) -> Member:
+    """Return the member whose key this is; slot: None if it waits for one."""
     return Member.read(slot, kv.lease, kv.create_revision, decode(kv.value))
 
 
 def departure(lease: int, kv: Any) -> Departure | None:
-    """Without a lease of its own it would stay for ever: not of ours."""
+    """Return who has gone, by what is left of it. Without a lease it would stay for ever: then it is none of ours."""
     return Departure.decode(lease, kv.value) if kv.lease else None

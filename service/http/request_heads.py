@@ -2,9 +2,9 @@
 its framing or its headers, before anything else is looked at. Pure.
 
 An ASGI server shows every byte of the path and of each header line, so nothing is decoded before we do it: once, here.
-Several lines of a header are one from then on, joined by commas. Some WSGI servers hand over one that is not ASCII as
-empty. So a header that guards something and is empty was sent, and has not been understood: it is never taken for
-absent.
+Several lines of a header are one from then on, joined by commas, those of cookies by semicolons. Some WSGI servers
+hand over one that is not ASCII as empty. So a header that guards something and is empty was sent, and has not been
+understood: it is never taken for absent.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is told of a request: its line in the log, and the author of a change: who makes it, in which request, and why.
+"""What is told of a request: its line in the log; and of a change: who makes it, in which request, and why.
 
 A line for every write, whatever became of it, and for every answer of 5xx; none for reads that go well. An answer bears
 an X-Request-Id, by which its request is found again, if it has a line, or if the client sent one. Never logs a value,
