@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -44,6 +46,16 @@ def readiness(instance: InstanceProcess) -> dict[str, object]:
 def children(pid: int) -> list[int]:
     """The processes that it started."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize(("package", "there"), [("granian", True), ("pydantic", True), ("pytest", False)])
+def test_what_is_weighed_has_the_packages_of_its_requirements_alone(tmp_path: Path, package: str, there: bool) -> None:
+    """Libraries load some of what else they find, and would be weighed with it."""
+    environ = os.environ | as_deployed(tmp_path)
+    command = [sys.executable, "-c", f"import service, {package}"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode == 0) is there, done.stderr
+    assert ("not among the requirements" in done.stderr) is not there
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="measured where the kernel tells: on Linux")
