@@ -16,6 +16,9 @@ from consistency.etcd.errors import Diagnosis
 LEAST = 0.02
 """Seconds below which asking is not worth it."""
 
+MOMENT = 0.2
+"""Seconds below which no answer means that there was no time for one."""
+
 PAUSE = (0.02, 0.1)
 """Seconds between two rounds of asking all endpoints, least and most: time for a leader to be elected."""
 
@@ -40,6 +43,7 @@ class Turns:
         self._deadline = clock() + timeout
         self._refusals_count_from = refusals_count_from
         self._asked = 0
+        self._share = 0.0  # seconds of the turn taken last
         self._diagnoses: dict[str, Diagnosis] = {}
 
     def take(self) -> tuple[int, float]:
@@ -47,11 +51,14 @@ class Turns:
         waiting = len(self._names) - self._asked % len(self._names)
         index = (self._first + self._asked) % len(self._names)
         self._asked += 1
-        return index, max(LEAST, self._left() / waiting)
+        self._share = max(LEAST, self._left() / waiting)
+        return index, self._share
 
     def failed(self, index: int, diagnosis: Diagnosis) -> None:
-        """The endpoint taken last gave no answer."""
-        self._diagnoses[self._names[index]] = diagnosis
+        """The endpoint taken last gave no answer. What it was found to be before stays, if this turn was a moment."""
+        name = self._names[index]
+        if self._share >= MOMENT or name not in self._diagnoses:
+            self._diagnoses[name] = diagnosis
 
     def over(self) -> bool:
         """Whether to give up: no time, or no endpoint of which one could hope for more in a moment."""

@@ -182,6 +182,21 @@ def test_turns_go_round_while_one_endpoint_is_alive_but_has_no_leader() -> None:
     assert turns.over()
 
 
+def test_what_an_endpoint_was_found_to_be_stays_when_its_last_turn_is_but_a_moment() -> None:
+    """Of another cluster, no leader: what an operator can act upon, and "no answer within 0.0 s" is not."""
+    clock = Clock()
+    turns = Turns("a", 0, 3.0, clock)
+    turns.take()
+    turns.failed(0, LEADERLESS)
+    clock.now += 2.0
+    turns.take()
+    turns.failed(0, FORBIDDEN)
+    clock.now += 0.9
+    turns.take()
+    turns.failed(0, SILENT)
+    assert "a: permission denied" in str(turns.error())
+
+
 def test_turns_pause_between_rounds_and_not_within() -> None:
     """The others are asked at once; a cluster without a leader is not hammered."""
     turns = Turns("abc", 0, 3.0, Clock())
