@@ -148,7 +148,7 @@ class Fleet:
             if time.monotonic() > deadline:
                 raise StartupError(
                     f"{child.name} is not ready after {READY_WITHIN:.0f} s; {child.address}/readyz says: {answer}. "
-                    f"Expected 200. Its log is {child.log}:\n{child.last_words()}"
+                    f"Expected 200, from process {child.pid}. Its log is {child.log}:\n{child.last_words()}"
                 )
         self._ready.add(child)
         self._tell(_row(child.name, child.address, child.pid, child.log))

@@ -41,7 +41,7 @@ class EtcdConfig:
     user, password: for a cluster with authentication enabled.
     ca_cert: PEM of the authorities to trust for https endpoints; None = those gRPC brings along.
     cert, key: PEM of the client certificate and its private key.
-    for_life: the cluster that answers first is never taken for one made anew at the same place: another is a stranger.
+    for_life: the cluster that answers first stays ours: another one at its place is a stranger, never ours made anew.
     member: the id of the only etcd there is, if it is known before the first answer; 0: it is not known.
     """
 

@@ -7,7 +7,8 @@ A cluster may be made anew at the same place, from a backup say, and bear anothe
 soon as no endpoint is known to be of the old one, or once the old one has been silent for PATIENCE seconds: of three
 endpoints only one may have been restored.
 
-An etcd that somebody starts again and again at one address, on one data directory, keeps its id. While it is down:
+An etcd that is started again and again at one address, on one data directory, keeps its id: it is ours for life
+(`for_life`). While it is down:
 
   1. Its port is free.  2. Another etcd takes it, as each of them takes the usual port if it can.
   3. It answers us. It is never ours, however long ours is away: we would write to somebody else's.

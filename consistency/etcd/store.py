@@ -8,8 +8,8 @@ Here are the reads of documents. The rest of it stands beside it: `commits` (the
 are guarded), `leases` (to be one of a fleet), `listings` and `past`, `remembered` (what writes leave), `watches`
 (opening one). They use `calls` (whom to ask, and how often), `endpoint` (the connections to one), `watch` (one stream),
 and, pure: `config` (where etcd is), `errors` (what a failure means), `failover` (whom to ask next), `health` (which
-endpoints fail), `token` (one Authenticate for all), `messages` (written and read), `layout` (names of keys). No other
-module speaks to etcd, but for the doctor's questions in `probe`.
+endpoints fail), `identity` (whose answers count), `token` (one Authenticate for all), `messages` (what is asked and
+answered), `layout` (names of keys). No other module speaks to etcd, but for the doctor's questions in `probe`.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ from consistency.core.model import MustBeAbsent, MustBeAt, MustExist, Preconditi
 from service.http.parameters import MAX_REVISION
 from service.http.problems import bad_request
 
-STEM = "config_revision"
-"""With what the cookie's name starts; by itself the name that it had when it did not tell of which fleet it is."""
+COOKIE = "config_revision"
+"""What the session cookie's name begins with; by itself its name of before, when it did not tell which fleet it is of."""
 
 UNKNOWN_SESSION: Revision = -1
 """Of a session that can't be understood."""
@@ -138,7 +138,7 @@ def _must_match(tags: Tags) -> Precondition | AnyOf:
 @lru_cache(maxsize=8)
 def cookie_of(fleet: str) -> str:
     """The name of the session cookie of the fleet with this id."""
-    return f"{STEM}_{fleet}"
+    return f"{COOKIE}_{fleet}"
 
 
 def seen_in(cookies: str, fleet: str) -> Revision:
@@ -153,11 +153,11 @@ def seen_in(cookies: str, fleet: str) -> Revision:
         pair = each.strip(" \t")
         if not pair:
             return UNKNOWN_SESSION
-        if not pair.startswith(STEM):
+        if not pair.startswith(COOKIE):
             continue
         name, _, value = pair.partition("=")
         name = name.rstrip(" \t")
-        if name == STEM or not fleet:
+        if name == COOKIE or not fleet:
             return UNKNOWN_SESSION
         if name == ours:
             found = _SEEN.fullmatch(value.lstrip(" \t"))
