@@ -23,7 +23,7 @@ from service.http.parameters import MAX_REVISION
 from service.http.problems import bad_request
 
 COOKIE = "config_revision"
-"""What the session cookie's name begins with; by itself its name of before, when it did not tell which fleet it is of."""
+"""What the session cookie's name begins with; by itself its name of before, when it did not tell its fleet."""
 
 UNKNOWN_SESSION: Revision = -1
 """Of a session that can't be understood."""
