@@ -155,6 +155,27 @@ def test_a_wrong_setting_is_named_with_what_was_expected(name: str, found: str, 
     assert f"for example {name}=" in told
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "read"),
+    [
+        ("PORT", " 8081 ", 8081),
+        ("PORT", "08081", 8081),
+        ("ETCD_TIMEOUT", "2", 2.0),
+        ("ETCD_TIMEOUT", "1e1\n", 10.0),
+        ("LOG_LEVEL", " debug ", "DEBUG"),
+        ("WORKERS", " Auto ", 0),
+        ("TLS_CLIENT_NAMES", "FALSE", False),
+        ("TLS_CLIENT_NAMES", "off", False),
+        ("CF_INSTANCE_GUID", "5", "5"),
+        ("VCAP_APPLICATION", ' {"name": "a"}\n', {"name": "a"}),
+    ],
+)
+def test_a_setting_may_be_written_in_several_ways(name: str, given: str, read: object) -> None:
+    """Templates and people leave blanks, and have words in capitals."""
+    found = getattr(Settings.load({name: given}), name.lower())
+    assert (type(found), found) == (type(read), read)
+
+
 def test_everything_that_is_wrong_is_told_at_once() -> None:
     """One start for each mistake would be one too many."""
     told = message(PORT="x", LEASE_TTL="y", LOG_LEVEL="z")
