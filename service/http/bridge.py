@@ -96,10 +96,6 @@ class Bridge:
         begun.add_done_callback(lambda done: _tell(loop, partial(self._ended, done)))
         return await _answer_of(begun)
 
-    async def aside(self, work: Callable[[], T]) -> T:
-        """Return the result of `work`, done on one of the threads: of ours, for what a request has no part in."""
-        return await asyncio.wrap_future(self._pool.submit(work))
-
     async def close(self, within: float) -> bool:
         """Begin nothing more, and join the threads; whether all have ended in time: one that hangs is left behind."""
         self._pool.shutdown(wait=False, cancel_futures=True)

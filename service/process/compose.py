@@ -156,11 +156,11 @@ class Instance:
     async def _give_back(self, worker: Worker) -> None:
         """After a rush it takes 20 ms for each 100 MB, in which Python runs, else a tenth of a millisecond."""
         await worker.pause(GIVES_BACK_EVERY)
-        await self._bridge.aside(allocator.give_back_free_pages)
+        await asyncio.to_thread(allocator.give_back_free_pages)
 
     def _look_at_tokens(self, keyring: Keyring) -> None:
         async def look(at_once: bool) -> None:
-            await self._bridge.aside(partial(keyring.look, at_once=at_once))  # on a thread: it may be far away
+            await asyncio.to_thread(keyring.look, at_once=at_once)  # it may be far away
 
         if keyring.has_file:
             self.rereading.add(look)

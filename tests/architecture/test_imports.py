@@ -248,8 +248,12 @@ BORROWED = {
     "service/tls/renewal.py": "files of certificates are looked at, which may be far away",
     "service/process/banner.py": "files that vouch for others are loaded, once",
     "service/fleet/peers.py": "httpx is loaded, once; files that vouch for others",
+    "service/process/compose.py": "the file of tokens is looked at; memory is given back to the kernel",
 }
-"""Who has something done on a thread of asyncio's own: all of it waits for files or the kernel, none for a request."""
+"""Who has something done on a thread of asyncio's own: all of it waits for files or the kernel, none for a request.
+
+Of its five or more, names that are looked up take two at most (service/fleet/names.py): none of this waits for others.
+"""
 
 
 def test_threads_are_borrowed_for_files_and_by_nobody_else() -> None:

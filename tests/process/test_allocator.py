@@ -48,6 +48,6 @@ allocator.give_back_free_pages = told
 
 def test_an_instance_gives_back_from_time_to_time_and_not_on_its_loop(tmp_path: Path, etcd: EtcdServer) -> None:
     with patched(tmp_path, TOLD, ETCD_ENDPOINTS=etcd.endpoint) as instance:
-        assert within(5, lambda: instance.printed().count("given back by flask_") >= 2), instance.printed()
+        assert within(5, lambda: instance.printed().count("given back by ") >= 2), instance.printed()
         assert "MainThread" not in instance.printed()
         assert instance.stop() == 0

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ import pytest
 
 from service.auth.keyring import Keyring
 from service.auth.token_sources import TokenSource, resolve
+from service.http.bridge import THREADS
 from service.process.startup import StartupError
 from service.settings.model import Settings, SettingsError
 from tests.fault_matrix.scene import metric
+from tests.process.test_stop import patched
 from tests.support.etcd import EtcdServer
 from tests.support.instances import InstanceProcess, environment, run_service, within
 
@@ -243,6 +246,34 @@ def test_a_file_that_changes_is_read_without_a_signal(tmp_path: Path, etcd: Etcd
         with read_again(instance):
             written(tmp_path / "tokens.new", json.dumps(tokens(NEW))).rename(file)
         assert statuses(instance, OLD, NEW) == [401, 404]
+
+
+HANGING = """
+import threading
+import service.app
+
+class Hanging:
+    def wsgi_app(self, environ, start_response):
+        print("hangs", flush=True)
+        threading.Event().wait()
+
+service.app.routes_of = lambda *_: Hanging()
+"""
+
+
+def test_a_token_is_revoked_while_all_of_flasks_threads_hang(tmp_path: Path, etcd: EtcdServer, file: Path) -> None:
+    """Else who is to be shut out could put it off, with lists and pages that take long."""
+    with (
+        patched(tmp_path, HANGING, ETCD_ENDPOINTS=etcd.endpoint, API_TOKENS_FILE=str(file)) as instance,
+        ThreadPoolExecutor(THREADS) as clients,
+    ):
+        instance.token = OLD
+        pages = [clients.submit(instance.request, "GET", "/docs", timeout=60) for _ in range(THREADS)]
+        assert within(10, lambda: instance.printed().count("hangs") == THREADS), instance.printed()
+        with read_again(instance):
+            written(file, json.dumps(tokens(NEW)))
+        assert statuses(instance, OLD, NEW) == [401, 404]
+        assert [page.exception(timeout=60) for page in pages] == [None] * THREADS  # told that it takes too long
 
 
 def test_a_secret_that_kubernetes_mounts_is_read_when_its_link_is_replaced(tmp_path: Path, etcd: EtcdServer) -> None:
