@@ -25,8 +25,10 @@ sys.meta_path.insert(0, Hiding())
 
 
 def as_deployed(directory: Path) -> dict[str, str]:
-    """Return the environment of such an instance. What it needs for that is in `directory`: at the first start, which
-    compiles all, an instance takes more than at those that follow."""
+    """Return the variables with which such an instance is started; what they name is written into `directory`.
+
+    Weigh it at its second start: the first one compiles all, and takes more.
+    """
     required = {
         _normal(line.partition("==")[0])
         for line in (PROJECT / "requirements.txt").read_text(encoding="utf-8").splitlines()

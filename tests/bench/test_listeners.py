@@ -23,7 +23,7 @@ def test_what_is_told_is_counted_once_wherever_it_is_cut(length: int) -> None:
 
 
 def test_a_measurement_beside_what_has_failed_is_none() -> None:
-    """As when nobody writes any more what the streams would be told of."""
+    """Nobody writes any more, and streams that are told of nothing disturb no hits."""
     failed = threading.Event()
 
     def fail() -> None:
