@@ -28,7 +28,7 @@ PROJECT = Path(__file__).parents[1]
 TESTS = ("tests/core", "tests/instance")
 COPIED = (
     "consistency", "metrics", "service", "simulation", "torture", *TESTS, "tests/support", "tests/__init__.py",
-    "tests/conftest.py", "tests/fault_matrix", "pyproject.toml",
+    "tests/conftest.py", "tests/fault_matrix", "tools/__init__.py", "tools/processes.py", "pyproject.toml",
 )  # fmt: skip
 TRIES = 3
 """Runs of a test by itself in which a mutant has to show again: where it opens a race, not every run loses it."""
