@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Mapping
+from io import BytesIO
 
 SLICE = 64 * 1024
 """Characters of a string that are encoded in one go."""
@@ -16,22 +17,22 @@ def encode(document: object) -> bytes:
     return _ENCODER.encode(document).encode("utf-8", "backslashreplace")
 
 
-def encode_object(about: dict[str, object], texts: Mapping[str, str]) -> Generator[None, None, bytes]:
-    """Return one object with the members of both; in slices, since `texts` may be long."""
-    pieces = [encode(about)[:-1]]
+def write_object(into: BytesIO, about: dict[str, object], texts: Mapping[str, str]) -> Generator[None, None, None]:
+    """Write one object with the members of both; in slices, since `texts` may be long.
+
+    Into one buffer: to join long parts would hold the loop, for 3 ms where they have 6 MB.
+    """
+    into.write(encode(about)[:-1])
     for name, text in texts.items():
-        pieces += (b", ", encode(name), b": ", (yield from encode_text(text)))
-    whole = b"".join((*pieces, b"}"))
-    yield
-    return whole
+        into.write(b", %b: " % encode(name))
+        yield from write_text(into, text)
+    into.write(b"}")
 
 
-def encode_text(text: str) -> Generator[None, None, bytes]:
-    """Return a string as `encode` does, in slices: one of 500,000 control characters takes 6 ms."""
-    pieces = []
+def write_text(into: BytesIO, text: str) -> Generator[None, None, None]:
+    """Write a string as `encode` does, in slices: one of 500,000 control characters takes 6 ms."""
+    into.write(b'"')
     for start in range(0, len(text), SLICE):
-        pieces.append(encode(text[start : start + SLICE])[1:-1])
+        into.write(encode(text[start : start + SLICE])[1:-1])
         yield
-    whole = b"".join((b'"', *pieces, b'"'))
-    yield  # each copy of 2 MB takes a millisecond
-    return whole
+    into.write(b'"')

@@ -69,9 +69,17 @@ def page_of(scan: Scan) -> Page:
     return Page(scan.header, keys, scan.more or len(told) < len(scan.documents))
 
 
-def values_of(scan: Scan) -> dict[str, dict[str, str]]:
-    """Return the documents of these keys as members: a string, byte for byte; what is not UTF-8 as `base64`."""
-    return {key: _member(document.data) for key, document in _fitting(scan)}
+def values_of(scan: Scan) -> dict[str, bytes]:
+    """Return the documents of these keys."""
+    return {key: document.data for key, document in _fitting(scan)}
+
+
+def member_of(value: bytes) -> dict[str, str]:
+    """Return a document as it is told beside its key: a string, byte for byte; what is not UTF-8 as `base64`."""
+    try:
+        return {"value": value.decode()}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(value).decode()}
 
 
 def _addressable(keys: Sequence[Listed]) -> list[Listed]:
@@ -81,13 +89,6 @@ def _addressable(keys: Sequence[Listed]) -> list[Listed]:
 def _shown(page: Page, keys: Sequence[Listed]) -> Listing:
     following = _behind(page.keys[-1].key) if page.more and page.keys else None
     return Listing(tuple(keys), len(page.keys) - len(keys), following, page.header.revision)
-
-
-def _member(data: bytes) -> dict[str, str]:
-    try:
-        return {"value": data.decode()}
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(data).decode()}
 
 
 def _fitting(scan: Scan) -> Sequence[tuple[str, Document]]:

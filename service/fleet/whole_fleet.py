@@ -88,7 +88,7 @@ class WholeFleet:
         """200: how each instance is. Raises Refused (400, 503)."""
         target = RECENT if _recent(environ) else STATE
         text, age = await self._latest.get(target, _authorization(environ))
-        return answer_encoded(b'{"age": %.3f, %b}' % (age, text), headers=(NO_STORE,))
+        return answer_encoded(b'{"age": %.3f, %b}\n' % (age, text), headers=(NO_STORE,))
 
     async def served_by_all(self, environ: Environ) -> Answer:
         """200: what each instance answers to the read of the key. Raises Refused (400, 503)."""
@@ -104,7 +104,7 @@ class WholeFleet:
         mine = served(status.me, int(own.status), headers, own.body, seconds)
         rows = await _in_order([lambda: mine, *(partial(_served, each) for each in heard)])
         about = {"key": key, "me": status.slot}
-        return answer_encoded(b'{%b, "members": %b}' % (encode(about)[1:-1], rows), headers=(NO_STORE,))
+        return answer_encoded(b'{%b, "members": %b}\n' % (encode(about)[1:-1], rows), headers=(NO_STORE,))
 
     async def _read_own(self, path: str) -> Answer:
         try:
