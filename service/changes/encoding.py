@@ -119,12 +119,12 @@ class _Once:
         """Return how many keys are left out."""
         hidden = 0
         for change in telling.changes:
-            if not is_addressable(change.key):
+            if is_addressable(change.key):
+                if into.tell():
+                    into.write(self._between)
+                yield from self._write(into, change)
+            else:
                 hidden += 1
-                continue
-            if into.tell():
-                into.write(self._between)
-            yield from self._write(into, change)
             yield
         return hidden
 
