@@ -136,7 +136,7 @@ class AsyncDistributedCache:
         """
         if known := self._fleet_id.known:
             return known
-        self._reads.refuse_if_down()
+        self._state.refuse_if_down()
         return await self._fleet_id.get(self._clock() + self._options.timeout)
 
     async def get_at(self, key: str, revision: Revision) -> Reading:
@@ -185,7 +185,7 @@ class AsyncDistributedCache:
 
     async def read_policy(self) -> Policy:
         """The policy in force, linearizably. Raises Denied, Unavailable."""
-        self._reads.refuse_if_down()
+        self._state.refuse_if_down()
         return await self._parts.policies.read(self._clock() + self._options.timeout)
 
     async def put_policy(self, text: bytes, *, if_match: Revision | None = None, author: Author = NOBODY) -> Written:
@@ -252,7 +252,7 @@ class AsyncDistributedCache:
 
         Raises Denied, Unavailable.
         """
-        self._reads.refuse_if_down()
+        self._state.refuse_if_down()
         return await self._store.page(prefix, after=after, limit=limit, timeout=self._options.timeout)
 
     async def scan(
@@ -262,7 +262,7 @@ class AsyncDistributedCache:
 
         What it holds as of is `header.revision`. Raises Compacted, NotReached, Denied, Unavailable.
         """
-        self._reads.refuse_if_down()
+        self._state.refuse_if_down()
         timeout = self._options.timeout
         if revision is None:
             revision = (await self._store.page(prefix, after="", limit=1, timeout=timeout)).header.revision
@@ -295,16 +295,16 @@ class AsyncDistributedCache:
     def _why_not_routed(self) -> str:
         if self._parts.closed:
             return "this instance is shutting down"
-        if self._reads.answered_at is None:
-            return f"etcd has not answered yet: {self._reads.last_error}{self._known_trouble()}"
+        if self._state.answered_at is None:
+            return f"etcd has not answered yet: {self._state.last_error}{self._known_trouble()}"
         return ""
 
     def _why_not_ready(self, now: float) -> str:
-        answered = self._reads.answered_at
+        answered = self._state.answered_at
         if (why_not := self._why_not_routed()) or answered is None:
             return why_not
         if now - answered > self._options.staleness_bound + self._options.proof_interval:
-            return f"etcd has not answered for {now - answered:.1f} s: {self._reads.last_error}{self._known_trouble()}"
+            return f"etcd has not answered for {now - answered:.1f} s: {self._state.last_error}{self._known_trouble()}"
         return ""
 
     def _known_trouble(self) -> str:

@@ -66,7 +66,6 @@ class Parts:
             timeout=options.timeout,
             clock=clock,
             errands=self.errands,
-            refuse_if_down=self.reads.refuse_if_down,
         )
         self.writes = Writes(
             store,
@@ -79,10 +78,9 @@ class Parts:
             clock=clock,
             wall=wall,
             errands=self.errands,
-            refuse_if_down=self.reads.refuse_if_down,
         )
-        self.recall = Recall(store, timeout=options.timeout, refuse_if_down=self.reads.refuse_if_down)
-        self.planner = Planner(store, self.recall, timeout=options.timeout, refuse_if_down=self.reads.refuse_if_down)
+        self.recall = Recall(store, timeout=options.timeout, refuse_if_down=self.state.refuse_if_down)
+        self.planner = Planner(store, self.recall, timeout=options.timeout, refuse_if_down=self.state.refuse_if_down)
         self._watch = VersionWatch(
             store,
             self.state,

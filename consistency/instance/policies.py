@@ -49,10 +49,7 @@ IDLE = 60.0
 
 
 class Policies:
-    """`run` belongs to a worker, woken when a version event tells of another policy. `clock`: local seconds.
-
-    refuse_if_down: raises Unavailable while the store is known not to answer.
-    """
+    """`run` belongs to a worker, woken when a version event tells of another policy. `clock`: local seconds."""
 
     def __init__(
         self,
@@ -63,7 +60,6 @@ class Policies:
         timeout: float,
         clock: Callable[[], float],
         errands: Errands,
-        refuse_if_down: Callable[[], None],
     ) -> None:
         self._store = store
         self._state = state
@@ -71,7 +67,6 @@ class Policies:
         self._timeout = timeout
         self._clock = clock
         self._errands = errands
-        self._refuse_if_down = refuse_if_down
 
     async def run(self, worker: Worker) -> None:
         """Reads the policy if another one is known to be in force than ours."""
@@ -123,7 +118,7 @@ class Policies:
 
     async def _change(self, text: bytes, over: Policy, author: Author, deadline: float) -> Commit:
         """One that guards other keys than before is itself a guarded write, which holds every key (rule 15)."""
-        self._refuse_if_down()
+        self._state.refuse_if_down()
         now, before = frozenset(Policy.read(text, 0).guarded), frozenset(over.guarded)
         if now == before:
             return await self._commit(text, over.mod_revision, author, deadline)

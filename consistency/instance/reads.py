@@ -43,7 +43,7 @@ STALE = ReadServed(Source.STALE)
 
 
 class Reads:
-    """Belongs to one loop. `answered_at`: local seconds at which the last answered batch was sent."""
+    """Belongs to one loop."""
 
     def __init__(
         self,
@@ -61,10 +61,6 @@ class Reads:
         self._observer = observer
         self._clock = clock
         self._batches = ReadBatches(stamp=state.ticket, send=self._send, clock=clock, errands=errands)
-        self.answered_at: float | None = None
-        self.last_error = "calls are waiting for it"
-        self._down = False  # the last batch got no answer
-        self._probed_at = 0.0  # when the prover last asked
 
     async def get(self, key: str, demand: Demand) -> Reading:
         """See `AsyncDistributedCache.get`, which tries a hit before."""
@@ -84,8 +80,8 @@ class Reads:
 
     async def prove(self) -> Verdict:
         """A batch without a range: what it proves (rule 4). Raises Unavailable."""
-        self._probed_at = now = self._clock()
-        part = (await self._batches.join(PROOF, now + self._options.timeout)).part(None)
+        self._state.proving()
+        part = (await self._batches.join(PROOF, self._clock() + self._options.timeout)).part(None)
         return await self._state.settle_within(part, self._clock() + self._options.proof_interval)
 
     async def reach(self, revision: Revision) -> Verdict:
@@ -93,14 +89,6 @@ class Reads:
         deadline = self._clock() + self._options.timeout
         part = (await self._join(PROOF, deadline)).part(None)
         return await self._settle(part, Demand(min_revision=revision), deadline)
-
-    def refuse_if_down(self) -> None:
-        """Raises Unavailable at once while etcd is known not to answer, and the prover goes on asking it.
-
-        Otherwise every request would wait for the whole of its deadline before it hears what is known already.
-        """
-        if self._down and self._clock() - self._probed_at < self._options.timeout + self._options.staleness_bound:
-            raise Unavailable(f"etcd does not answer: {self.last_error}")
 
     # The decisions of Freshness, acted upon
 
@@ -218,9 +206,9 @@ class Reads:
             needs = tuple(need.as_sent_in(ticket.epoch) for need in batch.needs.values())
             batch.parts = await self._fetch(ticket, needs, self._clock() + timeout)
         except StoreError as error:
-            self._down, self.last_error = True, str(error)
+            self._state.unanswered(error)
             raise
-        self._down, self.answered_at = False, ticket.sent_at
+        self._state.answered(ticket.sent_at)
         verdicts = [self._state.settle(part) for part in batch.parts]
         self._observer(BatchAnswered(len(batch.needs), batch.joined + batch.followers, isinstance(verdicts[0], Proof)))
 
@@ -239,9 +227,11 @@ class Reads:
         return [Part(ticket, needs, answer)]
 
     def _check_deadline(self, deadline: float) -> None:
-        self.refuse_if_down()
+        self._state.refuse_if_down()
         if self._clock() >= deadline:
-            raise Unavailable(f"freshness could not be proven within {self._options.timeout:g} s: {self.last_error}")
+            raise Unavailable(
+                f"freshness could not be proven within {self._options.timeout:g} s: {self._state.last_error}"
+            )
 
 
 def _check_timeline(part: Part, demand: Demand) -> None:

@@ -38,7 +38,7 @@ from consistency.core.freshness import Freshness
 from consistency.core.holds import Holds
 from consistency.core.model import Demand, MemberEvent, Policy, Reading, Revision, Source, VersionEvent, VersionState
 from consistency.core.options import CacheOptions
-from consistency.core.store import Found, Header, InForce, Survey
+from consistency.core.store import Found, Header, InForce, StoreError, Survey, Unavailable
 from consistency.instance.moments import Snapshot, Start
 from consistency.instance.read_batches import Need, Part
 from consistency.instance.state_of_changes import Follow, StateOfChanges, nobody
@@ -69,7 +69,11 @@ class _Changing:
 
 
 class LocalState(StateOfChanges, StateOfHolds):
-    """Everything an instance knows. For its loop alone, but for `hit`, which any thread may call."""
+    """Everything an instance knows. For its loop alone, but for `hit`, which any thread may call.
+
+    answered_at: local seconds at which the last batch was sent that the store has answered. last_error: what the last
+    one said that it has not answered.
+    """
 
     def __init__(self, options: CacheOptions, observer: Observer, clock: Callable[[], float]) -> None:
         self._observer = observer
@@ -83,6 +87,11 @@ class LocalState(StateOfChanges, StateOfHolds):
         self._watch_up = False
         self._follow: Follow = nobody
         self._renewed_at = 0.0  # local seconds, as all times here
+        self._down_for = options.timeout + options.staleness_bound  # seconds for which the store is taken for down
+        self._down = False  # the last batch got no answer
+        self._proving_at = 0.0  # when the prover last asked
+        self.answered_at: float | None = None
+        self.last_error = "calls are waiting for it"
         self._happened: list[Event] = []  # for the observer, when the change is complete
         self._window = self._fresh.window()  # read by any thread
         self._changing = _Changing(self._publish, self._tell)
@@ -332,6 +341,28 @@ class LocalState(StateOfChanges, StateOfHolds):
         self._happened.append(TimeWentBackwards(detail))
         self._moved.tell()
         self._follow(None)
+
+    # Reaching the store
+
+    def proving(self) -> None:
+        """The prover asks the store now."""
+        self._proving_at = self._clock()
+
+    def answered(self, sent_at: float) -> None:
+        """The store has answered a batch that was sent then, in local seconds."""
+        self._down, self.answered_at = False, sent_at
+
+    def unanswered(self, error: StoreError) -> None:
+        """The store has not answered a batch, or not as it should."""
+        self._down, self.last_error = True, str(error)
+
+    def refuse_if_down(self) -> None:
+        """Raises Unavailable at once while etcd is known not to answer, and the prover goes on asking it.
+
+        Otherwise every request would wait for the whole of its deadline before it hears what is known already.
+        """
+        if self._down and self._clock() - self._proving_at < self._down_for:
+            raise Unavailable(f"etcd does not answer: {self.last_error}")
 
     # Writing by the policy (rule 15)
 

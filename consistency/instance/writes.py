@@ -69,10 +69,7 @@ class Order:
 
 
 class Writes:
-    """Belongs to one loop. `refuse_if_down` raises Unavailable while the store is known not to answer.
-
-    wall: seconds since 1970, for the records that writes leave (rule 19).
-    """
+    """Belongs to one loop. wall: seconds since 1970, for the records that writes leave (rule 19)."""
 
     def __init__(
         self,
@@ -87,7 +84,6 @@ class Writes:
         clock: Callable[[], float],
         wall: Callable[[], float],
         errands: Errands,
-        refuse_if_down: Callable[[], None],
     ) -> None:
         self._store = store
         self._state = state
@@ -99,7 +95,6 @@ class Writes:
         self._clock = clock
         self._wall = wall
         self._errands = errands
-        self._refuse_if_down = refuse_if_down
         self._hindsight = Hindsight(store, state, errands, options.timeout, clock)
         self._group = GroupCommit(self._commit_puts, clock, errands)
         self._guarded_group = GroupCommit(self._commit_guarded_puts, clock, errands)
@@ -204,13 +199,13 @@ class Writes:
         """
         if not (policy.guarded and any(map(policy.guards, order.keys))):
             return await self._commit(order, policy, deadline), None
-        self._refuse_if_down()
+        self._state.refuse_if_down()
         async with self._guard.hold(order.keys, order.changes, policy.mod_revision, deadline) as held:
             return await self._commit(order, policy, deadline + held.waited, held.fence), held.acks
 
     async def _commit(self, order: Order, policy: Policy, deadline: float, fence: Fence | None = None) -> Commit:
         """Raises PolicyChanged if another policy is in force. fence: of the intent that it ends (rule 16)."""
-        self._refuse_if_down()
+        self._state.refuse_if_down()
         keys = order.keys
         keeping = Keeping.by(policy.history, self._wall())
         record = VersionRecord(new_nonce(), keys, order.op, order.sync, order.authors, kept=keeping is not None)
