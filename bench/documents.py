@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from consistency.core.model import NOBODY, VersionRecord, new_nonce
-from consistency.core.past import FRESH, Op, Record
+from consistency.core.records import FRESH, Op, Record
 
 SIZE = 100
 """Bytes of one document, unless said."""

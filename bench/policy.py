@@ -29,7 +29,7 @@ from bench.report import machine, table, write_document
 from bench.scale.designs import Etcd
 from bench.scale.fleet import OURS, Fleet, sizes
 from bench.stage import Effort, Stage
-from consistency.etcd.layout import range_end
+from consistency.etcd.transactions import range_end
 
 HOME = Path("instance")
 BEGIN, END = "<!-- written by make bench-policy -->", "<!-- end of what make bench-policy writes -->"

@@ -9,7 +9,7 @@
 
 A value is served from memory only while a linearizable read, sent at most `staleness_bound` ago, proves that every
 version event before it has been applied here. PROTOCOL.md has the rules and the argument. Nothing in this package
-imports Flask or Prometheus; only `etcd/store.py` imports etcd3 and grpc, and it is not imported here.
+imports Flask or Prometheus; only `etcd/` imports etcd3 and grpc, and it is not imported here.
 """
 
 from consistency.blocking import DistributedCache

@@ -33,9 +33,8 @@ class Impossible(NamedTuple):
 
 
 FRESHNESS = "consistency/core/freshness.py"
-HISTORY = "consistency/core/history.py"
+KNOWN = "consistency/core/known.py"
 STATE = "consistency/instance/state.py"
-ENTRIES = "consistency/core/entries.py"
 READS = "consistency/instance/reads.py"
 BATCH = "consistency/instance/read_batches.py"
 PARTS = "consistency/instance/parts.py"
@@ -48,9 +47,7 @@ LOOKS = "consistency/instance/last_looks.py"
 RECORDER = "consistency/instance/recorder.py"
 DECISIONS = "consistency/core/decisions.py"
 WRITES = "consistency/instance/writes.py"
-LAYOUT = "consistency/etcd/layout.py"
-GROUP = "consistency/instance/group_commit.py"
-SHARED = "consistency/instance/shared_calls.py"
+TRANSACTIONS = "consistency/etcd/transactions.py"
 TASKS = "consistency/tasks.py"
 FLEET_ID = "consistency/instance/fleet_id.py"
 OWED = "consistency/core/feed.py"
@@ -60,6 +57,7 @@ FOLLOWERS = "consistency/instance/followers.py"
 CROWD = "consistency/instance/crowd.py"
 STATE_OF_CHANGES = "consistency/instance/state_of_changes.py"
 PAST = "consistency/core/past.py"
+RECORDS = "consistency/core/records.py"
 TRIMMER = "consistency/instance/trimmer.py"
 HINDSIGHT = "consistency/instance/hindsight.py"
 RECALL = "consistency/instance/recall.py"
@@ -79,27 +77,27 @@ MUTANTS = (
     Mutant(1, "retry an unknown write", WRITES, "self._state.may_have_written(keys)\n            raise",
            "self._state.may_have_written(keys)\n            return await self._commit(changes, op, sync, timeout)"),
     Mutant(1, "reuse a nonce", WRITES, "VersionRecord(new_nonce(), ", 'VersionRecord("same", '),
-    Mutant(1, "join a group of puts that has been sent", SHARED,
+    Mutant(1, "join a group of puts that has been sent", TASKS,
            "        if self._open is call:\n            self._open = None\n", ""),
-    Mutant(1, "send the put of a client that has gone", GROUP, "                group.remove(signed)",
+    Mutant(1, "send the put of a client that has gone", WRITES, "                group.remove(signed)",
            "                pass"),
     Mutant(1, "cut a write short when its client goes away", TASKS,
            "await asyncio.shield(self.start(work, name))", "await self.start(work, name)"),
     Mutant(1, "report a write as not done when a close cuts it short", "consistency/blocking.py",
            "return self._do(work, OutcomeUnknown)", "return self._do(work, Unavailable)"),
-    Mutant(1, "report a group as not done when it is cut short", GROUP, "lost=OutcomeUnknown(", "lost=Unavailable("),
-    Mutant(1, "send a group that all its clients have given up", SHARED, "if call.waiting:", "if True:"),
-    Mutant(1, "report a put as not done though its group was sent", GROUP, "        if group.sent:",
+    Mutant(1, "report a group as not done when it is cut short", WRITES, "lost=OutcomeUnknown(", "lost=Unavailable("),
+    Mutant(1, "send a group that all its clients have given up", TASKS, "if call.waiting:", "if True:"),
+    Mutant(1, "report a put as not done though its group was sent", WRITES, "        if group.sent:",
            "        if False:"),
-    Mutant(2, "skip the lock-step of version counts", HISTORY, "event.state.count == applied.count + 1",
+    Mutant(2, "skip the lock-step of version counts", KNOWN, "event.state.count == applied.count + 1",
            "event.state.count > applied.count"),
-    Mutant(2, "ignore that the key was recreated", HISTORY, "event.state.created == applied.created", "True"),
+    Mutant(2, "ignore that the key was recreated", KNOWN, "event.state.created == applied.created", "True"),
     Mutant(2, "apply below the horizon", FRESHNESS, " or event.state.revision <= self.horizon", ""),
     Mutant(2, "let null name nothing", FRESHNESS,
            "            self.floor = self.known_from = self.horizon\n        return True",
            "            pass\n        return True"),
     Mutant(2, "invalidate nothing", STATE, "self._mark(event.names, at)", "0"),
-    Mutant(2, "invalidate what the event's own revision validated", ENTRIES, "entry.validated_at >= revision",
+    Mutant(2, "invalidate what the event's own revision validated", KNOWN, "entry.validated_at >= revision",
            "entry.validated_at > revision"),
     Mutant(3, "ignore the clock", FRESHNESS, "if confirm or now >= self.fresh_until:", "if confirm:"),
     Mutant(3, "ignore the floor", FRESHNESS, "entry.stale or entry.validated_at < self.floor", "entry.stale"),
@@ -128,7 +126,7 @@ MUTANTS = (
     Mutant(4, "draw the ticket after the answer", READS, "return [Part(ticket, needs, answer)]",
            "return [Part(self._state.ticket(), needs, answer)]"),
     Mutant(5, "fill without the overtaken check", FRESHNESS, "and not self.history.named_after(key, at)", ""),
-    Mutant(5, "let only the last event overtake a load", HISTORY,
+    Mutant(5, "let only the last event overtake a load", KNOWN,
            "        for name in event.names or ():\n            self._named[name] = event.state.revision",
            "        self._named = dict.fromkeys(event.names or (), event.state.revision)"),
     Mutant(5, "fill from an answer that is ahead of the watch", STATE, "            return verdict  # not the last",
@@ -137,16 +135,16 @@ MUTANTS = (
     Mutant(5, "fill from an earlier epoch", FRESHNESS, "return ticket.epoch == self.epoch and at >= self.floor",
            "return at >= self.floor"),
     Mutant(5, "cache a leased key", STATE, "return None if leased else Entry", "return Entry"),
-    Mutant(5, "trust a forgotten event's silence", HISTORY, "revision < self._base.revision or ", ""),
+    Mutant(5, "trust a forgotten event's silence", KNOWN, "revision < self._base.revision or ", ""),
     Mutant(5, "fill without a proof", STATE, "            case Unproven():\n",
            "            case Unproven():\n                self._fill(part)\n"),
     Mutant(5, "fill from an answer from before a write made here", FRESHNESS,
            "        if self.own_writes.since(ticket.writes, key, at):\n            return False\n", ""),
     Mutant(5, "fill from an answer from before a write made here of unknown outcome", STATE,
            "            self._fresh.own_writes.note(keys, FOREVER)\n", ""),
-    Mutant(5, "mistake an answer that has the write made here for one that lacks it", ENTRIES,
+    Mutant(5, "mistake an answer that has the write made here for one that lacks it", KNOWN,
            " and at < revision)", ")"),
-    Mutant(5, "trust an answer from before a forgotten write made here", ENTRIES,
+    Mutant(5, "trust an answer from before a forgotten write made here", KNOWN,
            "over < self._forgotten or ", ""),
     Mutant(6, "validate by mod_revision across a gap whose history can't be proven", STATE,
            'self._invalidated("history", self._entries.clear())\n                    self._rebase', "self._rebase"),
@@ -182,9 +180,9 @@ MUTANTS = (
     Mutant(8, "mistake a late answer for another history", FRESHNESS, "if header.revision < ticket.seen:",
            "if header.revision < self.seen:"),
     Mutant(8, "ignore the cluster id", FRESHNESS, "if self.cluster and header.cluster != self.cluster:", "if False:"),
-    Mutant(8, "mistake an older version under a newer header for a late answer", HISTORY,
+    Mutant(8, "mistake an older version under a newer header for a late answer", KNOWN,
            "if seen.revision < applied.revision <= header:", "if False:"),
-    Mutant(8, "trust an equal revision with another nonce", HISTORY,
+    Mutant(8, "trust an equal revision with another nonce", KNOWN,
            "Standing.OURS if self._states.get(seen.revision) == seen else",
            "Standing.OURS if seen.revision in self._states else"),
     Mutant(8, "validate a read that waited for a lane in another history", BATCH,
@@ -200,7 +198,7 @@ MUTANTS = (
     Mutant(9, "hit without a slot", FRESHNESS, "if not self.lease:", "if False:"),
     Mutant(9, "keep the window when the slot is lost", FRESHNESS,
            "self.slot, self.lease = None, 0\n        self.fresh_until = 0.0", "self.slot, self.lease = None, 0"),
-    Mutant(9, "count a member key without a lease as a member", LAYOUT,
+    Mutant(9, "count a member key without a lease as a member", TRANSACTIONS,
            "return self.slot_of(raw) if lease else None", "return self.slot_of(raw)"),
     Mutant(9, "ignore an event about our slot", STATE, "self._fresh.doubt()", "pass"),
     Mutant(9, "ignore that the lease has expired", MEMBERS, "if not alive:", "if False:"),
@@ -261,9 +259,9 @@ MUTANTS = (
            "if demand.min_revision or demand.linearizable:", "if demand.min_revision:"),
     Mutant(11, "serve the entry without a proof of the read's own", READS,
            "return part.ticket.sent_at if isinstance(verdict, Proof) else None", "return part.ticket.sent_at"),
-    Mutant(11, "let a few go ahead of the crowd", SHARED,
+    Mutant(11, "let a few go ahead of the crowd", TASKS,
            " and all(call.joined >= other.joined for other in self._under_way)", ""),
-    Mutant(11, "close a batch before those who were just woken can join it", SHARED,
+    Mutant(11, "close a batch before those who were just woken can join it", TASKS,
            "        self._under_way.append(call)\n",
            "        self._under_way.append(call)\n        self._open = None\n"),
     Mutant(3, "serve unproven without being asked", FRESHNESS,
@@ -296,7 +294,8 @@ MUTANTS = (
     Mutant(12, "ask nobody", WRITES, "order.op, order.sync, order.authors",
            "order.op, False, order.authors"),
     Mutant(12, "count an older acknowledgement", ROLL, ">= revision for slot in members", "> 0 for slot in members"),
-    Mutant(12, "count an acknowledgement without a lease", LAYOUT, "if lease and raw.endswith", "if raw.endswith"),
+    Mutant(12, "count an acknowledgement without a lease", TRANSACTIONS,
+           "if lease and raw.endswith", "if raw.endswith"),
     Mutant(12, "mistake no members for all members", ROLL, "bool(members) and ", ""),
     Mutant(13, "let every member audit", AUDIT, "us.slot != self._fleet.leader()", "False"),
     Mutant(13, "ignore outside writes", AUDIT, "frozenset(unexplained(touched, events) | undone(", "frozenset(undone("),
@@ -362,7 +361,7 @@ MUTANTS = (
            "            if policy.fault:", "            if False:"),
     Mutant(15, "compare no policy", WRITES, "policy=policy.mod_revision,\n                keeping",
            "policy=None,\n                keeping"),
-    Mutant(15, "send puts together that were agreed to under several policies", GROUP,
+    Mutant(15, "send puts together that were agreed to under several policies", WRITES,
            "            policy == self.policy\n            and ", "            "),
     Mutant(15, "put a policy over whatever is there", POLICIES,
            "            if if_match is not None and over.mod_revision != if_match:", "            if False:"),
@@ -441,14 +440,14 @@ MUTANTS = (
     Mutant(18, "compare no nonce", OWED, "if mark_of(then.nonce) != token.mark:", "if False:"),
     Mutant(18, "mistake a version with keys null for one that names no key", OWED,
            "if history.all_named_after(token.revision):", "if False:"),
-    Mutant(18, "forget the versions with keys null in a past that was read", HISTORY,
+    Mutant(18, "forget the versions with keys null in a past that was read", KNOWN,
            "                self.all_named = max(self.all_named, event.state.revision)\n        self._base",
            "                pass\n        self._base"),
-    Mutant(18, "join a past that has a gap", HISTORY, "            if not _follows(applied, event):\n",
+    Mutant(18, "join a past that has a gap", KNOWN, "            if not _follows(applied, event):\n",
            "            if False:\n"),
-    Mutant(18, "remember one past after another", HISTORY, "return self._remember - self._lent",
+    Mutant(18, "remember one past after another", KNOWN, "return self._remember - self._lent",
            "return self._remember"),
-    Mutant(18, "join a past that does not lead here", HISTORY, "if applied != self._base or ", "if "),
+    Mutant(18, "join a past that does not lead here", KNOWN, "if applied != self._base or ", "if "),
     Mutant(18, "tell a value that is newer than `to`", OWED, "and since <= revision <= horizon",
            "and revision <= horizon"),
     Mutant(18, "tell a value that is older than `to`", OWED, "return not entry.stale and floor <=", "return floor <="),
@@ -511,7 +510,7 @@ MUTANTS = (
     Mutant(19, "tell by the last record though another value is there", PAST,
            "return Recorded(None) if there_is_nothing and current is None else Unknowable(_OUTSIDE)",
            "return Recorded(None) if there_is_nothing else Recorded(last)"),
-    Mutant(19, "treat a document that was cut short as whole", PAST, " and size == len(document)", ""),
+    Mutant(19, "treat a document that was cut short as whole", RECORDS, " and size == len(document)", ""),
     Mutant(19, "remove some of the last records, too", PAST,
            "max(0, len(traces) - keep)", "max(0, len(traces) - keep + 1)"),
     Mutant(19, "write without a record", WRITES, "                keeping=keeping,\n", ""),
@@ -526,7 +525,7 @@ MUTANTS = (
            "            if not keep:\n", "            if False:\n"),
     Mutant(19, "don't look back at overwritten values", HINDSIGHT,
            "        if late or self._unexplained(found):", "        if False:"),
-    Mutant(19, "believe in a record that a version has not left", "consistency/core/history.py",
+    Mutant(19, "believe in a record that a version has not left", KNOWN,
            "(key in event.names and event.kept)", "key in event.names"),
     Mutant(19, "doubt values that were written in order", HINDSIGHT, "is False]", "is not True]"),
     Mutant(19, "plan a rollback as if every vanished key had left a name", PLANNER,

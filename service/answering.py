@@ -27,13 +27,12 @@ from service.fleet.whole_fleet import WholeFleet, plain_read
 from service.history.histories import Histories
 from service.history.rollbacks import Rollbacks
 from service.http.answers import NO_STORE, Answer, answer_json
-from service.http.bodies import LARGE, BodyReader
 from service.http.door import DOCUMENT, HISTORY_OF_KEY, Door, all_keys, everything, granted, keys_granted
 from service.http.hosts import hosts_of
 from service.http.parameters import proof_parameters, routing_parameter
-from service.http.request_heads import Environ
+from service.http.requests import COPIES, LARGE_BODY, BodyReader, Environ
 from service.http.security_headers import SECURITY_HEADERS
-from service.memory.capacity import COPIES, Capacity
+from service.memory.capacity import Capacity
 from service.policy.enforcement import Enforcement
 from service.policy.policies import Policies
 from service.policy.schemas import Schemas
@@ -71,7 +70,9 @@ class Answering:
         )
         self.door = Door(hosts, keyring, instruments)
         largest = settings.max_value_bytes
-        reader = BodyReader(max_bytes=largest, room=room.bodies if room else AT_ONCE * COPIES * max(largest, LARGE))
+        reader = BodyReader(
+            max_bytes=largest, room=room.bodies if room else AT_ONCE * COPIES * max(largest, LARGE_BODY)
+        )
         prefix_of = all_keys if keyring is None else keys_granted
         self._schemas = Schemas()
         enforcement = Enforcement(self._schemas, cache.read_policy, instruments.refused_by_policy)

@@ -32,7 +32,7 @@ from service.http.bridge import WsgiApplication
 from service.http.door import FAILURE, ROUTE, UNKNOWN_ROUTE, Door
 from service.http.failures import answer_failure
 from service.http.problems import NOT_DONE, Kind, Problem, Refused
-from service.http.request_heads import Environ
+from service.http.requests import Environ
 from service.http.responses import Response, Run, respond
 from service.policy.routes import policy_routes
 from service.settings.model import Settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from consistency.etcd.layout import Layout
+from consistency.etcd.transactions import Layout
 from simulation.comings import Comings
 from simulation.etcd.records import Committed
 from simulation.instance import Instance

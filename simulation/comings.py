@@ -11,7 +11,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from consistency.core.departures import MOST
-from consistency.etcd.layout import Layout
+from consistency.etcd.transactions import Layout
 from simulation.etcd.mvcc import Kv
 from simulation.etcd.records import Committed
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from consistency.etcd.layout import Layout
+from consistency.etcd.transactions import Layout
 from simulation.etcd.requests import only_reads
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from consistency.core.authors import NOBODY, Author
-from consistency.core.past import DOUBTED
+from consistency.core.records import DOUBTED, NOBODY, Author
 from simulation.plan import KEPT
 from simulation.policies import breach
 from simulation.record import Order, PolicySent

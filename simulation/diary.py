@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from consistency.core.entries import Kept
+from consistency.core.known import Kept
 from consistency.core.model import NO_VERSION, VersionState
 from simulation.instance import Instance
 from simulation.life import Life

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from consistency.core.versions import MOST_NAMES
+from consistency.core.records import MOST_NAMES
 from simulation.crowds import crowds
 from simulation.plan import AFTERWARDS, Ask, Machine, Plan
 from torture.history import CHECKED, Kind, Level

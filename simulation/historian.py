@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from consistency.core.model import Reading
-from consistency.core.past import Op, Record
+from consistency.core.records import Op, Record
 from consistency.core.store import Scan
 from consistency.instance.recall import KeyHistory
 from simulation.asking import Ask, Asker

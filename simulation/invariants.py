@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
-from consistency.core.entries import Kept
-from consistency.core.history import weight
+from consistency.core.known import Kept, weight
 from consistency.core.model import Revision
 from simulation.instance import Instance
 from simulation.life import Life

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from consistency.core.model import SLOTS, WAITING, VersionRecord, new_nonce
-from consistency.etcd.layout import Layout, range_end
+from consistency.etcd.transactions import Layout, range_end
 from simulation.etcd.cluster import Cluster
 from simulation.plan import VISIBLE
 

@@ -22,11 +22,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from consistency.core.entries import WRITES_REMEMBERED
 from consistency.core.feed import Scope, Token, Told, token_at
+from consistency.core.known import WRITES_REMEMBERED
+from consistency.core.records import MOST_NAMES
 from consistency.core.store import Put
-from consistency.core.versions import MOST_NAMES
-from consistency.etcd.health import FIRST_LOOK
+from consistency.etcd.calls import FIRST_LOOK
 from simulation.client import PATIENCE
 from simulation.ending import KEYS, SOON, TOLD_WITHIN, WELL_WITHIN, Ending, how
 from simulation.instance import Instance

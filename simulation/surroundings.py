@@ -14,10 +14,11 @@ from typing import Any
 from consistency.core.events import Observer
 from consistency.core.feed import Scope
 from consistency.core.model import Revision
-from consistency.core.past import OPS, named
+from consistency.core.past import named
+from consistency.core.records import OPS
 from consistency.core.store import Change, Commit, Put, Store
-from consistency.etcd.layout import Layout, range_end
 from consistency.etcd.store import EtcdStore
+from consistency.etcd.transactions import Layout, range_end
 from simulation.books import Books
 from simulation.counting import Counting
 from simulation.documents import Documents, Version

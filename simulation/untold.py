@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from consistency.core.model import Revision, VersionRecord
-from consistency.etcd.layout import Layout
+from consistency.etcd.transactions import Layout
 from consistency.instance.auditor import AUDIT
 from simulation.etcd.mvcc import Kv
 from simulation.etcd.records import Committed

@@ -15,7 +15,7 @@ from typing import Any, Self
 import grpc  # type: ignore[import-untyped]
 from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
-from consistency.etcd.layout import range_end
+from consistency.etcd.transactions import range_end
 from torture.history import Kind, Level, Operation, Outcome, Remembers
 from torture.truth import Change
 

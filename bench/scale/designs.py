@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import grpc  # type: ignore[import-untyped]
 from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
-from consistency.etcd.layout import Layout, range_end
+from consistency.etcd.transactions import Layout, range_end
 
 TIMEOUT = 3.0
 """Seconds for one call of etcd."""

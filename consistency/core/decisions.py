@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass
 
-from consistency.core.entries import Entry
+from consistency.core.known import Entry
 from consistency.core.model import Revision
 
 

@@ -14,10 +14,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from consistency.core.authors import NOBODY, Author
-from consistency.core.entries import Entry
-from consistency.core.history import History
+from consistency.core.known import Entry, History
 from consistency.core.model import Revision, VersionEvent, VersionState
+from consistency.core.records import NOBODY, Author
 
 MOST_NAMES = 100
 """Names told at once, unless one transaction alone changed more. What is left is told next."""

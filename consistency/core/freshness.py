@@ -35,8 +35,7 @@ from consistency.core.decisions import (
     Verdict,
     Window,
 )
-from consistency.core.entries import Entry, OwnWrites
-from consistency.core.history import NAMES_REMEMBERED, History, Standing
+from consistency.core.known import NAMES_REMEMBERED, Entry, History, OwnWrites, Standing
 from consistency.core.model import NO_VERSION, Demand, Revision, VersionEvent
 from consistency.core.store import Header, ReadAnswer, Survey
 

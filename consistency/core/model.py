@@ -6,11 +6,6 @@ revisions: they order everything. Keys are the caller's, without the prefix.
 
 from __future__ import annotations
 
-from consistency.core.authors import (
-    NOBODY,
-    Author,
-    Authors,
-)
 from consistency.core.documents import (
     Applied,
     Demand,
@@ -46,17 +41,11 @@ from consistency.core.preconditions import (
     PreconditionFailed,
     holds,
 )
+from consistency.core.records import NOBODY, Author, Authors, VersionEvent, VersionRecord, new_nonce
 from consistency.core.status import (
     Status,
 )
-from consistency.core.versions import (
-    NO_VERSION,
-    Revision,
-    VersionEvent,
-    VersionRecord,
-    VersionState,
-    new_nonce,
-)
+from consistency.core.versions import NO_VERSION, Revision, VersionState
 
 __all__ = [
     "LARGEST_POLICY",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from consistency.core.history import PLACE
+from consistency.core.known import PLACE
 
 CLOCK_RATE_ERROR = 0.01
 """How much faster one machine's clock may run than another's. Crystals are off by less than a thousandth of this."""

@@ -1,4 +1,4 @@
-"""The records that writes leave, beyond what etcd remembers, and what they tell about a revision. Pure.
+"""What the records that writes leave tell about a revision, beyond what etcd remembers. Pure.
 
 Owns the decision of rule 19: the document of a key at a revision, exactly, or that it can't be known. Knows no store.
 
@@ -8,108 +8,15 @@ the names of a key's records, without the documents, are enough to decide which 
 
 from __future__ import annotations
 
-import enum
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from consistency.core.authors import NOBODY, Author
 from consistency.core.documents import Document
-from consistency.core.policy import Kept
+from consistency.core.records import DOUBTED, FRESH, Op, Trace
 from consistency.core.versions import Revision
 
 _NAME = re.compile(r"([0-9a-f]{32})([pdo+!])")
-
-
-class Op(enum.StrEnum):
-    """What a record tells of: a put, a delete, or that an audit has found a change made past the service (rule 13)."""
-
-    PUT = "p"
-    DELETE = "d"
-    OUTSIDE = "o"
-
-
-OPS = {Op.PUT: "put", Op.DELETE: "delete", Op.OUTSIDE: "outside"}
-"""As it is told."""
-
-FRESH = "+"
-"""In place of an op: beside the record of the same nonce, that there was no such key just before."""
-
-
-DOUBTED = "!"
-"""The same, where the writer has found that what it overwrote has left no record: somebody has put it past the service,
-or an instance of an earlier release."""
-
-
-@dataclass(frozen=True, slots=True)
-class Keeping:
-    """How a write leaves records: documents up to `max_bytes`; `at`: seconds since 1970."""
-
-    max_bytes: int
-    at: float
-
-    @classmethod
-    def by(cls, kept: Kept, now: float) -> Keeping | None:
-        """As the policy says; None: not at all."""
-        return cls(kept.max_bytes, now) if kept.keep else None
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """One record by its name.
-
-    fresh: there was no such key just before. doubted: what was there just before has left no record.
-    """
-
-    mod_revision: Revision
-    op: Op
-    nonce: str
-    fresh: bool = False
-    doubted: bool = False
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Its own, and those of what stands beside it."""
-        beside = ((FRESH, self.fresh), (DOUBTED, self.doubted))
-        return self.nonce + self.op, *(self.nonce + kind for kind, there in beside if there)
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One change. at: seconds since 1970, None if that can't be read. size: of the document, in bytes.
-
-    document: None for a delete, and where it was too large to be kept.
-    """
-
-    mod_revision: Revision
-    op: Op
-    at: float | None = None
-    author: Author = NOBODY
-    size: int = 0
-    document: bytes | None = None
-
-    def encode(self) -> bytes:
-        """What is stored: a line of JSON, then the document."""
-        head: dict[str, Any] = {"at": self.at, **self.author.members()}
-        if self.op is Op.PUT:
-            head |= {"size": self.size, "kept": self.document is not None}
-        return json.dumps(head).encode() + b"\n" + (self.document or b"")
-
-    @classmethod
-    def decode(cls, trace: Trace, raw: bytes) -> Record:
-        """Reads what `encode` wrote; of anything else nothing is known but the change itself."""
-        line, _, document = raw.partition(b"\n")
-        try:
-            head = json.loads(line)
-            at, size, kept = float(head["at"]), int(head.get("size", 0)), head.get("kept") is True
-            author = Author(*(str(head.get(name, "")) for name in ("by", "request", "why")))
-            "".join((author.by, author.request, author.why)).encode()
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return cls(trace.mod_revision, trace.op)
-        whole = kept and trace.op is Op.PUT and size == len(document)
-        return cls(trace.mod_revision, trace.op, at, author, size, document if whole else None)
 
 
 @dataclass(frozen=True, slots=True)

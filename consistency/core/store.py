@@ -54,7 +54,8 @@ from consistency.core.model import (
     Revision,
     VersionRecord,
 )
-from consistency.core.past import Keeping, KeyPast, Record, Trace
+from consistency.core.past import KeyPast
+from consistency.core.records import Keeping, Record, Trace
 
 __all__ = [
     "BadCredentials",
@@ -195,7 +196,7 @@ class Store(Protocol):
     async def versions(self, after: Revision, until: Revision, *, most: int, timeout: float) -> PastVersions:
         """The version key at `after`, and all its changes since, up to one at `until` or later: there has to be one.
 
-        Raises Compacted, NotReached, TooLarge (they count more than `most` names, as in `consistency.core.history`),
+        Raises Compacted, NotReached, TooLarge (they count more than `most` names, as in `consistency.core.known`),
         Denied, Unavailable; ValueError below 1.
         """
 

@@ -1,6 +1,8 @@
-"""How calls to etcd are made: reads fail over, writes are sent once, a refused token is renewed. Imports no gRPC.
+"""How calls to etcd are made: reads fail over, writes are sent once, a refused token is renewed.
 
-Owns which endpoint is asked; what is known of each is kept by `etcd_health`. The rules:
+Owns which endpoint is asked, what is remembered of each, and the translation of gRPC's errors, which `EtcdNode` alone
+sees. The clock is a parameter. No connection is made before the first call, so that a store can be built before a fork.
+The rules:
 
   A read asks one endpoint for as long as that answers, else the others, while its time lasts and one seems alive.
   Only etcd's own words about a request are an answer; whatever else comes back is the endpoint's failure.
@@ -8,6 +10,11 @@ Owns which endpoint is asked; what is known of each is kept by `etcd_health`. Th
   etcd makes a write Unavailable (nothing was sent), and OutcomeUnknown is left to the moment in which it dies.
   A write goes to a second endpoint only if the first certainly did nothing; never after OutcomeUnknown.
   A token that is refused is renewed once, and the call made once more: etcd refuses before it does anything.
+
+  The first endpoint that does not fail is asked first, in the order in which they are configured.
+  One that failed is passed over until it has answered again: because all others failed too, or because it was looked at
+  again. That happens after FIRST_LOOK seconds, and later each time that it fails anew: to go back to an endpoint that
+  keeps failing costs a call each time.
 """
 
 from __future__ import annotations
@@ -19,16 +26,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
+import grpc  # type: ignore[import-untyped]
+import grpc.aio  # type: ignore[import-untyped]
 from tenacity import AsyncRetrying, retry_if_exception_type
 
-from consistency.core.events import Observer, StoreCalled
+from consistency.core.events import EndpointDown, EndpointUp, Observer, StoreCalled
 from consistency.core.store import OutcomeUnknown, StoreError, Unavailable
-from consistency.etcd.errors import Diagnosis, Failed
+from consistency.etcd.channels import BACKOFF, Connect, connect, methods
+from consistency.etcd.config import Endpoint, EtcdConfig
+from consistency.etcd.errors import Diagnosis, Failed, diagnose
 from consistency.etcd.failover import LEAST, Turns
-from consistency.etcd.health import Health
 from consistency.etcd.identity import Identity
 from consistency.etcd.token import Tokens
-from consistency.tasks import Errands, within
+from consistency.tasks import Errands, is_to_end, within
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,189 @@ class Node(Protocol):
     async def rpc(self, call: Call, timeout: float, token: str) -> Any:
         """Makes the call; the answer, whose `header` bears a `cluster_id`. Raises Failed."""
 
+
+# One endpoint
+
+_WITH_LEADER = ("hasleader", "true")  # a member cut off from the others says so at once, instead of falling silent
+
+_CLOSED = Diagnosis(Unavailable, "the store is closed", connected=False)
+_CUT_OFF = Diagnosis(OutcomeUnknown, "the store was closed meanwhile")
+
+
+class EtcdNode:
+    """One endpoint: its two channels, made at the first call, on the loop that makes it.
+
+    The second channel is for the streams: a watch that shares a connection with heavy reads starves (etcd #15402).
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        config: EtcdConfig,
+        connect: Connect = connect,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = endpoint.url
+        self._endpoint = endpoint
+        self._config = config
+        self._connect = connect
+        self._clock = clock
+        self._channels: tuple[Any, ...] = ()
+        self._methods: dict[str, Callable[..., Any]] = {}
+        self._closed = False
+
+    async def rpc(self, call: Call, timeout: float, token: str, *, leader: bool = True) -> Any:
+        """See Node. Without `leader` a member answers even if it knows none."""
+        started = self._clock()
+        method, metadata = self._method(call.method), metadata_for(token, leader=leader)
+        try:
+            return await method(call.request, timeout=timeout, metadata=metadata)
+        except grpc.RpcError as error:
+            raise Failed(diagnose_rpc(error, self._clock() - started)) from error
+        except grpc.aio.UsageError as error:  # how gRPC says that a channel is closed
+            raise Failed(_CLOSED) from error
+        except asyncio.CancelledError as error:
+            if is_to_end():
+                raise
+            raise Failed(_CUT_OFF if call.write else _CLOSED) from error
+
+    def stream(self, method: str, **arguments: Any) -> Any:
+        """Begin a streaming RPC. Raises Failed once closed."""
+        return self._method(method)(**arguments)
+
+    async def close(self) -> None:
+        """End the calls under way; later ones fail. Lets go of the channels: gRPC's thread lives as long as they."""
+        self._closed = True
+        channels, self._channels, self._methods = self._channels, (), {}
+        for channel in channels:
+            await channel.close()
+
+    def _method(self, name: str) -> Callable[..., Any]:
+        if self._closed:
+            raise Failed(_CLOSED)
+        if not self._methods:
+            data, streams = self._channels = tuple(self._connect(self._endpoint, self._config) for _ in range(2))
+            self._methods = methods(data, streams)
+        return self._methods[name]
+
+
+def metadata_for(token: str, *, leader: bool = True) -> tuple[tuple[str, str], ...]:
+    """What goes along with a call. `token`: of the user; "" without one. `leader`: whether it demands one."""
+    demand = (_WITH_LEADER,) if leader else ()
+    return (*demand, ("token", token)) if token else demand
+
+
+def diagnose_rpc(error: Any, seconds: float) -> Diagnosis:
+    """What a grpc.RpcError means that came after so many seconds."""
+    return diagnose(error.code().name, error.details() or "", seconds)
+
+
+# What is known of each endpoint
+
+TRUST = 1.0
+"""Seconds for which an endpoint that answered is trusted with a write."""
+
+FIRST_LOOK = 1.0
+"""Seconds until an endpoint that failed is looked at again."""
+
+LAST_LOOK = 30.0
+"""Seconds between two looks at most. An endpoint that was well for so long is looked at after FIRST_LOOK again."""
+
+
+@dataclass(slots=True)
+class _Known:
+    answered: float = float("-inf")
+    up: bool | None = None  # None: it was not asked yet
+    up_since: float = float("-inf")  # when it answered last, having failed before
+    pause: float = 0.0  # how long it is left alone
+    due: float = 0.0  # when to look again
+
+
+class Health:
+    """How each endpoint is: whether it answers, which one to begin with, and which to look at again. Asks nobody.
+
+    Tells of each change, once. Belongs to one loop. `names` are the endpoints, as the events call them; `index` counts
+    in their order. on_down: called when one begins to fail.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        observer: Observer,
+        clock: Callable[[], float],
+        on_down: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._names = names
+        self._observer = observer
+        self._clock = clock
+        self._on_down = on_down
+        self._endpoints = [_Known() for _ in names]
+        self.first = 0
+        """The index of the endpoint to begin with."""
+        self.refusals_count_from = float("-inf")
+        """The moment from which on nobody is there if every endpoint refuses. Until then one that is back may still
+        count as refusing:
+
+          1. Endpoint A is away, and gRPC finds it refusing.
+          2. A comes back. gRPC looks again half a second later, and calls go on being refused for so long.
+          3. Meanwhile B goes, which has answered until now: all refuse, and A is there.
+        """
+
+    def trusts(self, index: int) -> bool:
+        """Whether it answered so lately that a write may go there unasked."""
+        return self._endpoints[index].answered + TRUST >= self._clock()
+
+    def answered(self, index: int) -> None:
+        """It gave an answer."""
+        endpoint = self._endpoints[index]
+        endpoint.answered = self._clock()
+        if len(self._endpoints) > 1:  # one alone refuses when it does: there was no call that found out before
+            self.refusals_count_from = endpoint.answered + 1.5 * BACKOFF  # gRPC adds a fifth by chance
+        news, endpoint.up = not endpoint.up, True
+        if news:
+            endpoint.up_since = endpoint.answered
+        self.first = min(self.first, index)
+        if news:
+            self._observer(EndpointUp(self._names[index]))
+
+    def failed(self, index: int, finding: str, *, looking: bool = False) -> None:
+        """It is to blame for a call that failed. `looking`: the call had no other purpose than to find out.
+
+        The next call begins with another endpoint, and no write goes to this one before it is asked.
+        """
+        now = self._clock()
+        endpoint = self._endpoints[index]
+        endpoint.answered = float("-inf")
+        news, endpoint.up = endpoint.up is not False, False
+        if news or looking:
+            well_for_long = news and now - endpoint.up_since > LAST_LOOK
+            endpoint.pause = FIRST_LOOK if well_for_long else min(2 * endpoint.pause or FIRST_LOOK, LAST_LOOK)
+            endpoint.due = now + endpoint.pause
+        if self.first == index:
+            self.first = self._next(index)
+        if news or looking:
+            self._observer(EndpointDown(self._names[index], finding))
+        if news:
+            self._on_down()
+
+    def due(self) -> list[int]:
+        """Those that fail, and should be looked at again by now."""
+        now = self._clock()
+        return [index for index, each in enumerate(self._endpoints) if each.up is False and each.due <= now]
+
+    def next_look(self) -> float:
+        """Seconds until the first of those that fail is due; LAST_LOOK if none does."""
+        now = self._clock()
+        waits = [each.due - now for each in self._endpoints if each.up is False]
+        return max(0.0, min(waits, default=LAST_LOOK))
+
+    def _next(self, index: int) -> int:
+        """The one to begin with now that this one failed: the first that doesn't fail, or else just the next."""
+        well = (other for other, each in enumerate(self._endpoints) if each.up is not False)
+        return next(well, (index + 1) % len(self._endpoints))
+
+
+# Which one is asked
 
 N = TypeVar("N", bound=Node)
 

@@ -1,4 +1,4 @@
-"""How a guarded write is announced, and given up (rule 16). Its commit is as any other's, behind a fence: `commits`.
+"""How a guarded write is announced, and given up (rule 16). Its commit is as any other's, behind a fence.
 
 A part of `store`, which has the calls.
 """
@@ -12,11 +12,21 @@ from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
 from consistency.core.model import Revision, VersionRecord
 from consistency.core.store import Change, Commit, Unavailable
-from consistency.etcd import messages
 from consistency.etcd.calls import Call, Calls
 from consistency.etcd.errors import NoSuchLease
-from consistency.etcd.layout import Layout, range_end
-from consistency.etcd.messages import compare, delete_op, last_written, put_op, range_op
+from consistency.etcd.transactions import (
+    Layout,
+    compare,
+    delete_op,
+    header_of,
+    last_written,
+    mod_revision_of,
+    put_op,
+    range_end,
+    range_op,
+    ranges_of,
+    slots_of,
+)
 
 MOST_WITHDRAWN = 100
 """Intents, at once."""
@@ -38,11 +48,11 @@ class Intents:
             answer = await self._calls.send(Call("intend", "txn", request, write=True), timeout)
         except NoSuchLease as error:
             raise Unavailable(f"the lease {lease:x} of this instance has ended; nothing was done") from error
-        header, ranges = messages.header(answer), messages.ranges(answer)
+        header, ranges = header_of(answer), ranges_of(answer)
         if answer.succeeded:
-            return Commit(header, True, (), messages.slots(self._layout, ranges.pop()), policy)
-        found = messages.mod_revision(ranges.pop())
-        return Commit(header, False, tuple(map(messages.mod_revision, ranges)), (), found)
+            return Commit(header, True, (), slots_of(self._layout, ranges.pop()), policy)
+        found = mod_revision_of(ranges.pop())
+        return Commit(header, False, tuple(map(mod_revision_of, ranges)), (), found)
 
     async def withdraw(self, nonces: Sequence[str], *, timeout: float) -> None:
         """See Store.withdraw."""

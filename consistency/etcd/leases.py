@@ -13,11 +13,10 @@ from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
 from consistency.core.model import Departure, Revision
 from consistency.core.store import Lease, Rejected
-from consistency.etcd import messages
+from consistency.etcd import readings
 from consistency.etcd.calls import Call, Calls
 from consistency.etcd.errors import NoSuchLease
-from consistency.etcd.layout import Layout, encode
-from consistency.etcd.messages import absent, delete_op, held_by, put_op, range_op
+from consistency.etcd.transactions import Layout, absent, delete_op, encode, held_by, put_op, range_op, ranges_of
 
 MOST_ERASED = 100
 """Records of members that have gone, erased in one transaction."""
@@ -61,8 +60,8 @@ class Leases:
             made = await self._calls.send(Call("fleet", "txn", request, write=True), deadline - self._clock())
             if made.succeeded:
                 return candidate
-            answer = messages.ranges(made)[0]
-        return messages.fleet_id(self._layout, answer)
+            answer = ranges_of(made)[0]
+        return readings.fleet_id(self._layout, answer)
 
     async def grant(self, ttl: int, *, timeout: float) -> Lease:
         """See Store.grant."""

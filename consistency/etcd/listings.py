@@ -12,10 +12,10 @@ from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
 from consistency.core.model import Document, Revision
 from consistency.core.store import Page, Past, PastVersions, Scan, TooLarge
-from consistency.etcd import messages
+from consistency.etcd import readings
 from consistency.etcd.calls import Call, Calls
-from consistency.etcd.layout import Layout
 from consistency.etcd.past import PastReads, then
+from consistency.etcd.transactions import Layout, header_of
 
 
 class Listings:
@@ -30,7 +30,7 @@ class Listings:
         """See Store.past. Raises ValueError for a revision below 1."""
         request = pb.RangeRequest(key=self._layout.document(key), revision=then(revision))
         answer = await self._calls.ask(Call("past", "range", request), timeout)
-        return Past(messages.header(answer), messages.found(answer).document)
+        return Past(header_of(answer), readings.found(answer).document)
 
     async def values(
         self, keys: Sequence[str], at: Revision, *, names_only: bool = False, timeout: float
@@ -61,5 +61,5 @@ class Listings:
                 if limit == 1:
                     raise
                 limit //= 2
-        listed = messages.listed(self._layout, answer.kvs[:limit])
-        return Page(messages.header(answer), listed, more=len(answer.kvs) > limit)
+        listed = readings.listed(self._layout, answer.kvs[:limit])
+        return Page(header_of(answer), listed, more=len(answer.kvs) > limit)

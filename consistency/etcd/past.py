@@ -11,12 +11,12 @@ from typing import Any
 
 from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
-from consistency.core.history import weight
+from consistency.core.known import weight
 from consistency.core.model import Document, Revision, VersionEvent
 from consistency.core.store import PastVersions, Scan, TooLarge, Unavailable
-from consistency.etcd import messages
+from consistency.etcd import readings
 from consistency.etcd.calls import Call, Calls
-from consistency.etcd.layout import Layout, successor
+from consistency.etcd.transactions import Layout, header_of, successor
 from consistency.etcd.watch import EtcdWatch
 
 MAX_VALUES = 126
@@ -53,7 +53,7 @@ class PastReads:
             for key in keys
         ]
         answer = await self._snapshot("values", pb.TxnRequest(success=asked), timeout)
-        return tuple(messages.found(response.response_range).document for response in answer.responses)
+        return tuple(readings.found(response.response_range).document for response in answer.responses)
 
     async def scan(
         self, prefix: str, after: str | bytes, limit: int, at: Revision, names_only: bool, timeout: float
@@ -72,7 +72,7 @@ class PastReads:
                 if limit == 1:
                     return await self._one(end, request, deadline)
                 limit //= 2
-        return Scan(messages.header(answer), self._documents(answer.kvs[:limit]), more=len(answer.kvs) > limit)
+        return Scan(header_of(answer), self._documents(answer.kvs[:limit]), more=len(answer.kvs) > limit)
 
     async def _one(self, end: bytes, request: Any, deadline: float) -> Scan:
         """The first alone: with the second, which only tells that there is one, it was too large."""
@@ -84,7 +84,7 @@ class PastReads:
                 key=successor(answer.kvs[0].key), range_end=end, limit=1, revision=request.revision, keys_only=True
             )
             more = bool((await self._calls.ask(Call("scan", "range", rest), deadline - self._clock())).kvs)
-        return Scan(messages.header(answer), self._documents(answer.kvs), more)
+        return Scan(header_of(answer), self._documents(answer.kvs), more)
 
     def _documents(self, kvs: Any) -> tuple[tuple[str, Document], ...]:
         return tuple(
@@ -96,7 +96,7 @@ class PastReads:
         """See Store.versions. A watch from the past: etcd keeps each change of a key until it is compacted."""
         deadline = self._clock() + timeout
         request = pb.RangeRequest(key=self._layout.version, revision=then(after))
-        start = messages.version_state(await self._calls.ask(Call("versions", "range", request), timeout))
+        start = readings.version_state(await self._calls.ask(Call("versions", "range", request), timeout))
         events: list[VersionEvent] = []
         if after >= until:
             return PastVersions(start, ())

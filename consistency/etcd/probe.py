@@ -16,12 +16,11 @@ from google.protobuf.unknown_fields import UnknownFieldSet  # type: ignore[impor
 
 from consistency.core.events import ignore
 from consistency.core.store import TooLarge
-from consistency.etcd.calls import Call, Calls
+from consistency.etcd.calls import Call, Calls, EtcdNode
 from consistency.etcd.config import EtcdConfig
-from consistency.etcd.endpoint import EtcdNode
 from consistency.etcd.errors import Failed
-from consistency.etcd.layout import Layout, range_end, successor
 from consistency.etcd.store import cheap_read, login
+from consistency.etcd.transactions import Layout, range_end, successor
 
 _DB_IN_USE, _LEARNER, _QUOTA = 9, 10, 12
 """Fields of etcd's StatusResponse that are younger than our stubs."""

@@ -1,6 +1,6 @@
 """What writes have left of themselves (rule 19): how it is read, and how what is surplus is removed.
 
-A part of `store`, which has the calls. `commits` writes the records, `core.past` says what they mean.
+A part of `store`, which has the calls. `transactions` writes the records, `core.past` says what they mean.
 """
 
 from __future__ import annotations
@@ -12,13 +12,24 @@ from typing import Any
 from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
 from consistency.core.model import MustBeAbsent, MustBeAt, Revision
-from consistency.core.past import DOUBTED, KeyPast, Record, Trace, traced
+from consistency.core.past import KeyPast, traced
+from consistency.core.records import DOUBTED, Record, Trace
 from consistency.core.store import PastNames, TooLarge
-from consistency.etcd import messages
+from consistency.etcd import readings
 from consistency.etcd.calls import Call, Calls
-from consistency.etcd.layout import Layout, range_end
-from consistency.etcd.messages import absent, compare, delete_op, put_op, range_op
 from consistency.etcd.past import then
+from consistency.etcd.transactions import (
+    Layout,
+    absent,
+    compare,
+    delete_op,
+    header_of,
+    mod_revision_of,
+    put_op,
+    range_end,
+    range_op,
+    ranges_of,
+)
 
 MOST_TRACES = 10_000
 """Records of one key that are looked at by name. There are some more than are kept, until they have been trimmed."""
@@ -47,11 +58,11 @@ class Remembered:
             )
         )
         answer = await self._snapshot("traces", request, timeout)
-        document, began, trimmed, records = messages.ranges(answer)
+        document, began, trimmed, records = ranges_of(answer)
         return KeyPast(
-            messages.header(answer).revision,
-            messages.found(document).document,
-            messages.mod_revision(began),
+            header_of(answer).revision,
+            readings.found(document).document,
+            mod_revision_of(began),
             _trimmed_in(trimmed),
             traced(self._names(records.kvs, key)),
         )
@@ -62,7 +73,7 @@ class Remembered:
             raise ValueError(f"at most 100 records at once, not {len(traces)}")
         asked = (range_op(self._layout.past(key, trace.nonce + trace.op), revision=then(at)) for trace in traces)
         answer = await self._snapshot("recorded", pb.TxnRequest(success=asked), timeout)
-        found = zip(traces, messages.ranges(answer), strict=True)
+        found = zip(traces, ranges_of(answer), strict=True)
         return tuple(Record.decode(trace, ranged.kvs[0].value if ranged.kvs else b"") for trace, ranged in found)
 
     async def past_names(
@@ -84,7 +95,7 @@ class Remembered:
         more = len(answer.kvs) > limit
         parsed = ((self._layout.past_of(kv.key), kv.mod_revision) for kv in kvs)
         found = tuple((*named, revision) for named, revision in parsed if named)
-        return PastNames(messages.header(answer), found, bytes(kvs[-1].key) if more else b"")
+        return PastNames(header_of(answer), found, bytes(kvs[-1].key) if more else b"")
 
     async def forget(self, key: str, traces: Sequence[Trace], kept_from: Revision, *, timeout: float) -> bool:
         """See Store.forget. Raises ValueError over MOST_FORGOTTEN."""

@@ -4,12 +4,12 @@ Owns the messages and their meaning. Refuses to guess: a write is sent once, to 
 an answer that doesn't come is OutcomeUnknown. Makes no connection before the first call, so that it can be built
 anywhere and before a fork.
 
-Here are the reads of documents. The rest of it stands beside it: `commits` (their writes), `intents` (of those that
-are guarded), `leases` (to be one of a fleet), `listings` and `past`, `remembered` (what writes leave), `watches`
-(opening one). They use `calls` (whom to ask, and how often), `endpoint` (the connections to one), `watch` (one stream),
-and, pure: `config` (where etcd is), `errors` (what a failure means), `failover` (whom to ask next), `health` (which
-endpoints fail), `identity` (whose answers count), `token` (one Authenticate for all), `messages` (what is asked and
-answered), `layout` (names of keys). No other module speaks to etcd, but for the doctor's questions in `probe`.
+Here are the reads of documents. The rest of it stands beside it: `transactions` (names of keys, pieces of what is
+asked, and the writes of documents), `readings` (what is answered), `intents` (of writes that are guarded), `leases` (to
+be one of a fleet), `listings` and `past`, `remembered` (what writes leave), `watches` (opening one). They use `calls`
+(whom to ask, how often, and what is known of each endpoint), `channels` (the connections to one), `watch` (one stream),
+and, pure: `config` (where etcd is), `errors` (what a failure means), `failover` (whom to ask next), `identity` (whose
+answers count), `token` (one Authenticate for all). No other module speaks to etcd, but for the doctor's `probe`.
 """
 
 from __future__ import annotations
@@ -23,18 +23,16 @@ from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 from consistency.core.events import Observer, ignore
 from consistency.core.model import Revision
 from consistency.core.store import Compacted, Denied, InForce, NoSpace, ReadAnswer, Rejected, Survey, Touched, Want
-from consistency.etcd import messages
-from consistency.etcd.calls import Call, Calls
-from consistency.etcd.commits import MAX_CHANGES, MAX_REQUEST, Commits
+from consistency.etcd import readings
+from consistency.etcd.calls import Call, Calls, EtcdNode
+from consistency.etcd.channels import Connect, connect
 from consistency.etcd.config import EtcdConfig
-from consistency.etcd.endpoint import Connect, EtcdNode, connect
 from consistency.etcd.intents import Intents, range_intents
-from consistency.etcd.layout import Layout, range_end
 from consistency.etcd.leases import Leases
 from consistency.etcd.listings import Listings
-from consistency.etcd.messages import range_op
 from consistency.etcd.past import PastReads, then
 from consistency.etcd.remembered import Remembered
+from consistency.etcd.transactions import MAX_CHANGES, MAX_REQUEST, Commits, Layout, header_of, range_end, range_op
 from consistency.etcd.watch import EtcdWatch
 from consistency.etcd.watches import Watches
 from consistency.tasks import Worker
@@ -103,10 +101,10 @@ class EtcdStore(Commits, Intents, Leases, Listings, Remembered, Watches):
             request.success.append(range_intents(self._layout, keys_only=True))
         answer = await self._snapshot("read", request, timeout)
         version, *ranges = [response.response_range for response in answer.responses]
-        member = 0 if slot is None else messages.lease_of(ranges.pop(0))
-        nonces = messages.nonces(self._layout, ranges.pop()) if intents else None
-        found = tuple(map(messages.found, ranges))
-        return ReadAnswer(messages.header(answer), messages.version_state(version), member, found, nonces)
+        member = 0 if slot is None else readings.lease_of(ranges.pop(0))
+        nonces = readings.nonces(self._layout, ranges.pop()) if intents else None
+        found = tuple(map(readings.found, ranges))
+        return ReadAnswer(header_of(answer), readings.version_state(version), member, found, nonces)
 
     async def survey(self, at: Revision | None, *, timeout: float) -> Survey:
         """See Store.survey. With `at` None or 0 there is no `version_then`."""
@@ -121,7 +119,7 @@ class EtcdStore(Commits, Intents, Leases, Listings, Remembered, Watches):
     async def policy(self, *, timeout: float) -> InForce:
         """See Store.policy."""
         answer = await self._calls.ask(Call("policy", "range", pb.RangeRequest(key=self._layout.policy)), timeout)
-        return InForce(messages.header(answer), messages.policy(answer))
+        return InForce(header_of(answer), readings.policy(answer))
 
     async def touched(self, since: Revision, *, limit: int, timeout: float) -> Touched:
         """See Store.touched. The latest come first.
@@ -146,10 +144,10 @@ class EtcdStore(Commits, Intents, Leases, Listings, Remembered, Watches):
         answer = await self._range_by_range("touched", request, deadline)
         found, counted, version = (response.response_range for response in answer.responses)
         return Touched(
-            header=messages.header(answer),
-            version=messages.version_state(version),
+            header=header_of(answer),
+            version=readings.version_state(version),
             count=counted.count,
-            keys=messages.listed(self._layout, found.kvs[:limit]),
+            keys=readings.listed(self._layout, found.kvs[:limit]),
             complete=len(found.kvs) <= limit,
         )
 
@@ -208,14 +206,14 @@ class EtcdStore(Commits, Intents, Leases, Listings, Remembered, Watches):
         answer = await self._snapshot("survey", request, timeout)
         version, fleet, policy, intents, *then = [response.response_range for response in answer.responses]
         return Survey(
-            header=messages.header(answer),
-            version=messages.version_state(version),
-            version_then=messages.version_state(then[0]) if then else None,
-            members=messages.members(self._layout, fleet),
-            departed=messages.departed(self._layout, fleet),
-            waiting=messages.waiting(self._layout, fleet),
-            policy=messages.policy(policy),
-            intents=messages.intents(self._layout, intents),
+            header=header_of(answer),
+            version=readings.version_state(version),
+            version_then=readings.version_state(then[0]) if then else None,
+            members=readings.members(self._layout, fleet),
+            departed=readings.departed(self._layout, fleet),
+            waiting=readings.waiting(self._layout, fleet),
+            policy=readings.policy(policy),
+            intents=readings.intents(self._layout, intents),
         )
 
     async def _snapshot(self, kind: str, request: Any, timeout: float) -> Any:

@@ -28,10 +28,10 @@ from consistency.core.model import (
     WaitingEvent,
 )
 from consistency.core.store import Compacted, Unavailable, WatchEvent
-from consistency.etcd import messages
-from consistency.etcd.endpoint import diagnose_rpc
+from consistency.etcd import readings
+from consistency.etcd.calls import diagnose_rpc
 from consistency.etcd.errors import Diagnosis, Failed, diagnose_canceled
-from consistency.etcd.layout import Layout
+from consistency.etcd.transactions import Layout
 from consistency.tasks import is_to_end
 
 _DELETE = 1  # mvccpb.Event.EventType
@@ -131,14 +131,14 @@ def events(layout: Layout, answer: Any) -> Iterator[WatchEvent]:
             yield _version_event(kv, gone)
         elif (slot := layout.slot_of(kv.key)) is not None:
             held = not gone and layout.held_slot_of(kv.key, kv.lease) is not None
-            yield MemberEvent(kv.mod_revision, slot, messages.member(slot, kv) if held else None)
+            yield MemberEvent(kv.mod_revision, slot, readings.member(slot, kv) if held else None)
         elif (slot := layout.acked_slot_of(kv.key, kv.lease)) is not None:
             if _REVISION.fullmatch(kv.value):
                 yield AckEvent(kv.mod_revision, slot, int(kv.value))
         elif (lease := layout.departed_lease_of(kv.key)) is not None:
-            yield DepartureEvent(kv.mod_revision, lease, None if gone else messages.departure(lease, kv))
+            yield DepartureEvent(kv.mod_revision, lease, None if gone else readings.departure(lease, kv))
         elif (lease := layout.waiting_lease_of(kv.key)) is not None:
-            yield WaitingEvent(kv.mod_revision, lease, messages.member(None, kv) if kv.lease == lease != 0 else None)
+            yield WaitingEvent(kv.mod_revision, lease, readings.member(None, kv) if kv.lease == lease != 0 else None)
 
 
 def event_of(state: VersionState, record: VersionRecord) -> VersionEvent:
@@ -159,6 +159,6 @@ def event_of(state: VersionState, record: VersionRecord) -> VersionEvent:
 def _version_event(kv: Any, gone: bool) -> VersionEvent:
     if gone:
         return VersionEvent(VersionState(kv.mod_revision, created=0, count=0, nonce=""), names=None)
-    record = messages.version_record(kv.value)
+    record = readings.version_record(kv.value)
     state = VersionState(kv.mod_revision, kv.create_revision, kv.version, record.nonce)
     return event_of(state, record)

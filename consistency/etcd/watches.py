@@ -11,11 +11,9 @@ from typing import Any
 from consistency.core.events import Observer, StoreCalled
 from consistency.core.model import Revision
 from consistency.core.store import Unavailable
-from consistency.etcd.calls import Calls, snake_case
-from consistency.etcd.endpoint import EtcdNode, metadata_for
+from consistency.etcd.calls import Calls, EtcdNode, metadata_for, snake_case
 from consistency.etcd.errors import Failed
-from consistency.etcd.layout import Layout, range_end
-from consistency.etcd.messages import watch_request
+from consistency.etcd.transactions import Layout, range_end, watch_request
 from consistency.etcd.watch import EtcdWatch
 
 

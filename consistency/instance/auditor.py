@@ -24,7 +24,7 @@ from itertools import islice
 
 from consistency.core.events import AuditFound, Observer
 from consistency.core.model import Look, Revision, VersionEvent, VersionRecord, VersionState, new_nonce
-from consistency.core.past import Keeping
+from consistency.core.records import Keeping
 from consistency.core.store import Compacted, Store, StoreError, Touched
 from consistency.instance.fleet import Fleet
 from consistency.instance.last_looks import LastLooks

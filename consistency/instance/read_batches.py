@@ -1,6 +1,6 @@
 """Collects concurrent reads into few transactions (rule 4) and shares one load among many readers (rule 14).
 
-Owns which reads go together; how they wait and when they go is `shared_calls`. Does not know what a batch means:
+Owns which reads go together; how they wait and when they go is `SharedCalls`. Does not know what a batch means:
 `stamp` and `send` are given. Belongs to one loop.
 """
 
@@ -10,10 +10,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from consistency.core.decisions import Ticket, Verdict
-from consistency.core.entries import Entry
+from consistency.core.known import Entry
 from consistency.core.store import Found, ReadAnswer, Unavailable
-from consistency.instance.shared_calls import SharedCall, SharedCalls
-from consistency.tasks import Errands
+from consistency.tasks import Errands, SharedCall, SharedCalls
 
 LANES = 2
 """Transactions in flight: one being answered while the next collects costs throughput, more collect less."""

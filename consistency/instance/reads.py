@@ -22,8 +22,8 @@ from consistency.core.decisions import (
     Validate,
     Verdict,
 )
-from consistency.core.entries import Entry
 from consistency.core.events import BatchAnswered, Observer, ReadServed
+from consistency.core.known import Entry
 from consistency.core.model import Demand, Reading, Revision, Source, WrongTimeline
 from consistency.core.options import CacheOptions
 from consistency.core.store import Store, StoreError, TooLarge, Unavailable, Want

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from consistency.core.model import Document, Reading, Revision, Source
-from consistency.core.past import Current, KeyPast, Record, Recorded, Trace, Unknowable, at
+from consistency.core.past import Current, KeyPast, Recorded, Unknowable, at
+from consistency.core.records import Record, Trace
 from consistency.core.store import Compacted, NotReached, Store, TooLarge
 
 AT_ONCE = 32

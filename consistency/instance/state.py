@@ -1,7 +1,7 @@
 """The state of one instance. It belongs to one loop, so no lock guards it: a method is over before another begins.
 
-Owns freshness and entries. Performs no I/O; calls the observer only when a change is complete, and awaits nothing in
-the middle of one.
+Owns freshness, entries, and whether the store answers. Performs no I/O; calls the observer only when a change is
+complete, and awaits nothing in the middle of one.
 
 Hits alone may come from any thread. They go by a `Window`, published when a change is complete. A hit that finds the
 same window before and after reading an entry has seen both as they were at one moment:
@@ -32,10 +32,10 @@ from consistency.core.decisions import (
     Unproven,
     Verdict,
 )
-from consistency.core.entries import Entry, NearCache
 from consistency.core.events import Event, Evicted, Invalidated, Joined, Left, Observer, TimeWentBackwards
 from consistency.core.freshness import Freshness
 from consistency.core.holds import Holds
+from consistency.core.known import Entry, NearCache
 from consistency.core.model import Demand, MemberEvent, Policy, Reading, Revision, Source, VersionEvent, VersionState
 from consistency.core.options import CacheOptions
 from consistency.core.store import Found, Header, InForce, StoreError, Survey, Unavailable

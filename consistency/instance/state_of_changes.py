@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from consistency.core.entries import Entry, NearCache
 from consistency.core.feed import MOST_NAMES, NotYet, Owed, Scope, Token, is_value_at, owed, token_at
 from consistency.core.freshness import Freshness
+from consistency.core.known import Entry, NearCache
 from consistency.core.model import Revision, VersionEvent, VersionState
 
 Follow = Callable[[VersionEvent | None], None]

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from consistency.core.events import HistoryTrimmed, Observer
 from consistency.core.model import VersionEvent, VersionState
-from consistency.core.past import Trace, surplus, traced
+from consistency.core.past import surplus, traced
+from consistency.core.records import Trace
 from consistency.core.store import Store, StoreError
 from consistency.instance.auditor import AUDIT
 from consistency.instance.fleet import Fleet

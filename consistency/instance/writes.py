@@ -2,6 +2,12 @@
 
 Owns the groups of puts. A write that was sent is seen through, even when its client has gone: its outcome decides what
 our entries are worth.
+
+Puts that come at the same time go to the store in one transaction (group commit, rule 1). Which of them go together is
+decided here; how they wait and when they go is `SharedCalls`'. Only unconditional puts of different keys share one:
+nothing that one of them does can make another fail. Their order is nobody's promise, since they were under way at the
+same time; what is true of one transaction (all or nothing, one revision, one version that names all keys) is more than
+each of them was promised.
 """
 
 from __future__ import annotations
@@ -27,7 +33,7 @@ from consistency.core.model import (
     new_nonce,
 )
 from consistency.core.options import CacheOptions
-from consistency.core.past import Keeping
+from consistency.core.records import MOST_AUTHOR_BYTES, Keeping
 from consistency.core.store import (
     Change,
     Commit,
@@ -39,13 +45,12 @@ from consistency.core.store import (
     Unavailable,
 )
 from consistency.instance.fleet import Fleet
-from consistency.instance.group_commit import GroupCommit, Signed
 from consistency.instance.guarded import Guard
 from consistency.instance.hindsight import Hindsight
 from consistency.instance.policies import MOST_TRIES, Policies
 from consistency.instance.refusals import look_for_fence, look_for_policy, look_for_precondition
 from consistency.instance.state import LocalState
-from consistency.tasks import Errands
+from consistency.tasks import Errands, SharedCall, SharedCalls
 
 T = TypeVar("T")
 
@@ -243,3 +248,116 @@ class Writes:
         acks, complete = await self._fleet.await_acks(revision, members, self._clock() + self._options.sync_wait)
         self._observer(Acknowledged(acks, len(members), complete))
         return acks, len(members)
+
+
+# Puts in company
+
+MOST_PUTS = 60
+"""In one group: with a look at what was there before each, within etcd's 128 operations."""
+
+MOST_GROUP_BYTES = 512 * 1024
+"""The most bytes of keys and values in one group, so that it stays well within one request. A larger put goes alone."""
+
+GROUP_PATIENCE = 0.1
+"""Seconds. A transaction takes a few milliseconds, unless its endpoint has died."""
+
+Signed = tuple[Put, Author]
+CommitPuts = Callable[[Sequence[Signed], Policy, float], Awaitable[Applied]]
+
+
+class Group(SharedCall):
+    """Puts that go together, all of them agreed to under the same policy (rule 15)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.puts: dict[str, Signed] = {}
+        self.policy: Policy | None = None
+        self.bytes = 0
+        self.of_authors = 0
+        self.applied: dict[str, Applied] = {}
+
+    def has_room_for(self, asked: tuple[Signed, Policy]) -> bool:
+        """A key occurs once: of two values for it, one would have to win."""
+        (put, author), policy = asked
+        fits = not self.puts or (
+            policy == self.policy
+            and len(self.puts) < MOST_PUTS
+            and self.bytes + _size(put) <= MOST_GROUP_BYTES
+            and self.of_authors + author.size <= MOST_AUTHOR_BYTES
+        )
+        return fits and put.key not in self.puts
+
+    def add(self, signed: Signed, policy: Policy) -> None:
+        """Take one more put, agreed to under `policy`, which becomes the group's. The group has room for it."""
+        put, author = signed
+        self.policy = policy
+        self.puts[put.key] = signed
+        self.bytes += _size(put)
+        self.of_authors += author.size
+
+    def remove(self, signed: Signed) -> None:
+        """Give up a put that was added, and the room that it took: nobody waits for it any more."""
+        put, author = signed
+        del self.puts[put.key]
+        self.bytes -= _size(put)
+        self.of_authors -= author.size
+
+    def result(self, key: str) -> Applied:
+        """Return what became of one of its puts. Raises what ended the group."""
+        self.raise_error()
+        return self.applied[key]
+
+
+class GroupCommit:
+    """`commit` takes puts, the policy to compare, and how many seconds it has; it raises StoreError.
+
+    `clock` gives local seconds.
+    """
+
+    def __init__(
+        self, commit: CommitPuts, clock: Callable[[], float], errands: Errands, patience: float = GROUP_PATIENCE
+    ) -> None:
+        self._commit = commit
+        self._calls = SharedCalls(
+            "group-commit",
+            Group,
+            self._send,
+            clock=clock,
+            errands=errands,
+            lost=OutcomeUnknown("the write was abandoned"),
+            lanes=1,
+            patience=patience,
+        )
+
+    async def put(self, put: Put, author: Author, policy: Policy, deadline: float) -> Applied:
+        """Commit `put`, alone or in company, if this policy is in force.
+
+        Raises Unavailable (not done) and its kind PolicyChanged, OutcomeUnknown, Rejected.
+
+        A caller that goes away, or is out of time, before the group is sent has written nothing. After that, its write
+        is seen through.
+        """
+        signed = (put, author)
+        group = self._calls.open((signed, policy))
+        group.add(signed, policy)
+        try:
+            done = await self._calls.join(group, deadline)
+        finally:
+            if not group.sent:
+                group.remove(signed)
+        if done:
+            return group.result(put.key)
+        if group.sent:
+            raise OutcomeUnknown("no answer from etcd within the deadline")
+        raise Unavailable("the writes before it took too long; nothing was sent")
+
+    async def _send(self, group: Group, timeout: float) -> None:
+        puts = tuple(group.puts.values())
+        assert group.policy is not None  # that of its first put
+        applied = await self._commit(puts, group.policy, timeout)
+        for (put, _), existed in zip(puts, applied.existed, strict=True):
+            group.applied[put.key] = Applied(applied.revision, (existed,), applied.acks)
+
+
+def _size(put: Put) -> int:
+    return len(put.key) + len(put.value)

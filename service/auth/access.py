@@ -9,8 +9,8 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from service.auth.tokens import Scope, Token, offers_bearer
-from service.http.keys import ROOT, key_from_path
 from service.http.problems import Refused, refused
+from service.http.requests import ROOT, key_from_path
 
 OPEN = frozenset({"", "/", "/healthz", "/readyz", "/docs", "/openapi.yaml", "/members/proof"})
 """For everybody: pages that say nothing of what is stored, what platforms ask without a token, and what is asked before

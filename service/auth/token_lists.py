@@ -26,8 +26,8 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from service.auth.tokens import LONGEST, SHORTEST, Scope, Token, digest_of, is_token
-from service.http.keys import check_prefix
 from service.http.problems import Refused
+from service.http.requests import check_prefix
 from service.settings.descriptions import describe
 from service.settings.names import nearest
 from service.settings.operator_json import json_value

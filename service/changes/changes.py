@@ -18,12 +18,10 @@ from service.changes.admission import Admission, Place
 from service.changes.encoding import Encoder
 from service.changes.streams import STREAM, EventStream
 from service.http.answers import JSON_TYPE, NO_STORE, Answer
-from service.http.clients import announced
 from service.http.door import WAITED
 from service.http.parameters import ChangeParameters, change_parameters, token_in
 from service.http.problems import Refused, bad_request
-from service.http.request_heads import Environ
-from service.http.request_log import BEARER
+from service.http.requests import BEARER, Environ, announced
 from service.http.security_headers import SECURITY_HEADERS
 
 

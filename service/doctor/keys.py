@@ -7,12 +7,12 @@ import shlex
 from collections.abc import Iterator
 
 from consistency.core.store import StoreError
-from consistency.etcd.layout import Layout, encode, range_end, successor
+from consistency.etcd.transactions import Layout, encode, range_end, successor
 from consistency.loop import run
 from service.doctor.report import Finding, ok, warning, wrong
 from service.doctor.rights import Etcd
 from service.documents.listings import is_addressable, listing, place
-from service.http.keys import MAX_KEY_BYTES
+from service.http.requests import MAX_KEY_BYTES
 
 PAGE = 1000
 MOST_PAGES = 20

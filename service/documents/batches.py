@@ -20,9 +20,9 @@ from consistency.core.model import MustBeAbsent, MustBeAt, MustExist, Preconditi
 from consistency.core.store import Change, Delete, Put
 from service import json_text
 from service.documents.outline import Operation, Outline
-from service.http.keys import check_key
 from service.http.parameters import MAX_REVISION
 from service.http.problems import Refused, bad_request, problem_for
+from service.http.requests import check_key
 from service.json_text import Part
 
 MAX_OPERATIONS = 100

@@ -24,32 +24,33 @@ from consistency.core.model import (
 )
 from consistency.core.store import Change, Delete, Put, Scan, StoreError
 from consistency.instance.writes import Approve
+from consistency.tasks import Budget
 from service import json_text
 from service.auth import access
 from service.auth.tokens import Scope
 from service.documents import batches
 from service.documents.listings import listing_in_slices, page_of, values_of
 from service.http import parameters
-from service.http.answers import Answer, answer_batch, answer_delete, answer_page, answer_put, answer_reading
-from service.http.bodies import BodyReader
-from service.http.clients import Body
-from service.http.door import KEYS
-from service.http.keys import key_from_path
-from service.http.parameters import AtRevision, ListParameters
-from service.http.problems import Refused, bad_request, problem_for, refused
-from service.http.request_heads import Environ, conditions_in
-from service.http.request_log import author_of, reason_in
-from service.http.revisions import (
+from service.http.answers import (
     UNCONDITIONAL,
     UNKNOWN_SESSION,
+    Answer,
     AnyOf,
     ReadCondition,
+    answer_batch,
+    answer_delete,
+    answer_page,
+    answer_put,
+    answer_reading,
     forget_session,
     read_condition,
     seen_in,
     write_condition,
 )
-from service.memory.budget import Budget
+from service.http.door import KEYS
+from service.http.parameters import AtRevision, ListParameters
+from service.http.problems import Refused, bad_request, problem_for, refused
+from service.http.requests import Body, BodyReader, Environ, author_of, conditions_in, key_from_path, reason_in
 from service.policy.enforcement import Enforcement
 from service.turns import in_turns
 

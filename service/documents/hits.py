@@ -13,10 +13,20 @@ from http import HTTPStatus
 
 from consistency import AsyncDistributedCache
 from consistency.core.model import Reading, Revision, Source
-from service.http.answers import Head, Wire, answer_reading, head, headers_for, wire_of
-from service.http.keys import ROOT
-from service.http.request_heads import Environ
-from service.http.revisions import UNCONDITIONAL, UNKNOWN_SESSION, ReadCondition, read_condition, seen_in
+from service.http.answers import (
+    UNCONDITIONAL,
+    UNKNOWN_SESSION,
+    Head,
+    ReadCondition,
+    Wire,
+    answer_reading,
+    head,
+    headers_for,
+    read_condition,
+    seen_in,
+    wire_of,
+)
+from service.http.requests import ROOT, Environ
 
 _PLAIN_QUERIES = ("", "use_cache=true")
 _OK = int(HTTPStatus.OK)  # looked up, a noticeable part of a hit

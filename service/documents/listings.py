@@ -1,6 +1,6 @@
 """What a listing shows of the keys in etcd, and where the next page begins. Pure.
 
-Other tools may have put keys there that no path can name (`service.http.keys`): not UTF-8, `a//b`, an empty one,
+Other tools may have put keys there that no path can name (`service.http.requests`): not UTF-8, `a//b`, an empty one,
 control characters, longer than 512 bytes. They are left out, and the walk goes on behind them: where the last key
 looked at is one of them, `next` is not a key but a place, `/` and the bytes from which on to look, in hexadecimal. No
 key begins with a slash. A page is one range of etcd, however many of its keys are left out: it may have less than was
@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 from consistency.core.model import Document, Revision
 from consistency.core.store import Listed, Page, Scan
-from consistency.etcd.layout import NO_END, encode, range_end, successor
-from service.http.keys import MAX_KEY_BYTES, check_key
+from consistency.etcd.transactions import NO_END, encode, range_end, successor
 from service.http.problems import Refused
+from service.http.requests import MAX_KEY_BYTES, check_key
 
 AT_ONCE = 1024 * 1024
 """Bytes of documents on one page, unless one alone has more."""

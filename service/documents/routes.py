@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, request
 
 from service.documents.documents import Documents
-from service.http.clients import Body, whole_body
+from service.http.requests import Body, whole_body
 from service.http.responses import Response, Run, respond
 
 

@@ -8,7 +8,7 @@ from service.answering import Answering
 from service.auth.access import MEMBERS, METRICS, TARGETS
 from service.auth.keyring import report_of
 from service.http.answers import NO_STORE, Answer, answer_json
-from service.http.request_heads import Environ
+from service.http.requests import Environ
 from service.http.responses import Response, Run, respond
 
 TOKENS = "/members/tokens"

@@ -25,11 +25,17 @@ from service.fleet.names import Names
 from service.fleet.peers import Heard, Peers
 from service.fleet.questions import ASKERS, Latest, Places
 from service.fleet.states import STATE, mine, not_served, served, theirs
-from service.http.answers import NO_STORE, Answer, answer_encoded, answer_error, answer_json, answer_reading
-from service.http.keys import key_from_path, path_of
+from service.http.answers import (
+    NO_STORE,
+    Answer,
+    answer_encoded,
+    answer_error,
+    answer_json,
+    answer_reading,
+    read_condition,
+)
 from service.http.parameters import recent_parameter
-from service.http.request_heads import Environ
-from service.http.revisions import read_condition
+from service.http.requests import Environ, key_from_path, path_of
 from service.json_encoding import encode
 from service.tls.trust import Trust
 

@@ -9,13 +9,12 @@ import datetime
 from typing import Any
 
 from consistency import AsyncDistributedCache
-from consistency.core.past import OPS, Op, Record
+from consistency.core.records import OPS, Op, Record
 from consistency.instance.recall import KeyHistory
 from service.auth.access import document_path
 from service.http.answers import NO_STORE, Answer, answer_json
-from service.http.keys import key_from_path
 from service.http.parameters import history_parameters
-from service.http.request_heads import Environ
+from service.http.requests import Environ, key_from_path
 
 
 class Histories:

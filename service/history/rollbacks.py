@@ -22,16 +22,11 @@ from service import json_text
 from service.auth import access
 from service.auth.tokens import Scope
 from service.documents import batches
-from service.http.answers import NO_STORE, REVALIDATE, Answer, answer_encoded, answer_json
-from service.http.bodies import BodyReader
-from service.http.clients import Body
+from service.http.answers import NO_STORE, REVALIDATE, Answer, answer_encoded, answer_json, remember_session
 from service.http.door import KEYS
-from service.http.keys import check_prefix
 from service.http.parameters import MAX_REVISION, no_parameters
 from service.http.problems import TYPE_PREFIX, UNKNOWN, Kind, Refused, bad_request, problem_for, refused
-from service.http.request_heads import Environ, conditions_in
-from service.http.request_log import author_of
-from service.http.revisions import remember_session
+from service.http.requests import Body, BodyReader, Environ, author_of, check_prefix, conditions_in
 from service.json_encoding import encode, write_text
 from service.policy.enforcement import Enforcement
 from service.turns import in_turns

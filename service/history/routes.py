@@ -7,7 +7,7 @@ from flask import Blueprint, request
 from service.auth.access import ROLLBACK
 from service.history.histories import Histories
 from service.history.rollbacks import Rollbacks
-from service.http.clients import whole_body
+from service.http.requests import whole_body
 from service.http.responses import Response, Run, respond
 
 

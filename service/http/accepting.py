@@ -17,7 +17,7 @@ from granian.log import LogLevels
 from granian.server.embed import Server as Granian
 
 from service.http.answers import CLOSE
-from service.http.clients import Receive
+from service.http.requests import Receive
 from service.http.sending import Send
 from service.process.listener import BACKLOG, BUFFER, listening
 from service.process.logs import GRANIAN

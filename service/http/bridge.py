@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from consistency.core.store import Unavailable
 from service.http.problems import refused
-from service.http.request_heads import Environ
+from service.http.requests import Environ
 
 T = TypeVar("T")
 _Wire = tuple[int, list[tuple[str, str]], bytes]

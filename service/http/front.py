@@ -1,7 +1,8 @@
 """What the server calls for each request (ASGI): through the door, to whoever answers, and out again.
 
 The loop itself serves documents, batches, changes, probes, and questions to the fleet and of Prometheus. All else goes
-over the bridge to Flask. No request has a thread here, so however many wait, the others are answered.
+over the bridge to Flask. No request has a thread here, so however many wait, the others are answered. Who waits for a
+client that has gone is told to stop; what was sent to etcd goes on.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from http import HTTPStatus
+from types import TracebackType
 from typing import Any
 
 from consistency.core.events import Observer
-from consistency.tasks import Errands
+from consistency.tasks import TICK, Errands
 from service.auth.access import CHANGES, COLLECTION, HISTORY, MEMBERS, POLICY, ROLLBACK
 from service.changes.changes import Changes, wants_stream
 from service.changes.streams import EventStream
@@ -24,19 +26,15 @@ from service.documents.hits import Hits, wire_of_reading
 from service.history.rollbacks import Rollbacks
 from service.http.answers import CLOSE, Answer, Head, Wire, head, wire_of
 from service.http.bridge import Bridge
-from service.http.clients import Departed, Departures, StreamedBody
-from service.http.door import DOCUMENT, FAILURE, HISTORY_OF_KEY, ROUTE, Door
+from service.http.door import DOCUMENT, FAILURE, GONE, HISTORY_OF_KEY, ROUTE, Door
 from service.http.failures import answer_failure
-from service.http.keys import ROOT
 from service.http.problems import Refused, refused
-from service.http.request_heads import Environ, carries_body, environ_of
-from service.http.request_log import GONE
+from service.http.requests import ROOT, Environ, Receive, StreamedBody, carries_body, environ_of
 from service.http.sending import LARGE, Loan, Room, Send, send_in_pieces
 from service.http.streaming import send_stream
 from service.http.unread import discard, waits_to_be_asked
 from service.policy.policies import Policies
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
 Probe = Callable[[Environ], Answer]
 Question = Callable[[Environ], Awaitable[Answer]]
 
@@ -45,6 +43,107 @@ ANSWER_EXCEEDS = 4096
 
 _READS = ("GET", "HEAD")
 _WRITES = ("PUT", "POST", "DELETE")
+
+
+# Clients that go away
+
+LOOK_AFTER = 0.1
+"""Seconds a request takes before its client is looked after; most are answered by then, and spared it."""
+
+
+class Departed(Exception):
+    """The client has gone."""
+
+
+class Departures:
+    """Looks after the clients of requests: nobody waits in the place of one that has gone. Belongs to one loop.
+
+    One timer looks at all requests under way, and only those that take long have their client looked after: to do so is
+    to ask the server, with a task that waits for its answer.
+    """
+
+    def __init__(self, errands: Errands) -> None:
+        self._errands = errands
+        self._young: dict[Watch, float] = {}  # whom nobody looks after yet, with the loop's seconds of their coming
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watched(self, body: StreamedBody, gone: Callable[[], object], *, sees_through: bool = False) -> Watch:
+        """A block that ends with Departed when the client has gone: at once, or, if it `sees_through`, when it is done.
+
+        gone: called when it goes.
+        """
+        return Watch(self, body, gone, sees_through)
+
+    def add(self, watch: Watch) -> None:
+        """It begins."""
+        loop = asyncio.get_running_loop()
+        self._young[watch] = loop.time()
+        if self._timer is None:
+            self._timer = loop.call_later(LOOK_AFTER, self._look)
+
+    def remove(self, watch: Watch) -> None:
+        """It has ended."""
+        self._young.pop(watch, None)
+        if watch.look is not None:
+            self._errands.cut_short(watch.look)
+
+    def _look(self) -> None:
+        """At those who have been here for long enough; the others stand behind them."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._timer = None
+        while self._young:
+            watch, since = next(iter(self._young.items()))
+            if since + LOOK_AFTER > now:
+                self._timer = loop.call_later(max(TICK, since + LOOK_AFTER - now), self._look)
+                return
+            del self._young[watch]
+            if watch.body.is_whole:
+                watch.look = self._errands.start(watch.body.departure(watch.tell), "departure")
+            elif not watch.body.ended:  # who receives the body sees the end of it; later it may be all here
+                self._young[watch] = now
+
+
+class Watch:
+    """Over one request, which is the running task."""
+
+    __slots__ = ("_departures", "_gone", "_has_gone", "_request", "_sees_through", "body", "look")
+
+    def __init__(
+        self, departures: Departures, body: StreamedBody, gone: Callable[[], object], sees_through: bool
+    ) -> None:
+        self._departures = departures
+        self._gone = gone
+        self._has_gone = False
+        self._sees_through = sees_through
+        self._request: asyncio.Task[object] | None = None
+        self.body = body
+        self.look: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> None:
+        self._request = asyncio.current_task()
+        self._departures.add(self)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._departures.remove(self)
+        if self._has_gone and (kind is None or issubclass(kind, Exception) or self._claims_cancellation()):
+            raise Departed from None
+
+    def tell(self) -> None:
+        """The client has gone: see to it that its request knows."""
+        self._has_gone = True
+        self._gone()
+        if not self._sees_through and self._request is not None:
+            self._request.cancel()
+
+    def _claims_cancellation(self) -> bool:
+        """Whether the request's task was cancelled by this, and by nobody else."""
+        return not self._sees_through and self._request is not None and not self._request.uncancel()
+
+
+# The way of a request
 
 
 class Front:

@@ -16,8 +16,8 @@ from service.auth import access
 from service.auth.tokens import Scope as Right
 from service.documents.listings import place
 from service.fleet.proofs import Ask
-from service.http.keys import check_escapes, check_key, check_prefix, decode
 from service.http.problems import Refused, bad_request
+from service.http.requests import check_escapes, check_key, check_prefix, decode
 
 LINEARIZABLE = "linearizable"
 ROUTING = "routing"

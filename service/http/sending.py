@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from consistency.tasks import Budget
 from service.http.answers import Head
-from service.http.clients import allowed
-from service.memory.budget import Budget
+from service.http.requests import allowed
 from service.memory.capacity import OF_ANSWER
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from service.http.answers import Head
-from service.http.clients import allowed
+from service.http.requests import allowed
 from service.http.sending import PIECE, Loan, Send
 
 TAKEN_WITHIN = 30.0

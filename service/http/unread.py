@@ -19,8 +19,7 @@ from __future__ import annotations
 
 import asyncio
 
-from service.http.clients import StreamedBody
-from service.http.request_heads import Environ
+from service.http.requests import Environ, StreamedBody
 
 LINGER = 5.0
 """Seconds for which is received what comes."""

@@ -4,7 +4,7 @@ An idle instance takes BASE of the memory limit (with an embedded etcd EMBEDDED 
 
 | part | for | of 256 MB | one costs |
 |---|---|---|---|
-| 30 % | the cache, at most CACHE_MAX_BYTES | 53 MB | what it weighs (`consistency.core.entries`) |
+| 30 % | the cache, at most CACHE_MAX_BYTES | 53 MB | what it weighs (`consistency.core.known`) |
 | 25 % | connections, at most 12,000 | 44 MB: 1,126 | CONNECTION: twice a header of 16 kB, or one small answer |
 | 25 % | bodies: received, checked, written | 44 MB: 4 of 1 MiB | its length, a large one COPIES times |
 | 15 % | large answers that clients have not taken yet | 26 MB: 13 of 1 MiB | OF_ANSWER times its length |
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from service.http.requests import COPIES, FOR_SMALL
 from service.settings.model import Settings, SettingsError
 
 MEBIBYTE = 1024**2
@@ -34,14 +35,8 @@ LEAST_CONNECTIONS = 64
 WAITING = 5 / 6
 """Part of the connections that may be those of clients that wait for changes: they stay for minutes."""
 
-COPIES = 7
-"""Of a large document that is being written. Measured: as received, in etcd's messages, in gRPC, in its buffers."""
-
 OF_ANSWER = 2
 """The document, and what is on its way through the server and the kernel."""
-
-FOR_SMALL = 4
-"""One part of the room for bodies out of so many is kept for those that are not large."""
 
 _FOR_LARGE = 1 - 1 / FOR_SMALL
 _CACHE, _CONNECTIONS, _BODIES, _ANSWERS = 0.30, 0.25, 0.25, 0.15

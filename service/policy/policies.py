@@ -10,14 +10,21 @@ from http import HTTPStatus
 
 from consistency import AsyncDistributedCache
 from consistency.core.model import MustBeAbsent, MustBeAt, Precondition, PreconditionFailed, Revision, holds
-from service.http.answers import JSON_TYPE, REVALIDATE, Answer, answer_json, answer_problem, write_headers
-from service.http.bodies import BodyReader
-from service.http.clients import Body
+from service.http.answers import (
+    JSON_TYPE,
+    REVALIDATE,
+    Answer,
+    AnyOf,
+    answer_json,
+    answer_problem,
+    etag_of,
+    read_condition,
+    write_condition,
+    write_headers,
+)
 from service.http.parameters import PolicyParameters, no_parameters, policy_parameters
 from service.http.problems import NOT_DONE, Headers, Kind, Problem, Refused, refused
-from service.http.request_heads import Environ, conditions_in
-from service.http.request_log import author_of
-from service.http.revisions import AnyOf, etag_of, read_condition, write_condition
+from service.http.requests import Body, BodyReader, Environ, author_of, conditions_in
 from service.http.security_headers import SECURITY_HEADERS
 from service.policy.enforcement import Enforcement, too_much
 from service.policy.faults import Fault, Faults, some_of, step

@@ -15,8 +15,8 @@ import json
 import re
 from collections.abc import Generator, Iterable, Iterator
 
-from service.http.keys import check_prefix
 from service.http.problems import Refused
+from service.http.requests import check_prefix
 from service.policy.faults import LONGEST, Fault, Faults, some_of, step
 from service.policy.outline import Node, Outline
 from service.policy.rules import Rules, Schema

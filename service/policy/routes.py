@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, request
 
-from service.http.clients import whole_body
+from service.http.requests import whole_body
 from service.http.responses import Response, Run, respond
 from service.policy.policies import Policies
 

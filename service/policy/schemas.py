@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 from http import HTTPStatus
 
+from consistency.tasks import Budget
 from service.http.problems import Refused, refused
-from service.memory.budget import Budget
 from service.policy import questions
 from service.policy.faults import MOST_TOLD, Fault, Faults
 from service.policy.process import CheckerProcess, Ended

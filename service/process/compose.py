@@ -30,7 +30,7 @@ from service.fleet.recent import Recent
 from service.http.answers import Answer
 from service.http.bridge import Bridge, LoopRunner, MadeWhenAsked, WsgiApplication
 from service.http.front import Front
-from service.http.request_heads import Environ
+from service.http.requests import Environ
 from service.memory import allocator
 from service.memory.capacity import Capacity
 from service.process.event_log import EventLog

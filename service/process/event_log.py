@@ -41,7 +41,7 @@ from consistency.core.events import (
     WatchStarted,
     WorkerFailed,
 )
-from service.http.request_log import legible
+from service.http.requests import legible
 
 FIRST_REPEAT = 10.0
 """Seconds until a failure that goes on is told again; doubled each time."""

@@ -24,7 +24,7 @@ import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from service.http import request_log
+from service.http.requests import LOGGER
 from service.process.log_writer import LogWriter
 
 GRANIAN: dict[str, Any] = {
@@ -76,7 +76,7 @@ def configure(level: str, *, terminal: bool | None = None, worker: int = 0) -> N
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
-    requests = logging.getLogger(request_log.LOGGER)
+    requests = logging.getLogger(LOGGER)
     requests.handlers, requests.propagate = [logging.StreamHandler(sys.stderr)], False
     requests.handlers[0].setFormatter(RequestLines(_renderer(coloured), worker))
 
@@ -95,7 +95,7 @@ def in_background() -> Iterator[None]:
 
 
 def _write_to(stream: Any) -> None:
-    for handler in logging.getLogger().handlers + logging.getLogger(request_log.LOGGER).handlers:
+    for handler in logging.getLogger().handlers + logging.getLogger(LOGGER).handlers:
         if isinstance(handler, logging.StreamHandler):
             handler.setStream(stream)
 

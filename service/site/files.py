@@ -9,9 +9,8 @@ from pathlib import Path
 
 from flask import request
 
-from service.http.answers import REVALIDATE, Answer
+from service.http.answers import REVALIDATE, Answer, parse_tags
 from service.http.problems import Headers
-from service.http.revisions import parse_tags
 from service.http.security_headers import SECURITY_HEADERS
 
 TYPES = {

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from service.http.answers import Answer
 from service.http.problems import refused
-from service.http.request_heads import Environ
+from service.http.requests import Environ
 
 
 def refuse_metrics(_: Environ) -> Answer:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from service.auth.access import METRICS, SHARED_METRICS
-from service.http.front import Front, Receive
+from service.http.front import Front
+from service.http.requests import Receive
 from service.http.sending import Send
 
 _PATH, _INSTEAD = METRICS.encode(), SHARED_METRICS.encode()

@@ -34,7 +34,7 @@ from random import Random
 from typing import Any
 
 from consistency.etcd.config import Endpoint, EtcdConfig
-from consistency.etcd.layout import Layout
+from consistency.etcd.transactions import Layout
 from simulation.etcd.auth import User
 from simulation.etcd.channel import Channel
 from simulation.etcd.ensemble import Ensemble

@@ -89,6 +89,14 @@ def test_what_relays_tls_is_loaded_where_certificates_have_names_and_nowhere_els
     assert found.stdout == "[]\n"
 
 
+def test_what_stands_beside_the_instances_does_not_load_what_speaks_to_etcd() -> None:
+    """It takes 15 MB, in each process."""
+    beside = ("service.process.life", "service.workers.supervisor", "service.workers.machine", "service.policy.checker")
+    loaded = f"import sys, {', '.join(beside)}; print(sorted({{'grpc', 'etcd3'}} & sys.modules.keys()))"
+    found = subprocess.run([sys.executable, "-c", loaded], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
+
+
 def test_certificates_are_read_where_https_is_set_up_and_nowhere_else() -> None:
     """It takes 8 MB, and a tenth of a second of each start."""
     loaded = "import sys, service.process.life, service.process.serving; print('cryptography' in sys.modules)"
@@ -97,23 +105,27 @@ def test_certificates_are_read_where_https_is_set_up_and_nowhere_else() -> None:
 
 
 def test_one_file_connects_to_etcd_and_those_that_ask_make_messages_for_it() -> None:
-    """One more reads streams, which end with gRPC's errors."""
-    assert importers("grpc") == {"consistency/etcd/endpoint.py", "consistency/etcd/watch.py"}
+    """Two more read what is answered, and streams, which end with gRPC's errors."""
+    connects, *read = "consistency/etcd/channels.py", "consistency/etcd/calls.py", "consistency/etcd/watch.py"
+    assert importers("grpc") == {connects, *read}
+    assert callers("insecure_channel", "secure_channel") == {connects}
     assert importers("etcd3") == {
-        "consistency/etcd/endpoint.py",
+        "consistency/etcd/channels.py",
         "consistency/etcd/store.py",
-        "consistency/etcd/commits.py",
         "consistency/etcd/intents.py",
         "consistency/etcd/leases.py",
         "consistency/etcd/listings.py",
         "consistency/etcd/past.py",
         "consistency/etcd/remembered.py",
-        "consistency/etcd/messages.py",
+        "consistency/etcd/transactions.py",
         "consistency/etcd/probe.py",
     }
 
 
-PURE = [*(PROJECT / "consistency" / "core").glob("*.py"), PROJECT / "consistency" / "etcd" / "layout.py"]
+PURE = [
+    *(PROJECT / "consistency" / "core").glob("*.py"),
+    *(PROJECT / "consistency" / "etcd" / f"{name}.py" for name in ("transactions", "readings")),
+]
 
 
 @pytest.mark.parametrize("file", PURE, ids=lambda file: file.stem)
@@ -122,7 +134,7 @@ def test_what_is_pure_imports_neither_clocks_nor_threads_nor_sockets(file: Path)
     assert not imported(file) & impure
 
 
-# `tasks`: how tasks are owned, and what they wait for. It stands beside the rooms, for all of them.
+# `tasks`: how tasks are owned, what they wait for, and the calls that they share. It stands beside the rooms, for all.
 @pytest.mark.parametrize(
     ("room", "may_import"),
     [

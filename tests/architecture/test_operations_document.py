@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.http.request_log import LOGGER
+from service.http.requests import LOGGER
 from tests.prometheus.deployed import alerts
 from tests.support.instances import PROJECT
 

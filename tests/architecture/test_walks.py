@@ -35,10 +35,10 @@ DOCUMENT = (PROJECT / "docs" / "how-it-works.md").read_text(encoding="utf-8")
 ROOMS = tuple(f"{PROJECT / room}/" for room in ("consistency", "service"))
 WALKS = {
     "a hit": (4, 8),
-    "a miss": (12, 27),
-    "a linearizable read": (12, 25),
-    "a PUT": (15, 30),
-    "a watch event": (8, 12),
+    "a miss": (12, 20),
+    "a linearizable read": (11, 19),
+    "a PUT": (10, 15),
+    "a watch event": (7, 10),
 }
 """With the most stations that each may have, and the most files in all."""
 
@@ -183,7 +183,7 @@ def walk(instance: Instance, name: str, attempt: int) -> Stations:
         "a hit": lambda: instance.ask("GET", "a"),
         "a miss": lambda: instance.ask("GET", f"absent-{attempt}"),
         "a linearizable read": lambda: instance.ask("GET", "a?consistency=linearizable"),
-        "a PUT": lambda: instance.ask("PUT", "a", b"2"),
+        "a PUT": lambda: instance.ask("PUT", f"new-{attempt}", b"2"),  # with all that a new key takes besides
     }
     watched(cache)
     for _ in range(2):  # what is remembered is of the answers before

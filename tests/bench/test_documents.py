@@ -9,7 +9,7 @@ from google.protobuf import json_format  # type: ignore[import-untyped]
 
 from bench import documents
 from consistency.core.model import VersionRecord
-from consistency.core.past import Keeping
+from consistency.core.records import Keeping
 from consistency.core.store import Put
 from consistency.etcd.store import EtcdConfig, EtcdStore
 from tests.support.driver import run

@@ -8,10 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consistency.core.authors import LONGEST_NAME, LONGEST_REASON, MOST_AUTHORS, UNSIGNED
-from consistency.core.history import weight
+from consistency.core.known import weight
 from consistency.core.model import NOBODY, Author, Authors, VersionEvent, VersionRecord, VersionState
-from consistency.core.versions import LARGEST, QUICK
+from consistency.core.records import (
+    LARGEST_VERSION,
+    LONGEST_NAME,
+    LONGEST_REASON,
+    MOST_AUTHORS,
+    QUICK_TO_READ,
+    UNSIGNED,
+)
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 authors = st.builds(Author, text, text, text)
@@ -35,8 +41,8 @@ def test_the_largest_batch_with_the_longest_reason_is_read_as_it_was_written(cha
     record = VersionRecord("0" * 32, keys, "batch", False, Authors.of_all(wordy))
     encoded = record.encode()
     assert VersionRecord.decode(encoded) == record
-    assert len(encoded) <= LARGEST
-    assert len(encoded) - encoded.index(b"], ") < QUICK
+    assert len(encoded) <= LARGEST_VERSION
+    assert len(encoded) - encoded.index(b"], ") < QUICK_TO_READ
 
 
 @pytest.mark.parametrize(

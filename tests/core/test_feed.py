@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consistency.core.entries import Entry
 from consistency.core.feed import (
     MOST_PARTS,
     Everything,
@@ -24,7 +23,7 @@ from consistency.core.feed import (
     owed,
     token_at,
 )
-from consistency.core.history import History
+from consistency.core.known import Entry, History
 from consistency.core.model import NO_VERSION, VersionEvent, VersionState
 
 KEYS = ("a", "b", "p/a", "p/b", "q")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consistency.core.history import History, Standing
+from consistency.core.known import History, Standing
 from consistency.core.model import VersionEvent, VersionState
 
 

@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from consistency.core.history import weight
 from consistency.core.holds import EVERYTHING, MOST_KEYS, Holds, Intent
-from consistency.core.versions import QUICK, VersionEvent, VersionRecord, VersionState
+from consistency.core.known import weight
+from consistency.core.records import QUICK_TO_READ, VersionEvent, VersionRecord
+from consistency.core.versions import VersionState
 
 A, B = Intent("a", frozenset({"k", "l"})), Intent("b", frozenset({"k"}))
 
@@ -88,7 +89,7 @@ def test_so_is_the_largest() -> None:
     """100 keys of 512 characters, each of which JSON has to escape."""
     keys = frozenset(f"{number:03}" + "\u4e2d" * 170 for number in range(100))
     record = VersionRecord("n", frozenset(), "intent", ack=True, intent=Intent("i", keys))
-    assert len(record.encode()) > QUICK
+    assert len(record.encode()) > QUICK_TO_READ
     assert VersionRecord.decode(record.encode()) == record
 
 

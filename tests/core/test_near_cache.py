@@ -10,7 +10,7 @@ from sys import getrefcount, getsizeof
 
 import pytest
 
-from consistency.core.entries import ENTRY_OVERHEAD, LET_GO, VALUE_OVERHEAD, Entry, NearCache
+from consistency.core.known import ENTRY_OVERHEAD, LET_GO, VALUE_OVERHEAD, Entry, NearCache
 from tests.support.holds import most
 
 EACH = ENTRY_OVERHEAD + getsizeof("") + VALUE_OVERHEAD + getsizeof(b"")

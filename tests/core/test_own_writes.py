@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consistency.core.entries import OwnWrites
+from consistency.core.known import OwnWrites
 
 
 def test_what_was_asked_for_before_a_write_was_over_may_lack_it_and_what_came_after_does_not() -> None:

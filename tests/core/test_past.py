@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consistency.core.model import Author, Document
-from consistency.core.past import Current, KeyPast, Op, Record, Recorded, Trace, Unknowable, at, named, surplus, traced
+from consistency.core.past import Current, KeyPast, Recorded, Unknowable, at, named, surplus, traced
+from consistency.core.records import Op, Record, Trace
 
 BEGAN = 10
 

@@ -20,8 +20,8 @@ from consistency.core.decisions import (
     Unproven,
     Validate,
 )
-from consistency.core.entries import Entry
 from consistency.core.freshness import Freshness
+from consistency.core.known import Entry
 from consistency.core.model import NO_VERSION, VersionEvent, VersionState
 from consistency.core.store import Header, ReadAnswer, Survey
 

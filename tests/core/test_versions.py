@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consistency.core.model import VersionRecord, new_nonce
-from consistency.core.versions import LARGEST, QUICK
+from consistency.core.records import LARGEST_VERSION, QUICK_TO_READ
 from tests.support.holds import RUNS, most
 
 LONGEST_KEY = 512
@@ -35,7 +35,7 @@ def test_the_largest_that_is_written_is_read_as_it_was_written(character: str, a
     length = (LONGEST_KEY - 2) // len(character.encode("utf-8", "surrogateescape"))
     keys = frozenset(f"{number:02}{character * length}" for number in range(MOST_CHANGES))
     record = VersionRecord(new_nonce(), keys, "batch", ack)
-    assert len(record.encode()) <= LARGEST
+    assert len(record.encode()) <= LARGEST_VERSION
     assert VersionRecord.decode(record.encode()) == record
 
 
@@ -53,7 +53,7 @@ UNITS = {
     "escapes": b'"' + b"\\u0061" * 1000 + b'"',
     "one name": b'"' + b"\\n" * 150_000 + b'"',
 }
-SIZES = {"etcd's most": 1_572_000, "our most": LARGEST - 1000, "quick": QUICK - 1000}
+SIZES = {"etcd's most": 1_572_000, "our most": LARGEST_VERSION - 1000, "quick": QUICK_TO_READ - 1000}
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -80,7 +80,7 @@ def least(work: Callable[[], object]) -> float:
 
 def test_what_is_larger_than_anything_that_is_written_may_have_changed_everything() -> None:
     """And still it is told from the next one by its first bytes, in which a nonce stands."""
-    keys = [f"{number}" for number in range(QUICK)]
+    keys = [f"{number}" for number in range(QUICK_TO_READ)]
     first, second = (json.dumps({"nonce": new_nonce(), "keys": keys, "op": "put"}).encode() for _ in range(2))
     assert VersionRecord.decode(first).names is None
     assert VersionRecord.decode(first).nonce == VersionRecord.decode(first).nonce != VersionRecord.decode(second).nonce
@@ -100,6 +100,6 @@ def test_what_is_larger_than_anything_that_is_written_may_have_changed_everythin
 )
 def test_a_large_one_that_is_not_quite_ours_may_have_changed_everything(spoilt: Callable[[str], str]) -> None:
     text = VersionRecord("n", frozenset(f"{number:0800}" for number in range(100)), "put").encode().decode()
-    assert len(text) > QUICK
+    assert len(text) > QUICK_TO_READ
     assert VersionRecord.decode(text.encode()).names is not None
     assert VersionRecord.decode(spoilt(text).encode()).names is None

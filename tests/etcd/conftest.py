@@ -11,8 +11,8 @@ import pytest
 
 from consistency.core.model import Precondition, VersionRecord, new_nonce
 from consistency.core.store import Commit, Delete, Put, Store
-from consistency.etcd.layout import Layout
 from consistency.etcd.store import EtcdStore
+from consistency.etcd.transactions import Layout
 from simulation.etcd import Cluster
 from tests.support.driver import run
 from tests.support.etcd import EtcdServer

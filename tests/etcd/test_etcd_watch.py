@@ -13,7 +13,7 @@ import pytest
 from consistency.core.model import VersionEvent, VersionRecord
 from consistency.core.store import BadCredentials, Compacted, Denied, Unavailable
 from consistency.etcd.errors import Failed
-from consistency.etcd.layout import Layout
+from consistency.etcd.transactions import Layout
 from consistency.etcd.watch import EtcdWatch
 from tests.support.driver import each, run
 

@@ -12,10 +12,10 @@ import pytest
 
 from consistency.core.events import EndpointDown, EndpointUp, Event, StoreCalled
 from consistency.core.store import BadCredentials, Denied, OutcomeUnknown, StoreError, Unavailable
-from consistency.etcd.calls import Call, Calls
+from consistency.etcd.calls import FIRST_LOOK, LAST_LOOK, TRUST, Call, Calls
+from consistency.etcd.channels import BACKOFF
 from consistency.etcd.errors import Diagnosis, Failed
 from consistency.etcd.failover import Turns
-from consistency.etcd.health import BACKOFF, FIRST_LOOK, LAST_LOOK, TRUST
 from consistency.etcd.identity import PATIENCE
 from tests.support.driver import run
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from consistency.etcd.layout import Layout, decode, encode, range_end, successor
+from consistency.etcd.transactions import Layout, decode, encode, range_end, successor
 
 LAYOUT = Layout("team/shop")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from consistency.core.model import NOBODY, Author, Authors, MustBeAbsent, VersionRecord
-from consistency.core.past import Keeping, Op, Trace, surplus
+from consistency.core.past import surplus
+from consistency.core.records import Keeping, Op, Trace
 from consistency.core.store import Change, Commit, Delete, Put
-from consistency.etcd.commits import MAX_CHANGES, MAX_REQUEST
+from consistency.etcd.transactions import MAX_CHANGES, MAX_REQUEST
 from tests.etcd.conftest import TIMEOUT, Subject
 from tests.support.driver import run
 

@@ -30,9 +30,9 @@ from service.app import behind_door, routes_of
 from service.auth import token_lists
 from service.auth.keyring import Keyring
 from service.auth.token_sources import TokenSource
+from service.http.answers import cookie_of
 from service.http.bridge import Bridge, MadeWhenAsked
 from service.http.front import Front
-from service.http.revisions import cookie_of
 from service.settings.model import Settings
 from tests.support import asgi, contract
 from tests.support.etcd import EtcdServer, wait_for

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from consistency.core.model import PreconditionFailed, Reading, Source
-from service.http.answers import answer_reading, headers_for
-from service.http.revisions import ReadCondition, read_condition
+from service.http.answers import ReadCondition, answer_reading, headers_for, read_condition
 
 FOUND = Reading(value=b"0", mod_revision=7, revision=9, source=Source.HIT, age=0.2)
 ABSENT = Reading(value=None, mod_revision=0, revision=9, source=Source.MISS, age=0.0)

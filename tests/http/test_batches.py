@@ -15,8 +15,8 @@ from consistency.core.model import MustBeAbsent, MustBeAt, MustExist, Preconditi
 from consistency.core.store import Change, Delete, Put
 from service.documents import batches
 from service.documents.batches import MAX_DEPTH, MAX_OPERATIONS, refused_by
-from service.http.bodies import at_once
 from service.http.problems import Problem, Refused
+from service.http.requests import at_once
 from service.json_text import NotJson, scan
 from tests.http.test_documents import ACCEPTED
 

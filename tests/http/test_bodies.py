@@ -9,14 +9,23 @@ from typing import Any, TypeVar
 
 import pytest
 
-from service.http import bodies
-from service.http.bodies import LARGE, LEAST, BodyReader
-from service.http.clients import GRACE, LEAST_RATE, StreamedBody, WholeBody, allowed
+from service.http import requests
 from service.http.problems import Refused
-from service.http.request_heads import Environ
-from service.http.request_log import BEARER
+from service.http.requests import (
+    BEARER,
+    COPIES,
+    FOR_SMALL,
+    LARGE_BODY,
+    LEAST_BODY,
+    LEAST_RATE,
+    TRANSFER_GRACE,
+    BodyReader,
+    Environ,
+    StreamedBody,
+    WholeBody,
+    allowed,
+)
 from service.json_text import scan
-from service.memory.capacity import COPIES, FOR_SMALL
 from tests.support.asgi import Exchange, Request
 
 T = TypeVar("T")
@@ -157,15 +166,15 @@ def test_a_client_that_goes_in_the_middle_of_a_body_has_written_nothing() -> Non
 
 def test_a_body_may_take_a_while_and_more_if_it_is_longer() -> None:
     """Whatever comes at the least rate is in time."""
-    assert allowed(0) == GRACE
-    assert allowed(1024 * 1024) == GRACE + 1024 * 1024 / LEAST_RATE
+    assert allowed(0) == TRANSFER_GRACE
+    assert allowed(1024 * 1024) == TRANSFER_GRACE + 1024 * 1024 / LEAST_RATE
     assert allowed(1024 * 1024) < 30, "a router's patience"
 
 
 @pytest.mark.fault("1,000 slow clients")
 def test_a_body_that_comes_too_slowly_is_refused_and_gives_its_room_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drop by drop is no way to keep it: the deadline is for the whole, not for each piece."""
-    monkeypatch.setattr(bodies, "allowed", lambda length: 0.2 if length == LARGE + 1 else DEADLINE)
+    monkeypatch.setattr(requests, "allowed", lambda length: 0.2 if length == LARGE_BODY + 1 else DEADLINE)
 
     async def drip(exchange: Exchange) -> None:
         while True:
@@ -173,8 +182,8 @@ def test_a_body_that_comes_too_slowly_is_refused_and_gives_its_room_back(monkeyp
             await asyncio.sleep(0.01)
 
     async def scenario() -> tuple[int, str]:
-        reader = reader_of(2 * LARGE, COPIES * 2 * LARGE)
-        exchange, body, head = streamed(LARGE + 1)
+        reader = reader_of(2 * LARGE_BODY, COPIES * 2 * LARGE_BODY)
+        exchange, body, head = streamed(LARGE_BODY + 1)
         dripping = asyncio.create_task(drip(exchange))
 
         async def enter() -> None:
@@ -183,7 +192,7 @@ def test_a_body_that_comes_too_slowly_is_refused_and_gives_its_room_back(monkeyp
 
         found = await slug_of(enter())
         dripping.cancel()
-        assert await read(reader, b"1" * (LARGE + 2)), "the room is free again"
+        assert await read(reader, b"1" * (LARGE_BODY + 2)), "the room is free again"
         return found
 
     assert do(scenario()) == (408, "slow-body")
@@ -212,11 +221,11 @@ def test_large_bodies_take_room_until_they_are_written() -> None:
     """COPIES times their length, from before they are received on; who finds no room is told that nothing was done."""
 
     async def scenario() -> None:
-        size = 2 * LARGE
+        size = 2 * LARGE_BODY
         reader = reader_of(size, COPIES * size * FOR_SMALL // (FOR_SMALL - 1) + FOR_SMALL, patience=0.01)
         async with reader.reading(environ(of_length(size)), WholeBody(of_length(size))):
-            assert await slug_of(read(reader, of_length(LARGE + 1))) == (503, "too-many-bodies")
-            assert await read(reader, of_length(LARGE)), "of the part that is kept for small ones"
+            assert await slug_of(read(reader, of_length(LARGE_BODY + 1))) == (503, "too-many-bodies")
+            assert await read(reader, of_length(LARGE_BODY)), "of the part that is kept for small ones"
         assert (await slug_of(read(reader, b"x" * size)))[0] == 400
         assert (await slug_of(read(reader, of_length(size)[:-1], CONTENT_LENGTH=str(size))))[0] == 400
         assert await read(reader, of_length(size)), "what was refused gives its room back"
@@ -228,12 +237,12 @@ def test_small_bodies_leave_room_for_large_ones() -> None:
     """However many of them never come."""
 
     async def scenario() -> None:
-        reader = reader_of(2 * LARGE, ROOM, patience=0.01)
+        reader = reader_of(2 * LARGE_BODY, ROOM, patience=0.01)
         async with AsyncExitStack() as stack:
-            for _ in range(ROOM // FOR_SMALL // LARGE):
-                await stuck(stack, reader, LARGE)
-            assert await slug_of(read(reader, b"1" * LARGE)) == (503, "too-many-bodies")
-            assert await read(reader, b"1" * (LARGE + 1))
+            for _ in range(ROOM // FOR_SMALL // LARGE_BODY):
+                await stuck(stack, reader, LARGE_BODY)
+            assert await slug_of(read(reader, b"1" * LARGE_BODY)) == (503, "too-many-bodies")
+            assert await read(reader, b"1" * (LARGE_BODY + 1))
 
     do(scenario())
 
@@ -242,7 +251,7 @@ def test_a_small_body_costs_what_a_request_does() -> None:
     """Else a million of one byte each, whose clients have gone, would be as nothing."""
 
     async def scenario() -> None:
-        reader = reader_of(100, 3 * LEAST * FOR_SMALL, patience=0.01)
+        reader = reader_of(100, 3 * LEAST_BODY * FOR_SMALL, patience=0.01)
         async with AsyncExitStack() as stack:
             for _ in range(3):
                 await stuck(stack, reader, 1)
@@ -255,7 +264,7 @@ def test_who_waits_a_moment_for_room_is_served() -> None:
     """A client that comes at that moment has done nothing to be refused for."""
 
     async def scenario() -> bytes:
-        size = 2 * LARGE
+        size = 2 * LARGE_BODY
         reader = reader_of(size, COPIES * size * 2, patience=DEADLINE)
         async with reader.reading(environ(of_length(size)), WholeBody(of_length(size))):
             other = asyncio.create_task(read(reader, of_length(size)))
@@ -263,14 +272,14 @@ def test_who_waits_a_moment_for_room_is_served() -> None:
             assert not other.done()
         return await other
 
-    assert do(scenario()) == of_length(2 * LARGE)
+    assert do(scenario()) == of_length(2 * LARGE_BODY)
 
 
 def test_one_token_takes_half_of_the_room_at_most() -> None:
     """A client that is let in must not keep all others out; what it holds is counted, not what it has sent."""
 
     async def scenario() -> None:
-        size = 2 * LARGE
+        size = 2 * LARGE_BODY
         # Room for four large ones; small ones besides.
         reader = reader_of(size, 4 * COPIES * size * FOR_SMALL // (FOR_SMALL - 1) + FOR_SMALL, patience=0.01)
         async with AsyncExitStack() as stack:
@@ -289,19 +298,19 @@ def test_one_token_takes_half_of_the_room_at_most() -> None:
 
 def test_one_body_is_received_though_it_is_more_than_half_of_the_room() -> None:
     """Else a token could write nothing large at all where there is room for one."""
-    size = 2 * LARGE
+    size = 2 * LARGE_BODY
     reader = reader_of(size, COPIES * size * FOR_SMALL // (FOR_SMALL - 1) + FOR_SMALL)
     assert do(read(reader, of_length(size), **{BEARER: "only"})) == of_length(size)
 
 
-OF_64_KB = b"[" + b"1," * (LARGE - 2) + b"11]"
+OF_64_KB = b"[" + b"1," * (LARGE_BODY - 2) + b"11]"
 
 
 def test_large_documents_are_checked_one_at_a_time() -> None:
     """What a check needs is needed once, however many send large documents. Small ones don't wait."""
 
     async def scenario() -> None:
-        reader = reader_of(2 * LARGE, 4 * ROOM, patience=DEADLINE, checked_within=DEADLINE)
+        reader = reader_of(2 * LARGE_BODY, 4 * ROOM, patience=DEADLINE, checked_within=DEADLINE)
         reads = [asyncio.create_task(read(reader, OF_64_KB)) for _ in range(2)]
         while reader._checking.free:
             await asyncio.sleep(0)
@@ -318,7 +327,7 @@ def test_a_large_document_that_waits_too_long_for_others_is_refused() -> None:
     """503, and nothing was done; what keeps room while it waits keeps it that long at most."""
 
     async def scenario() -> None:
-        reader = reader_of(2 * LARGE, 4 * ROOM, checked_within=0.0)
+        reader = reader_of(2 * LARGE_BODY, 4 * ROOM, checked_within=0.0)
         first = asyncio.create_task(read(reader, OF_64_KB))
         while reader._checking.free:
             await asyncio.sleep(0)
@@ -333,7 +342,7 @@ def test_a_large_document_that_waits_too_long_for_others_is_refused() -> None:
 @pytest.mark.parametrize("body", [b"[1", OF_64_KB[:-1]], ids=["small", "large"])
 def test_what_is_no_document_is_refused_with_what_is_wrong_and_where(body: bytes) -> None:
     with pytest.raises(Refused) as refusal:
-        do(read(reader_of(2 * LARGE, 4 * ROOM), body))
+        do(read(reader_of(2 * LARGE_BODY, 4 * ROOM), body))
     kind, detail = refusal.value.problem.kind, refusal.value.problem.detail
     assert (int(kind.status), kind.slug) == (400, "invalid-json")
     place = f"line 1, column {len(body) + 1}"
@@ -344,7 +353,7 @@ def test_a_request_that_is_given_up_gives_its_room_back() -> None:
     """While it is received, and while its document is being written."""
 
     async def scenario() -> None:
-        size = 2 * LARGE
+        size = 2 * LARGE_BODY
         reader = reader_of(size, COPIES * size * FOR_SMALL // (FOR_SMALL - 1) + FOR_SMALL, patience=0.01)
         for _ in range(3):
             async with AsyncExitStack() as stack:

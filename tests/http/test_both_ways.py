@@ -22,7 +22,7 @@ from metrics import Instruments
 from service.answering import Answering
 from service.http.bridge import Bridge
 from service.http.front import Front
-from service.http.request_heads import Environ
+from service.http.requests import Environ
 from service.settings.model import Settings
 from tests.http.conftest import ANSWERS, Gateway, keyring, start_front, start_gateway
 from tests.support import asgi, contract

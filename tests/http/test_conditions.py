@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consistency.core.model import MustBeAbsent, MustBeAt, MustExist
+from service.http.answers import AnyOf, read_condition, write_condition
 from service.http.problems import Refused
-from service.http.revisions import AnyOf, read_condition, write_condition
 
 ABSENT = 0
 

@@ -10,8 +10,9 @@ import pytest
 
 from consistency.core.events import ignore
 from consistency.tasks import Errands
-from service.http import clients
-from service.http.clients import Departures, StreamedBody
+from service.http import front
+from service.http.front import Departures
+from service.http.requests import StreamedBody
 from tests.support.driver import run
 
 LOOK_AFTER = 0.01
@@ -37,7 +38,7 @@ def test_one_timer_looks_at_all_requests_however_long_their_bodies_take(monkeypa
     """1. A body is not whole yet: it is to be looked at again; 2. the next one is to be looked at later: both ask for a
     timer. With one for each there would be twice as many timers after each look.
     """
-    monkeypatch.setattr(clients, "LOOK_AFTER", LOOK_AFTER)
+    monkeypatch.setattr(front, "LOOK_AFTER", LOOK_AFTER)
 
     async def scenario() -> int:
         counted = Counted(Errands(ignore))

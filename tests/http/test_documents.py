@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from service.http.bodies import at_once
+from service.http.requests import at_once
 from service.json_text import MAX_DEPTH, NotJson, scan
 
 ACCEPTED = [

@@ -18,11 +18,11 @@ import pytest
 from consistency.core.model import Applied
 from consistency.core.store import Delete
 from service.http import bridge as bridges
-from service.http import clients, sending, unread
+from service.http import front, sending, unread
 from service.http.answers import answer_batch
 from service.http.bridge import Bridge, MadeWhenAsked
 from service.http.front import ANSWER_EXCEEDS, Front
-from service.http.request_heads import Environ
+from service.http.requests import Environ
 from service.http.sending import LARGE, PIECE
 from service.memory.capacity import OF_ANSWER
 from tests.http.conftest import ANSWERS, Gateway, StartGateway, start_front, start_gateway
@@ -589,7 +589,7 @@ def test_writes_under_way_are_the_tasks_of_their_requests_and_one_that_commits(
             return await commit(*given, **more)
 
         monkeypatch.setattr(store, "commit", slow_commit)
-        monkeypatch.setattr(clients, "LOOK_AFTER", 60.0)  # else clients are looked after, if the commit begins late
+        monkeypatch.setattr(front, "LOOK_AFTER", 60.0)  # else clients are looked after, if the commit begins late
         before = asyncio.all_tasks()
         requests = [put(b"/config/%d" % number, b"[1]") for number in range(count)]
         asking = [asyncio.create_task(ask(gateway.front, request), name="asking") for request in requests]

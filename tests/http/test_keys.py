@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.http.keys import check_key, check_prefix, key_from_path, path_of
 from service.http.problems import Refused
+from service.http.requests import check_key, check_prefix, key_from_path, path_of
 
 
 def wire(path: bytes) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.http.problems import Refused
-from service.http.request_log import author_of, reason_in
+from service.http.requests import author_of, reason_in
 from tests.http.conftest import Gateway, StartGateway
 from tests.http.test_changes import changes, put
 from tests.support.etcd import wait_for

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from service.http.request_log import request_id, sent
+from service.http.requests import request_id, sent_id
 from tests.http.conftest import Gateway
 
 MADE_UP = re.compile(r"[0-9a-f]{16}")
@@ -14,7 +14,7 @@ MADE_UP = re.compile(r"[0-9a-f]{16}")
 
 @pytest.mark.parametrize("plain", ["a", "7f2c-11", "a.b_c:d/e+f=g@h", "x" * 128])
 def test_a_plain_id_is_taken(plain: str) -> None:
-    assert sent({"HTTP_X_REQUEST_ID": plain}) == request_id({"HTTP_X_REQUEST_ID": plain}) == plain
+    assert sent_id({"HTTP_X_REQUEST_ID": plain}) == request_id({"HTTP_X_REQUEST_ID": plain}) == plain
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_a_plain_id_is_taken(plain: str) -> None:
 )
 def test_what_is_not_plain_is_replaced_never_mended(other: str) -> None:
     """It would end up in a header and in a log; a part of it would be another id."""
-    assert sent({"HTTP_X_REQUEST_ID": other}) == ""
+    assert sent_id({"HTTP_X_REQUEST_ID": other}) == ""
     assert MADE_UP.fullmatch(request_id({"HTTP_X_REQUEST_ID": other, "HTTP_X_VCAP_REQUEST_ID": other}))
 
 
@@ -30,7 +30,7 @@ def test_the_clients_id_comes_before_the_platforms() -> None:
     both = {"HTTP_X_REQUEST_ID": "mine", "HTTP_X_VCAP_REQUEST_ID": "theirs"}
     assert request_id(dict(both)) == "mine"
     assert request_id({**both, "HTTP_X_REQUEST_ID": "not plain"}) == "theirs"
-    assert sent({"HTTP_X_VCAP_REQUEST_ID": "theirs"}) == ""
+    assert sent_id({"HTTP_X_VCAP_REQUEST_ID": "theirs"}) == ""
 
 
 def test_an_id_that_was_made_up_stays_the_same() -> None:

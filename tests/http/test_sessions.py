@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.http.revisions import UNKNOWN_SESSION, cookie_of, remember_session, seen_in
+from service.http.answers import UNKNOWN_SESSION, cookie_of, remember_session, seen_in
 from tests.http.conftest import Gateway, StartGateway, start_gateway
 from tests.support.etcd import EtcdServer
 

@@ -20,8 +20,8 @@ from service.documents import batches
 from service.documents.listings import listing, listing_in_slices, page_of, values_of
 from service.history.rollbacks import answer_plan
 from service.http.answers import Answer, answer_page
-from service.http.bodies import at_once
 from service.http.problems import Refused
+from service.http.requests import at_once
 from service.json_encoding import SLICE, encode, write_object
 from service.json_text import NotJson, scan
 from service.policy.reading import Invalid, rules_in

@@ -9,7 +9,7 @@ import pytest
 
 from consistency import AsyncDistributedCache
 from consistency.core.options import CacheOptions
-from consistency.instance.group_commit import MAX_PUTS
+from consistency.instance.writes import MOST_PUTS
 from tests.support.driver import run, until
 from tests.support.fake_store import FakeStore
 
@@ -67,4 +67,4 @@ def test_a_round_of_writers_costs_as_few_transactions_as_can_hold_them(
     """Rule 1: not a full one and a small one in turn, as when the lane goes to the few who found no room."""
     before = store.calls["commit"]
     run(crowd(lambda caller: cache.put(f"k{caller}", b"1")))
-    assert store.calls["commit"] - before <= -(-CALLERS * ROUNDS // MAX_PUTS) + 1
+    assert store.calls["commit"] - before <= -(-CALLERS * ROUNDS // MOST_PUTS) + 1

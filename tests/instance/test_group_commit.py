@@ -10,9 +10,9 @@ import pytest
 from consistency import DistributedCache, MustExist, OutcomeUnknown, Unavailable
 from consistency.core.events import Event, WorkerFailed
 from consistency.core.model import NOBODY, Applied, Author, Authors, Policy, VersionEvent, VersionRecord
+from consistency.core.records import MOST_AUTHOR_BYTES, QUICK_TO_READ
 from consistency.core.store import NoSpace, Put, StoreError
-from consistency.core.versions import QUICK
-from consistency.instance.group_commit import MAX_AUTHORS, MAX_BYTES, MAX_PUTS, GroupCommit, Signed
+from consistency.instance.writes import MOST_GROUP_BYTES, MOST_PUTS, GroupCommit, Signed
 from consistency.tasks import Errands
 from tests.instance.fleet import Background, started
 from tests.support.bell import Bell
@@ -130,20 +130,21 @@ def test_two_values_for_one_key_go_one_after_the_other(group: GroupCommit, road:
 
 
 def test_a_group_is_bounded_by_its_puts(group: GroupCommit, road: Road, crowd: Crowd) -> None:
-    writers = crowd(*(f"{number:02}" for number in range(MAX_PUTS)))
+    writers = crowd(*(f"{number:02}" for number in range(MOST_PUTS)))
     writers.append(put(group, "one more"))
     await_waiting(group, 1)
     for number in range(3):
         road.arrive(number)
     assert {writer.result().revision for writer in writers} == {0, 1, 2}
-    assert sorted(map(len, road.sent)) == [1, 1, MAX_PUTS]
+    assert sorted(map(len, road.sent)) == [1, 1, MOST_PUTS]
 
 
 def test_a_group_is_bounded_by_its_bytes_and_a_large_put_goes_alone(group: GroupCommit, road: Road) -> None:
     """An answer would otherwise depend on who else was writing: together they can be too large for etcd."""
     writers = [put(group, "first")]
     road.await_sent(1)
-    for key, size in (("a", MAX_BYTES // 2), ("b", MAX_BYTES // 2), ("c", 2 * MAX_BYTES), ("d", 10)):
+    half = MOST_GROUP_BYTES // 2
+    for key, size in (("a", half), ("b", half), ("c", 4 * half), ("d", 10)):
         writers.append(put(group, key, b"x" * size))
         await_waiting(group, 1)
     for number in range(5):
@@ -229,7 +230,7 @@ def test_a_group_says_no_more_of_its_authors_than_a_record_may(road: Road, group
     assert 1 < len(first) < 20
     by_key = {str(number): author for number, author in enumerate(first)}
     record = VersionRecord("0" * 32, frozenset(by_key), "put", False, Authors.of_each(by_key.items()))
-    assert len(record.encode()) < MAX_AUTHORS + 1000 < QUICK
+    assert len(record.encode()) < MOST_AUTHOR_BYTES + 1000 < QUICK_TO_READ
     for number in range(20):
         road.arrive(number)
 

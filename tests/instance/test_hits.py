@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consistency.core.decisions import Serve
-from consistency.core.entries import Entry, NearCache
 from consistency.core.freshness import Freshness
-from consistency.core.history import History
+from consistency.core.known import Entry, History, NearCache
 from consistency.core.model import Reading, Revision, Source, VersionState
 from tests.instance.hand import BOUND, Hand, write
 from tests.support.fake_store import FakeStore

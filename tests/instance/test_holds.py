@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from consistency.core.entries import Entry
-from consistency.core.history import NAMES_REMEMBERED
+from consistency.core.known import NAMES_REMEMBERED, Entry
 from consistency.core.model import VersionEvent, VersionState
 from consistency.core.options import CacheOptions
 from consistency.core.store import Header, Listed, Survey, Touched

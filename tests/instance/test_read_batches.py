@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from consistency.core.decisions import Ticket
-from consistency.core.entries import Entry
 from consistency.core.events import Event, WorkerFailed
+from consistency.core.known import Entry
 from consistency.core.model import NO_VERSION
 from consistency.core.store import Found, Header, ReadAnswer, Unavailable
 from consistency.instance.read_batches import MAX_WANTS, Batch, Need, Part, ReadBatches

@@ -9,7 +9,8 @@ import pytest
 from consistency import AsyncDistributedCache, Author, CacheOptions, Compacted, MustExist
 from consistency.core.events import Event, HistoryTrimmed
 from consistency.core.model import VersionRecord, new_nonce
-from consistency.core.past import KeyPast, Op
+from consistency.core.past import KeyPast
+from consistency.core.records import Op
 from consistency.core.store import Delete, NotReached, Put
 from consistency.instance import trimmer
 from tests.support.driver import Meanwhile, run, until

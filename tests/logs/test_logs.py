@@ -14,7 +14,7 @@ import pytest
 import structlog
 from granian.log import LogLevels, configure_logging
 
-from service.http.request_log import LOGGER
+from service.http.requests import LOGGER
 from service.process import logs
 
 Capture = pytest.CaptureFixture[str]

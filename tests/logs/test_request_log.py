@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from service.http import request_log
-from service.http.request_log import legible
+from service.http import requests
+from service.http.requests import legible
 from service.process import logs
 from tests.http.conftest import Gateway, start_gateway
 from tests.support.etcd import EtcdServer
@@ -35,7 +35,7 @@ class Lines:
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
     """Of the logger of requests alone, as they are written where no terminal is."""
-    logger = logging.getLogger(request_log.LOGGER)
+    logger = logging.getLogger(requests.LOGGER)
     handler = logging.StreamHandler(io.StringIO())
     handler.setFormatter(logs.RequestLines(logs._renderer(False)))
     monkeypatch.setattr(logger, "handlers", [handler])
@@ -215,6 +215,6 @@ def test_a_key_is_logged_as_people_write_it(gateway: Gateway, lines: Lines, path
 
 def test_lines_below_the_level_cost_nothing_and_are_not_there(gateway: Gateway, lines: Lines) -> None:
     """LOG_LEVEL=WARNING: only the 5xx are left."""
-    logging.getLogger(request_log.LOGGER).setLevel(logging.WARNING)
+    logging.getLogger(requests.LOGGER).setLevel(logging.WARNING)
     assert "X-Request-Id" in gateway.ask("PUT", "/config/a", b"1").headers
     assert lines.take() == []

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from consistency.etcd.commits import Commits
+from consistency.etcd.transactions import Commits
 from tests.http.conftest import Gateway, start_gateway
 from tests.support.etcd import EtcdServer
 from torture.control import Control

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.http.bodies import at_once
+from service.http.requests import at_once
 from service.json_text import NotJson
 from service.policy import reading
 from service.policy.faults import MOST_TOLD

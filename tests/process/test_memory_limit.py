@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.memory.budget import Budget
+from consistency.tasks import Budget
 from service.memory.capacity import BASE, EMBEDDED, OF_ANSWER, capacity
 from service.memory.limit import memory_limit
 from service.settings.model import Settings, SettingsError

@@ -10,12 +10,12 @@ import pytest
 
 from consistency.core.acks import RollCall
 from consistency.instance import writes
-from consistency.instance.group_commit import Group
 from consistency.instance.parts import Parts
 from consistency.instance.patrol import Patrol
 from consistency.instance.prover import Prover
-from consistency.instance.shared_calls import SharedCall, SharedCalls
 from consistency.instance.state import LocalState
+from consistency.instance.writes import Group
+from consistency.tasks import SharedCall, SharedCalls
 from simulation import quiet
 from simulation.plan import Plan
 from simulation.runs import planned, played

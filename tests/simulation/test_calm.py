@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from consistency.core.decisions import Window
-from consistency.core.entries import Entry, OwnWrites
 from consistency.core.freshness import Freshness
 from consistency.core.holds import Holds
+from consistency.core.known import Entry, OwnWrites
 from consistency.core.store import Survey
 from consistency.instance import state as state_of
 from consistency.instance.prover import Prover

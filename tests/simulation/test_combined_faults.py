@@ -11,10 +11,10 @@ import pytest
 from consistency.core.decisions import Ticket
 from consistency.core.model import Applied
 from consistency.core.store import OutcomeUnknown, Unavailable
-from consistency.instance.group_commit import GroupCommit
 from consistency.instance.read_batches import Need, Part
 from consistency.instance.reads import Reads
 from consistency.instance.state import LocalState
+from consistency.instance.writes import GroupCommit
 from simulation.drawing import plan
 from simulation.faults import FAULTS
 from simulation.runs import played

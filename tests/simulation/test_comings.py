@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from consistency.core.model import VersionRecord
-from consistency.etcd.layout import Layout
+from consistency.etcd.transactions import Layout
 from simulation.comings import Comings
 from simulation.etcd.mvcc import Kv
 from simulation.etcd.records import Committed

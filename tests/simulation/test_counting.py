@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from etcd3 import etcdrpc as pb  # type: ignore[import-untyped]
 
-from consistency.etcd.layout import Layout
-from consistency.etcd.messages import range_op
+from consistency.etcd.transactions import Layout, range_op
 from simulation.counting import Counting
 
 LAYOUT = Layout("simulated")

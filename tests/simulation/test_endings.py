@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from consistency.core.acks import RollCall
-from consistency.etcd.layout import Layout
 from consistency.etcd.store import EtcdStore
+from consistency.etcd.transactions import Layout
 from consistency.instance import auditor, membership
 from consistency.instance.fleet import Fleet
 from consistency.instance.last_looks import LastLooks

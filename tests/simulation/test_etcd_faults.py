@@ -25,8 +25,8 @@ from consistency.core.store import (
     WatchEvent,
     WatchStream,
 )
-from consistency.etcd.layout import Layout
 from consistency.etcd.store import EtcdStore
+from consistency.etcd.transactions import Layout
 from simulation.etcd import Cluster
 from simulation.etcd.errors import Refused
 from simulation.outsiders import Outsiders

@@ -10,7 +10,7 @@ import pytest
 
 from consistency import Token, Told
 from consistency.core.feed import NOTHING_TOLD, ChangedKey, Telling
-from consistency.core.history import History
+from consistency.core.known import History
 from consistency.instance import state_of_changes
 from consistency.instance.crowd import Crowd
 from consistency.instance.feed import Feed

@@ -8,8 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from consistency.core.entries import Entry
-from consistency.core.history import History
+from consistency.core.known import Entry, History
 from consistency.instance.state import LocalState
 from simulation.invariants import Invariants
 from simulation.runs import planned, played

@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 
 from consistency import AsyncDistributedCache
-from consistency.core.authors import NOBODY, Author, Authors
 from consistency.core.model import Intent, Policy, Written
-from consistency.core.past import Keeping, Recorded
+from consistency.core.past import Recorded
+from consistency.core.records import NOBODY, Author, Authors, Keeping, VersionRecord
 from consistency.core.rollbacks import Plan as Way
 from consistency.core.store import Commit, OutcomeUnknown
-from consistency.core.versions import VersionRecord
 from consistency.etcd.past import PastReads
 from consistency.instance import planner, recall
 from consistency.instance.guarded import Guard

@@ -13,7 +13,7 @@ import pytest
 
 from consistency.core.feed import ChangedKey, Told
 from consistency.core.freshness import Freshness
-from consistency.etcd import messages
+from consistency.etcd import readings
 from consistency.instance import past_values
 from consistency.instance.auditor import Auditor
 from consistency.instance.state import LocalState
@@ -212,8 +212,8 @@ def test_a_plan_is_decided_by_its_seed() -> None:
 
 
 def test_onlookers_find_a_listing_that_is_not_what_etcd_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    listed = messages.listed
-    monkeypatch.setattr(messages, "listed", lambda layout, kvs: listed(layout, kvs)[1:])
+    listed = readings.listed
+    monkeypatch.setattr(readings, "listed", lambda layout, kvs: listed(layout, kvs)[1:])
     assert any(" listed at " in problem for problem in played(replace(planned(3), steps=())).problems)
 
 

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from consistency.core.entries import NearCache, OwnWrites
 from consistency.core.freshness import Freshness
-from consistency.core.history import History, Standing
 from consistency.core.holds import Holds
+from consistency.core.known import History, NearCache, OwnWrites, Standing
 from consistency.core.model import Demand
 from consistency.instance.state import LocalState
 from simulation.away import Away

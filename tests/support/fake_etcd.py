@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from consistency.core.history import weight
+from consistency.core.known import weight
 from consistency.core.model import (
     NO_VERSION,
     Departure,
@@ -25,7 +25,8 @@ from consistency.core.model import (
     VersionState,
     holds,
 )
-from consistency.core.past import DOUBTED, FRESH, Keeping, KeyPast, Op, Record, Trace, traced
+from consistency.core.past import KeyPast, traced
+from consistency.core.records import DOUBTED, FRESH, Keeping, Op, Record, Trace
 from consistency.core.store import (
     Change,
     Commit,
@@ -52,7 +53,7 @@ from consistency.core.store import (
     Unavailable,
     Want,
 )
-from consistency.etcd.layout import Layout, range_end
+from consistency.etcd.transactions import Layout, range_end
 from consistency.etcd.watch import event_of
 from simulation.etcd.mvcc import CompactedError, FutureError, Kv, Mvcc, NoLeaseError
 

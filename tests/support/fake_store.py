@@ -42,7 +42,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from consistency.core.model import Departure, Document, Fence, Revision, VersionRecord
-from consistency.core.past import Keeping, KeyPast, Record, Trace
+from consistency.core.past import KeyPast
+from consistency.core.records import Keeping, Record, Trace
 from consistency.core.store import (
     Change,
     Commit,
@@ -62,7 +63,7 @@ from consistency.core.store import (
     Want,
     WatchEvent,
 )
-from consistency.etcd.layout import Layout
+from consistency.etcd.transactions import Layout
 from simulation.etcd.mvcc import CompactedError, Kv, Mvcc
 from tests.support.bell import Bell
 from tests.support.driver import until

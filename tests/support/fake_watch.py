@@ -21,7 +21,7 @@ from consistency.core.model import (
     WaitingEvent,
 )
 from consistency.core.store import StoreError, Unavailable, WatchEvent
-from consistency.etcd.layout import Layout
+from consistency.etcd.transactions import Layout
 from simulation.etcd.mvcc import Kv
 from tests.support.bell import Bell
 from tests.support.fake_etcd import version_event
