@@ -81,6 +81,7 @@ class EtcdWatch:
     def close(self) -> None:
         """See WatchStream.close."""
         self._closed = True
+        self._events.clear()
         self._call.cancel()
 
     async def _ask(self, requests: Sequence[Any]) -> None:
@@ -96,6 +97,8 @@ class EtcdWatch:
     async def _next(self) -> Any:
         with self._translated():
             answer = await self._call.read()
+        if self._closed:  # perhaps while the answer was on its way to who waits here
+            raise Failed(Diagnosis(Unavailable, "closed"))
         if answer is grpc.aio.EOF:
             raise Failed(Diagnosis(Unavailable, "etcd ended it"))
         if answer.canceled:

@@ -108,3 +108,13 @@ def test_a_stream_that_etcd_ends_is_unavailable() -> None:
     run(watch.begin((None, None), TIMEOUT))
     with pytest.raises(Unavailable, match="the watch at http://etcd:2379 ended: etcd ended it"):
         list(each(watch))
+
+
+@pytest.mark.parametrize("unread", [(), (3,)])
+def test_nothing_comes_of_a_stream_that_was_closed(unread: tuple[int, ...]) -> None:
+    """1. Events come with the confirmations. 2. The stream is closed. 3. What has come before is not told any more."""
+    watch, _ = open_watch(CREATED, answer(1, 2), CREATED, *map(answer, unread))
+    run(watch.begin((None, None), TIMEOUT))
+    watch.close()
+    with pytest.raises(Unavailable, match="the watch at http://etcd:2379 ended: closed"):
+        next(each(watch))
