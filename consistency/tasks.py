@@ -178,7 +178,7 @@ TICK = 0.001
 would be to do so again and again until it is over."""
 
 
-class News:
+class Broadcast:
     """Wakes all waiting tasks at each change; a later one waits for the next change.
 
     One timer serves all waiting tasks, however many: it rings when the first of them gives up.
@@ -259,8 +259,8 @@ class Budget:
 
     def __init__(self, amount: int) -> None:
         self._free = amount
-        self._returned = News()
-        self._awaited = False  # somebody waits, or has waited, since the last news of it
+        self._returned = Broadcast()
+        self._awaited = False  # somebody waits, or has waited, since the last time that was told
 
     @property
     def free(self) -> int:
@@ -324,7 +324,7 @@ class SharedCall:
         self.sent = False
         self.done = False
         self.error: StoreError | None = None
-        self._ended = News()
+        self._ended = Broadcast()
 
     @property
     def waiting(self) -> int:

@@ -199,11 +199,11 @@ class Health:
         endpoint.answered = self._clock()
         if len(self._endpoints) > 1:  # one alone refuses when it does: there was no call that found out before
             self.refusals_count_from = endpoint.answered + 1.5 * BACKOFF  # gRPC adds a fifth by chance
-        news, endpoint.up = not endpoint.up, True
-        if news:
+        turned, endpoint.up = not endpoint.up, True
+        if turned:
             endpoint.up_since = endpoint.answered
         self.first = min(self.first, index)
-        if news:
+        if turned:
             self._observer(EndpointUp(self._names[index]))
 
     def failed(self, index: int, finding: str, *, looking: bool = False) -> None:
@@ -214,16 +214,16 @@ class Health:
         now = self._clock()
         endpoint = self._endpoints[index]
         endpoint.answered = float("-inf")
-        news, endpoint.up = endpoint.up is not False, False
-        if news or looking:
-            well_for_long = news and now - endpoint.up_since > LAST_LOOK
+        turned, endpoint.up = endpoint.up is not False, False
+        if turned or looking:
+            well_for_long = turned and now - endpoint.up_since > LAST_LOOK
             endpoint.pause = FIRST_LOOK if well_for_long else min(2 * endpoint.pause or FIRST_LOOK, LAST_LOOK)
             endpoint.due = now + endpoint.pause
         if self.first == index:
             self.first = self._next(index)
-        if news or looking:
+        if turned or looking:
             self._observer(EndpointDown(self._names[index], finding))
-        if news:
+        if turned:
             self._on_down()
 
     def due(self) -> list[int]:

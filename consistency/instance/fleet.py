@@ -22,7 +22,7 @@ from consistency.core.model import (
     WaitingEvent,
 )
 from consistency.core.store import Survey
-from consistency.tasks import News
+from consistency.tasks import Broadcast
 
 MOST_HEARD = 2 * WAITING
 """Instances that wait for a slot and are kept in memory, whatever is in etcd."""
@@ -34,7 +34,7 @@ class Fleet:
     def __init__(self, bound: float, clock: Callable[[], float], wall: Callable[[], float]) -> None:
         self._clock = clock
         self._wall = wall
-        self._news = News()
+        self._changed = Broadcast()
         self._members: dict[int, Member] = {}
         self._waiting: dict[int, Member] = {}  # by lease
         self._departures = Departures()
@@ -81,7 +81,7 @@ class Fleet:
                     self._departures.wrote(event.departure)
             case _:
                 assert_never(event)
-        self._news.tell()
+        self._changed.tell()
 
     def _take(self, event: MemberEvent) -> None:
         before = self._members.pop(event.slot, None)
@@ -134,7 +134,7 @@ class Fleet:
         How many of `members` have acknowledged, and whether that was enough.
         """
         while not (complete := self._roll.complete(revision, members, self._clock())):
-            if not await self._news.wait(deadline - self._clock()):
+            if not await self._changed.wait(deadline - self._clock()):
                 break
         return self._roll.count(revision, members), complete
 

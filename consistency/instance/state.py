@@ -39,11 +39,11 @@ from consistency.core.known import Entry, NearCache
 from consistency.core.model import Demand, MemberEvent, Policy, Reading, Revision, Source, VersionEvent, VersionState
 from consistency.core.options import CacheOptions
 from consistency.core.store import Found, Header, InForce, StoreError, Survey, Unavailable
-from consistency.instance.moments import Snapshot, Start
 from consistency.instance.read_batches import Need, Part
+from consistency.instance.snapshots import Snapshot, Start
 from consistency.instance.state_of_changes import Follow, StateOfChanges, nobody
 from consistency.instance.state_of_holds import StateOfHolds
-from consistency.tasks import News
+from consistency.tasks import Broadcast
 
 DEFAULT = Demand()
 
@@ -78,7 +78,7 @@ class LocalState(StateOfChanges, StateOfHolds):
     def __init__(self, options: CacheOptions, observer: Observer, clock: Callable[[], float]) -> None:
         self._observer = observer
         self._clock = clock
-        self._moved = News()  # the horizon, the epoch or the watch changed
+        self._moved = Broadcast()  # the horizon, the epoch or the watch changed
         self._fresh = Freshness(options.staleness_bound, options.max_age, options.names_remembered)
         self._entries = NearCache(options.max_entries, options.max_bytes)
         self._policy = InForce(Header(0, 0), Policy.none())  # the last one read

@@ -28,7 +28,7 @@ from consistency.core.model import (
 )
 from consistency.core.store import Compacted, Denied, Store, StoreError, WatchEvent, WatchStream
 from consistency.instance.fleet import Fleet
-from consistency.instance.moments import Start
+from consistency.instance.snapshots import Start
 from consistency.instance.state import LocalState
 from consistency.tasks import Worker
 

@@ -88,7 +88,7 @@ def test_every_command_and_file_that_is_named_exists() -> None:
 
 def test_what_drives_a_loop_is_run_on_both_kinds() -> None:
     """Of three files: one drives by itself, one by its hand, and one only looks on from its thread."""
-    files = [f"tests/instance/test_{name}.py" for name in ("news", "races", "library")]
+    files = [f"tests/instance/test_{name}.py" for name in ("broadcast", "races", "library")]
     collect = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *files]
     told = subprocess.run(collect, cwd=PROJECT, capture_output=True, text=True, timeout=60, check=True).stdout
     kinds = {file: re.findall(rf"^{file}::.*\b(uvloop|asyncio)\b", told, re.MULTILINE) for file in files}

@@ -14,8 +14,8 @@ from consistency.core.model import Demand, MemberEvent, Reading, VersionEvent, V
 from consistency.core.options import CacheOptions
 from consistency.core.store import Commit, Delete, Put
 from consistency.instance.feed import Feed
-from consistency.instance.moments import Start
 from consistency.instance.reads import Reads
+from consistency.instance.snapshots import Start
 from consistency.instance.state import LocalState
 from consistency.tasks import Errands
 from tests.support.driver import Meanwhile, run, until

@@ -11,7 +11,7 @@ import pytest
 from consistency import tasks
 from consistency.core.events import Event, WorkerFailed
 from consistency.core.store import OutcomeUnknown, Unavailable
-from consistency.tasks import NOBODY, Errands, News, Worker
+from consistency.tasks import NOBODY, Broadcast, Errands, Worker
 from tests.support.driver import Meanwhile, loop, run, settle, until
 
 LOST = OutcomeUnknown("cut short")
@@ -235,26 +235,26 @@ class TestErrands:
             assert told == expected
 
 
-class TestNews:
+class TestBroadcast:
     def test_each_waits_for_as_long_as_it_said_by_one_timer(self) -> None:
         """The one with least time comes last here; and one that goes away takes nothing from the others."""
-        news = News()
-        patient, hasty, gone = (Meanwhile(news.wait(seconds)) for seconds in (60.0, 0.05, 0.02))
+        broadcast = Broadcast()
+        patient, hasty, gone = (Meanwhile(broadcast.wait(seconds)) for seconds in (60.0, 0.05, 0.02))
         gone.cancel()
         assert not hasty.result()
         assert patient.running
-        assert news.waiting == 1
-        news.tell()
+        assert broadcast.waiting == 1
+        broadcast.tell()
         assert patient.result()
-        assert news.waiting == 0
+        assert broadcast.waiting == 0
 
     def test_the_timer_goes_on_to_the_next_who_has_least_time(self) -> None:
-        news = News()
-        waits = [Meanwhile(news.wait(seconds)) for seconds in (0.02, 0.04, 0.06)]
+        broadcast = Broadcast()
+        waits = [Meanwhile(broadcast.wait(seconds)) for seconds in (0.02, 0.04, 0.06)]
         assert [wait.result() for wait in waits] == [False, False, False]
 
-    def test_who_comes_after_the_news_waits_for_the_next(self) -> None:
-        news = News()
-        news.tell()
-        assert not run(news.wait(0.01))
-        assert not run(news.wait(0.0))
+    def test_who_comes_later_waits_for_the_next(self) -> None:
+        broadcast = Broadcast()
+        broadcast.tell()
+        assert not run(broadcast.wait(0.01))
+        assert not run(broadcast.wait(0.0))

@@ -1,4 +1,4 @@
-"""Waiting for news, on either kind of loop: the timers of uvloop, which the service has, are not asyncio's own."""
+"""Waiting for a broadcast, on either kind of loop: the timers of uvloop, which the service has, are not asyncio's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from consistency.tasks import News
+from consistency.tasks import Broadcast
 from tests.support.driver import run
 
 
@@ -15,17 +15,17 @@ def test_who_waits_beside_another_is_told_or_gives_up(first: float) -> None:
     """uvloop's timer of less than a millisecond is no timer: it does not know when it rings."""
 
     async def scenario() -> list[bool]:
-        news = News()
+        broadcast = Broadcast()
         async with asyncio.TaskGroup() as group:
-            waits = [group.create_task(news.wait(seconds)) for seconds in (first, 0.0001, 0.01, 60)]
+            waits = [group.create_task(broadcast.wait(seconds)) for seconds in (first, 0.0001, 0.01, 60)]
             await asyncio.sleep(0.05)
-            news.tell()
+            broadcast.tell()
         return [wait.result() for wait in waits]
 
     assert run(scenario()) == [first > 0.05, False, False, True]
 
 
-class Counted(News):
+class Counted(Broadcast):
     """With how often the timer rang."""
 
     rings = 0
@@ -40,10 +40,10 @@ def test_a_timer_that_rings_early_is_not_set_again_and_again() -> None:
     waits = 60
 
     async def scenario() -> int:
-        news = Counted()
+        broadcast = Counted()
         async with asyncio.TaskGroup() as group:
             for number in range(waits):
-                group.create_task(news.wait(0.0303 + number * 0.003))
-        return news.rings
+                group.create_task(broadcast.wait(0.0303 + number * 0.003))
+        return broadcast.rings
 
     assert run(scenario()) <= 2 * waits
