@@ -151,7 +151,7 @@ LAST_LOOK = 30.0
 
 
 @dataclass(slots=True)
-class _Known:
+class _EndpointHealth:
     answered: float = float("-inf")
     up: bool | None = None  # None: it was not asked yet
     up_since: float = float("-inf")  # when it answered last, having failed before
@@ -177,7 +177,7 @@ class Health:
         self._observer = observer
         self._clock = clock
         self._on_down = on_down
-        self._endpoints = [_Known() for _ in names]
+        self._endpoints = [_EndpointHealth() for _ in names]
         self.first = 0
         """The index of the endpoint to begin with."""
         self.refusals_count_from = float("-inf")

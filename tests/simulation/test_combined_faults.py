@@ -23,7 +23,7 @@ from simulation.verdict import judge
 pytestmark = pytest.mark.lasting
 
 SEEDS = 60
-"""At most, one after the other until the break is found; from one on that finds it at once, as long as draws stay."""
+"""As many are tried until the break is found. Each case begins with one that finds it, as plans are drawn now."""
 
 
 def nothing(*_: object) -> None:
